@@ -1,0 +1,40 @@
+# `make demo` and `make test` do all set-up; `make setup` does nothing where .venv is current.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: setup demo test check benchmark clean
+.DEFAULT_GOAL := demo
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "neuronedit needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: setup
+	$(BIN)/python jobs/demo_cells.py demo-output/fcs
+	$(BIN)/neuronedit ingest jobs/ingest.toml
+	$(BIN)/neuronedit train jobs/train.toml
+	$(BIN)/neuronedit transform jobs/transform.toml
+	$(BIN)/neuronedit review jobs/review.toml
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: setup
+	$(BIN)/python jobs/benchmark.py transform
+
+clean:
+	rm -rf .venv build demo-output *.egg-info

@@ -1,0 +1,1 @@
+"""The jobs: thin scripts, and the subcommands of the console script neuronedit."""

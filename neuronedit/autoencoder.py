@@ -1,0 +1,87 @@
+"""The autoencoder whose neurons are edited."""
+
+from itertools import pairwise
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from neuronedit.config import Config
+from neuronedit.errors import ConfigError, listing, nearest_name
+
+VISIBLE = "visible"
+CODE = "code"
+LEAKY_SLOPE = 0.2
+
+
+class Architecture(Config):
+    """The widths of the autoencoder's layers; the decoder mirrors the encoder."""
+
+    hidden: tuple[PositiveInt, ...] = Field((200, 100), description="neurons of each hidden layer of the encoder")
+    code: PositiveInt = Field(50, description="neurons of the code; 10 is too narrow for a panel of 30")
+
+
+class Autoencoder(nn.Module):
+    """Dense layers with leaky ReLU 0.2 between them, a linear code and a linear output.
+
+    Layers are named ``visible`` (the standardised markers), ``encoder.1``, ``encoder.2``, …, ``code``,
+    ``decoder.1``, …: each name stands for the activations after that layer.
+
+    Source: Amodio et al. 2018 (arXiv 1805.12198), section 3; widths 200-100-50 from MLSP 2020.
+    """
+
+    def __init__(self, n_markers: int, architecture: Architecture, seed: int = 0) -> None:
+        super().__init__()
+        self.architecture = architecture
+        encoder = [*architecture.hidden, architecture.code]
+        widths = [n_markers, *encoder, *architecture.hidden[::-1], n_markers]
+        self.layers = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in pairwise(widths))
+        n_hidden = len(architecture.hidden)
+        self.layer_names = (
+            VISIBLE,
+            *(f"encoder.{i}" for i in range(1, n_hidden + 1)),
+            CODE,
+            *(f"decoder.{i}" for i in range(1, n_hidden + 1)),
+        )
+        self._linear = {n_hidden, len(self.layers) - 1}  # the code and the output have no activation function
+        self._initialise(torch.Generator().manual_seed(seed))
+
+    def forward(self, markers: Tensor) -> Tensor:
+        """Reconstruct standardised markers: (n_events, n_markers) → (n_events, n_markers)."""
+        return self.decode(self.encode(markers, CODE), CODE)
+
+    def encode(self, markers: Tensor, layer: str) -> Tensor:
+        """Activations of a layer: (n_events, n_markers) → (n_events, n_neurons)."""
+        return self._run(markers, 0, self.depth(layer))
+
+    def decode(self, activations: Tensor, layer: str) -> Tensor:
+        """Standardised markers from a layer's activations: (n_events, n_neurons) → (n_events, n_markers)."""
+        depth = self.depth(layer)
+        # The visible layer *is* the markers: decoding it through the network would only blur it.
+        return activations if depth == 0 else self._run(activations, depth, len(self.layers))
+
+    def depth(self, layer: str) -> int:
+        """How many weight matrices lie before a layer.
+
+        Raises:
+            ConfigError: There is no layer of that name.
+        """
+        if layer not in self.layer_names:
+            raise ConfigError(
+                f"The autoencoder has no layer {layer!r} (layers: {listing(self.layer_names, 20)}"
+                f"{nearest_name(layer, self.layer_names)}). Correct the layer of the edit's step."
+            )
+        return self.layer_names.index(layer)
+
+    def _run(self, activations: Tensor, start: int, stop: int) -> Tensor:
+        for index in range(start, stop):
+            activations = self.layers[index](activations)
+            if index not in self._linear:
+                activations = nn.functional.leaky_relu(activations, LEAKY_SLOPE)
+        return activations
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
+            nn.init.kaiming_uniform_(layer.weight, a=LEAKY_SLOPE, generator=generator)
+            nn.init.zeros_(layer.bias)

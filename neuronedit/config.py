@@ -1,0 +1,179 @@
+"""Typed job configuration: read from TOML, overridden on the command line, explained by ``--help``."""
+
+import hashlib
+import json
+import tomllib
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails, PydanticUndefined
+
+from neuronedit.errors import ConfigError, listing, nearest_name
+
+
+class Config(BaseModel):
+    """One section of a job's configuration: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def load(cls, path: Path | None, overrides: Sequence[str] = ()) -> Self:
+        """Read a TOML file (or start from nothing) and apply ``section.key=value`` overrides in order.
+
+        Raises:
+            ConfigError: The file is missing or not TOML, a key is unknown, or a value has the wrong type.
+        """
+        values = _read_toml(path) if path else {}
+        for override in overrides:
+            _apply_override(values, override)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            details = [_explain(cls, detail) for detail in error.errors()]
+            raise ConfigError("\n".join(f"{path or 'command line'}: {detail}" for detail in details)) from error
+
+    def flat(self) -> dict[str, str]:
+        """Every setting as ``section.key`` → text, as it is logged with a run."""
+        return {key: _as_text(value) for key, value in _leaves(self.model_dump(mode="json"))}
+
+    def digest(self) -> str:
+        """SHA-256 of the settings, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def explain_fields(config: type[Config]) -> str:
+    """The text that ``--help`` shows: each section, and each key with its type, default and meaning."""
+    return "\n".join(_field_lines(config, ""))
+
+
+def _field_lines(config: type[Config], prefix: str) -> Iterator[str]:
+    for name, field in config.model_fields.items():
+        key = f"{prefix}{name}"
+        sections = _sections(field.annotation)
+        if field.is_required():
+            default = "required"
+        else:
+            default = f"default {_as_text(_plain(field.get_default(call_default_factory=True)))}"
+        if sections and default != "required":
+            default = "optional"
+        yield f"  {key}  ({_type_name(field.annotation)}, {default})\n      {field.description}"
+        for section in sections:
+            if len(sections) > 1:
+                yield f"    -- {section.__doc__}"
+            yield from _field_lines(section, f"{key}.")
+
+
+def _sections(annotation: Any) -> list[type[Config]]:
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections(part)]
+
+
+def _type_name(annotation: Any) -> str:
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_name(parts[0])
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        return "section"
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_type_name(part) for part in parts if part is not type(None)))
+    if origin is tuple:
+        return f"list of {_type_name(parts[0])}s"
+    if origin is dict:
+        return "table"
+    if origin is Literal:
+        return " | ".join(repr(part) for part in parts)
+    names = {str: "text", int: "integer", float: "number", bool: "true or false"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value)
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: the configuration cannot be read ({error.strerror}). Check the path.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}.") from error
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: expected section.key=value.")
+    *sections, name = key.strip().split(".")
+    table = values
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {section!r} is a value, not a section.")
+    try:
+        table[name] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[name] = text  # bare words are text: --set data.path=cells/
+
+
+def _explain(config: type[Config], detail: ErrorDetails) -> str:
+    location, sections = _locate(config, [str(part) for part in detail["loc"]])
+    key = ".".join(location)
+    if detail["type"] == "extra_forbidden":
+        section, known = (
+            ".".join(location[:-1]),
+            [name for section in sections for name in section.model_fields],
+        )
+        return (
+            f"unknown key {key!r}{nearest_name(location[-1], known)}. "
+            f"Known keys{f' of {section}' if section else ''}: {listing(known, limit=30)}."
+        )
+    if detail["type"] == "missing":
+        return f"the key {key!r} is missing. Add it to the file, or give --set {key}=VALUE."
+    found = "" if detail["input"] is PydanticUndefined else f"; found {_as_text(_short(detail['input']))}"
+    return f"{key}: {detail['msg'].removeprefix('Value error, ')}{found}."
+
+
+def _short(value: Any) -> Any:
+    text = repr(value)
+    return value if len(text) < 80 and not isinstance(value, tuple) else f"{text[:77]}..."
+
+
+def _locate(config: type[Config], parts: Sequence[str]) -> tuple[list[str], list[type[Config]]]:
+    """The key as the user wrote it, and the sections that could hold its last part."""
+    candidates: list[type[Config]] = [config]
+    location = []
+    for part in parts:
+        tagged = [section for section in candidates if _has_tag(section, part)]
+        if len(candidates) > 1 and tagged:  # pydantic adds a tagged union's tag, which nobody wrote
+            candidates = tagged
+            continue
+        location.append(part)
+        fields = [section.model_fields[part] for section in candidates if part in section.model_fields]
+        if fields:
+            inner = _sections(fields[0].annotation)
+            candidates = inner or candidates
+    return location, candidates
+
+
+def _has_tag(section: type[Config], tag: str) -> bool:
+    return any(tag in get_args(field.annotation) for field in section.model_fields.values())

@@ -1,0 +1,194 @@
+"""The experiment's design: which events are source, target and extrapolation, and which edits follow.
+
+Events are told apart by their column values. A design gives each event the name of its population;
+the populations' names then say which edits can be fitted.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import Field
+
+from neuronedit.config import Config
+from neuronedit.errors import DataError, listing, nearest_name
+
+Where = dict[str, str | int | float | bool]
+"""A choice of events by column values: ``{role = "control", donor = "P1"}`` means that both must hold."""
+
+MIN_EVENTS = 50
+"""Fewer source or target events than this cannot support percentiles."""
+
+PAIR_EDIT = "pair"
+"""The name of a pair design's only edit."""
+
+POOLED = "pooled"
+"""The reference that stands for all batches' controls together."""
+
+
+@dataclass(frozen=True)
+class EditPair:
+    """One edit to fit: the populations it leads from and to, each with equal weight."""
+
+    name: str
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+
+
+class PairDesign(Config):
+    """One measured pair: learn source → target, apply it to any events."""
+
+    kind: Literal["pair"] = Field("pair", description="one source and one target population")
+    source: Where = Field(min_length=1, description='column values of the source, e.g. {condition = "untreated"}')
+    target: Where = Field(min_length=1, description='column values of the target, e.g. {condition = "treated"}')
+    extrapolation: Where = Field({}, description="column values of events to train on that are in neither (optional)")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the design reads."""
+        return tuple(dict.fromkeys([*self.source, *self.target, *self.extrapolation]))
+
+    def assign(self, events: pd.DataFrame, where: str) -> npt.NDArray[np.object_]:
+        """The population's name of each event, "" for events that no population takes.
+
+        Args:
+            events: The design's columns, (n_events,) each.
+            where: The file that the events are from, for the message.
+
+        Raises:
+            DataError: An event is source and target at once.
+        """
+        source, target = select(events, self.source), select(events, self.target)
+        if (source & target).any():
+            raise DataError(
+                f"{where}: {int((source & target).sum())} events are source and target at once "
+                f"(source {self.source}, target {self.target}). Choose column values that exclude each other."
+            )
+        population = np.full(len(events), "", dtype=object)
+        if self.extrapolation:
+            population[select(events, self.extrapolation)] = "extrapolation"
+        population[source] = "source"
+        population[target] = "target"
+        return population
+
+    def edits(self, counts: Mapping[str, int]) -> list[EditPair]:
+        """The edits to fit, given how many events each population has.
+
+        Raises:
+            DataError: A population has too few events.
+        """
+        _check_counts({name: counts.get(name, 0) for name in ("source", "target")}, self.model_dump())
+        if self.extrapolation and not counts.get("extrapolation"):
+            raise DataError(
+                f"The extrapolation population {self.extrapolation} has no events. "
+                "Correct the column values, or leave design.extrapolation out."
+            )
+        return [EditPair(PAIR_EDIT, ("source",), ("target",))]
+
+
+class ControlsDesign(Config):
+    """One control sample in every batch: learn batch → reference on controls, apply it to all of the batch."""
+
+    kind: Literal["controls"] = Field("controls", description="one edit for each batch that has a control")
+    batch_column: str = Field("batch_id", description="the column that names an event's batch")
+    control: Where = Field(min_length=1, description='column values of the controls, e.g. {role = "control"}')
+    reference: str = Field(description="the batch that others are led to, or 'pooled' for all controls together")
+    extrapolation: Where = Field(
+        {}, description='column values of other events to train on, e.g. {role = "validation"} (optional)'
+    )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the design reads."""
+        return tuple(dict.fromkeys([self.batch_column, *self.control, *self.extrapolation]))
+
+    def assign(self, events: pd.DataFrame, where: str) -> npt.NDArray[np.object_]:
+        """The population's name of each event, "" for events that no population takes.
+
+        Args:
+            events: The design's columns, (n_events,) each.
+            where: The file that the events are from, for the message.
+
+        Raises:
+            DataError: A control event has no batch.
+        """
+        batches = events[self.batch_column]
+        population = np.full(len(events), "", dtype=object)
+        if self.extrapolation:
+            chosen = select(events, self.extrapolation) & batches.notna().to_numpy()
+            population[chosen] = ("extrapolation " + batches[chosen].astype(str)).to_numpy()
+        control = select(events, self.control)
+        if batches[control].isna().any():
+            raise DataError(
+                f"{where}: {int(batches[control].isna().sum())} control events have no value in "
+                f"{self.batch_column!r}. Fill the column, or leave these events out."
+            )
+        population[control] = ("control " + batches[control].astype(str)).to_numpy()
+        return population
+
+    def edits(self, counts: Mapping[str, int]) -> list[EditPair]:
+        """The edits to fit, given how many events each population has: one for each batch but the reference.
+
+        Raises:
+            DataError: There are too few batches or events, or the reference has no control.
+        """
+        controls = {name: n for name, n in counts.items() if name.startswith("control ")}
+        batches = {name.removeprefix("control "): name for name in sorted(controls)}
+        if len(batches) < 2:
+            raise DataError(
+                f"Found controls {self.control} in {len(batches)} batch(es) of column {self.batch_column!r}"
+                f"{': ' + listing(batches) if batches else ''}; expected at least 2. "
+                "Correct design.control and design.batch_column."
+            )
+        _check_counts(controls, self.control)
+        if self.reference == POOLED:
+            return [EditPair(batch, (name,), tuple(batches.values())) for batch, name in batches.items()]
+        if self.reference not in batches:
+            raise DataError(
+                f"The reference batch {self.reference!r} has no control events "
+                f"(batches with controls: {listing(batches)}{nearest_name(self.reference, batches)}). "
+                "Correct design.reference, or use 'pooled'."
+            )
+        target = (batches[self.reference],)
+        return [EditPair(batch, (name,), target) for batch, name in batches.items() if batch != self.reference]
+
+
+Design = PairDesign | ControlsDesign
+
+
+def select(events: pd.DataFrame, where: Mapping[str, object]) -> npt.NDArray[np.bool_]:
+    """Which events have all the column values asked for: (n_events,) bool."""
+    chosen = np.ones(len(events), dtype=bool)
+    for column, value in where.items():
+        # A value given as text matches a number column's text, so that batch_id = "3" finds 3.
+        values = events[column].astype(str) if isinstance(value, str) else events[column]
+        chosen &= (values == value).to_numpy(dtype=bool, na_value=False)
+    return chosen
+
+
+def check_design_columns(columns: Collection[str], needed: Collection[str], where: str) -> None:
+    """Check that the columns that choose events exist.
+
+    Raises:
+        DataError: A column is missing.
+    """
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise DataError(
+            f"{where}: the column {missing[0]!r} is missing; it chooses the events of a population "
+            f"(columns found: {listing(columns)}{nearest_name(missing[0], columns)}). "
+            "Correct the name, or add the column."
+        )
+
+
+def _check_counts(counts: Mapping[str, int], where: object) -> None:
+    for name, n_events in counts.items():
+        if n_events < MIN_EVENTS:
+            raise DataError(
+                f"The population {name!r} has {n_events} event{'' if n_events == 1 else 's'}; expected at least "
+                f"{MIN_EVENTS} to estimate percentiles (chosen by {where}). "
+                "Correct the column values, or add events."
+            )

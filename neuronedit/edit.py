@@ -1,0 +1,132 @@
+"""The edit: an ordered list of layers, each with the shift of its neurons from source to target."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder
+from neuronedit.config import Config
+from neuronedit.neighbours import NeighbourShift
+from neuronedit.percentiles import N_PERCENTILES, FloatArray, PercentileShift, percentiles
+
+CHUNK = 4096
+"""Events per pass through the network: few enough to stay in the processor's cache."""
+
+
+class EditStep(Config):
+    """How one layer is edited."""
+
+    layer: str = Field(CODE, description="visible (the markers), encoder.1, …, code, decoder.1, …")
+    operator: Literal["step", "linear", "neighbours"] = Field(
+        "linear",
+        description="step: the paper's bins; linear: the same, interpolated; neighbours: follows the kind of cell",
+    )
+    form: Literal["residual", "plain"] = Field(
+        "residual",
+        description="residual: add the decoded change to the event; plain: take the decoder's output (the paper)",
+    )
+    n_neighbours: int = Field(50, ge=1, description="source events whose shifts are averaged (operator neighbours)")
+
+
+DEFAULT_PLAN = (EditStep(layer=CODE), EditStep(layer=VISIBLE))
+"""Edit the code, then the markers themselves: the network supplies context, the markers exact marginals."""
+
+
+@dataclass(frozen=True)
+class FittedStep:
+    """One layer's plan with the shift fitted for it."""
+
+    plan: EditStep
+    shift: PercentileShift | NeighbourShift
+
+    def apply(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
+        """Edit standardised markers: (n_events, n_markers) → (n_events, n_markers) float32."""
+        edited = np.empty_like(markers)
+        for start in range(0, len(markers), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            edited[chunk] = self._apply_chunk(autoencoder, markers[chunk])
+        return edited
+
+    @torch.inference_mode()
+    def _apply_chunk(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
+        before = autoencoder.encode(torch.from_numpy(markers), self.plan.layer)
+        after = before + torch.from_numpy(self.shift.at(before.numpy()))
+        decoded: FloatArray = autoencoder.decode(after, self.plan.layer).numpy()
+        if self.plan.form == "plain":
+            return decoded
+        # An edit that shifts nothing decodes to the same bits twice, so nothing at all is added.
+        return markers + (decoded - autoencoder.decode(before, self.plan.layer).numpy())
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A fitted transformation source → target; it means nothing for another autoencoder's weights."""
+
+    name: str
+    steps: tuple[FittedStep, ...]
+
+    def apply(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
+        """Edit standardised markers, step after step: (n_events, n_markers) → (n_events, n_markers) float32."""
+        for step in self.steps:
+            markers = step.apply(autoencoder, markers)
+        return markers
+
+
+def fit_edit(
+    name: str,
+    autoencoder: Autoencoder,
+    plan: Sequence[EditStep],
+    source: FloatArray,
+    target: FloatArray,
+    *,
+    n_percentiles: int = N_PERCENTILES,
+    seed: int = 0,
+) -> Edit:
+    """Fit each step of a plan on the source as the steps before it leave it, against the target.
+
+    Args:
+        name: The edit's name: the batch that it leads to the reference, or ``pair``.
+        autoencoder: Trained; frozen from here on.
+        plan: The layers to edit, in order.
+        source: (n_events, n_markers) float32, standardised.
+        target: (n_events, n_markers) float32, standardised.
+        n_percentiles: Evenly spaced percentiles from 0 to 100.
+        seed: Draws the landmarks of ``neighbours``.
+
+    Raises:
+        ConfigError: A step names a layer that the autoencoder does not have.
+    """
+    steps: list[FittedStep] = []
+    for step in plan:
+        fitted = _fit_step(autoencoder, step, source, target, n_percentiles, seed)
+        source = fitted.apply(autoencoder, source)
+        steps.append(fitted)
+    return Edit(name, tuple(steps))
+
+
+def activations(autoencoder: Autoencoder, markers: FloatArray, layer: str) -> FloatArray:
+    """Activations of a layer, in chunks: (n_events, n_markers) → (n_events, n_neurons) float32."""
+    with torch.inference_mode():
+        chunks = [autoencoder.encode(chunk, layer) for chunk in torch.from_numpy(markers).split(CHUNK)]
+        return np.asarray(torch.cat(chunks).numpy())
+
+
+def _fit_step(
+    autoencoder: Autoencoder,
+    step: EditStep,
+    source: FloatArray,
+    target: FloatArray,
+    n_percentiles: int,
+    seed: int,
+) -> FittedStep:
+    before = activations(autoencoder, source, step.layer)
+    after = activations(autoencoder, target, step.layer)
+    interpolation: Literal["step", "linear"] = "step" if step.operator == "step" else "linear"
+    shift = PercentileShift.fit(percentiles(before, n_percentiles), percentiles(after, n_percentiles), interpolation)
+    if step.operator == "neighbours":
+        return FittedStep(step, NeighbourShift.fit(shift, before, step.n_neighbours, seed))
+    return FittedStep(step, shift)

@@ -1,0 +1,197 @@
+"""What each job can be told: one typed configuration per job."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from neuronedit.autoencoder import Architecture
+from neuronedit.config import Config
+from neuronedit.design import ControlsDesign, PairDesign, Where
+from neuronedit.edit import DEFAULT_PLAN, EditStep
+from neuronedit.errors import PanelError, listing, nearest_name
+from neuronedit.model import UnknownBatch
+from neuronedit.panel import MASS_COFACTOR, Panel, read_panel
+from neuronedit.percentiles import N_PERCENTILES
+from neuronedit.training import TrainingPlan
+
+
+class PanelConfig(Config):
+    """Which markers are modelled: a panel file, or a list of names with one cofactor."""
+
+    file: str | None = Field(None, description="CSV with the columns marker and, optionally, channel and cofactor")
+    markers: tuple[str, ...] = Field((), description="marker names, where there is no panel file")
+    cofactor: float = Field(
+        MASS_COFACTOR, gt=0, description="for panel.markers: 5 for mass, 150 for fluorescence cytometry"
+    )
+    exclude: tuple[str, ...] = Field((), description="markers of the panel to leave out: they stay untouched")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.file) == bool(self.markers):
+            raise ValueError("give either panel.file or panel.markers")
+        return self
+
+    def read(self) -> Panel:
+        """The panel, read and checked.
+
+        Raises:
+            PanelError: The file cannot be read, names something twice, or lacks a marker to exclude.
+        """
+        if self.file:
+            panel, _ = read_panel(self.file)
+        else:
+            panel = Panel(self.markers, (self.cofactor,) * len(self.markers))
+        unknown = [marker for marker in self.exclude if marker not in panel.markers]
+        if unknown:
+            raise PanelError(
+                f"panel.exclude: {listing(unknown)} is not in the panel{nearest_name(unknown[0], panel.markers)}. "
+                "Correct the name."
+            )
+        kept = [pair for pair in zip(panel.markers, panel.cofactors, strict=True) if pair[0] not in self.exclude]
+        return Panel(tuple(marker for marker, _ in kept), tuple(cofactor for _, cofactor in kept))
+
+
+class RayConfig(Config):
+    """Where Ray runs."""
+
+    address: str | None = Field(
+        None,
+        description="a running cluster; otherwise $RAY_ADDRESS (set in every Ray job), otherwise this machine",
+    )
+    num_cpus: PositiveInt | None = Field(None, description="cores to use when Ray runs on this machine only")
+
+
+class TrackingConfig(Config):
+    """Where MLflow keeps models, metrics and reviews."""
+
+    uri: str | None = Field(
+        None,
+        description="a tracking server or database; otherwise $MLFLOW_TRACKING_URI, otherwise sqlite:///mlflow.db",
+    )
+    experiment: str = Field("neuronedit", description="the experiment that runs belong to")
+    artifacts: str | None = Field(
+        None, description="folder or URI for a new experiment's artifacts; by default the store's own choice"
+    )
+
+
+class SampleConfig(Config):
+    """How many events of each population are drawn for training, fitting and review."""
+
+    events_per_population: int = Field(
+        20_000, ge=100, description="at most this many; a percentile's rank error is about 0.5/sqrt of it"
+    )
+    seed: int = Field(0, ge=0, description="the same seed draws the same events, in whatever order files are read")
+
+
+class DataConfig(Config):
+    """The events."""
+
+    path: str = Field(description="a Parquet file, a folder of them, or a URI (s3://…, gs://…)")
+
+
+class IngestConfig(Config):
+    """FCS files and their sample sheet → a Parquet dataset of raw intensities."""
+
+    sample_sheet: str = Field(
+        description="CSV: the column 'file', 'sample_id', 'batch_id', and any others (role, condition, donor, …)"
+    )
+    fcs_folder: str | None = Field(None, description="where the sheet's files lie; by default beside the sheet")
+    panel: str | None = Field(
+        None,
+        description="CSV channel, marker, cofactor; by default each channel's own marker name ($PnS) is used",
+    )
+    output: str = Field(description="the folder of the Parquet dataset to write")
+    compensate: bool = Field(False, description="apply the spillover matrix stored in each file (flow cytometry)")
+    on_error: Literal["fail", "quarantine"] = Field(
+        "fail",
+        description="quarantine: list unreadable files in _quarantine.json, go on, and exit with status 3",
+    )
+    overwrite: bool = Field(False, description="replace the output of an earlier ingest")
+
+
+class WorkersConfig(Config):
+    """Ray Train's workers."""
+
+    count: PositiveInt = Field(
+        1, description="processes that share each minibatch; one per GPU, or few: the model is small"
+    )
+    use_gpu: bool = Field(False, description="give each worker a GPU")
+    storage: str | None = Field(
+        None,
+        description="folder or URI that all nodes reach, for Ray Train's checkpoints; by default a temporary folder",
+    )
+
+
+class EditConfig(Config):
+    """Which layers are edited, in which order, and how."""
+
+    steps: tuple[EditStep, ...] = Field(DEFAULT_PLAN, min_length=1, description="the plan: one table per layer")
+    n_percentiles: int = Field(N_PERCENTILES, ge=3, description="evenly spaced, from 0 to 100; the paper has 101")
+
+
+class RegistryConfig(Config):
+    """The model's name in MLflow's registry."""
+
+    name: str = Field("neuronedit", pattern=r"^[^/:@]+$", description="registered model name")
+    alias: str | None = Field(None, description="an alias to point at the new version, e.g. candidate")
+
+
+class TrainConfig(Config):
+    """Train the autoencoder, fit the edits, register the model."""
+
+    data: DataConfig = Field(description="the events to learn from")
+    panel: PanelConfig = Field(description="the markers to model")
+    design: Annotated[PairDesign | ControlsDesign, Field(discriminator="kind")] = Field(
+        description="which events are source, target and extrapolation"
+    )
+    sample: SampleConfig = Field(SampleConfig(), description="events drawn from each population")
+    autoencoder: Architecture = Field(Architecture(), description="the network")
+    training: TrainingPlan = Field(TrainingPlan(), description="how it learns")
+    workers: WorkersConfig = Field(WorkersConfig(), description="who computes")
+    edit: EditConfig = Field(EditConfig(), description="what is edited")
+    model: RegistryConfig = Field(RegistryConfig(), description="under which name the model is registered")
+    tracking: TrackingConfig = Field(TrackingConfig(), description="where it is logged")
+    ray: RayConfig = Field(RayConfig(), description="where it runs")
+
+
+class TransformConfig(Config):
+    """Apply a pinned model to a Parquet dataset."""
+
+    data: DataConfig = Field(description="the events to edit")
+    model: str = Field(description="models:/NAME/VERSION, models:/NAME@ALIAS, runs:/…, or a model's folder")
+    output: str = Field(description="the folder or URI of the Parquet dataset to write")
+    where: Where = Field(
+        {}, description="edit only events with these column values (pair designs); others pass as they are"
+    )
+    unknown_batch: UnknownBatch = Field(
+        "error",
+        description="pass: leave events of unknown batches as they are, flagged in the column neuronedit",
+    )
+    overwrite: bool = Field(False, description="replace the output of an earlier transform")
+    resume: bool = Field(False, description="continue a transform that was stopped: finished files are kept")
+    workers: PositiveInt | None = Field(None, description="actors at most; by default one per free core")
+    compression: Literal["snappy", "zstd", "lz4", "none"] = Field("zstd", description="of the Parquet files written")
+    tracking: TrackingConfig = Field(
+        TrackingConfig(), description="where the model is registered and the run is logged"
+    )
+    ray: RayConfig = Field(RayConfig(), description="where it runs")
+
+
+class ReviewConfig(Config):
+    """Show what a model learned, and how well it does on data it was not fitted to."""
+
+    data: DataConfig = Field(description="the events that the model was trained on, and held-out ones")
+    model: str = Field(description="models:/NAME/VERSION, models:/NAME@ALIAS, runs:/…, or a model's folder")
+    held_out: Where = Field(
+        {},
+        description='events with measured truth in every batch, e.g. {role = "validation"} (controls designs)',
+    )
+    held_out_source: Where = Field({}, description="pair designs: untreated events to apply the edit to")
+    held_out_target: Where = Field({}, description="pair designs: their measured treated counterpart")
+    output: str = Field(description="the folder to write review.html and its tables to")
+    overwrite: bool = Field(False, description="replace an earlier review in the output folder")
+    sample: SampleConfig = Field(
+        SampleConfig(events_per_population=5_000), description="events drawn from each population"
+    )
+    tracking: TrackingConfig = Field(TrackingConfig(), description="where the model's run is")
+    ray: RayConfig = Field(RayConfig(), description="where it runs")

@@ -1,0 +1,108 @@
+"""The panel: which markers a model sees, in which order, on which scale."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuronedit.errors import PanelError, listing, nearest_name
+
+MASS_COFACTOR = 5.0
+"""The usual cofactor of mass cytometry; fluorescence cytometry uses about 150."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Ordered markers, each with the cofactor that divides its intensity before arcsinh."""
+
+    markers: tuple[str, ...]
+    cofactors: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.markers:
+            raise PanelError("The panel has no markers. Name at least one.")
+        if len(self.markers) != len(self.cofactors):
+            raise PanelError(
+                f"The panel has {len(self.markers)} markers but {len(self.cofactors)} cofactors. "
+                "Give one cofactor per marker."
+            )
+        repeated = [marker for marker, count in Counter(self.markers).items() if count > 1]
+        if repeated:
+            raise PanelError(f"The panel names {listing(repeated)} more than once. Name each marker once.")
+        for marker, cofactor in zip(self.markers, self.cofactors, strict=True):
+            if not 0 < cofactor < float("inf"):
+                raise PanelError(
+                    f"Marker {marker!r} has cofactor {cofactor}; expected a positive number "
+                    "(5 for mass, 150 for fluorescence cytometry)."
+                )
+
+    @property
+    def n_markers(self) -> int:
+        """How many markers the panel has."""
+        return len(self.markers)
+
+    def check_columns(self, columns: Sequence[str], where: str) -> None:
+        """Check that every marker is one of ``columns``, exactly once; other columns are passengers.
+
+        Args:
+            columns: The column names found.
+            where: The file or table that has them, for the message.
+
+        Raises:
+            PanelError: A marker is missing, or a column name stands twice.
+        """
+        counts = Counter(columns)
+        repeated = [name for name, count in counts.items() if count > 1]
+        if repeated:
+            raise PanelError(
+                f"{where}: the column name {listing(repeated)} stands more than once. "
+                "Rename or drop the surplus columns."
+            )
+        missing = [marker for marker in self.markers if marker not in counts]
+        if missing:
+            named = f"marker {missing[0]!r} is" if len(missing) == 1 else f"markers {listing(missing)} are"
+            raise PanelError(
+                f"{where}: {named} missing (the panel has {self.n_markers} markers; "
+                f"this file has {self.n_markers - len(missing)} of them"
+                f"{nearest_name(missing[0], set(columns) - set(self.markers))}). "
+                "Rename the column, or train a model on a panel without the marker."
+            )
+
+
+def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
+    """Read a panel file: CSV with the columns ``channel``, ``marker`` and, optionally, ``cofactor``.
+
+    ``channel`` is the raw detector name ($PnN) and may be left out where only markers are needed.
+    A cofactor that is missing or empty is 5, the usual one of mass cytometry.
+
+    Returns:
+        The panel, and the marker's name for each channel.
+
+    Raises:
+        PanelError: The file cannot be read, lacks a column, or names something twice.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, skipinitialspace=True))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PanelError(f"{path}: the panel file cannot be read ({error}). Check the path.") from error
+    if not rows or "marker" not in rows[0]:
+        found = listing(rows[0]) if rows else "no rows"
+        raise PanelError(f"{path}: expected a CSV with the column 'marker' (and 'channel', 'cofactor'); found {found}.")
+    markers = tuple((row["marker"] or "").strip() for row in rows)
+    cofactors = tuple(_cofactor(row, path) for row in rows)
+    channels = [(row.get("channel") or "").strip() for row in rows]
+    repeated = [channel for channel, count in Counter(channels).items() if channel and count > 1]
+    if repeated:
+        raise PanelError(f"{path}: channel {listing(repeated)} stands more than once. Name each channel once.")
+    panel = Panel(markers, cofactors)
+    return panel, {channel: marker for channel, marker in zip(channels, markers, strict=True) if channel}
+
+
+def _cofactor(row: Mapping[str, str | None], path: str | Path) -> float:
+    text = (row.get("cofactor") or "").strip()
+    try:
+        return float(text) if text else MASS_COFACTOR
+    except ValueError as error:
+        raise PanelError(f"{path}: marker {row['marker']!r} has cofactor {text!r}; expected a number.") from error

@@ -1,0 +1,78 @@
+"""Percentiles of activations, and the shift that leads one population's percentiles to another's."""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Interpolation = Literal["step", "linear"]
+
+FloatArray = npt.NDArray[np.float32]
+
+N_PERCENTILES = 101
+"""The paper's percentiles: 0, 1, …, 100."""
+
+
+def percentiles(activations: FloatArray, n_percentiles: int = N_PERCENTILES) -> FloatArray:
+    """Evenly spaced percentiles of each neuron: (n_events, n_neurons) → (n_percentiles, n_neurons) float32."""
+    levels = np.linspace(0, 100, n_percentiles)
+    return np.percentile(activations, levels, axis=0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class PercentileShift:
+    """What must be added to an activation, by where it lies among the source's percentiles.
+
+    Shifts are constant beyond the first and the last percentile.
+
+    Attributes:
+        source_percentiles: (n_percentiles, n_neurons) float32, ascending in each column.
+        shifts: (n_percentiles, n_neurons) float32, target minus source percentile.
+        interpolation: ``step``: the shift of the bin that an activation lies in (the paper);
+            ``linear``: interpolated between percentiles, so that the edit is continuous.
+
+    Source: Amodio et al. 2018 (arXiv 1805.12198), equation 1.
+    """
+
+    source_percentiles: FloatArray
+    shifts: FloatArray
+    interpolation: Interpolation
+
+    @classmethod
+    def fit(cls, source_percentiles: FloatArray, target_percentiles: FloatArray, interpolation: Interpolation) -> Self:
+        """The shift from one set of percentiles to another, (n_percentiles, n_neurons) each.
+
+        Equal source percentiles (a dead neuron, the spike at zero) share the mean of their shifts: their
+        events cannot be told apart, and the mean is the constant that is nearest to what each should get.
+        """
+        shifts = _share_between_ties(source_percentiles, target_percentiles - source_percentiles)
+        return cls(source_percentiles, shifts, interpolation)
+
+    def at(self, activations: FloatArray) -> FloatArray:
+        """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
+        shifts = np.empty_like(activations, dtype=np.float32)
+        for neuron in range(activations.shape[1]):
+            knots, values = self.source_percentiles[:, neuron], self.shifts[:, neuron]
+            if self.interpolation == "linear":
+                shifts[:, neuron] = _interpolate(activations[:, neuron], knots, values)
+            else:
+                # An activation equal to a percentile belongs to the bin that starts there.
+                bins = np.searchsorted(knots, activations[:, neuron], side="right") - 1
+                shifts[:, neuron] = values[np.clip(bins, 0, None)]
+        return shifts
+
+
+def _interpolate(activations: FloatArray, knots: FloatArray, values: FloatArray) -> npt.NDArray[np.float64]:
+    # np.interp picks one of several equal knots by position; with their shifts made equal the choice is
+    # immaterial, but it also divides by the distance of neighbours, so equal knots must go.
+    first = np.concatenate([[True], knots[1:] > knots[:-1]])
+    return np.interp(activations, knots[first], values[first])
+
+
+def _share_between_ties(knots: FloatArray, values: FloatArray) -> FloatArray:
+    shared = np.empty_like(values)
+    for neuron in range(knots.shape[1]):
+        _, tie, count = np.unique(knots[:, neuron], return_inverse=True, return_counts=True)
+        shared[:, neuron] = (np.bincount(tie, weights=values[:, neuron].astype(np.float64)) / count)[tie]
+    return shared
