@@ -1,0 +1,216 @@
+"""Events in Parquet: listing a dataset, reading markers with every check, putting edited markers back."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from neuronedit.adapters.storage import locate
+from neuronedit.errors import DataError
+from neuronedit.events import check_finite
+from neuronedit.panel import Panel
+from neuronedit.scaling import FloatArray
+
+ROWS_PER_READ = 131_072
+"""Events that are in memory at once: 20 MB of 40 markers."""
+
+FOOTER_READERS = 16
+
+
+@dataclass(frozen=True)
+class EventFile:
+    """One Parquet file of a dataset.
+
+    Attributes:
+        path: Where it is on its file system.
+        name: Relative to the dataset's folder.
+        n_events: Rows, from the file's footer.
+        n_bytes: Size on storage.
+        partition: Columns that stand in the folders' names (``batch_id=B7/``).
+    """
+
+    path: str
+    name: str
+    n_events: int
+    n_bytes: int
+    partition: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EventDataset:
+    """A Parquet dataset: its files, in the order of their names."""
+
+    uri: str
+    filesystem: fs.FileSystem
+    files: tuple[EventFile, ...]
+
+    @property
+    def n_events(self) -> int:
+        """All rows of all files."""
+        return sum(file.n_events for file in self.files)
+
+    def digest(self) -> str:
+        """SHA-256 over the files' names, rows and sizes (not their content)."""
+        listing = [(file.name, file.n_events, file.n_bytes) for file in self.files]
+        return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
+def list_dataset(uri: str) -> EventDataset:
+    """List a Parquet file, or all Parquet files below a folder; names that start with ``_`` or ``.`` are skipped.
+
+    Raises:
+        DataError: Nothing is there, a file is not Parquet or damaged, or there are no events at all.
+    """
+    root = locate(uri)
+    if root.kind == fs.FileType.NotFound:
+        raise DataError(f"{uri}: not found. Expected a Parquet file or a folder of Parquet files; check data.path.")
+    if root.kind == fs.FileType.File:
+        infos, start = [root.filesystem.get_file_info(root.path)], root.path.rfind("/") + 1
+    else:
+        infos, start = root.files(), len(root.path.rstrip("/")) + 1
+    named = [(info, info.path[start:]) for info in infos]
+    visible = [(info, name) for info, name in named if not any(part[0] in "._" for part in name.split("/"))]
+    with ThreadPoolExecutor(FOOTER_READERS) as pool:
+        files = tuple(pool.map(lambda found: _describe(root.filesystem, *found), visible))
+    dataset = EventDataset(uri, root.filesystem, files)
+    if not dataset.n_events:
+        raise DataError(f"{uri}: no events in {len(files)} Parquet files. Check data.path.")
+    return dataset
+
+
+def open_parquet(filesystem: fs.FileSystem, path: str) -> pq.ParquetFile:
+    """Open a Parquet file.
+
+    Raises:
+        DataError: The file is empty, truncated or not Parquet.
+    """
+    if filesystem.get_file_info(path).size == 0:
+        raise DataError(f"{path}: the file is empty (0 bytes); expected Parquet. Remove it, or write it again.")
+    try:
+        return pq.ParquetFile(path, filesystem=filesystem)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            f"{path}: not a Parquet file, or truncated ({_first_line(error)}). Write it again, or move it away."
+        ) from error
+
+
+def read_blocks(
+    filesystem: fs.FileSystem, file: EventFile, columns: Sequence[str] | None = None
+) -> Iterator[tuple[int, pa.Table]]:
+    """A file's rows in order, piece by piece: the first row's number and a table.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    first_row = 0
+    with open_parquet(filesystem, file.path) as parquet:
+        try:
+            for block in parquet.iter_batches(ROWS_PER_READ, columns=columns):
+                yield first_row, pa.Table.from_batches([block])
+                first_row += block.num_rows
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(
+                f"{file.path}: damaged after row {first_row} of {file.n_events} ({_first_line(error)}). "
+                "Write it again, or move it away."
+            ) from error
+
+
+def check_markers(schema: pa.Schema, panel: Panel, where: str) -> None:
+    """Check that every marker is there, once, as a number.
+
+    Raises:
+        PanelError: A marker is missing, or a column name stands twice.
+        DataError: A marker is not a number.
+    """
+    panel.check_columns(schema.names, where)
+    for marker in panel.markers:
+        found = schema.field(marker).type
+        if not (pa.types.is_floating(found) or pa.types.is_integer(found)):
+            raise DataError(
+                f"{where}: marker {marker!r} has type {found}; expected numbers (float or integer). "
+                "Convert the column, or exclude the marker."
+            )
+
+
+def marker_matrix(table: pa.Table, panel: Panel, where: str, first_row: int = 0) -> FloatArray:
+    """The markers in the panel's order: (n_events, n_markers), float32, or float64 where a column needs it.
+
+    Raises:
+        DataError: A marker has nulls, NaN or infinities.
+    """
+    for marker in panel.markers:
+        if n_nulls := table.column(marker).null_count:
+            row = first_row + int(np.argmax(table.column(marker).is_null().to_numpy()))
+            raise DataError(
+                f"{where}: marker {marker!r} has no value (null) in row {row} ({n_nulls} such events among "
+                f"{table.num_rows}); expected an intensity. Drop these events, or exclude the marker."
+            )
+    wide = any(edited_type(table.schema.field(marker).type) == pa.float64() for marker in panel.markers)
+    matrix: FloatArray = np.empty((table.num_rows, panel.n_markers), dtype=np.float64 if wide else np.float32)
+    for index, marker in enumerate(panel.markers):
+        matrix[:, index] = table.column(marker).to_numpy()
+    check_finite(matrix, panel.markers, where, first_row)
+    return matrix
+
+
+def edited_type(found: pa.DataType) -> pa.DataType:
+    """The type that a marker's column is written with: float64 stays, and takes in integers; all else is float32."""
+    return pa.float64() if found == pa.float64() or pa.types.is_integer(found) else pa.float32()
+
+
+def edited_schema(schema: pa.Schema, panel: Panel) -> pa.Schema:
+    """The schema of the output: as the input's, its metadata too, with markers as floating-point numbers."""
+    for marker in panel.markers:
+        index = schema.get_field_index(marker)
+        schema = schema.set(index, schema.field(index).with_type(edited_type(schema.field(index).type)))
+    return schema
+
+
+def replace_markers(table: pa.Table, panel: Panel, intensities: FloatArray) -> pa.Table:
+    """The table with its markers' values replaced; every other column is handed on as it is."""
+    schema = edited_schema(table.schema, panel)
+    columns = dict(zip(panel.markers, intensities.T, strict=True))
+    arrays = [
+        pa.array(columns[field.name], type=field.type) if field.name in columns else table.column(field.name)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def choice_columns(table: pa.Table, file: EventFile, columns: Sequence[str]) -> pd.DataFrame:
+    """The columns that choose events, taken from the file or from its folders' names."""
+    return pd.DataFrame(
+        {
+            name: table.column(name).to_pandas() if name in table.column_names else file.partition[name]
+            for name in columns
+        },
+        index=range(table.num_rows),
+    )
+
+
+def written_with_dictionary(schema: pa.Schema) -> list[str]:
+    """The columns that gain from dictionary encoding: all but floating-point ones, which only get slower."""
+    return [field.name for field in schema if not pa.types.is_floating(field.type)]
+
+
+def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventFile:
+    if not name.endswith((".parquet", ".pq")):
+        raise DataError(
+            f"{info.path}: not a Parquet file by its name; expected only .parquet files in the folder. "
+            "Move it away, or give its name a leading underscore."
+        )
+    with open_parquet(filesystem, info.path) as parquet:
+        n_events = parquet.metadata.num_rows
+    partition = dict(part.split("=", 1) for part in name.split("/")[:-1] if "=" in part)
+    return EventFile(info.path, name, n_events, info.size, partition)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,88 @@
+"""A Ray session for one job: quiet, closed again, and checked for room before anything is started."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from neuronedit.errors import ClusterError
+from neuronedit.job_configs import RayConfig
+
+LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
+"""Enough when files are streamed by the workers themselves."""
+
+
+@contextmanager
+def ray_session(config: RayConfig) -> Iterator[None]:
+    """Connect to the cluster that the configuration or $RAY_ADDRESS names, else start Ray on this machine.
+
+    A session that is open already is used as it is, and left open.
+
+    Raises:
+        ClusterError: The cluster does not answer.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ClusterError(
+                f"Ray cluster {address}: no connection ({error}). Check ray.address, $RAY_ADDRESS and the token."
+            ) from error
+    else:
+        cores = config.num_cpus or os.cpu_count() or 1
+        # One slot above the cores: Ray Data hangs without a word when workers take every slot.
+        ray.init(
+            address="local",
+            num_cpus=cores + 1,
+            include_dashboard=False,
+            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+            **quiet,
+        )
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def free_slots() -> int:
+    """How many one-core workers the cluster takes while one slot stays free for Ray Data's own tasks.
+
+    Raises:
+        ClusterError: There is no room for a worker.
+    """
+    slots = int(ray.cluster_resources().get("CPU", 0)) - 1
+    if slots < 1:
+        raise ClusterError(
+            f"The Ray cluster has {slots + 1} CPU; expected at least 2: one for a worker, and one for Ray Data's "
+            "own tasks, which hang without it. Add a node, or raise num-cpus."
+        )
+    return slots
+
+
+def check_workers(count: int, use_gpu: bool = False) -> None:
+    """Check that a group of workers fits into the cluster.
+
+    Raises:
+        ClusterError: It does not, so that Ray would wait for ever.
+    """
+    if count > free_slots():
+        raise ClusterError(
+            f"{count} workers need {count + 1} CPU (one stays free for Ray Data); the cluster has {free_slots() + 1}. "
+            "Lower workers.count, or add nodes."
+        )
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if use_gpu and count > gpus:
+        raise ClusterError(
+            f"{count} workers with a GPU each; the cluster has {gpus} GPU. Lower workers.count, or use_gpu = false."
+        )

@@ -1,0 +1,66 @@
+"""Checks on events, and the seeded choice of a sample of them."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from neuronedit.errors import DataError
+from neuronedit.scaling import FloatArray
+
+Priorities = npt.NDArray[np.uint64]
+
+
+def check_finite(intensities: FloatArray, markers: Sequence[str], where: str, first_row: int = 0) -> None:
+    """Check that (n_events, n_markers) intensities have no NaN and no infinity.
+
+    Args:
+        intensities: In the order of ``markers``.
+        markers: The columns' names.
+        where: The file or table that has them, for the message.
+        first_row: The row number of the first event in it, from 0.
+
+    Raises:
+        DataError: Names the marker, the first such row and how many there are.
+    """
+    finite = np.isfinite(intensities)
+    if finite.all():
+        return
+    marker = int(np.flatnonzero(~finite.all(axis=0))[0])
+    bad = np.flatnonzero(~finite[:, marker])
+    found = "NaN" if np.isnan(intensities[bad[0], marker]) else "infinity"
+    raise DataError(
+        f"{where}: marker {markers[marker]!r} has {found} in row {first_row + int(bad[0])} "
+        f"({len(bad)} such events among {len(intensities)}); expected finite intensities. "
+        "Drop these events, or exclude the marker."
+    )
+
+
+def row_priorities(file: str, first_row: int, n_events: int, seed: int) -> Priorities:
+    """A random number for each row of a file, the same wherever and in whatever order it is read.
+
+    The k rows with the lowest numbers of a whole dataset are a uniform sample of k events.
+
+    Args:
+        file: The file's name relative to its dataset.
+        first_row: The row number of the first event, from 0.
+        n_events: How many rows follow.
+        seed: Another seed gives other numbers.
+
+    Source: Vigna 2015, SplitMix64, here of a counter (public domain, prng.di.unimi.it/splitmix64.c).
+    """
+    start = int.from_bytes(hashlib.sha256(f"{seed}/{file}".encode()).digest()[:8], "little")
+    with np.errstate(over="ignore"):
+        state = np.uint64(start) + np.arange(first_row + 1, first_row + n_events + 1, dtype=np.uint64) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return state ^ (state >> np.uint64(31))
+
+
+def keep_lowest(priorities: Priorities, intensities: FloatArray, n_events: int) -> tuple[Priorities, FloatArray]:
+    """The events with the lowest priorities, in their order: at most ``n_events`` of them."""
+    chosen = np.argsort(priorities, kind="stable")[:n_events]
+    return priorities[chosen], intensities[chosen]
