@@ -20,6 +20,24 @@ class Architecture(Config):
     hidden: tuple[PositiveInt, ...] = Field((200, 100), description="neurons of each hidden layer of the encoder")
     code: PositiveInt = Field(50, description="neurons of the code; 10 is too narrow for a panel of 30")
 
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of the layers that can be edited, from the markers on."""
+        numbers = range(1, len(self.hidden) + 1)
+        return (VISIBLE, *(f"encoder.{i}" for i in numbers), CODE, *(f"decoder.{i}" for i in numbers))
+
+    def check_layer(self, layer: str) -> None:
+        """Check that there is a layer of that name.
+
+        Raises:
+            ConfigError: There is not.
+        """
+        if layer not in self.layer_names:
+            raise ConfigError(
+                f"The autoencoder has no layer {layer!r} (layers: {listing(self.layer_names, 20)}"
+                f"{nearest_name(layer, self.layer_names)}). Correct the layer of the edit's step."
+            )
+
 
 class Autoencoder(nn.Module):
     """Dense layers with leaky ReLU 0.2 between them, a linear code and a linear output.
@@ -37,12 +55,7 @@ class Autoencoder(nn.Module):
         widths = [n_markers, *encoder, *architecture.hidden[::-1], n_markers]
         self.layers = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in pairwise(widths))
         n_hidden = len(architecture.hidden)
-        self.layer_names = (
-            VISIBLE,
-            *(f"encoder.{i}" for i in range(1, n_hidden + 1)),
-            CODE,
-            *(f"decoder.{i}" for i in range(1, n_hidden + 1)),
-        )
+        self.layer_names = architecture.layer_names
         self._linear = {n_hidden, len(self.layers) - 1}  # the code and the output have no activation function
         self._initialise(torch.Generator().manual_seed(seed))
 
@@ -66,11 +79,7 @@ class Autoencoder(nn.Module):
         Raises:
             ConfigError: There is no layer of that name.
         """
-        if layer not in self.layer_names:
-            raise ConfigError(
-                f"The autoencoder has no layer {layer!r} (layers: {listing(self.layer_names, 20)}"
-                f"{nearest_name(layer, self.layer_names)}). Correct the layer of the edit's step."
-            )
+        self.architecture.check_layer(layer)
         return self.layer_names.index(layer)
 
     def _run(self, activations: Tensor, start: int, stop: int) -> Tensor:

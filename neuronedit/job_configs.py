@@ -158,7 +158,7 @@ class TransformConfig(Config):
     """Apply a pinned model to a Parquet dataset."""
 
     data: DataConfig = Field(description="the events to edit")
-    model: str = Field(description="models:/NAME/VERSION, models:/NAME@ALIAS, runs:/…, or a model's folder")
+    model: str = Field(description="models:/NAME/VERSION, models:/NAME@ALIAS, or a model's folder")
     output: str = Field(description="the folder or URI of the Parquet dataset to write")
     where: Where = Field(
         {}, description="edit only events with these column values (pair designs); others pass as they are"
@@ -176,12 +176,16 @@ class TransformConfig(Config):
     )
     ray: RayConfig = Field(RayConfig(), description="where it runs")
 
+    def rules(self) -> dict[str, object]:
+        """The settings that decide the output's bits."""
+        return self.model_dump(include={"where", "unknown_batch", "compression"})
+
 
 class ReviewConfig(Config):
     """Show what a model learned, and how well it does on data it was not fitted to."""
 
     data: DataConfig = Field(description="the events that the model was trained on, and held-out ones")
-    model: str = Field(description="models:/NAME/VERSION, models:/NAME@ALIAS, runs:/…, or a model's folder")
+    model: str = Field(description="models:/NAME/VERSION, models:/NAME@ALIAS, or a model's folder")
     held_out: Where = Field(
         {},
         description='events with measured truth in every batch, e.g. {role = "validation"} (controls designs)',

@@ -63,34 +63,54 @@ def load_model(folder: str | Path) -> EditModel:
     Raises:
         ModelError: A file is missing, damaged, of another model, or of a newer format.
     """
-    folder = Path(folder)
+    return parse_model(model_contents(folder), str(folder))
+
+
+def model_contents(folder: str | Path) -> dict[str, bytes]:
+    """The bytes of a model's two files, by name.
+
+    Raises:
+        ModelError: A file is missing.
+    """
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        content = (folder / ARRAYS).read_bytes()
+        return {name: (Path(folder) / name).read_bytes() for name in (FACTS, ARRAYS)}
     except OSError as error:
         raise ModelError(
             f"{folder}: not a neuronedit model ({error.strerror}: {error.filename}). "
             f"Expected a folder with {FACTS} and {ARRAYS}."
         ) from error
+
+
+def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
+    """The model that two files' bytes stand for.
+
+    Args:
+        contents: By name, as ``model_contents`` gives them.
+        where: What they are from, for the message.
+
+    Raises:
+        ModelError: A file is damaged, of another model, or of a newer format.
+    """
+    try:
+        facts = json.loads(contents[FACTS])
     except ValueError as error:
-        raise ModelError(f"{folder / FACTS}: damaged, not valid JSON ({error}). Restore the model's folder.") from error
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        found = facts.get("format") if isinstance(facts, dict) else None
         raise ModelError(
-            f"{folder / FACTS}: expected model format {FORMAT}, found {found!r}. "
-            "Use the neuronedit that wrote the model."
+            f"{where}: {FACTS} is damaged, not valid JSON ({error}). Restore the model's folder."
+        ) from error
+    found = facts.get("format") if isinstance(facts, dict) else None
+    if found != FORMAT:
+        raise ModelError(
+            f"{where}: expected model format {FORMAT}, found {found!r}. Use the neuronedit that wrote the model."
         )
-    if hashlib.sha256(content).hexdigest() != facts["arrays_sha256"]:
+    if hashlib.sha256(contents[ARRAYS]).hexdigest() != facts["arrays_sha256"]:
         raise ModelError(
-            f"{folder / ARRAYS}: does not belong to {FACTS} beside it (SHA-256 differs). Weights, panel, scaling and "
+            f"{where}: {ARRAYS} does not belong to {FACTS} beside it (SHA-256 differs). Weights, panel, scaling and "
             "percentiles are one artefact: restore both files."
         )
     try:
-        return _model(facts, safetensors.numpy.load(content))
+        return _model(facts, safetensors.numpy.load(contents[ARRAYS]))
     except (KeyError, TypeError, ValidationError, SafetensorError) as error:
-        raise ModelError(
-            f"{folder}: incomplete model ({type(error).__name__}: {error}). Restore the folder."
-        ) from error
+        raise ModelError(f"{where}: incomplete model ({type(error).__name__}: {error}). Restore the folder.") from error
 
 
 def model_digest(folder: str | Path) -> str:

@@ -195,11 +195,6 @@ def choice_columns(table: pa.Table, file: EventFile, columns: Sequence[str]) -> 
     )
 
 
-def written_with_dictionary(schema: pa.Schema) -> list[str]:
-    """The columns that gain from dictionary encoding: all but floating-point ones, which only get slower."""
-    return [field.name for field in schema if not pa.types.is_floating(field.type)]
-
-
 def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventFile:
     if not name.endswith((".parquet", ".pq")):
         raise DataError(

@@ -38,17 +38,26 @@ class Location:
         found = self.filesystem.get_file_info(fs.FileSelector(self.path, recursive=True, allow_not_found=True))
         return sorted((info for info in found if info.type == fs.FileType.File), key=lambda info: info.path)
 
+    def read_bytes(self) -> bytes:
+        """The content of a file."""
+        with self.filesystem.open_input_stream(self.path) as stream:
+            content: bytes = stream.read()
+            return content
+
+    def write_bytes(self, content: bytes) -> None:
+        """Write a file, complete or not at all."""
+        staged = self.staged()
+        with self.filesystem.open_output_stream(staged.path) as stream:
+            stream.write(content)
+        self.filesystem.move(staged.path, self.path)
+
     def read_json(self) -> Any:
         """The content of a JSON file."""
-        with self.filesystem.open_input_stream(self.path) as stream:
-            return json.loads(stream.read())
+        return json.loads(self.read_bytes())
 
     def write_json(self, content: Mapping[str, Any]) -> None:
         """Write a JSON file, complete or not at all."""
-        staged = self.staged()
-        with self.filesystem.open_output_stream(staged.path) as stream:
-            stream.write((json.dumps(content, indent=2) + "\n").encode())
-        self.filesystem.move(staged.path, self.path)
+        self.write_bytes((json.dumps(content, indent=2) + "\n").encode())
 
     def staged(self) -> "Location":
         """A hidden, unique name beside this one, to write to before moving into place."""

@@ -1,0 +1,37 @@
+"""Train a model: ``python jobs/train.py CONFIG.toml --set section.key=value``."""
+
+from collections.abc import Sequence
+
+from neuronedit.adapters.fit import fit_model
+from neuronedit.adapters.parquet import list_dataset
+from neuronedit.adapters.populations import draw_populations
+from neuronedit.adapters.ray_session import ray_session
+from neuronedit.adapters.registry import example_events, register_model
+from neuronedit.adapters.tracking import connect, log_training, tracked_run
+from neuronedit.command import run_job
+from neuronedit.job_configs import TrainConfig
+
+
+def job(config: TrainConfig) -> int:
+    """Train the autoencoder on all populations, fit the edits, and register the model for review."""
+    for step in config.edit.steps:
+        config.autoencoder.check_layer(step.layer)
+    panel = config.panel.read()
+    dataset = list_dataset(config.data.path)
+    connect(config.tracking)
+    with ray_session(config.ray), tracked_run("train", config.flat()):
+        drawn = draw_populations(dataset, panel, config.design, config.sample)
+        model, losses = fit_model(config, panel, drawn, dataset)
+        log_training(model, drawn, losses, dataset)
+        pinned = register_model(model, config.model, example_events(model, drawn))
+    print(f"{pinned.uri}: {len(model.edits)} edit(s) of {panel.n_markers} markers, sha256 {pinned.digest[:12]}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job from the command line."""
+    return run_job("train", TrainConfig, job, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,122 @@
+"""MLflow runs: parameters, metrics, figures, and the data that they came from."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from time import time
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads it when it is imported
+
+import mlflow
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from neuronedit.adapters.parquet import EventDataset
+from neuronedit.adapters.populations import DrawnPopulations
+from neuronedit.errors import ModelError
+from neuronedit.job_configs import TrackingConfig
+from neuronedit.model import EditModel
+from neuronedit.training import EpochLosses
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+SYSTEM_METRICS_SECONDS = 2
+MAX_PARAM_LENGTH = 500
+DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
+
+
+def connect(config: TrackingConfig) -> None:
+    """Point MLflow at the configured store, and make the experiment where it is not there yet.
+
+    Raises:
+        ModelError: The store does not answer.
+    """
+    uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    if uri.startswith("sqlite:///"):
+        database = Path(uri.removeprefix("sqlite:///")).absolute()
+        database.parent.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{database}"  # workers and child processes have other working folders
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        if mlflow.get_experiment_by_name(config.experiment) is None:
+            mlflow.create_experiment(config.experiment, config.artifacts and _absolute(config.artifacts))
+        mlflow.set_experiment(config.experiment)
+    except MlflowException as error:
+        raise ModelError(
+            f"MLflow at {uri}: no answer, or refused ({error.message}). Check tracking.uri and $MLFLOW_TRACKING_URI."
+        ) from error
+
+
+@contextmanager
+def tracked_run(job: str, settings: Mapping[str, str], run_id: str | None = None) -> Iterator[str]:
+    """A run that is open while a job works: it records settings and system metrics, and fails if the job fails.
+
+    Args:
+        job: The run's name.
+        settings: Logged as parameters; skipped where an earlier run is continued.
+        run_id: An earlier run to continue.
+
+    Yields:
+        The run's id.
+    """
+    mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
+    with mlflow.start_run(run_id=run_id, run_name=None if run_id else job, log_system_metrics=run_id is None) as run:
+        if run_id is None:
+            params = [Param(key, value[:MAX_PARAM_LENGTH]) for key, value in settings.items()]
+            MlflowClient().log_batch(run.info.run_id, params=params)
+            mlflow.log_dict(dict(settings), "config.json")
+            mlflow.set_tag("neuronedit.job", job)
+        yield run.info.run_id
+
+
+def log_dataset(dataset: EventDataset, name: str, context: str) -> None:
+    """Record which data a run has read: where it is, and a digest of its files' names, rows and sizes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a path could be read by two equal kinds of source
+        source = resolve_dataset_source(dataset.uri)
+    mlflow.log_input(MetaDataset(source, name=name, digest=dataset.digest()[:DIGEST_LENGTH]), context=context)
+
+
+def log_series(rows: Sequence[Mapping[str, float]], step_key: str) -> None:
+    """Record metrics that have one value for each step, all in one call."""
+    now = int(time() * 1000)
+    metrics = [
+        Metric(key, value, now, int(row[step_key])) for row in rows for key, value in row.items() if key != step_key
+    ]
+    run = mlflow.active_run()
+    assert run is not None
+    for start in range(0, len(metrics), 1000):  # MLflow's limit for one call
+        MlflowClient().log_batch(run.info.run_id, metrics=metrics[start : start + 1000])
+
+
+def log_training(
+    model: EditModel, drawn: DrawnPopulations, losses: Sequence[EpochLosses], dataset: EventDataset
+) -> None:
+    """Record what a training run read, and how its losses fell."""
+    log_dataset(dataset, "events", "training")
+    log_series([asdict(loss) for loss in losses], "epoch")
+    mlflow.log_metrics({f"events/{name.replace(' ', '/')}": n for name, n in drawn.counts.items()})
+    mlflow.log_dict(dict(model.facts), "training.json")
+
+
+def log_transform(manifest: Mapping[str, Any], dataset: EventDataset, seconds: float) -> None:
+    """Record what a transform read and wrote."""
+    log_dataset(dataset, "events", "transform")
+    mlflow.log_dict(dict(manifest), "manifest.json")
+    mlflow.set_tags({"neuronedit.model": manifest["model"]["uri"], "neuronedit.digest": manifest["model"]["sha256"]})
+    counts = {f"events/{outcome.replace(' ', '_')}": n for outcome, n in manifest["counts"].items()}
+    mlflow.log_metrics({**counts, "events_per_second": manifest["events"] / seconds, "seconds": seconds})
+
+
+def _absolute(location: str) -> str:
+    return location if "://" in location else Path(location).absolute().as_uri()
