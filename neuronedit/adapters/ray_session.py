@@ -27,6 +27,9 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Every actor pool of Ray Data prints one alarming line about its arguments (ray #53727); they live as long
+    # as the driver does, so the line tells nothing.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = config.address or os.environ.get("RAY_ADDRESS")
     if address:
