@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test check benchmark clean
+.PHONY: setup demo test check benchmark lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -22,10 +22,7 @@ demo: setup
 	$(BIN)/neuronedit transform jobs/transform.toml
 	$(BIN)/neuronedit review jobs/review.toml
 
-test: setup
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+test: check
 	$(BIN)/python -m pytest
 
 check: setup
@@ -35,6 +32,15 @@ check: setup
 
 benchmark: setup
 	$(BIN)/python jobs/benchmark.py transform
+
+# New exact versions: torch first and pinned, or another package pulls in a build for CUDA.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0
+	.venv-lock/bin/python -m pip install --quiet ".[dev]"
+	(echo "# Exact versions of everything that neuronedit and its tests need, written by \`make lock\`."; \
+	  .venv-lock/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -v -E '^neuronedit|^nvidia|^cuda|^triton') > requirements.lock
+	rm -rf .venv-lock
 
 clean:
 	rm -rf .venv build demo-output *.egg-info
