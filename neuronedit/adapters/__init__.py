@@ -1,0 +1,1 @@
+"""Everything that touches Ray, MLflow, pyarrow or a file format's library."""
