@@ -1,0 +1,25 @@
+"""FCS files and their sample sheet become a Parquet dataset of raw intensities."""
+
+from collections.abc import Sequence
+
+from neuronedit.adapters.ingest import QUARANTINE, ingest
+from neuronedit.command import run_job
+from neuronedit.job_configs import IngestConfig
+
+
+def job(config: IngestConfig) -> int:
+    """FCS files and their sample sheet become a Parquet dataset of raw intensities."""
+    report = ingest(config)
+    print(f"ingested {report.files} files, {report.events} events -> {config.output}")
+    reasons = f" (reasons in {config.output}/{QUARANTINE})" if report.quarantined else ""
+    print(f"quarantined {len(report.quarantined)} files{reasons}")
+    return 3 if report.quarantined else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command ``neuronedit ingest``."""
+    return run_job("ingest", IngestConfig, job, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
