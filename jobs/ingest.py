@@ -10,14 +10,14 @@ from neuronedit.job_configs import IngestConfig
 def job(config: IngestConfig) -> int:
     """FCS files and their sample sheet become a Parquet dataset of raw intensities."""
     report = ingest(config)
-    print(f"ingested {report.files} files, {report.events} events -> {config.output}")
-    reasons = f" (reasons in {config.output}/{QUARANTINE})" if report.quarantined else ""
-    print(f"quarantined {len(report.quarantined)} files{reasons}")
+    print(f"{config.output}: {report.events:,} events of {report.files} files")
+    if report.quarantined:
+        print(f"quarantined {len(report.quarantined)} files: see {config.output}/{QUARANTINE}")
     return 3 if report.quarantined else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command ``neuronedit ingest``."""
+    """Run the job from the command line."""
     return run_job("ingest", IngestConfig, job, argv)
 
 
