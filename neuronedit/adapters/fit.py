@@ -1,5 +1,6 @@
 """From drawn populations to a model: scaling, the autoencoder (by Ray Train), the edits."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from neuronedit.model import EditModel, fit_edits
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
 from neuronedit.training import EpochLosses
+
+log = logging.getLogger(__name__)
 
 
 def fit_model(
@@ -27,7 +30,9 @@ def fit_model(
     pairs = config.design.edits(drawn.counts)
     scaling = fit_scaling(drawn.intensities.values(), panel.cofactors)
     populations = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in drawn.intensities.items()}
+    log.info("training on %d events of %d populations", sum(map(len, populations.values())), len(populations))
     autoencoder, losses = train_autoencoder(populations, config.autoencoder, config.training, config.workers)
+    log.info("trained %d epochs: validation loss %.4f", losses[-1].epoch, losses[-1].validation_loss)
     edits = fit_edits(
         autoencoder,
         populations,

@@ -13,6 +13,7 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads it when it is imported
 
 import mlflow
+import pandas as pd
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param
@@ -29,6 +30,7 @@ from neuronedit.training import EpochLosses
 DEFAULT_STORE = "sqlite:///mlflow.db"
 SYSTEM_METRICS_SECONDS = 2
 MAX_PARAM_LENGTH = 500
+_MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow shows its pages for LLMs
 DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
 
 
@@ -49,7 +51,9 @@ def connect(config: TrackingConfig) -> None:
     mlflow.set_registry_uri(uri)
     try:
         if mlflow.get_experiment_by_name(config.experiment) is None:
-            mlflow.create_experiment(config.experiment, config.artifacts and _absolute(config.artifacts))
+            mlflow.create_experiment(
+                config.experiment, config.artifacts and _absolute(config.artifacts), _MODEL_TRAINING
+            )
         mlflow.set_experiment(config.experiment)
     except MlflowException as error:
         raise ModelError(
@@ -74,8 +78,8 @@ def tracked_run(job: str, settings: Mapping[str, str], run_id: str | None = None
         if run_id is None:
             params = [Param(key, value[:MAX_PARAM_LENGTH]) for key, value in settings.items()]
             MlflowClient().log_batch(run.info.run_id, params=params)
-            mlflow.log_dict(dict(settings), "config.json")
             mlflow.set_tag("neuronedit.job", job)
+        mlflow.log_dict(dict(settings), f"config/{job}.json")
         yield run.info.run_id
 
 
@@ -116,6 +120,23 @@ def log_transform(manifest: Mapping[str, Any], dataset: EventDataset, seconds: f
     mlflow.set_tags({"neuronedit.model": manifest["model"]["uri"], "neuronedit.digest": manifest["model"]["sha256"]})
     counts = {f"events/{outcome.replace(' ', '_')}": n for outcome, n in manifest["counts"].items()}
     mlflow.log_metrics({**counts, "events_per_second": manifest["events"] / seconds, "seconds": seconds})
+
+
+def log_review(folder: Path, scalars: Mapping[str, float], dataset: EventDataset) -> None:
+    """Record a review: its page, tables and figures as artifacts, its scalars as metrics."""
+    log_dataset(dataset, "events", "review")
+    mlflow.log_artifacts(str(folder), "review")
+    mlflow.log_metrics({f"review/{name}": value for name, value in scalars.items()})
+
+
+def read_losses(run_id: str | None) -> pd.DataFrame:
+    """The losses of a training run by epoch: epoch, train_loss, validation_loss; empty where there is no run."""
+    names = ["train_loss", "validation_loss"]
+    if run_id is None:
+        return pd.DataFrame(columns=["epoch", *names])
+    histories = {name: MlflowClient().get_metric_history(run_id, name) for name in names}
+    columns = {name: pd.Series({entry.step: entry.value for entry in history}) for name, history in histories.items()}
+    return pd.DataFrame(columns).rename_axis("epoch").sort_index().reset_index()
 
 
 def _absolute(location: str) -> str:

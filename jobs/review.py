@@ -1,0 +1,43 @@
+"""Review a model: ``python jobs/review.py CONFIG.toml --set section.key=value``."""
+
+from collections.abc import Sequence
+
+from neuronedit.adapters.parquet import list_dataset
+from neuronedit.adapters.ray_session import ray_session
+from neuronedit.adapters.registry import pinned_model
+from neuronedit.adapters.review_data import draw_comparisons
+from neuronedit.adapters.staged_folder import staged_folder, write_record
+from neuronedit.adapters.tracking import connect, log_review, read_losses, tracked_run
+from neuronedit.command import run_job
+from neuronedit.job_configs import ReviewConfig
+from neuronedit.review.page import PAGE, write_review
+from neuronedit.review.report import Identity, review_model
+
+RECORD = "_review.json"
+
+
+def job(config: ReviewConfig) -> int:
+    """Show what a model learned, and how well it does, beside simple baselines and the noise floor."""
+    connect(config.tracking)
+    pinned = pinned_model(config.model)
+    dataset = list_dataset(config.data.path)
+    with ray_session(config.ray), staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder:
+        comparisons, drawn = draw_comparisons(pinned.model, dataset, config)
+        identity = Identity(pinned.uri, pinned.digest, dataset.uri)
+        review = review_model(pinned.model, identity, comparisons, drawn.intensities, read_losses(pinned.run_id))
+        write_review(review, folder)
+        write_record(folder, RECORD, {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()})
+        with tracked_run("review", config.flat(), pinned.run_id):
+            log_review(folder, review.scalars(), dataset)
+    print(review.summary().round(3).to_string())
+    print(f"{review.verdict()}\nThe page: {config.output}/{PAGE}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job from the command line."""
+    return run_job("review", ReviewConfig, job, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
