@@ -1,6 +1,7 @@
 """Jobs submitted to a Ray cluster as a user submits them: ``ray job submit --working-dir . -- python jobs/train.py``.
 
-The cluster is a real ``ray start --head`` with token authentication, on private ports and in a private folder.
+The cluster is real: ``ray start`` of a head and a worker with token authentication, on private ports and in a private
+folder.
 """
 
 import json
@@ -8,7 +9,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -32,6 +32,14 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 PROJECT = Path(__file__).resolve().parents[1]
 START_SECONDS, STOP_SECONDS, JOB_SECONDS = 60, 5, 120
+PRIVATE_PORTS = (
+    "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port",
+    "runtime-env-agent-port",
+    "metrics-export-port",
+    "node-manager-port",
+    "object-manager-port",
+)
 MARKERS = ["CD3", "CD4", "CD8"]
 N_EVENTS = 600
 FINISHED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED}
@@ -76,29 +84,18 @@ def head() -> Iterator[RayHead]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    names = (
-        "port",
-        "dashboard-port",
-        "dashboard-agent-listen-port",
-        "dashboard-agent-grpc-port",
-        "runtime-env-agent-port",
-        "metrics-export-port",
-        "node-manager-port",
-        "object-manager-port",
-        "ray-client-server-port",
-    )
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
-    command = [_script("ray"), "start", "--head", "--block", "--num-cpus=2", f"--object-store-memory={300 * 1024**2}"]
-    command += ["--include-dashboard=true", "--node-ip-address=127.0.0.1", f"--temp-dir={folder / 'ray'}"]
-    command += ["--min-worker-port=0", "--max-worker-port=0", *(f"--{name}={port}" for name, port in ports.items())]
-    ray_head = RayHead(f"http://127.0.0.1:{ports['dashboard-port']}", token, environment)
-    with (folder / "head.log").open("wb") as log:
-        process = psutil.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    port, dashboard = _free_ports(2)
+    ray_head = RayHead(f"http://127.0.0.1:{dashboard}", token, environment)
+    nodes = []
     try:
-        _wait_for(ray_head, process, folder / "head.log")
+        # As on Kubernetes: the head runs the jobs' own processes, the worker everything else.
+        first = ["--head", f"--port={port}", "--include-dashboard=true", f"--dashboard-port={dashboard}"]
+        nodes.append(_start_node(folder / "head", environment, *first, "--num-cpus=0"))
+        nodes.append(_start_node(folder / "worker", environment, f"--address=127.0.0.1:{port}", "--num-cpus=2"))
+        _wait_for_jobs(ray_head)
         yield ray_head
     finally:
-        left = _stop(process, folder)
+        left = _stop(nodes, folder)
         shutil.rmtree(folder, ignore_errors=True)
     assert not left, f"processes of the test's cluster that outlived it: {left}"
 
@@ -190,6 +187,7 @@ panel.markers = {json.dumps(MARKERS)}
 design = {{ kind = "controls", control = {{ role = "control" }}, reference = "B1" }}
 autoencoder = {{ hidden = [16], code = 8 }}
 training = {{ epochs = 2, minibatch = 128 }}
+workers.storage = "{folder / "checkpoints"}"
 model.name = "submitted"
 tracking.artifacts = "{folder / "artifacts"}"
 """,
@@ -214,24 +212,45 @@ def _finish(client: JobSubmissionClient, job: str) -> JobStatus:
     return status
 
 
-def _wait_for(head: RayHead, process: psutil.Popen, log: Path) -> None:
+def _start_node(folder: Path, environment: dict[str, str], *arguments: str) -> psutil.Popen:
+    """Start a Ray node on ports and in a folder of its own; return when it runs."""
+    folder.mkdir()  # two nodes in one folder would delete each other's copy of a working directory
+    ports = zip(PRIVATE_PORTS, _free_ports(len(PRIVATE_PORTS)), strict=True)
+    command = [_script("ray"), "start", "--block", *arguments, f"--object-store-memory={200 * 1024**2}"]
+    command += [f"--temp-dir={folder}", "--min-worker-port=0", "--max-worker-port=0"]
+    command += [f"--{name}={port}" for name, port in ports]
+    log = folder / "node.log"
+    with log.open("wb") as stream:
+        process = psutil.Popen(
+            command, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while "Ray runtime started" not in log.read_text(errors="replace"):
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"{' '.join(command)} did not come up in {START_SECONDS} s:\n{log.read_text(errors='replace')}")
+        time.sleep(0.2)
+    return process
+
+
+def _wait_for_jobs(head: RayHead) -> None:
     """Return when the cluster answers its job API."""
     deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        with suppress(ConnectionError, RuntimeError, AuthenticationError):
-            head.client().list_jobs()
+    while time.monotonic() < deadline:
+        with suppress(ConnectionError, RuntimeError):
+            head.client()
             return
         time.sleep(0.3)
-    pytest.fail(f"ray start did not come up within {START_SECONDS} s:\n{log.read_text(errors='replace')}")
+    pytest.fail(f"the job API at {head.address} did not answer in {START_SECONDS} s")
 
 
-def _stop(process: psutil.Popen, folder: Path) -> list[str]:
-    """Stop the head and all that it started, by process id and nothing else; return what would not die."""
-    family = _family(process, folder)
-    with suppress(psutil.NoSuchProcess):
-        process.send_signal(signal.SIGTERM)  # ray start --block ends its own processes on this
+def _stop(nodes: list[psutil.Popen], folder: Path) -> list[str]:
+    """Stop the nodes and all that they started, by process id and nothing else; return what would not die."""
+    family = _family(nodes, folder)
+    for node in nodes:
+        with suppress(psutil.NoSuchProcess):
+            node.terminate()  # ray start --block ends its own processes on this
     _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
-    alive = list({*alive, *_family(process, folder)})
+    alive = list({*alive, *_family(nodes, folder)})
     for survivor in alive:
         with suppress(psutil.NoSuchProcess):
             survivor.kill()
@@ -239,11 +258,12 @@ def _stop(process: psutil.Popen, folder: Path) -> list[str]:
     return [str(survivor) for survivor in alive]
 
 
-def _family(process: psutil.Popen, folder: Path) -> list[psutil.Process]:
-    """The head, its descendants, and processes that name its private folder (those that lost their parent)."""
+def _family(nodes: list[psutil.Popen], folder: Path) -> list[psutil.Process]:
+    """The nodes, their descendants, and processes that name their private folder (which have lost their parent)."""
     family: set[psutil.Process] = set()
-    with suppress(psutil.NoSuchProcess):
-        family = {psutil.Process(process.pid), *process.children(recursive=True)}
+    for node in nodes:
+        with suppress(psutil.NoSuchProcess):
+            family |= {psutil.Process(node.pid), *node.children(recursive=True)}
     for other in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             named = [*other.cmdline(), other.environ().get("RAY_AUTH_TOKEN_PATH", "")]
