@@ -114,7 +114,16 @@ def test_train_then_transform_run_on_a_cluster_from_a_small_upload(head: RayHead
     (version,) = MlflowClient(store, store).search_model_versions("name='submitted'")
     assert f"models:/submitted/{version.version}" in client.get_job_logs(job)
 
-    submitted = head.submit(upload, "python", "jobs/transform.py", "transform.toml", "--set", f"tracking.uri={store}")
+    submitted = head.submit(
+        upload,
+        "python",
+        "jobs/transform.py",
+        "transform.toml",
+        "--set",
+        f"tracking.uri={store}",
+        "--set",
+        "resume=true",
+    )
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
     manifest = json.loads((tmp_path / "edited" / "_manifest.json").read_text(encoding="utf-8"))
     assert manifest["model"]["uri"] == f"models:/submitted/{version.version}"
