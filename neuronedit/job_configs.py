@@ -169,7 +169,9 @@ class TransformConfig(Config):
     )
     overwrite: bool = Field(False, description="replace the output of an earlier transform")
     resume: bool = Field(False, description="continue a transform that was stopped: finished files are kept")
-    workers: PositiveInt | None = Field(None, description="actors at most; by default one per free core")
+    workers: PositiveInt | None = Field(
+        None, description="actors at most; by default one per core that is free at the start"
+    )
     compression: Literal["snappy", "zstd", "lz4", "none"] = Field("zstd", description="of the Parquet files written")
     tracking: TrackingConfig = Field(
         TrackingConfig(), description="where the model is registered and the run is logged"

@@ -87,7 +87,7 @@ def transform_files(
         },
         batch_size=1,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(n_workers or slots, slots, len(files))),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(n_workers or slots, len(files))),
         num_cpus=1,
     )
     reports = []
