@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+from known_cells import MARKERS, intensities
 
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
@@ -11,16 +11,6 @@ from neuronedit.edit import DEFAULT_PLAN
 from neuronedit.model import EditModel, fit_edits
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
-
-MARKERS = ("CD3", "CD4", "CD8", "CD19", "CD45")
-
-
-def intensities(n_events: int, seed: int, shift: float = 0.0) -> np.ndarray:
-    """Two kinds of cells with spikes at zero, like mass cytometry's: (n_events, 5) float32."""
-    generator = np.random.default_rng(seed)
-    kind = generator.integers(0, 2, (n_events, 1))
-    signal = generator.normal(0.5, 0.8, (n_events, len(MARKERS))) + kind * [2, 1.5, 0, -1, 1] + shift
-    return np.clip(5 * np.sinh(signal), 0, None).astype(np.float32)
 
 
 @pytest.fixture(scope="session")

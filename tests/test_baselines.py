@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from conftest import intensities
+from known_cells import intensities
 
 from neuronedit.baselines import latent_arithmetic, mean_shift, quantile_map
 from neuronedit.model import EditModel

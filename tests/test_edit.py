@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import intensities
+from known_cells import intensities
 
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.edit import CHUNK, EditStep, activations, fit_edit

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import intensities
+from known_cells import intensities
 
 from neuronedit.design import ControlsDesign
 from neuronedit.edit import EditStep

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import intensities
+from known_cells import intensities
 
 from neuronedit.edit import EditStep
 from neuronedit.errors import ModelError, OutputError
