@@ -32,9 +32,14 @@ def test_the_folder_appears_only_when_the_block_ends(tmp_path):
 def test_a_block_that_fails_leaves_the_earlier_output_and_nothing_else(tmp_path, error):
     fill(tmp_path / "output", "earlier")
     before = contents(tmp_path)
-    with pytest.raises(error), staged_folder(tmp_path / "output", RECORD, overwrite=True) as staging:
-        (staging / "cells").write_text("half")
-        raise error
+
+    def fail():
+        with staged_folder(tmp_path / "output", RECORD, overwrite=True) as staging:
+            (staging / "cells").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert contents(tmp_path) == before
 
 
