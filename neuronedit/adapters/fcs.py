@@ -141,6 +141,12 @@ def _parse(path: Path) -> flowio.FlowData:
         ) from error
     except OSError as error:
         raise DataError(f"{path}: the FCS file cannot be read ({error.strerror}). Check the path.") from error
+    mode, data_type = flow.text["mode"].upper(), flow.data_type.upper()
+    if mode != "L" or data_type not in ("I", "F", "D"):  # flowio lets some others pass
+        raise DataError(
+            f"{path}: expected events listed one by one ($MODE L) as integers or floats ($DATATYPE I, F or D); found "
+            f"$MODE {mode}, $DATATYPE {data_type}. Export the file as FCS 3.1."
+        )
     if flow.event_count <= 0:
         raise DataError(f"{path}: the FCS file has no events ($TOT is {flow.event_count}). Drop it from the sheet.")
     return flow
