@@ -10,8 +10,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-ROOT = Path(__file__).parents[1]
-REFERENCE = Path(__file__).parents[2] / "shared" / "data" / "cytonorm_ptlg" / "cells.parquet"
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT.parent / "shared" / "data" / "cytonorm_ptlg" / "cells.parquet"
 
 
 def run(script, *arguments, **environment):

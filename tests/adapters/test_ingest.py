@@ -17,7 +17,7 @@ from neuronedit.adapters.ingest import ingest, parquet_names
 from neuronedit.errors import DataError, OutputError, PanelError
 from neuronedit.job_configs import IngestConfig
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CHANNELS = ["Time", "Nd142Di", "Nd145Di"]
 MARKERS = ["", "CD19", "CD4"]
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from neuronedit.adapters.output_folder import staged_folder, write_record
+from neuronedit.adapters.staged_folder import staged_folder, write_record
 from neuronedit.errors import OutputError
 
 RECORD = "_ingest.json"

@@ -30,7 +30,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS, STOP_SECONDS, JOB_SECONDS = 60, 5, 120
 PRIVATE_PORTS = (
     "dashboard-agent-listen-port",
