@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -203,7 +204,9 @@ def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventF
         )
     with open_parquet(filesystem, info.path) as parquet:
         n_events = parquet.metadata.num_rows
-    partition = dict(part.split("=", 1) for part in name.split("/")[:-1] if "=" in part)
+    # Arrow, Spark and Hive percent-encode what a folder's name cannot hold.
+    pairs = [part.split("=", 1) for part in name.split("/")[:-1] if "=" in part]
+    partition = {unquote(column): unquote(value) for column, value in pairs}
     return EventFile(info.path, name, n_events, info.size, partition)
 
 
