@@ -15,7 +15,7 @@ import neuronedit
 from neuronedit.adapters.committed_file import read_stamp
 from neuronedit.adapters.parquet import FOOTER_READERS, EventDataset, EventFile
 from neuronedit.adapters.storage import Location, locate
-from neuronedit.errors import OutputError, listing
+from neuronedit.errors import DataError, OutputError, listing
 from neuronedit.model import EditModel
 from neuronedit.model_files import ARRAYS, FACTS, parse_model
 
@@ -65,7 +65,10 @@ class OutputFolder:
     def report(self, file: EventFile) -> FileReport | None:
         """What became of an input file; None unless its output stands complete, written by this very plan."""
         target = self.location / file.name
-        stamp = read_stamp(target)
+        try:
+            stamp = read_stamp(target)
+        except DataError:  # damaged since: as good as not there, it will be written again
+            return None
         if stamp is None or stamp["plan"] != self.plan_digest or stamp["rows"] != file.n_events:
             return None
         size = target.filesystem.get_file_info(target.path).size
