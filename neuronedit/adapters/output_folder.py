@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
@@ -188,11 +189,17 @@ def _check_apart(location: Location, inputs: EventDataset) -> None:
     source = locate(inputs.uri)
     if source.filesystem != location.filesystem:
         return
-    folder, other = f"{location.path.rstrip('/')}/", f"{source.path.rstrip('/')}/"
+    folder, other = _real_path(location), _real_path(source)
     if folder.startswith(other) or other.startswith(folder):
         raise OutputError(
             f"{location.path}: the output lies in the input {source.path}, or the input in it. Choose a folder apart."
         )
+
+
+def _real_path(location: Location) -> str:
+    local = isinstance(location.filesystem, fs.LocalFileSystem)  # only there can links and ".." hide a place
+    path = str(Path(location.path).resolve()) if local else location.path
+    return f"{path.rstrip('/')}/"
 
 
 def _now() -> str:
