@@ -189,11 +189,18 @@ def choice_columns(table: pa.Table, file: EventFile, columns: Sequence[str]) -> 
     """The columns that choose events, taken from the file or from its folders' names."""
     return pd.DataFrame(
         {
-            name: table.column(name).to_pandas() if name in table.column_names else file.partition[name]
+            name: _choices(table.column(name)) if name in table.column_names else file.partition[name]
             for name in columns
         },
         index=range(table.num_rows),
     )
+
+
+def _choices(column: pa.ChunkedArray) -> pd.Series:
+    # With nulls among them pandas would make 3 a 3.0, which is another batch than the 3 of the next file.
+    if pa.types.is_dictionary(column.type) and pa.types.is_integer(column.type.value_type):
+        column = column.cast(column.type.value_type)
+    return column.to_pandas(integer_object_nulls=True)
 
 
 def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventFile:
