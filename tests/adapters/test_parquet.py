@@ -19,6 +19,7 @@ from neuronedit.adapters.parquet import (
     read_blocks,
     replace_markers,
 )
+from neuronedit.design import select
 from neuronedit.errors import DataError, PanelError
 from neuronedit.panel import Panel
 from tests.synthetic_cells import MARKERS, SCHEMA_METADATA, sample_table, with_column, with_value
@@ -92,6 +93,18 @@ class TestListing:
     def test_a_stored_column_wins_over_the_folder_name(self, tmp_path: Path) -> None:
         file = EventFile("x", "x", 300, 1, {"batch_id": "folder"})
         assert set(choice_columns(CELLS, file, ["batch_id"])["batch_id"]) == {"A"}
+
+    @pytest.mark.parametrize("numbers", [[3, 4], [3, None]], ids=["no nulls", "nulls"])
+    @pytest.mark.parametrize("dictionary", [False, True])
+    def test_a_numbered_batch_has_the_same_name_with_and_without_nulls_beside_it(
+        self, numbers: list[int | None], dictionary: bool
+    ) -> None:
+        column = pa.array(numbers, pa.int64())
+        table = pa.table({"batch_id": column.dictionary_encode() if dictionary else column})
+        chosen = choice_columns(table, EventFile("x", "x", 2, 1), ["batch_id"])
+        assert str(chosen["batch_id"].to_numpy(dtype=object)[0]) == "3"
+        assert select(chosen, {"batch_id": "3"}).tolist() == [True, False]
+        assert select(chosen, {"batch_id": 3}).tolist() == [True, False]
 
 
 class TestDamage:
