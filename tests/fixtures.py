@@ -79,14 +79,18 @@ def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tracking(migrated_store: Path, tmp_path: Path) -> Iterator[TrackingConfig]:
     """A fresh MLflow store of this test's own, connected."""
-    shutil.copy(migrated_store, tmp_path / "mlflow.db")
-    config = TrackingConfig(
-        uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="tests", artifacts=str(tmp_path / "artifacts")
-    )
-    connect(config)
-    yield config
+    yield copied_store(migrated_store, tmp_path)
     while mlflow.active_run():
         mlflow.end_run()
+
+
+def copied_store(migrated_store: Path, folder: Path) -> TrackingConfig:
+    shutil.copy(migrated_store, folder / "mlflow.db")
+    config = TrackingConfig(
+        uri=f"sqlite:///{folder}/mlflow.db", experiment="tests", artifacts=str(folder / "artifacts")
+    )
+    connect(config)
+    return config
 
 
 def fit_small_model(cells: Path, panel: Panel, design: Design) -> EditModel:

@@ -23,7 +23,7 @@ SAMPLE = SampleConfig(events_per_population=200, seed=3)
 NUMBERED = Panel(("number",), (5.0,))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _ray(ray_cluster: None) -> None:
     pass
 
