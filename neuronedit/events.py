@@ -11,9 +11,12 @@ from neuronedit.scaling import FloatArray
 
 Priorities = npt.NDArray[np.uint64]
 
+MAX_INTENSITY = float(np.finfo(np.float32).max)
+"""The network computes in float32; what it cannot hold would come out as NaN, without a word."""
+
 
 def check_finite(intensities: FloatArray, markers: Sequence[str], where: str, first_row: int = 0) -> None:
-    """Check that (n_events, n_markers) intensities have no NaN and no infinity.
+    """Check that (n_events, n_markers) intensities have no NaN, no infinity and nothing beyond float32.
 
     Args:
         intensities: In the order of ``markers``.
@@ -24,12 +27,13 @@ def check_finite(intensities: FloatArray, markers: Sequence[str], where: str, fi
     Raises:
         DataError: Names the marker, the first such row and how many there are.
     """
-    finite = np.isfinite(intensities)
+    finite = np.abs(intensities) <= MAX_INTENSITY  # False for NaN, too
     if finite.all():
         return
     marker = int(np.flatnonzero(~finite.all(axis=0))[0])
     bad = np.flatnonzero(~finite[:, marker])
-    found = "NaN" if np.isnan(intensities[bad[0], marker]) else "infinity"
+    value = intensities[bad[0], marker]
+    found = "NaN" if np.isnan(value) else "infinity" if np.isinf(value) else f"{value:g}"
     raise DataError(
         f"{where}: marker {markers[marker]!r} has {found} in row {first_row + int(bad[0])} "
         f"({len(bad)} such events among {len(intensities)}); expected finite intensities. "

@@ -66,7 +66,7 @@ def train(
     optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
     generator = np.random.default_rng(plan.seed)
     for epoch in range(1, plan.epochs + 1):
-        losses = [
+        shares = [
             _train_step(
                 network,
                 optimiser,
@@ -76,7 +76,7 @@ def train(
             )
             for indices in balanced_minibatches(sizes, plan.minibatch, generator)
         ]
-        result = EpochLosses(epoch, float(torch.stack(losses).mean()), _validation_loss(network, held_out))
+        result = EpochLosses(epoch, _mean_over_workers(shares), _validation_loss(network, held_out))
         if not np.isfinite([result.train_loss, result.validation_loss]).all():
             raise ModelError(
                 f"Training diverged in epoch {epoch}: the loss is {result.train_loss} "
@@ -117,11 +117,18 @@ def _train_step(
     network: nn.Module, optimiser: torch.optim.Optimizer, events: torch.Tensor, minibatch: int, n_workers: int
 ) -> torch.Tensor:
     optimiser.zero_grad(set_to_none=True)
-    loss = nn.functional.mse_loss(network(events), events)
-    # Workers average their gradients; slices that differ by one event must still weigh by their size.
-    (loss * (len(events) * n_workers / minibatch)).backward()
+    # This worker's share of the minibatch's loss; slices that differ by one event must weigh by their size.
+    share = nn.functional.mse_loss(network(events), events) * (len(events) / minibatch)
+    (share * n_workers).backward()  # workers average their gradients
     optimiser.step()
-    return loss.detach()
+    return share.detach()
+
+
+def _mean_over_workers(shares: Sequence[torch.Tensor]) -> float:
+    losses = torch.stack(list(shares))
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(losses)  # the workers' shares add up to the minibatch's loss
+    return float(losses.mean())
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
@@ -15,7 +16,7 @@ import neuronedit
 from neuronedit.adapters.committed_file import read_stamp
 from neuronedit.adapters.parquet import FOOTER_READERS, EventDataset, EventFile
 from neuronedit.adapters.storage import Location, locate
-from neuronedit.errors import OutputError, listing
+from neuronedit.errors import DataError, OutputError, listing
 from neuronedit.model import EditModel
 from neuronedit.model_files import ARRAYS, FACTS, parse_model
 
@@ -65,7 +66,10 @@ class OutputFolder:
     def report(self, file: EventFile) -> FileReport | None:
         """What became of an input file; None unless its output stands complete, written by this very plan."""
         target = self.location / file.name
-        stamp = read_stamp(target)
+        try:
+            stamp = read_stamp(target)
+        except DataError:  # damaged since: as good as not there, it will be written again
+            return None
         if stamp is None or stamp["plan"] != self.plan_digest or stamp["rows"] != file.n_events:
             return None
         size = target.filesystem.get_file_info(target.path).size
@@ -185,11 +189,17 @@ def _check_apart(location: Location, inputs: EventDataset) -> None:
     source = locate(inputs.uri)
     if source.filesystem != location.filesystem:
         return
-    folder, other = f"{location.path.rstrip('/')}/", f"{source.path.rstrip('/')}/"
+    folder, other = _real_path(location), _real_path(source)
     if folder.startswith(other) or other.startswith(folder):
         raise OutputError(
             f"{location.path}: the output lies in the input {source.path}, or the input in it. Choose a folder apart."
         )
+
+
+def _real_path(location: Location) -> str:
+    local = isinstance(location.filesystem, fs.LocalFileSystem)  # only there can links and ".." hide a place
+    path = str(Path(location.path).resolve()) if local else location.path
+    return f"{path.rstrip('/')}/"
 
 
 def _now() -> str:

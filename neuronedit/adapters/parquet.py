@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -188,11 +189,18 @@ def choice_columns(table: pa.Table, file: EventFile, columns: Sequence[str]) -> 
     """The columns that choose events, taken from the file or from its folders' names."""
     return pd.DataFrame(
         {
-            name: table.column(name).to_pandas() if name in table.column_names else file.partition[name]
+            name: _choices(table.column(name)) if name in table.column_names else file.partition[name]
             for name in columns
         },
         index=range(table.num_rows),
     )
+
+
+def _choices(column: pa.ChunkedArray) -> pd.Series:
+    # With nulls among them pandas would make 3 a 3.0, which is another batch than the 3 of the next file.
+    if pa.types.is_dictionary(column.type) and pa.types.is_integer(column.type.value_type):
+        column = column.cast(column.type.value_type)
+    return column.to_pandas(integer_object_nulls=True)
 
 
 def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventFile:
@@ -203,7 +211,9 @@ def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventF
         )
     with open_parquet(filesystem, info.path) as parquet:
         n_events = parquet.metadata.num_rows
-    partition = dict(part.split("=", 1) for part in name.split("/")[:-1] if "=" in part)
+    # Arrow, Spark and Hive percent-encode what a folder's name cannot hold.
+    pairs = [part.split("=", 1) for part in name.split("/")[:-1] if "=" in part]
+    partition = {unquote(column): unquote(value) for column, value in pairs}
     return EventFile(info.path, name, n_events, info.size, partition)
 
 

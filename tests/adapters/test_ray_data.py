@@ -1,0 +1,412 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from pyarrow import fs
+
+from neuronedit.adapters import ray_data
+from neuronedit.adapters.output_folder import FileReport, OutputFolder, TransformPlan, claim_output
+from neuronedit.adapters.parquet import EventFile, list_dataset, marker_matrix
+from neuronedit.adapters.ray_data import FileTransformer, TransformRules, transform_files
+from neuronedit.errors import DataError, ModelError, NeuroneditError, PanelError
+from neuronedit.model import EditModel
+from neuronedit.model_files import model_contents, model_digest, save_model
+from tests.adapters.killers import DiesOnce
+from tests.synthetic_cells import GAINS, MARKERS, sample_table, with_column, with_value
+
+pytestmark = pytest.mark.ray
+
+ROOT = Path(__file__).parents[2]
+PLAIN = TransformRules({}, "error", "zstd")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _ray(ray_cluster: None) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)  # a FileTransformer in this process has set it to one
+
+
+@pytest.fixture(scope="module")
+def edited_once(cells_once: Path, controls_model: EditModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset, transformed by the controls model, for tests that only read it."""
+    target = tmp_path_factory.mktemp("once") / "edited"
+    run(cells_once, target, controls_model)
+    return target
+
+
+def claim(cells: Path, target: Path, model: EditModel, rules: TransformRules, resume: bool) -> tuple:
+    folder = target.with_name(f"{target.name}-model")
+    if not folder.exists():
+        save_model(model, folder)
+    settings = {"where": rules.where, "unknown_batch": rules.unknown_batch}
+    plan = TransformPlan("m", model_digest(folder), settings, list_dataset(str(cells)))
+    return plan, claim_output(str(target), plan, model_contents(folder), overwrite=False, resume=resume)
+
+
+def here(
+    files: Sequence[EventFile], filesystem: fs.FileSystem, output: OutputFolder, rules: TransformRules
+) -> list[FileReport]:
+    """What ``transform_files`` does, by one worker in this process: starting an actor takes five seconds."""
+    worker = FileTransformer(filesystem, output, rules)
+    return [worker.transform(file) for file in files]
+
+
+def run(
+    cells: Path,
+    target: Path,
+    model: EditModel,
+    rules: TransformRules = PLAIN,
+    *,
+    resume: bool = False,
+    transform: Callable[..., list[FileReport]] = transform_files,
+) -> OutputFolder:
+    """What the job does between claiming the output and logging."""
+    plan, output = claim(cells, target, model, rules, resume)
+    finished = output.reports(plan.inputs.files)
+    names = {report.file for report in finished}
+    left = [file for file in plan.inputs.files if file.name not in names]
+    written = transform(left, plan.inputs.filesystem, output, rules)
+    output.complete(plan, [*finished, *written])
+    return output
+
+
+def expected_markers(path: Path, model: EditModel, batch_id: str) -> dict[str, np.ndarray]:
+    edited, _ = model.transform(marker_matrix(pq.read_table(path), model.panel, "x"), [batch_id] * rows(path))
+    return dict(zip(model.panel.markers, edited.T, strict=True))
+
+
+def rows(path: Path) -> int:
+    return pq.ParquetFile(path).metadata.num_rows
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*.part")]
+
+
+class TestOutput:
+    def test_ray_writes_what_the_model_computes_in_this_process(
+        self, cells_once: Path, edited_once: Path, controls_model: EditModel
+    ) -> None:
+        assert set(outputs(edited_once)) == {path.name for path in cells_once.iterdir()}
+        for path in cells_once.iterdir():
+            written = pq.read_table(edited_once / path.name)
+            for marker, values in expected_markers(path, controls_model, path.name[0]).items():
+                assert np.array_equal(written.column(marker).to_numpy(), values), (path.name, marker)
+
+    def test_rows_columns_types_and_metadata_are_the_inputs(self, cells_once: Path, edited_once: Path) -> None:
+        for path in cells_once.iterdir():
+            before, after = pq.read_table(path), pq.read_table(edited_once / path.name)
+            assert after.schema.equals(before.schema)
+            passengers = [name for name in before.column_names if name not in MARKERS]
+            assert after.select(passengers).equals(before.select(passengers))
+            assert after.schema.metadata.items() >= before.schema.metadata.items()
+            assert after.schema.field("CD45").metadata.items() >= before.schema.field("CD45").metadata.items()
+
+    def test_the_reference_batch_is_returned_bit_for_bit(self, cells_once: Path, edited_once: Path) -> None:
+        for role in ("control", "validation"):
+            before, after = (pq.read_table(folder / f"A-{role}.parquet") for folder in (cells_once, edited_once))
+            assert after.equals(before)
+
+    def test_edited_batches_come_to_lie_on_the_reference(self, cells_once: Path, edited_once: Path) -> None:
+        # The batch's gain is 2 or 1/2; the medians of 350 log-normal events (sigma 0.3) scatter by a few per cent
+        # and the mixture of two types by more, so 1.25 is far from both.
+        for batch_id in "BC":
+            medians = [
+                np.median(pq.read_table(folder / f"{name}-validation.parquet").column("CD45").to_numpy())
+                for folder, name in ((edited_once, batch_id), (cells_once, "A"), (cells_once, batch_id))
+            ]
+            assert 1 / 1.25 < medians[0] / medians[1] < 1.25
+            assert medians[2] / medians[1] == pytest.approx(GAINS[batch_id], rel=0.25)
+
+    def test_every_event_is_counted(self, edited_once: Path) -> None:
+        manifest = json.loads((edited_once / "_manifest.json").read_text())
+        assert manifest["counts"] == {"edited": 1600, "reference": 900, "unknown batch": 0, "not chosen": 0}
+        assert manifest["events"] == 2500
+        assert leftovers(edited_once) == []
+
+    def test_no_files_are_no_work(self, cells_once: Path, controls_model: EditModel, tmp_path: Path) -> None:
+        plan, output = claim(cells_once, tmp_path / "edited", controls_model, PLAIN, resume=False)
+        assert transform_files([], plan.inputs.filesystem, output, PLAIN) == []
+
+    def test_an_empty_file_among_others_comes_out_empty(
+        self, cells: Path, tmp_path: Path, controls_model: EditModel
+    ) -> None:
+        pq.write_table(pq.read_table(cells / "B-control.parquet").slice(0, 0), cells / "B-control.parquet")
+        run(cells, tmp_path / "edited", controls_model, transform=here)
+        written = pq.read_table(tmp_path / "edited/B-control.parquet")
+        assert written.num_rows == 0
+        assert written.schema.equals(pq.read_schema(cells / "B-control.parquet"))
+
+    def test_integer_markers_come_out_as_float64(self, cells: Path, tmp_path: Path, controls_model: EditModel) -> None:
+        path = cells / "B-control.parquet"
+        counts = pa.array(np.arange(500) % 300, pa.int32())
+        pq.write_table(with_column(pq.read_table(path), "CD3", counts), path)
+        run(cells, tmp_path / "edited", controls_model, transform=here)
+        written = pq.read_table(tmp_path / "edited" / path.name)
+        assert (written.schema.field("CD3").type, written.schema.field("CD19").type) == (pa.float64(), pa.float32())
+        # The file is computed in float64; the markers that were float32 are rounded to it again at the end.
+        for marker, values in expected_markers(path, controls_model, "B").items():
+            found = written.column(marker).to_numpy()
+            assert np.array_equal(found, values.astype(found.dtype))
+
+    def test_folders_of_a_hive_dataset_are_kept(self, tmp_path: Path, controls_model: EditModel) -> None:
+        for batch_id in "AB":
+            folder = tmp_path / f"cells/batch_id={batch_id}"
+            folder.mkdir(parents=True)
+            pq.write_table(sample_table(batch_id, "control", 120, 1).drop_columns(["batch_id"]), folder / "0.parquet")
+        run(tmp_path / "cells", tmp_path / "edited", controls_model, transform=here)
+        manifest = json.loads((tmp_path / "edited/_manifest.json").read_text())
+        assert {entry["file"]: entry["edited"] for entry in manifest["outputs"]} == {
+            "batch_id=A/0.parquet": 0,
+            "batch_id=B/0.parquet": 120,
+        }
+        assert rows(tmp_path / "edited/batch_id=B/0.parquet") == 120
+
+
+class TestRules:
+    def test_unknown_batches_pass_flagged(self, cells: Path, tmp_path: Path, controls_model: EditModel) -> None:
+        stranger = pa.concat_tables([sample_table(name, "control", 60, 9) for name in "ABD"], promote_options="none")
+        pq.write_table(stranger, cells / "mixed.parquet")
+        run(cells, tmp_path / "edited", controls_model, TransformRules({}, "pass", "snappy"), transform=here)
+        written = pq.read_table(tmp_path / "edited/mixed.parquet")
+        assert written.column_names == [*stranger.column_names, "neuronedit"]
+        assert written.column("neuronedit").to_pylist() == ["reference"] * 60 + ["edited"] * 60 + ["unknown batch"] * 60
+        unmoved = written.drop_columns(["neuronedit"])
+        same = [unmoved.slice(start, 60).to_pylist() == stranger.slice(start, 60).to_pylist() for start in (0, 60, 120)]
+        assert same == [True, False, True]
+
+    def test_where_chooses_the_events_of_a_pair_design(
+        self, cells_once: Path, tmp_path: Path, pair_model: EditModel
+    ) -> None:
+        rules = TransformRules({"batch_id": "B", "donor": "P1"}, "error", "zstd")
+        run(cells_once, tmp_path / "edited", pair_model, rules, transform=here)
+        before, after = (pq.read_table(folder / "B-control.parquet") for folder in (cells_once, tmp_path / "edited"))
+        chosen = np.array([donor == "P1" for donor in before.column("donor").to_pylist()])
+        done = np.array(after.column("neuronedit").to_pylist())
+        assert np.array_equal(done == "edited", chosen)
+        assert np.array_equal(done == "not chosen", ~chosen)
+        for marker in MARKERS:
+            values, edited = before.column(marker).to_numpy(), after.column(marker).to_numpy()
+            assert np.array_equal(values[~chosen], edited[~chosen])
+            assert (values[chosen] != edited[chosen]).mean() > 0.9
+        intensities = marker_matrix(before, pair_model.panel, "x")[chosen]
+        cd3 = pair_model.apply(intensities, "pair")[:, 0]
+        assert np.array_equal(after.column("CD3").to_numpy()[chosen], cd3)
+
+    def test_a_pair_design_edits_every_event_without_where(
+        self, cells_once: Path, tmp_path: Path, pair_model: EditModel
+    ) -> None:
+        run(cells_once, tmp_path / "edited", pair_model, transform=here)
+        assert json.loads((tmp_path / "edited/_manifest.json").read_text())["counts"]["edited"] == 2500
+        assert "neuronedit" not in pq.read_schema(tmp_path / "edited/B-control.parquet").names
+
+
+def _renamed(table: pa.Table) -> pa.Table:
+    return table.rename_columns([{"CD45RA": "CD45ra"}.get(name, name) for name in table.column_names])
+
+
+BAD_INPUTS: list[tuple[str, Callable[[pa.Table], pa.Table], TransformRules, type[NeuroneditError], str]] = [
+    (
+        "unknown batch",
+        lambda table: with_column(table, "batch_id", pa.array(["b"] * table.num_rows)),
+        PLAIN,
+        ModelError,
+        "'batch_id' is 'b', a batch that the model does not know (known: 'B', 'C', 'A'; nearest name 'B')",
+    ),
+    (
+        "no batch",
+        lambda table: with_value(table, "batch_id", 7, None),
+        PLAIN,
+        ModelError,
+        "'batch_id' has no value, a batch that the model does not know (known: 'B', 'C', 'A')",
+    ),
+    (
+        "no batch column",
+        lambda table: table.drop_columns(["batch_id"]),
+        PLAIN,
+        DataError,
+        "the column 'batch_id' is missing; it chooses the events of a population",
+    ),
+    ("missing marker", _renamed, PLAIN, PanelError, "marker 'CD45RA' is missing"),
+    (
+        "repeated column",
+        lambda table: table.append_column("Time", table.column("Time")),
+        PLAIN,
+        PanelError,
+        "the column name 'Time' stands more than once",
+    ),
+    (
+        "text marker",
+        lambda table: with_column(table, "CD3", pa.array(["1"] * table.num_rows)),
+        PLAIN,
+        DataError,
+        "marker 'CD3' has type string",
+    ),
+    ("NaN", lambda table: with_value(table, "CD3", 499, np.nan), PLAIN, DataError, "marker 'CD3' has NaN in row 499"),
+    (
+        "null",
+        lambda table: with_value(table, "CD3", 0, None),
+        PLAIN,
+        DataError,
+        "marker 'CD3' has no value (null) in row 0",
+    ),
+    (
+        "where column",
+        lambda table: table.drop_columns(["donor"]),
+        TransformRules({"donor": "P1"}, "error", "zstd"),
+        DataError,
+        "the column 'donor' is missing",
+    ),
+    (
+        "flag column",
+        lambda table: table.append_column("neuronedit", table.column("Time")),
+        TransformRules({}, "pass", "zstd"),
+        DataError,
+        "has a column 'neuronedit' already, which this transform is to write. Rename it.",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rules", "error", "message"), [case[1:] for case in BAD_INPUTS], ids=[case[0] for case in BAD_INPUTS]
+)
+def test_bad_input_is_told_and_leaves_no_output_of_its_file(
+    cells: Path,
+    tmp_path: Path,
+    controls_model: EditModel,
+    spoil: Callable[[pa.Table], pa.Table],
+    rules: TransformRules,
+    error: type[NeuroneditError],
+    message: str,
+) -> None:
+    path = cells / "B-control.parquet"
+    pq.write_table(spoil(pq.read_table(path)), path)
+    with pytest.raises(error, match=rf"^{re.escape(f'{path}: {message}')}"):
+        run(cells, tmp_path / "edited", controls_model, rules, transform=here)
+    assert not (tmp_path / "edited/B-control.parquet").exists()
+    assert not (tmp_path / "edited/_manifest.json").exists()
+    assert leftovers(tmp_path / "edited") == []
+
+
+def test_an_error_comes_through_ray_as_it_was_raised(cells: Path, tmp_path: Path, controls_model: EditModel) -> None:
+    path = cells / "B-control.parquet"
+    pq.write_table(with_value(pq.read_table(path), "CD3", 499, np.nan), path)
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: marker 'CD3' has NaN in row 499 \(1 such events"):
+        run(cells, tmp_path / "edited", controls_model)
+    assert not (tmp_path / "edited/B-control.parquet").exists()
+    assert not (tmp_path / "edited/_manifest.json").exists()
+
+
+def test_a_file_damaged_within_its_rows_is_told_and_leaves_nothing(
+    cells: Path, tmp_path: Path, controls_model: EditModel
+) -> None:
+    path = cells / "B-control.parquet"
+    content = bytearray(path.read_bytes())
+    content[4:4000] = b"\xff" * 3996
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"B-control\.parquet: damaged after row 0 of 500 \("):
+        run(cells, tmp_path / "edited", controls_model, transform=here)
+    assert not (tmp_path / "edited/B-control.parquet").exists()
+
+
+def test_a_file_that_lost_rows_since_it_was_listed_is_told(
+    cells: Path, tmp_path: Path, controls_model: EditModel
+) -> None:
+    plan, output = claim(cells, tmp_path / "edited", controls_model, PLAIN, resume=False)
+    path = cells / "B-control.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 100), path)
+    with pytest.raises(DataError, match=r"B-control\.parquet: the file changed while it was read\. Run again with"):
+        here(plan.inputs.files, plan.inputs.filesystem, output, PLAIN)
+    assert not (tmp_path / "edited/B-control.parquet").exists()
+
+
+def test_resume_writes_only_what_is_missing(
+    cells_once: Path, tmp_path: Path, edited_once: Path, controls_model: EditModel
+) -> None:
+    target = tmp_path / "edited"
+    run(cells_once, target, controls_model)
+    paths = sorted(target.glob("*.parquet"))
+    before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
+    for path in paths[::2]:
+        path.unlink()
+    run(cells_once, target, controls_model, resume=True)
+    kept = [path for path in paths if (path.stat().st_ino, path.stat().st_mtime_ns) == before[path]]
+    assert kept == paths[1::2]
+    assert outputs(target) == outputs(edited_once)
+
+
+def test_a_killed_actor_costs_and_doubles_no_row(
+    cells_once: Path, tmp_path: Path, edited_once: Path, controls_model: EditModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_data, "FileTransformer", DiesOnce)
+    run(cells_once, tmp_path / "edited", controls_model)
+    assert int((tmp_path / "died.txt").read_text()) != os.getpid()
+    assert leftovers(tmp_path / "edited") == []
+    for path in cells_once.iterdir():
+        killed, undisturbed = (pq.read_table(folder / path.name) for folder in (tmp_path / "edited", edited_once))
+        assert killed.num_rows == undisturbed.num_rows
+        # It reads 100 rows at a time to be killed amid them, so the network's sums may differ in the last digit.
+        for name in killed.column_names:
+            if name in MARKERS:
+                assert np.allclose(killed.column(name), undisturbed.column(name), rtol=1e-4)
+            else:
+                assert killed.column(name).equals(undisturbed.column(name))
+
+
+@pytest.mark.slow
+def test_a_killed_driver_and_a_resume_write_the_same_bytes(
+    cells_once: Path, tmp_path: Path, edited_once: Path, controls_model: EditModel
+) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from neuronedit.adapters import ray_data, ray_session\n"
+        "from neuronedit.job_configs import RayConfig\n"
+        "from neuronedit.model_files import load_model\n"
+        "from tests.adapters import killers, test_ray_data\n"
+        "cells, target = Path(sys.argv[1]), Path(sys.argv[2])\n"
+        "ray_data.FileTransformer = killers.Dawdles\n"
+        "with ray_session.ray_session(RayConfig(num_cpus=1)):\n"
+        "    test_ray_data.run(cells, target, load_model(f'{target}-model'))\n"
+    )
+    target = tmp_path / "edited"
+    save_model(controls_model, tmp_path / "edited-model")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
+    driver = subprocess.Popen(
+        [sys.executable, "-c", script, str(cells_once), str(target)],
+        env=environment,
+        cwd=ROOT,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while len(outputs(target)) < 2:
+            assert driver.poll() is None, driver.stderr and driver.stderr.read().decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    time.sleep(2)  # its actors notice that it is gone, or finish the file that they are at
+    done = outputs(target)
+    assert 2 <= len(done) < 6
+    assert not (target / "_manifest.json").exists()
+    run(cells_once, target, controls_model, resume=True)
+    assert outputs(target) == outputs(edited_once)
+    assert leftovers(target) == []

@@ -1,0 +1,122 @@
+import json
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+
+from neuronedit.adapters import tracking as tracking_module
+from neuronedit.adapters.parquet import list_dataset
+from neuronedit.adapters.populations import DrawnPopulations
+from neuronedit.adapters.tracking import connect, log_training, log_transform, tracked_run
+from neuronedit.errors import DataError, ModelError
+from neuronedit.job_configs import TrackingConfig
+from neuronedit.model import EditModel
+from neuronedit.training import EpochLosses
+
+SETTINGS = {"data.path": "cells/", "training.epochs": "3", "long": "x" * 900}
+
+
+def test_the_stores_own_choices_follow_the_configuration(tracking: TrackingConfig, tmp_path: Path) -> None:
+    experiment = mlflow.get_experiment_by_name("tests")
+    assert mlflow.get_tracking_uri() == mlflow.get_registry_uri() == tracking.uri
+    assert experiment.artifact_location == (tmp_path / "artifacts").as_uri()
+    connect(tracking)
+    assert mlflow.get_experiment_by_name("tests").experiment_id == experiment.experiment_id
+
+
+def test_the_environment_names_the_store_where_the_configuration_does_not(
+    tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    connect(TrackingConfig(experiment="tests"))
+    assert mlflow.get_tracking_uri() == tracking.uri
+
+
+def test_a_store_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch, tracking: TrackingConfig) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(
+        ModelError, match=r"^MLflow at http://127\.0\.0\.1:9: no answer, or refused \(.*\)\. Check tracking\.uri and"
+    ):
+        connect(TrackingConfig(uri="http://127.0.0.1:9"))
+
+
+def test_a_run_keeps_its_settings(tracking: TrackingConfig) -> None:
+    with tracked_run("train", SETTINGS) as run_id:
+        pass
+    run = MlflowClient().get_run(run_id)
+    assert (run.info.run_name, run.info.status) == ("train", "FINISHED")
+    assert run.data.params == SETTINGS | {"long": "x" * 500}
+    assert run.data.tags["neuronedit.job"] == "train"
+    assert json.loads(Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/config.json")).read_text()) == SETTINGS
+
+
+def test_a_run_fails_where_the_job_fails(tracking: TrackingConfig) -> None:
+    with pytest.raises(DataError, match=r"^no cells$"), tracked_run("train", SETTINGS):
+        raise DataError("no cells")
+    (run,) = MlflowClient().search_runs([mlflow.get_experiment_by_name("tests").experiment_id])
+    assert run.info.status == "FAILED"
+
+
+def test_an_earlier_run_is_continued(tracking: TrackingConfig) -> None:
+    with tracked_run("train", SETTINGS) as run_id:
+        pass
+    with tracked_run("review", {"other": "1"}, run_id) as again:
+        mlflow.log_metric("review/score", 1.0)
+    run = MlflowClient().get_run(run_id)
+    assert again == run_id
+    assert run.info.run_name == "train"
+    assert run.data.params.keys() == SETTINGS.keys()
+    assert run.data.metrics["review/score"] == 1.0
+
+
+def test_a_training_run_has_its_losses_its_counts_and_its_data(
+    tracking: TrackingConfig, cells_once: Path, controls_model: EditModel
+) -> None:
+    dataset = list_dataset(str(cells_once))
+    losses = [EpochLosses(epoch, 1 / epoch, 2 / epoch) for epoch in range(1, 1201)]
+    drawn = DrawnPopulations({"control A": np.zeros((60, 6), np.float32)}, {"control A": 600})
+    with tracked_run("train", SETTINGS) as run_id:
+        log_training(controls_model, drawn, losses, dataset)
+    history = MlflowClient().get_metric_history(run_id, "validation_loss")
+    assert sorted((metric.step, metric.value) for metric in history) == [(n, 2 / n) for n in range(1, 1201)]
+    run = MlflowClient().get_run(run_id)
+    assert run.data.metrics["events/control/A"] == 600
+    (entry,) = run.inputs.dataset_inputs
+    assert entry.dataset.digest == dataset.digest()[:36]
+    assert json.loads(entry.dataset.source)["uri"] == str(cells_once)
+    assert {tag.key: tag.value for tag in entry.tags}["mlflow.data.context"] == "training"
+    facts = json.loads(Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/training.json")).read_text())
+    assert facts == {"made": "by a test"}
+
+
+def test_a_transform_run_names_model_counts_and_speed(tracking: TrackingConfig, cells_once: Path) -> None:
+    manifest = {
+        "model": {"uri": "models:/cells/1", "sha256": "d1"},
+        "counts": {"edited": 1600, "unknown batch": 0},
+        "events": 2500,
+    }
+    with tracked_run("transform", SETTINGS) as run_id:
+        log_transform(manifest, list_dataset(str(cells_once)), 10.0)
+    run = MlflowClient().get_run(run_id)
+    assert run.data.tags["neuronedit.model"] == "models:/cells/1"
+    assert run.data.tags["neuronedit.digest"] == "d1"
+    assert (
+        run.data.metrics.items()
+        >= {
+            "events/edited": 1600,
+            "events/unknown_batch": 0,
+            "events_per_second": 250,
+            "seconds": 10,
+        }.items()
+    )
+
+
+def test_a_run_that_lasts_has_system_metrics(tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking_module, "SYSTEM_METRICS_SECONDS", 0.2)
+    with tracked_run("train", SETTINGS) as run_id:
+        time.sleep(1.5)
+    assert any(name.startswith("system/cpu") for name in MlflowClient().get_run(run_id).data.metrics)

@@ -1,0 +1,110 @@
+"""Fixtures that the tests of the adapters and of the jobs share; each conftest.py names those that it needs."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from neuronedit.adapters.ray_session import ray_session
+from neuronedit.adapters.tracking import connect
+from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.design import ControlsDesign, Design, PairDesign
+from neuronedit.edit import DEFAULT_PLAN
+from neuronedit.job_configs import RayConfig, TrackingConfig
+from neuronedit.model import EditModel, fit_edits
+from neuronedit.panel import Panel
+from neuronedit.scaling import fit_scaling
+from neuronedit.training import TrainingPlan, train
+from tests.synthetic_cells import BATCHES, MARKERS, SOURCE, TARGET, write_cells
+
+ARCHITECTURE = Architecture(hidden=(16, 8), code=4)
+PLAN = TrainingPlan(epochs=3, minibatch=128, seed=1)
+CONTROLS = ControlsDesign(control={"role": "control"}, reference="A")
+PAIR = PairDesign(source=SOURCE, target=TARGET)
+
+
+@pytest.fixture(scope="session")
+def panel() -> Panel:
+    return Panel(MARKERS, (5.0,) * len(MARKERS))
+
+
+@pytest.fixture(scope="session")
+def cells_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset, for tests that only read it."""
+    folder = tmp_path_factory.getbasetemp() / "cells"
+    return folder if folder.exists() else write_cells(folder)
+
+
+@pytest.fixture
+def cells(cells_once: Path, tmp_path: Path) -> Path:
+    """A copy of the dataset, for tests that change it."""
+    return Path(shutil.copytree(cells_once, tmp_path / "cells"))
+
+
+@pytest.fixture(scope="session")
+def controls_model(cells_once: Path, panel: Panel) -> EditModel:
+    """A small model of a controls design with the reference A, trained without Ray."""
+    return fit_small_model(cells_once, panel, CONTROLS)
+
+
+@pytest.fixture(scope="session")
+def pair_model(cells_once: Path, panel: Panel) -> EditModel:
+    """A small model of the pair design B → A, trained without Ray."""
+    return fit_small_model(cells_once, panel, PAIR)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray for all tests: two cores to work with, and the one that stays free."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with ray_session(RayConfig(num_cpus=2)):
+            yield
+
+
+@pytest.fixture(scope="session")
+def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables made, which takes seconds, to copy from."""
+    store = tmp_path_factory.getbasetemp() / "migrated.db"
+    if not store.exists():
+        connect(TrackingConfig(uri=f"sqlite:///{store}", artifacts=str(store.parent / "none")))
+    return store
+
+
+@pytest.fixture
+def tracking(migrated_store: Path, tmp_path: Path) -> Iterator[TrackingConfig]:
+    """A fresh MLflow store of this test's own, connected."""
+    yield copied_store(migrated_store, tmp_path)
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+def copied_store(migrated_store: Path, folder: Path) -> TrackingConfig:
+    shutil.copy(migrated_store, folder / "mlflow.db")
+    config = TrackingConfig(
+        uri=f"sqlite:///{folder}/mlflow.db", experiment="tests", artifacts=str(folder / "artifacts")
+    )
+    connect(config)
+    return config
+
+
+def fit_small_model(cells: Path, panel: Panel, design: Design) -> EditModel:
+    intensities = {}
+    for batch_id in BATCHES:
+        table = pq.read_table(cells / f"{batch_id}-control.parquet").select(list(panel.markers))
+        intensities[f"control {batch_id}"] = np.column_stack([column.to_numpy() for column in table.columns])
+    if isinstance(design, PairDesign):
+        intensities = {"source": intensities["control B"], "target": intensities["control A"]}
+    scaling = fit_scaling(intensities.values(), panel.cofactors)
+    populations = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
+    autoencoder = Autoencoder(panel.n_markers, ARCHITECTURE, PLAN.seed)
+    train(autoencoder, populations, PLAN)
+    autoencoder.eval().requires_grad_(False)
+    counts = {name: len(events) for name, events in populations.items()}
+    edits = fit_edits(autoencoder, populations, design.edits(counts), DEFAULT_PLAN)
+    return EditModel(panel, scaling, autoencoder, edits, design, {"made": "by a test"})

@@ -1,0 +1,166 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from mlflow.tracking import MlflowClient
+
+from jobs import transform
+from neuronedit.adapters.registry import pinned_model
+from neuronedit.model_files import save_model
+from neuronedit.panel import Panel
+from tests.fixtures import CONTROLS, fit_small_model
+from tests.jobs.conftest import Command, Workplace
+from tests.synthetic_cells import MARKERS, with_column
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+Trained = tuple[Workplace, subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def transformed(trained: Trained, command: Command) -> Trained:
+    """The workplace after ``jobs/transform.py``, and what the command said."""
+    workplace, done = trained
+    assert done.returncode == 0, done.stderr
+    return workplace, command("jobs/transform.py", workplace.transform)
+
+
+@pytest.fixture
+def here(transformed: Trained, cells: Path, tmp_path: Path) -> list[str]:
+    """Arguments for the job in this process, with input and output of the test's own."""
+    return [transformed[0].transform, "--set", f"data.path={cells}", "--set", f"output={tmp_path / 'edited'}"]
+
+
+def test_the_command_says_what_it_wrote_and_nothing_else(transformed: Trained) -> None:
+    workplace, done = transformed
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        f"{workplace.output}: 2,500 events in 6 files (1,600 edited, 900 reference) by models:/cells/1\n"
+    )
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) < 20, done.stderr
+
+
+def test_output_and_manifest_are_what_the_model_makes_of_the_input(transformed: Trained, cells_once: Path) -> None:
+    workplace = transformed[0]
+    mlflow.set_tracking_uri(workplace.uri)
+    mlflow.set_registry_uri(workplace.uri)
+    pinned = pinned_model("models:/cells/1")
+    manifest = json.loads((workplace.output / "_manifest.json").read_text())
+    assert manifest["model"] == {"uri": "models:/cells/1", "sha256": pinned.digest}
+    assert manifest["settings"] == {"where": {}, "unknown_batch": "error", "compression": "zstd"}
+    for path in cells_once.iterdir():
+        before, after = pq.read_table(path), pq.read_table(workplace.output / path.name)
+        intensities = np.column_stack([before.column(marker).to_numpy() for marker in MARKERS])
+        expected, _ = pinned.model.transform(intensities, before.column("batch_id").to_pylist())
+        assert np.array_equal(np.column_stack([after.column(marker).to_numpy() for marker in MARKERS]), expected)
+        assert after.column("event_id").equals(before.column("event_id"))
+
+
+def test_the_run_names_model_counts_and_input(transformed: Trained) -> None:
+    mlflow.set_tracking_uri(transformed[0].uri)
+    experiment = mlflow.get_experiment_by_name("tests").experiment_id
+    runs = MlflowClient().search_runs([experiment], filter_string="tags.`neuronedit.job` = 'transform'")
+    run = next(run for run in runs if run.data.params["output"] == str(transformed[0].output))
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["neuronedit.model"] == "models:/cells/1"
+    assert run.data.metrics["events/edited"] == 1600
+    assert len(run.inputs.dataset_inputs) == 1
+
+
+def test_mlflow_predicts_what_the_transform_writes(
+    transformed: Trained, cells_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workplace = transformed[0]
+    events = pq.read_table(cells_once / "C-control.parquet").slice(0, 50).to_pandas()[[*MARKERS, "batch_id"]]
+    events.to_csv(tmp_path / "events.csv", index=False)
+    paths = ["--input-path", str(tmp_path / "events.csv"), "--output-path", str(tmp_path / "edited.json")]
+    arguments = ["--model-uri", "models:/cells/1", "--content-type", "csv", "--env-manager", "local"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", workplace.uri)
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    subprocess.run(
+        [sys.executable, "-m", "mlflow", "models", "predict", *arguments, *paths], check=True, capture_output=True
+    )
+    predicted = pd.DataFrame(json.loads((tmp_path / "edited.json").read_text())["predictions"])
+    written = pq.read_table(workplace.output / "C-control.parquet").slice(0, 50).to_pandas()
+    assert predicted["batch_id"].tolist() == ["C"] * 50
+    # The file's columns are float32, so the transform rounds to seven digits what prediction gives as float64.
+    assert np.allclose(predicted[list(MARKERS)], written[list(MARKERS)], rtol=1e-6, atol=0)
+
+
+def test_an_existing_output_is_refused_and_resume_of_a_finished_one_changes_nothing(
+    transformed: Trained, ray_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workplace = transformed[0]
+    before = {path: path.stat().st_mtime_ns for path in workplace.output.glob("*.parquet")}
+    assert transform.main([workplace.transform]) == 2
+    assert f"{workplace.output}: the output exists and is not empty." in capsys.readouterr().err
+    assert transform.main([workplace.transform, "--set", "resume=true"]) == 0
+    assert "2,500 events in 6 files (1,600 edited, 900 reference)" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in workplace.output.glob("*.parquet")} == before
+    assert (workplace.output / "_manifest.json").exists()
+    assert transform.main([workplace.transform, "--set", "resume=true", "--set", "compression=snappy"]) == 2
+    assert "was started with another model, other settings or other input files" in capsys.readouterr().err
+
+
+def test_an_unknown_batch_ends_the_real_command_with_one_message_and_status_2(
+    here: list[str], cells: Path, tmp_path: Path, command: Command
+) -> None:
+    path = cells / "C-control.parquet"
+    table = pq.read_table(path)
+    pq.write_table(with_column(table, "batch_id", pa.array(["D"] * table.num_rows)), path)
+    done = command("jobs/transform.py", *here)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        f"neuronedit transform: {path}: 'batch_id' is 'D', a batch that the model does not know (known: 'B', 'C', 'A')."
+    ) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "edited/C-control.parquet").exists()
+    assert not (tmp_path / "edited/_manifest.json").exists()
+
+
+def test_a_truncated_file_is_told_before_anything_is_claimed(
+    here: list[str], cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = cells / "C-control.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert transform.main(here) == 2
+    assert f"{path}: not a Parquet file, or truncated (" in capsys.readouterr().err
+    assert not (tmp_path / "edited").exists()
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("models:/cells", "models:/cells: does not pin one model"),
+        ("models:/cells@champion", "model 'cells' has no such version or alias (versions: 1; aliases: 'candidate')"),
+        ("models:/cellz/1", "has no model 'cellz' (known: 'cells'; nearest name 'cells')"),
+        ("nowhere", "nowhere: not a neuronedit model ("),
+    ],
+)
+def test_a_model_that_is_not_there_is_told(
+    here: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], uri: str, message: str
+) -> None:
+    assert transform.main([*here, "--set", f"model={uri}"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "edited").exists()
+
+
+def test_a_model_of_another_panel_is_told(
+    here: list[str], cells: Path, tmp_path: Path, ray_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrow = fit_small_model(cells, Panel(MARKERS[:5], (5.0,) * 5), CONTROLS)
+    save_model(narrow, tmp_path / "model")
+    for path in cells.iterdir():
+        pq.write_table(pq.read_table(path).rename_columns({"HLA-DR": "HLADR"}), path)
+    assert transform.main([*here, "--set", f"model={tmp_path / 'model'}"]) == 2
+    said = capsys.readouterr().err
+    assert "marker 'HLA-DR' is missing (the panel has 5 markers; this file has 4 of them; nearest name 'HLADR')" in said
+    assert not list((tmp_path / "edited").glob("*.parquet"))
