@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from known_cells import MARKERS, intensities
 
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
@@ -11,6 +10,7 @@ from neuronedit.edit import DEFAULT_PLAN
 from neuronedit.model import EditModel, fit_edits
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
+from tests.known_cells import MARKERS, intensities
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
 import numpy as np
 import torch
-from known_cells import intensities
 
 from neuronedit.baselines import latent_arithmetic, mean_shift, quantile_map
 from neuronedit.model import EditModel
+from tests.known_cells import intensities
 
 
 def gaussians() -> tuple[np.ndarray, np.ndarray]:

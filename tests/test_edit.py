@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from known_cells import intensities
 
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.edit import CHUNK, EditStep, activations, fit_edit
 from neuronedit.model import EditModel
 from neuronedit.percentiles import percentiles
+from tests.known_cells import intensities
 
 PLANS = {
     "code step": [EditStep(operator="step")],

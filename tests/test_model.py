@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from known_cells import intensities
 
 from neuronedit.design import ControlsDesign
 from neuronedit.edit import EditStep
 from neuronedit.errors import ModelError
 from neuronedit.model import EditModel, fit_edits, pool_equally
+from tests.known_cells import intensities
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from known_cells import intensities
 
 from neuronedit.edit import EditStep
 from neuronedit.errors import ModelError, OutputError
 from neuronedit.model import EditModel, fit_edits
 from neuronedit.model_files import load_model, model_digest, save_model
+from tests.known_cells import intensities
 
 
 @pytest.fixture

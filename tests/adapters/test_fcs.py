@@ -3,10 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fcs_files import fcs_bytes, write_float_fcs
 
 from neuronedit.adapters.fcs import read_fcs
 from neuronedit.errors import DataError
+from tests.fcs_files import fcs_bytes, write_float_fcs
 
 CHANNELS = ["FSC-A", "FITC-A", "PE-A"]
 FLOATS = np.array([[1, 2.5, -3], [4, 5, 6], [7, 8, 9e4], [10, 11, 12]], dtype=np.float32)

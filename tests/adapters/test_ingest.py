@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from fcs_files import fcs_bytes, write_float_fcs
 
 from neuronedit.adapters.ingest import ingest, parquet_names
 from neuronedit.errors import DataError, OutputError, PanelError
 from neuronedit.job_configs import IngestConfig
+from tests.fcs_files import fcs_bytes, write_float_fcs
 
 ROOT = Path(__file__).parents[2]
 CHANNELS = ["Time", "Nd142Di", "Nd145Di"]

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from known_cells import intensities
 
 from neuronedit.model import EditModel
 from neuronedit.review.page import render_page, tables, write_review
 from neuronedit.review.report import Identity, Review, review_model
 from neuronedit.review.transfer import Comparison
+from tests.known_cells import intensities
 
 LOSSES = pd.DataFrame({"epoch": [1, 2], "train_loss": [0.5, 0.2], "validation_loss": [0.6, 0.3]})
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from known_cells import intensities
 
 from neuronedit.model import EditModel
 from neuronedit.review.report import Identity, Review, review_model
@@ -16,6 +15,7 @@ from neuronedit.review.transfer import (
     method_table,
     reconstruction_table,
 )
+from tests.known_cells import intensities
 
 IDENTITY = Identity("models:/test/1", "0" * 64, "cells")
 NO_LOSSES = pd.DataFrame(columns=["epoch", "train_loss", "validation_loss"])
