@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from neuronedit.config import Config
-from neuronedit.errors import ModelError
+from neuronedit.errors import ConfigError, ModelError
 from neuronedit.percentiles import FloatArray
 
 
@@ -56,8 +56,14 @@ def train(
         on_epoch: Called after each epoch.
 
     Raises:
+        ConfigError: A minibatch has fewer events than there are workers.
         ModelError: The loss is not finite.
     """
+    if plan.minibatch < n_workers * len(populations):
+        raise ConfigError(
+            f"training.minibatch is {plan.minibatch}; expected at least {n_workers * len(populations)}: one event of "
+            f"each of {len(populations)} populations for each of {n_workers} workers. Raise it, or lower workers.count."
+        )
     training, validation = _split(populations, plan.validation_fraction)
     device = next(network.parameters()).device
     events = torch.from_numpy(np.concatenate(list(training.values()))).to(device)

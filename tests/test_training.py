@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.errors import ModelError
+from neuronedit.errors import ConfigError, ModelError
 from neuronedit.training import EpochLosses, TrainingPlan, balanced_minibatches, train
 
 SMALL = Architecture(hidden=(8,), code=3)
@@ -64,6 +64,14 @@ def test_workers_slices_add_up_to_the_whole_minibatchs_gradient() -> None:
     slices = [events[rank::2] for rank in range(2)]
     averaged = sum(gradient(part, len(part) * 2 / 31) for part in slices) / 2
     torch.testing.assert_close(averaged, gradient(events, 1.0), atol=1e-6, rtol=1e-5)
+
+
+def test_a_minibatch_smaller_than_the_workers_is_refused() -> None:
+    message = (
+        r"training\.minibatch is 30; expected at least 33: one event of each of 3 populations for each of 11 workers"
+    )
+    with pytest.raises(ConfigError, match=message):
+        train(Autoencoder(5, SMALL), populations(), TrainingPlan(minibatch=30), n_workers=11)
 
 
 def test_a_loss_that_is_not_finite_stops_training() -> None:

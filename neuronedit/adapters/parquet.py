@@ -24,6 +24,8 @@ ROWS_PER_READ = 131_072
 
 FOOTER_READERS = 16
 
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
 
 @dataclass(frozen=True)
 class EventFile:
@@ -41,7 +43,7 @@ class EventFile:
     name: str
     n_events: int
     n_bytes: int
-    partition: Mapping[str, str] = field(default_factory=dict)
+    partition: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventF
         n_events = parquet.metadata.num_rows
     # Arrow, Spark and Hive percent-encode what a folder's name cannot hold.
     pairs = [part.split("=", 1) for part in name.split("/")[:-1] if "=" in part]
-    partition = {unquote(column): unquote(value) for column, value in pairs}
+    partition = {unquote(column): None if value == HIVE_NULL else unquote(value) for column, value in pairs}
     return EventFile(info.path, name, n_events, info.size, partition)
 
 

@@ -45,7 +45,7 @@ def draw_populations(dataset: EventDataset, panel: Panel, design: Design, sample
 
     Raises:
         PanelError: A marker is missing in a file.
-        DataError: A file is damaged, a column is missing, or a chosen event's intensity is not a finite number.
+        DataError: A file is damaged, a column is missing, or any event's intensity is not a finite number.
     """
     reader = _FileSampler(dataset.filesystem, panel, design, sample)
     drawn: dict[str, tuple[Priorities, FloatArray]] = {}

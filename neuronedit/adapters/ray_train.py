@@ -34,6 +34,7 @@ def train_autoencoder(
 
     Raises:
         ClusterError: The workers do not fit into the cluster, die, or cannot share their checkpoints.
+        ConfigError: A minibatch has fewer events than there are workers.
         ModelError: Training diverged.
     """
     check_workers(workers.count, workers.use_gpu)
@@ -117,5 +118,6 @@ def _cause(error: ray.train.TrainingFailedError) -> NeuroneditError:
         for cause in (failure, getattr(failure, "_base_exc", None), failure.__cause__):
             if isinstance(cause, NeuroneditError):
                 return cause
-    known = "; ".join(str(failure).strip().splitlines()[-1] for failure in failures if str(failure)) or str(error)
+    known = "; ".join(str(failure).strip().splitlines()[-1] for failure in failures if str(failure))
+    known = known or str(error).strip().splitlines()[0]
     return ClusterError(f"Ray Train's workers failed: {known}. No model was registered; see the workers' logs.")

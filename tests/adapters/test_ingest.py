@@ -65,7 +65,7 @@ def test_the_command_writes_a_dataset_of_raw_intensities(folder):
     done = run_ingest(folder, f"panel={folder / 'panel.csv'}")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines == [f"ingested 2 files, 40 events -> {folder / 'cells'}", "quarantined 0 files"]
+    assert lines == [f"{folder / 'cells'}: 40 events of 2 files"]
     table = ds.dataset([folder / "cells" / "s_1.parquet", folder / "cells" / "s2.parquet"]).to_table()
     labels, channels = ["file", "sample_id", "batch_id", "role"], ["Time", "B cells", "T cells"]
     assert table.column_names == labels + channels
@@ -208,7 +208,7 @@ def test_quarantine_goes_on_without_unreadable_files_and_exits_with_3(folder):
     done = run_ingest(folder, "on_error=quarantine")
     cells = folder / "cells"
     assert done.returncode == 3, done.stderr
-    lines = [f"ingested 1 files, 20 events -> {cells}", f"quarantined 1 files (reasons in {cells}/_quarantine.json)"]
+    lines = [f"{cells}: 20 events of 1 files", f"quarantined 1 files: see {cells}/_quarantine.json"]
     assert done.stdout.splitlines() == lines
     (entry,) = json.loads((cells / "_quarantine.json").read_text())
     assert entry["file"] == "a.fcs"

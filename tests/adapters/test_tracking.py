@@ -51,7 +51,10 @@ def test_a_run_keeps_its_settings(tracking: TrackingConfig) -> None:
     assert (run.info.run_name, run.info.status) == ("train", "FINISHED")
     assert run.data.params == SETTINGS | {"long": "x" * 500}
     assert run.data.tags["neuronedit.job"] == "train"
-    assert json.loads(Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/config.json")).read_text()) == SETTINGS
+    assert (
+        json.loads(Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/config/train.json")).read_text())
+        == SETTINGS
+    )
 
 
 def test_a_run_fails_where_the_job_fails(tracking: TrackingConfig) -> None:

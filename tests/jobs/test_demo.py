@@ -57,7 +57,8 @@ def test_the_edit_beats_doing_nothing_on_a_volunteer_it_has_not_seen(demo: tuple
 
 
 def test_mlflow_has_the_run_with_everything_to_review(demo: tuple[Path, str]) -> None:
-    client = mlflow.MlflowClient(f"sqlite:///{demo[0]}/mlflow.db")
+    store = f"sqlite:///{demo[0]}/mlflow.db"
+    client = mlflow.MlflowClient(store, registry_uri=store)
     version = client.get_model_version_by_alias("demo", "newest")
     run = client.get_run(version.run_id)
     assert run.data.params["design.reference"] == "PTLG021"
