@@ -178,7 +178,7 @@ def _density(axes: Axes, rows: pd.DataFrame, title: str) -> None:
 def _share_axis(axes: Axes, densities: pd.DataFrame) -> None:
     """Set the share axis that all small multiples have in common, up to the highest bin."""
     highest = float(densities[[BEFORE, EDITED, TRUTH]].to_numpy().max())
-    percents = [percent for percent in (0, 1, 5, 10, 25, 50, 100) if percent <= 100 * highest]
+    percents = [percent for percent in (0, 5, 25, 50, 100) if percent <= 100 * highest]
     axes.set_ylim(0, 1.05 * np.sqrt(highest))
     axes.set_yticks(np.sqrt(np.array(percents) / 100), [f"{percent} %" for percent in percents])
 
