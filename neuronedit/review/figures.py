@@ -164,12 +164,14 @@ def _method_bars(axes: Axes, methods: pd.DataFrame, metric: str, title: str) -> 
 
 
 def _density(axes: Axes, rows: pd.DataFrame, title: str) -> None:
-    values = rows["value"].to_numpy()
+    centres = rows["value"].to_numpy()
+    half = (centres[1] - centres[0]) / 2
+    edges = np.append(centres - half, centres[-1] + half)
     # On a square-root scale the spike at zero and the thin tail of positive events are both readable.
     before, edited, truth = (np.sqrt(rows[name].to_numpy()) for name in (BEFORE, EDITED, TRUTH))
-    axes.fill_between(values, before, step="mid", color=ORANGE, alpha=0.45, lw=0, label=BEFORE)
-    axes.step(values, truth, where="mid", color=BLACK, lw=1.6, label="truth (measured)")
-    axes.step(values, edited, where="mid", color=BLUE, lw=1.1, label="edited by neuronedit")
+    axes.stairs(before, edges, fill=True, color=ORANGE, alpha=0.45, label=BEFORE)
+    axes.stairs(truth, edges, baseline=None, color=BLACK, lw=1.6, label="truth (measured)")
+    axes.stairs(edited, edges, baseline=None, color=BLUE, lw=1.1, label="edited by neuronedit")
     axes.set_title(title, fontsize=SMALL + 0.5, pad=2)
     _tidy(axes)
     axes.tick_params(labelsize=6.5, length=2)
