@@ -170,7 +170,8 @@ def _density(axes: Axes, rows: pd.DataFrame, title: str) -> None:
     # On a square-root scale the spike at zero and the thin tail of positive events are both readable.
     before, edited, truth = (np.sqrt(rows[name].to_numpy()) for name in (BEFORE, EDITED, TRUTH))
     axes.stairs(before, edges, fill=True, color=ORANGE, alpha=0.45, label=BEFORE)
-    axes.stairs(truth, edges, baseline=None, color=BLACK, lw=1.6, label="truth (measured)")
+    # Wide and light, so that it shows on both sides of an edited line that lies on it.
+    axes.stairs(truth, edges, baseline=None, color=BLACK, alpha=0.5, lw=2.6, label="truth (measured)")
     axes.stairs(edited, edges, baseline=None, color=BLUE, lw=1.1, label="edited by neuronedit")
     axes.set_title(title, fontsize=SMALL + 0.5, pad=2)
     _tidy(axes)

@@ -11,7 +11,7 @@ def model_facts(model: EditModel) -> dict[str, str]:
     architecture = model.autoencoder.architecture
     widths = [model.panel.n_markers, *architecture.hidden, architecture.code]
     plans = {" → ".join(_step(step.plan.model_dump()) for step in edit.steps) for edit in model.edits.values()}
-    return {
+    facts = {
         "panel": f"{model.panel.n_markers} markers: {', '.join(model.panel.markers)}",
         "cofactors": ", ".join(f"{cofactor:g}" for cofactor in sorted(set(model.panel.cofactors))),
         "design": _design(model),
@@ -20,6 +20,8 @@ def model_facts(model: EditModel) -> dict[str, str]:
         "autoencoder": f"{'-'.join(map(str, [*widths, *widths[-2::-1]]))} neurons",
         "extrapolation population": _extrapolation(model),
     }
+    events = model.facts.get("events")
+    return facts | ({"events by population": _counts(events)} if isinstance(events, Mapping) else {})
 
 
 def _step(plan: Mapping[str, object]) -> str:
@@ -35,10 +37,14 @@ def _design(model: EditModel) -> str:
 
 
 def _extrapolation(model: EditModel) -> str:
-    if not model.design.extrapolation:
-        return "none was named; the autoencoder saw sources and targets only"
+    if not model.facts.get("extrapolation_seen", bool(model.design.extrapolation)):
+        return "not seen: the autoencoder was trained on sources and targets only"
     return f"{_where(model.design.extrapolation)}: seen by the autoencoder in training"
 
 
 def _where(where: Mapping[str, object]) -> str:
     return " and ".join(f"{column} = {value}" for column, value in where.items())
+
+
+def _counts(events: Mapping[str, int]) -> str:
+    return ", ".join(f"{population} {n_events:,}" for population, n_events in events.items())

@@ -77,7 +77,9 @@ def blood_review() -> Review:
         f"{'control' if role == 'control' else 'extrapolation'} {batch}": rows[list(panel.markers)].to_numpy(np.float32)
         for (role, batch), rows in chosen.groupby(["role", "batch"], observed=True)
     }
-    design = ControlsDesign(batch_column="batch", control={"role": "control"}, reference=REFERENCE)
+    design = ControlsDesign(
+        batch_column="batch", control={"role": "control"}, reference=REFERENCE, extrapolation={"role": "validation"}
+    )
     model, losses = trained_model(panel, design, samples, TrainingPlan(epochs=8, minibatch=512))
     identity = {"name": "blood", "version": "1", "digest": "0" * 64, "data": "cytonorm_ptlg"}
     return review_model(model, blood_comparisons(samples), samples, losses, identity)
@@ -105,4 +107,6 @@ def trained_model(
     autoencoder.eval().requires_grad_(False)
     pairs = design.edits({name: len(events) for name, events in samples.items()})
     edits = fit_edits(autoencoder, markers, pairs, DEFAULT_PLAN)
-    return EditModel(panel, scaling, autoencoder, edits, design), pd.DataFrame(losses)
+    counts = {name: len(events) for name, events in samples.items()}
+    facts = {"events": counts, "extrapolation_seen": True}
+    return EditModel(panel, scaling, autoencoder, edits, design, facts), pd.DataFrame(losses)
