@@ -1,0 +1,70 @@
+"""The simple methods that an edit has to beat.
+
+Each leads events along the change from source to target, on the arcsinh scale:
+(n_source, n_markers), (n_target, n_markers), (n_events, n_markers) → (n_events, n_markers) float32.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from neuronedit.autoencoder import CODE
+from neuronedit.edit import activations
+from neuronedit.model import EditModel
+from neuronedit.percentiles import PercentileShift, percentiles
+
+FloatArray = npt.NDArray[np.float32]
+
+Baseline = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+
+NO_EDIT = "no edit"
+MEAN_SHIFT = "mean shift"
+QUANTILE_MAP = "quantile map"
+LATENT_MEAN = "latent mean"
+
+
+def baselines(model: EditModel) -> dict[str, Baseline]:
+    """Every baseline by its name; the latent one uses the model's autoencoder."""
+    return {
+        NO_EDIT: no_edit,
+        MEAN_SHIFT: mean_shift,
+        QUANTILE_MAP: quantile_map,
+        LATENT_MEAN: partial(latent_mean, model),
+    }
+
+
+def no_edit(source: FloatArray, target: FloatArray, events: FloatArray) -> FloatArray:
+    """The events as they are."""
+    return events
+
+
+def mean_shift(source: FloatArray, target: FloatArray, events: FloatArray) -> FloatArray:
+    """Add the difference of the means, marker by marker."""
+    shift = target.mean(axis=0, dtype=np.float64) - source.mean(axis=0, dtype=np.float64)
+    return (events + shift).astype(np.float32)
+
+
+def quantile_map(source: FloatArray, target: FloatArray, events: FloatArray) -> FloatArray:
+    """Lead the source's percentiles to the target's, marker by marker.
+
+    The shift is interpolated between percentiles and constant beyond the first and the last.
+    """
+    return events + PercentileShift.fit(percentiles(source), percentiles(target), "linear").at(events)
+
+
+def latent_mean(model: EditModel, source: FloatArray, target: FloatArray, events: FloatArray) -> FloatArray:
+    """Add the difference of the mean codes to every event's code, and decode.
+
+    Source: Lotfollahi et al. 2019, Nature Methods 16 (scGen), whose idea this is, here in a plain autoencoder.
+    """
+    before, after, code = (
+        activations(model.autoencoder, model.scaling.standardise(population), CODE)
+        for population in (source, target, events)
+    )
+    moved = torch.from_numpy(code + (after.mean(axis=0) - before.mean(axis=0)))
+    with torch.inference_mode():
+        decoded: FloatArray = model.autoencoder.decode(moved, CODE).numpy()
+    return model.scaling.unstandardise(decoded)

@@ -1,0 +1,191 @@
+"""The review's figures, drawn from its tables alone, in colours that colour-blind readers can tell apart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from neuronedit.baselines import NO_EDIT
+from neuronedit.review.densities import BEFORE, EDITED, TRUTH
+from neuronedit.review.transfer import FLOOR, NEURONEDIT
+
+# Okabe & Ito 2008, "Color universal design".
+BLACK, ORANGE, BLUE, GREY, VERMILLION = "#000000", "#E69F00", "#0072B2", "#8C8C8C", "#D55E00"
+
+SMALL = 8
+"""Point size of tick labels: legible at the page's width."""
+
+N_OVERVIEW = 6
+"""Markers shown in the overview."""
+
+
+def marker_figure(markers: pd.DataFrame) -> Figure:
+    """Each marker's EMD before and after, with its noise floor, from one comparison's rows of ``marker_table``."""
+    figure = Figure(figsize=(6.4, 1 + 0.21 * len(markers)), layout="constrained")
+    axes = figure.subplots()
+    heights = np.arange(len(markers))
+    worse = markers["worse"].to_numpy(dtype=bool)
+    axes.hlines(
+        heights, markers["before"], markers["after"], color=np.where(worse, VERMILLION, BLUE), lw=1.2, alpha=0.6
+    )
+    axes.scatter(markers["floor"], heights, marker="|", s=60, color=BLACK, label="noise floor", zorder=3)
+    axes.scatter(markers["before"], heights, s=28, facecolor="white", edgecolor=GREY, lw=1.5, label=BEFORE, zorder=4)
+    axes.scatter(markers["after"][~worse], heights[~worse], s=28, color=BLUE, label=EDITED, zorder=5)
+    if worse.any():
+        axes.scatter(
+            markers["after"][worse], heights[worse], s=34, color=VERMILLION, marker="X", label="made worse", zorder=5
+        )
+    axes.set_yticks(heights, list(markers["marker"]), fontsize=SMALL)
+    axes.set_ylim(len(markers) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("EMD to the truth (arcsinh units); left is better", fontsize=9)
+    axes.grid(axis="x", color="#DDDDDD", lw=0.6)
+    axes.legend(loc="lower right", fontsize=SMALL, frameon=False)
+    _tidy(axes)
+    return figure
+
+
+def method_figure(methods: pd.DataFrame) -> Figure:
+    """Every method's EMD and energy distance, with the noise floor, from one comparison's rows of ``method_table``."""
+    figure = Figure(figsize=(9, 2.5), layout="constrained")
+    for axes, (metric, title) in zip(figure.subplots(1, 2, sharey=True), _METRICS.items(), strict=True):
+        _method_bars(axes, methods, metric, title)
+    return figure
+
+
+def density_figure(densities: pd.DataFrame, markers: Sequence[str], n_columns: int = 5) -> Figure:
+    """Small multiples: the distribution of each marker, from one comparison's rows of ``density_table``."""
+    n_rows = -(-len(markers) // n_columns)
+    height = 0.9 + 1.35 * n_rows  # inches: a legend above, a label below, and the rows
+    figure = Figure(figsize=(11, height))
+    grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
+    # Constrained layout takes seconds on forty axes; the margins are known.
+    figure.subplots_adjust(0.07, 0.5 / height, 0.99, 1 - 0.55 / height, wspace=0.12, hspace=0.5)
+    for axes, marker in zip(grid.flat, markers, strict=False):
+        _density(axes, densities[densities["marker"] == marker], marker)
+    _share_axis(grid[0, 0], densities)
+    for axes in list(grid.flat)[len(markers) :]:
+        axes.set_visible(False)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", ncols=3, fontsize=9, frameon=False)
+    figure.supxlabel("arcsinh units", fontsize=9, y=0.08 / height)
+    figure.supylabel("share of events per bin (square-root scale)", fontsize=9, x=0.01)
+    return figure
+
+
+def loss_figure(losses: pd.DataFrame) -> Figure:
+    """Reconstruction error by epoch; columns epoch, train_loss, validation_loss."""
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    axes = figure.subplots()
+    styles = {"train_loss": (GREY, "training", "-"), "validation_loss": (BLUE, "validation", "--")}
+    for column, (colour, label, style) in styles.items():
+        axes.plot(
+            losses["epoch"], losses[column], style, color=colour, label=label, marker="." if len(losses) < 3 else ""
+        )
+    axes.set_yscale("log")
+    axes.set_xlabel("epoch", fontsize=9)
+    axes.set_ylabel("mean squared error\n(standardised markers)", fontsize=9)
+    axes.legend(fontsize=SMALL, frameon=False)
+    _tidy(axes)
+    return figure
+
+
+def overview_figure(
+    title: str, methods: pd.DataFrame, markers: pd.DataFrame, densities: pd.DataFrame, n_markers: int = N_OVERVIEW
+) -> Figure:
+    """One wide figure: the markers that the edit changes most, and every method's distances.
+
+    Args:
+        title: What is compared.
+        methods: One comparison's rows of ``method_table``.
+        markers: Its rows of ``marker_table``.
+        densities: Its rows of ``density_table``.
+        n_markers: How many markers to show.
+    """
+    chosen = most_changed(densities, n_markers)
+    figure = Figure(figsize=(14, 4.6), layout="constrained")
+    figure.suptitle(title, fontsize=13, fontweight="bold")
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(2.1, 1))[0]
+    grid = left.subplots(2, -(-len(chosen) // 2), sharey=True, squeeze=False).ravel()
+    for axes, marker in zip(grid, chosen, strict=False):
+        score = markers[markers["marker"] == marker].iloc[0]
+        _density(
+            axes,
+            densities[densities["marker"] == marker],
+            f"{marker}   EMD {score['before']:.2f} → {score['after']:.2f}",
+        )
+    for axes in grid[len(chosen) :]:
+        axes.set_visible(False)
+    _share_axis(grid[0], densities[densities["marker"].isin(chosen)])
+    handles, labels = grid[0].get_legend_handles_labels()
+    left.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=10, frameon=False)
+    left.supxlabel("arcsinh units", fontsize=9)
+    left.supylabel("share of events (square-root scale)", fontsize=9)
+    for axes, (metric, name) in zip(right.subplots(2, 1), _METRICS.items(), strict=True):
+        _method_bars(axes, methods, metric, name)
+    return figure
+
+
+def most_changed(densities: pd.DataFrame, n_markers: int = N_OVERVIEW) -> list[str]:
+    """The markers that the edit moves furthest, by the EMD between before and edited, of one comparison's rows."""
+    moved = {}
+    for marker, rows in densities.groupby("marker", sort=False):
+        width = rows["value"].diff().max()
+        moved[str(marker)] = float((rows[BEFORE] - rows[EDITED]).cumsum().abs().sum() * width)
+    return sorted(moved, key=lambda marker: -moved[marker])[:n_markers]
+
+
+_METRICS = {"emd": "EMD, mean over markers", "energy": "energy distance"}
+
+
+def _method_bars(axes: Axes, methods: pd.DataFrame, metric: str, title: str) -> None:
+    scores = methods.set_index("method")[metric]
+    floor, bars = scores[FLOOR], scores.drop(FLOOR)
+    colours = {NEURONEDIT: BLUE, NO_EDIT: ORANGE}
+    axes.barh(list(bars.index), bars, color=[colours.get(str(name), "#BBBBBB") for name in bars.index], height=0.7)
+    for height, score in enumerate(bars):
+        axes.annotate(
+            f"{score:.3f}",
+            (max(score, 0), height),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )
+    axes.axvline(floor, color=BLACK, ls="--", lw=1)
+    axes.set_title(f"{title} (noise floor {floor:.3f}, dashed)", fontsize=9, loc="left")
+    axes.set_xlim(0, 1.15 * max(bars.max(), floor))
+    axes.set_ylim(len(bars) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    _tidy(axes)
+
+
+def _density(axes: Axes, rows: pd.DataFrame, title: str) -> None:
+    centres = rows["value"].to_numpy()
+    half = (centres[1] - centres[0]) / 2
+    edges = np.append(centres - half, centres[-1] + half)
+    # On a square-root scale the spike at zero and the thin tail of positive events are both readable.
+    before, edited, truth = (np.sqrt(rows[name].to_numpy()) for name in (BEFORE, EDITED, TRUTH))
+    axes.stairs(before, edges, fill=True, color=ORANGE, alpha=0.45, label=BEFORE)
+    # Wide and light, so that it shows on both sides of an edited line that lies on it.
+    axes.stairs(truth, edges, baseline=None, color=BLACK, alpha=0.5, lw=2.6, label="truth (measured)")
+    axes.stairs(edited, edges, baseline=None, color=BLUE, lw=1.1, label="edited by neuronedit")
+    axes.set_title(title, fontsize=SMALL + 0.5, pad=2)
+    _tidy(axes)
+    axes.tick_params(labelsize=6.5, length=2)
+
+
+def _share_axis(axes: Axes, densities: pd.DataFrame) -> None:
+    """Set the share axis that all small multiples have in common, up to the highest bin."""
+    highest = float(densities[[BEFORE, EDITED, TRUTH]].to_numpy().max())
+    percents = [percent for percent in (0, 5, 25, 50, 100) if percent <= 100 * highest]
+    axes.set_ylim(0, 1.05 * np.sqrt(highest))
+    axes.set_yticks(np.sqrt(np.array(percents) / 100), [f"{percent} %" for percent in percents])
+
+
+def _tidy(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=SMALL)

@@ -1,0 +1,50 @@
+"""What a model is, in words for the page."""
+
+from collections.abc import Mapping
+
+from neuronedit.design import PairDesign
+from neuronedit.model import EditModel
+
+
+def model_facts(model: EditModel) -> dict[str, str]:
+    """Panel, design, edits, network, and whether the extrapolation population was seen, in words."""
+    architecture = model.autoencoder.architecture
+    widths = [model.panel.n_markers, *architecture.hidden, architecture.code]
+    plans = {" → ".join(_step(step.plan.model_dump()) for step in edit.steps) for edit in model.edits.values()}
+    facts = {
+        "panel": f"{model.panel.n_markers} markers: {', '.join(model.panel.markers)}",
+        "cofactors": ", ".join(f"{cofactor:g}" for cofactor in sorted(set(model.panel.cofactors))),
+        "design": _design(model),
+        "edits": f"{len(model.edits)}: {', '.join(model.edits)}",
+        "plan of the edit": "; ".join(sorted(plans)),
+        "autoencoder": f"{'-'.join(map(str, [*widths, *widths[-2::-1]]))} neurons",
+        "extrapolation population": _extrapolation(model),
+    }
+    events = model.facts.get("events")
+    return facts | ({"events by population": _counts(events)} if isinstance(events, Mapping) else {})
+
+
+def _step(plan: Mapping[str, object]) -> str:
+    neighbours = f", {plan['n_neighbours']} neighbours" if plan["operator"] == "neighbours" else ""
+    return f"{plan['layer']} ({plan['operator']}, {plan['form']}{neighbours})"
+
+
+def _design(model: EditModel) -> str:
+    design = model.design
+    if isinstance(design, PairDesign):
+        return f"pair: source {_where(design.source)}, target {_where(design.target)}"
+    return f"controls {_where(design.control)} of each {design.batch_column}, led to {design.reference}"
+
+
+def _extrapolation(model: EditModel) -> str:
+    if not model.facts.get("extrapolation_seen", bool(model.design.extrapolation)):
+        return "not seen: the autoencoder was trained on sources and targets only"
+    return f"{_where(model.design.extrapolation)}: seen by the autoencoder in training"
+
+
+def _where(where: Mapping[str, object]) -> str:
+    return " and ".join(f"{column} = {value}" for column, value in where.items())
+
+
+def _counts(events: Mapping[str, int]) -> str:
+    return ", ".join(f"{population} {n_events:,}" for population, n_events in events.items())

@@ -1,0 +1,167 @@
+"""The review as data: everything that the page shows, as tables, sentences and numbers."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from neuronedit.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
+from neuronedit.errors import DataError, listing
+from neuronedit.model import EditModel
+from neuronedit.review.densities import density_table
+from neuronedit.review.model_facts import model_facts
+from neuronedit.review.transfer import (
+    FLOOR,
+    NEURONEDIT,
+    Comparison,
+    FloatArray,
+    marker_table,
+    measure_transfer,
+    method_table,
+    reconstruction_table,
+)
+from neuronedit.review.verdict import Verdict, decisive_kind, judge, overall
+
+LOSS_COLUMNS = ["epoch", "train_loss", "validation_loss"]
+
+SIMPLE_METHODS = (MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN)
+
+
+@dataclass(frozen=True)
+class Review:
+    """A reviewed model.
+
+    Attributes:
+        identity: Which model, and on what: name, version, digest, data, … as the caller knows them.
+        facts: What the model is: panel, design, network, plan of the edit, whether the extrapolation was seen.
+        methods: See ``method_table``.
+        markers: See ``marker_table``.
+        densities: See ``density_table``.
+        reconstruction: See ``reconstruction_table``.
+        losses: Columns epoch, train_loss, validation_loss; no rows where they are not known.
+    """
+
+    identity: Mapping[str, str]
+    facts: Mapping[str, str]
+    methods: pd.DataFrame
+    markers: pd.DataFrame
+    densities: pd.DataFrame
+    reconstruction: pd.DataFrame
+    losses: pd.DataFrame
+
+    @property
+    def comparisons(self) -> list[str]:
+        """The comparisons' names, in the order given."""
+        return list(self.methods["comparison"].unique())
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """One for each comparison, in the order given."""
+        return judge(self.methods)
+
+    def verdict(self) -> str:
+        """One sentence over all held-out comparisons; over the training pairs where nothing was held out."""
+        return overall(self.verdicts, decisive_kind(self.methods))
+
+    def summary(self) -> pd.DataFrame:
+        """A row for each comparison: both distances before, after, by the best simple method, and the floor."""
+        return pd.DataFrame([_summary_row(rows.set_index("method")) for _, rows in self._by_comparison()])
+
+    def scalars(self) -> dict[str, float]:
+        """Numbers for MLflow's compare view: means over each kind, then each comparison's own; all finite."""
+        scalars = {"recon_mse": float(self.reconstruction["mse"].mean())}
+        for kind, rows in self.methods.groupby("kind", sort=False):
+            means = rows.groupby("method", sort=False)[["emd", "energy", "markers_worse"]].mean()
+            scalars |= {f"{_slug(str(kind))}_{name}": value for name, value in _scalars(means).items()}
+        for comparison, rows in self._by_comparison():
+            own = _scalars(rows.set_index("method"))
+            scalars |= {f"transfer/{_slug(comparison)}/{name}": value for name, value in own.items()}
+        return {name: value for name, value in scalars.items() if np.isfinite(value)}
+
+    def _by_comparison(self) -> list[tuple[str, pd.DataFrame]]:
+        return [(str(name), rows) for name, rows in self.methods.groupby("comparison", sort=False)]
+
+
+def review_model(
+    model: EditModel,
+    comparisons: Sequence[Comparison],
+    populations: Mapping[str, FloatArray],
+    losses: pd.DataFrame | None,
+    identity: Mapping[str, str],
+    seed: int = 0,
+) -> Review:
+    """Measure a model.
+
+    Args:
+        model: To be reviewed.
+        comparisons: Training pairs, and held-out ones where the truth was measured.
+        populations: Raw intensities, (n_events, n_markers) each, to reconstruct.
+        losses: Columns epoch, train_loss, validation_loss; None or empty where they are not known.
+        identity: What the page calls the model, in its order: name, version, digest, data, …
+        seed: Halves the truth for the noise floor and draws events for distances.
+
+    Raises:
+        DataError: There is no comparison or no population, or two comparisons have the same name.
+        ModelError: A comparison names an edit that the model does not have.
+    """
+    _check(comparisons, populations)
+    transfers = [measure_transfer(model, comparison, seed) for comparison in comparisons]
+    return Review(
+        dict(identity),
+        model_facts(model),
+        method_table(transfers),
+        marker_table(transfers, model.panel.markers),
+        density_table(transfers, model.panel.markers),
+        reconstruction_table(model, populations),
+        pd.DataFrame(columns=LOSS_COLUMNS) if losses is None else losses[LOSS_COLUMNS],
+    )
+
+
+def _check(comparisons: Sequence[Comparison], populations: Mapping[str, FloatArray]) -> None:
+    if not comparisons or not populations:
+        raise DataError(
+            f"The review has {len(comparisons)} comparisons and {len(populations)} populations; "
+            "expected at least one of each. Name events that the model's design can choose."
+        )
+    slugs = [_slug(comparison.name) for comparison in comparisons]
+    alike = [comparison.name for comparison, slug in zip(comparisons, slugs, strict=True) if slugs.count(slug) > 1]
+    if alike:
+        raise DataError(f"The comparisons {listing(alike)} would be logged under one name. Rename all but one.")
+
+
+def _summary_row(rows: pd.DataFrame) -> dict[str, object]:
+    row: dict[str, object] = dict(rows.iloc[0][["comparison", "kind"]])
+    for metric in ("emd", "energy"):
+        best = rows.loc[list(SIMPLE_METHODS), metric].astype(float).idxmin()
+        row |= {
+            f"{metric}_before": rows.at[NO_EDIT, metric],
+            f"{metric}_after": rows.at[NEURONEDIT, metric],
+            f"{metric}_best_simple": rows.at[best, metric],
+            f"{metric}_best_simple_method": best,
+            f"{metric}_floor": rows.at[FLOOR, metric],
+        }
+    return row | {"markers_worse": rows.at[NEURONEDIT, "markers_worse"]}
+
+
+def _scalars(rows: pd.DataFrame) -> dict[str, float]:
+    """The scores of one comparison, or of the mean over several, (method) × (emd, energy, markers_worse)."""
+    scalars = {}
+    for metric in ("emd", "energy"):
+        scores = rows[metric].astype(float)
+        for method, suffix in {
+            NEURONEDIT: "",
+            NO_EDIT: "_no_edit",
+            QUANTILE_MAP: "_quantile_map",
+            FLOOR: "_floor",
+        }.items():
+            scalars[metric + suffix] = float(scores[method])
+        gap = scores[NO_EDIT] - scores[FLOOR]
+        # Over several comparisons this is the ratio of means, which a comparison with a tiny gap cannot blow up.
+        scalars[f"{metric}_residual"] = float((scores[NEURONEDIT] - scores[FLOOR]) / gap) if gap > 0 else float("nan")
+    return scalars | {"markers_worse": float(rows["markers_worse"].astype(float)[NEURONEDIT])}
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "unnamed"

@@ -1,0 +1,99 @@
+"""One comparison's part of the page: its verdict, its rows of the review's tables, its figures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from neuronedit.review import figures, reading
+from neuronedit.review.report import Review
+from neuronedit.review.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that can be drawn, with what a reader should see in it.
+
+    Attributes:
+        name: Of its file.
+        draw: Draws it.
+        alt: What it is, for readers who do not see it.
+        reading: What it shows, in one sentence.
+    """
+
+    name: str
+    draw: Callable[[], Figure]
+    alt: str
+    reading: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One comparison.
+
+    Attributes:
+        verdict: In words.
+        methods: Its rows of ``method_table``.
+        markers: Its rows of ``marker_table``.
+        densities: Its rows of ``density_table``.
+    """
+
+    verdict: Verdict
+    methods: pd.DataFrame
+    markers: pd.DataFrame
+    densities: pd.DataFrame
+
+    @property
+    def title(self) -> str:
+        """The comparison's name and kind."""
+        return f"{self.verdict.comparison} ({self.verdict.kind})"
+
+    def overview(self) -> Figure:
+        """The wide figure for a README."""
+        return figures.overview_figure(self.title, self.methods, self.markers, self.densities)
+
+    def method_drawing(self) -> Drawing:
+        """Every method's distances."""
+        return Drawing(
+            "methods",
+            lambda: figures.method_figure(self.methods),
+            f"Bars: EMD and energy distance to the truth by method, {self.title}",
+            reading.read_methods(self.methods),
+        )
+
+    def marker_drawing(self) -> Drawing:
+        """Every marker's distance before and after."""
+        return Drawing(
+            "markers",
+            lambda: figures.marker_figure(self.markers),
+            f"EMD to the truth before and after the edit, by marker, {self.title}",
+            reading.read_markers(self.markers),
+        )
+
+    def density_drawing(self) -> Drawing:
+        """Every marker's distribution."""
+        return Drawing(
+            "densities",
+            lambda: figures.density_figure(self.densities, list(self.markers["marker"])),
+            f"Histograms of every marker before and after the edit, with the truth, {self.title}",
+            reading.read_densities(self.densities, self.markers),
+        )
+
+    def drawings(self) -> list[Drawing]:
+        """The page's figures, in its order."""
+        return [self.method_drawing(), self.marker_drawing(), self.density_drawing()]
+
+
+def sections(review: Review) -> list[Section]:
+    """A section for each comparison, in the review's order."""
+    return [
+        Section(
+            verdict,
+            *(
+                table[table["comparison"] == verdict.comparison]
+                for table in (review.methods, review.markers, review.densities)
+            ),
+        )
+        for verdict in review.verdicts
+    ]

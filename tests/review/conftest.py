@@ -1,0 +1,112 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import MARKERS, TRUE_SHIFT, planted_events
+
+from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.design import ControlsDesign, PairDesign
+from neuronedit.edit import DEFAULT_PLAN, Edit, EditStep, FittedStep
+from neuronedit.model import EditModel, fit_edits
+from neuronedit.panel import Panel
+from neuronedit.percentiles import PercentileShift
+from neuronedit.review.report import Review, review_model
+from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison
+from neuronedit.scaling import fit_scaling
+from neuronedit.training import EpochLosses, TrainingPlan, train
+
+CELLS = Path(__file__).parents[3] / "shared" / "data" / "cytonorm_ptlg" / "cells.parquet"
+REFERENCE, BATCHES = "PTLG021", ("PTLG026", "PTLG028")
+
+
+@pytest.fixture(scope="session")
+def planted_model() -> Callable[[np.ndarray], EditModel]:
+    """Builds a model whose edit, wired by hand, adds a given shift to every event (arcsinh units)."""
+
+    def build(shift: np.ndarray) -> EditModel:
+        panel = Panel(MARKERS, (5.0,) * len(MARKERS))
+        scaling = fit_scaling([planted_events(500, 0), planted_events(500, 1, TRUE_SHIFT)], panel.cofactors)
+        knots = np.zeros((1, len(MARKERS)), dtype=np.float32)
+        standardised = (shift / scaling.spreads).astype(np.float32)[None]
+        step = FittedStep(EditStep(layer="visible"), PercentileShift(knots, standardised, "linear"))
+        autoencoder = Autoencoder(len(MARKERS), Architecture(hidden=(8,), code=4)).eval().requires_grad_(False)
+        design = PairDesign(source={"drug": "no"}, target={"drug": "yes"})
+        return EditModel(panel, scaling, autoencoder, {"pair": Edit("pair", (step,))}, design)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def planted_comparisons() -> list[Comparison]:
+    """The pair, and another donor whose effect is the same."""
+    fitted = planted_events(800, 2), planted_events(800, 3, TRUE_SHIFT)
+    unseen = planted_events(800, 4, 0.2), planted_events(800, 5, 0.2 + TRUE_SHIFT)
+    return [
+        Comparison("the pair", TRAINING_PAIR, "pair", *fitted, *fitted),
+        Comparison("donor <2>", HELD_OUT, "pair", *fitted, *unseen),
+    ]
+
+
+@pytest.fixture(scope="session")
+def review_of(
+    planted_model: Callable[[np.ndarray], EditModel], planted_comparisons: list[Comparison]
+) -> Callable[[np.ndarray], Review]:
+    """Reviews the planted model that adds a given shift."""
+
+    def build(shift: np.ndarray) -> Review:
+        populations = {"source": planted_events(200, 0), "target": planted_events(200, 1, TRUE_SHIFT)}
+        losses = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [3.0, 2.0, 1.0], "validation_loss": [3.0, 1.5, 1.6]})
+        return review_model(
+            planted_model(shift), planted_comparisons, populations, losses, {"name": "planted", "version": "7"}
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def blood_review() -> Review:
+    """Two batches of real blood led to a reference: 37 markers, a training pair and a held-out donor each."""
+    if not CELLS.exists():
+        pytest.skip(f"the real data is not there: {CELLS}")
+    cells = pd.read_parquet(CELLS)
+    panel = Panel(tuple(cells.columns[5:]), (5.0,) * (len(cells.columns) - 5))
+    chosen = cells[cells["batch"].isin([REFERENCE, *BATCHES])]
+    samples = {
+        f"{'control' if role == 'control' else 'extrapolation'} {batch}": rows[list(panel.markers)].to_numpy(np.float32)
+        for (role, batch), rows in chosen.groupby(["role", "batch"], observed=True)
+    }
+    design = ControlsDesign(
+        batch_column="batch", control={"role": "control"}, reference=REFERENCE, extrapolation={"role": "validation"}
+    )
+    model, losses = trained_model(panel, design, samples, TrainingPlan(epochs=8, minibatch=512))
+    identity = {"name": "blood", "version": "1", "digest": "0" * 64, "data": "cytonorm_ptlg"}
+    return review_model(model, blood_comparisons(samples), samples, losses, identity)
+
+
+def blood_comparisons(samples: dict[str, np.ndarray]) -> list[Comparison]:
+    comparisons = []
+    for batch in BATCHES:
+        fitted = (samples[f"control {batch}"], samples[f"control {REFERENCE}"])
+        unseen = (samples[f"extrapolation {batch}"], samples[f"extrapolation {REFERENCE}"])
+        title = f"{batch} → {REFERENCE}"
+        comparisons.append(Comparison(f"{title} control", TRAINING_PAIR, batch, *fitted, *fitted))
+        comparisons.append(Comparison(f"{title} donor 2", HELD_OUT, batch, *fitted, *unseen))
+    return comparisons
+
+
+def trained_model(
+    panel: Panel, design: ControlsDesign, samples: dict[str, np.ndarray], plan: TrainingPlan
+) -> tuple[EditModel, pd.DataFrame]:
+    scaling = fit_scaling(samples.values(), panel.cofactors)
+    markers = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in samples.items()}
+    autoencoder = Autoencoder(panel.n_markers, Architecture(hidden=(100,), code=30))
+    losses: list[EpochLosses] = []
+    train(autoencoder, markers, plan, on_epoch=losses.append)
+    autoencoder.eval().requires_grad_(False)
+    pairs = design.edits({name: len(events) for name, events in samples.items()})
+    edits = fit_edits(autoencoder, markers, pairs, DEFAULT_PLAN)
+    counts = {name: len(events) for name, events in samples.items()}
+    facts = {"events": counts, "extrapolation_seen": True}
+    return EditModel(panel, scaling, autoencoder, edits, design, facts), pd.DataFrame(losses)
