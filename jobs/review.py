@@ -11,7 +11,7 @@ from neuronedit.adapters.tracking import connect, log_review, read_losses, track
 from neuronedit.command import run_job
 from neuronedit.job_configs import ReviewConfig
 from neuronedit.review.page import PAGE, write_review
-from neuronedit.review.report import Identity, review_model
+from neuronedit.review.report import review_model
 
 RECORD = "_review.json"
 
@@ -23,13 +23,13 @@ def job(config: ReviewConfig) -> int:
     dataset = list_dataset(config.data.path)
     with ray_session(config.ray), staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder:
         comparisons, drawn = draw_comparisons(pinned.model, dataset, config)
-        identity = Identity(pinned.uri, pinned.digest, dataset.uri)
-        review = review_model(pinned.model, identity, comparisons, drawn.intensities, read_losses(pinned.run_id))
+        identity = {"name": pinned.uri, "sha256": pinned.digest, "data": dataset.uri}
+        review = review_model(pinned.model, comparisons, drawn.intensities, read_losses(pinned.run_id), identity)
         write_review(review, folder)
         write_record(folder, RECORD, {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()})
         with tracked_run("review", config.flat(), pinned.run_id):
             log_review(folder, review.scalars(), dataset)
-    print(review.summary().round(3).to_string())
+    print(review.method_means().round(3).to_string())
     print(f"{review.verdict()}\nThe page: {config.output}/{PAGE}")
     return 0
 

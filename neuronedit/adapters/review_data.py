@@ -27,7 +27,9 @@ def draw_comparisons(
     drawn = draw_populations(dataset, model.panel, model.design, config.sample)
     pairs = {pair.name: pair for pair in model.design.edits(drawn.counts) if pair.name in model.edits}
     comparisons = [
-        Comparison(_title(model, pair), TRAINING_PAIR, name, *_sides(drawn, pair), *_sides(drawn, pair))
+        Comparison(
+            f"{_title(model, pair)}, {TRAINING_PAIR}", TRAINING_PAIR, name, *_sides(drawn, pair), *_sides(drawn, pair)
+        )
         for name, pair in pairs.items()
     ]
     if held_out_design is None:
@@ -38,7 +40,13 @@ def draw_comparisons(
     except DataError as error:
         raise DataError(f"held-out events: {error}") from error
     comparisons += [
-        Comparison(_title(model, pair), HELD_OUT, pair.name, *_sides(drawn, pairs[pair.name]), *_sides(held_out, pair))
+        Comparison(
+            f"{_title(model, pair)}, {HELD_OUT}",
+            HELD_OUT,
+            pair.name,
+            *_sides(drawn, pairs[pair.name]),
+            *_sides(held_out, pair),
+        )
         for pair in held_out_pairs
         if pair.name in pairs
     ]

@@ -69,6 +69,11 @@ class Review:
         """A row for each comparison: both distances before, after, by the best simple method, and the floor."""
         return pd.DataFrame([_summary_row(rows.set_index("method")) for _, rows in self._by_comparison()])
 
+    def method_means(self) -> pd.DataFrame:
+        """A row for each method: the mean over the comparisons that the verdict rests on."""
+        decisive = self.methods[self.methods["kind"] == decisive_kind(self.methods)]
+        return decisive.groupby("method", sort=False)[["emd", "energy", "markers_worse"]].mean()
+
     def scalars(self) -> dict[str, float]:
         """Numbers for MLflow's compare view: means over each kind, then each comparison's own; all finite."""
         scalars = {"recon_mse": float(self.reconstruction["mse"].mean())}

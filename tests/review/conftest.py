@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from planted import MARKERS, TRUE_SHIFT, planted_events
 
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
@@ -16,6 +15,7 @@ from neuronedit.review.report import Review, review_model
 from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison
 from neuronedit.scaling import fit_scaling
 from neuronedit.training import EpochLosses, TrainingPlan, train
+from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
 
 CELLS = Path(__file__).parents[3] / "shared" / "data" / "cytonorm_ptlg" / "cells.parquet"
 REFERENCE, BATCHES = "PTLG021", ("PTLG026", "PTLG028")

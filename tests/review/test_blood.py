@@ -1,9 +1,8 @@
 """The review of two real batches: 37 markers, four comparisons."""
 
-from references import check_self_contained
-
 from neuronedit.review.page import render_page
 from neuronedit.review.report import Review
+from tests.review.references import check_self_contained
 
 
 def test_on_real_blood_the_edit_beats_doing_nothing_on_the_donor_that_it_never_saw(blood_review: Review) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from planted import TRUE_SHIFT
-from references import References, check_self_contained
 
 from neuronedit.review.page import PAGE, render_page, review_tables, write_review
 from neuronedit.review.report import LOSS_COLUMNS, Review
+from tests.review.planted import TRUE_SHIFT
+from tests.review.references import References, check_self_contained
 
 
 @pytest.fixture(scope="module")

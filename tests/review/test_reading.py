@@ -1,11 +1,11 @@
 from collections.abc import Callable
 
 import pandas as pd
-from planted import MARKERS, TRUE_SHIFT
 
 from neuronedit.review.figures import most_changed
 from neuronedit.review.reading import read_losses, read_markers, read_methods, read_reconstruction
 from neuronedit.review.report import Review
+from tests.review.planted import MARKERS, TRUE_SHIFT
 
 
 def markers(**after: float) -> pd.DataFrame:

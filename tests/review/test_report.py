@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from planted import TRUE_SHIFT
 
 from neuronedit.design import PairDesign
 from neuronedit.errors import DataError
@@ -13,6 +12,7 @@ from neuronedit.model import EditModel
 from neuronedit.review.model_facts import model_facts
 from neuronedit.review.report import Review, review_model
 from neuronedit.review.transfer import Comparison
+from tests.review.planted import TRUE_SHIFT
 
 
 def test_scalars_are_finite_named_for_mlflow_and_equal_the_table(review_of: Callable[..., Review]) -> None:

@@ -2,7 +2,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from planted import MARKERS, TRUE_SHIFT, planted_events
 
 from neuronedit.baselines import NO_EDIT
 from neuronedit.errors import DataError, ModelError
@@ -20,6 +19,7 @@ from neuronedit.review.transfer import (
     method_table,
     reconstruction_table,
 )
+from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
 
 Build = Callable[[np.ndarray], EditModel]
 

@@ -3,12 +3,12 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from planted import TRUE_SHIFT, planted_events
 
 from neuronedit.model import EditModel
 from neuronedit.review.report import Review, review_model
 from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison
 from neuronedit.review.verdict import judge, overall
+from tests.review.planted import TRUE_SHIFT, planted_events
 
 
 def scores(edit: float, nothing: float, quantile: float, energy: float | None = None) -> pd.DataFrame:
