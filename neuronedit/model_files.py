@@ -80,14 +80,15 @@ def load_model(folder: str | Path) -> EditModel:
             f"{folder / FACTS}: expected model format {FORMAT}, found {found!r}. "
             "Use the neuronedit that wrote the model."
         )
-    if hashlib.sha256(content).hexdigest() != facts["arrays_sha256"]:
-        raise ModelError(
-            f"{folder / ARRAYS}: does not belong to {FACTS} beside it (SHA-256 differs). Weights, panel, scaling and "
-            "percentiles are one artefact: restore both files."
-        )
     try:
+        if hashlib.sha256(content).hexdigest() != facts["arrays_sha256"]:
+            raise ModelError(
+                f"{folder / ARRAYS}: does not belong to {FACTS} beside it (SHA-256 differs). Weights, panel, scaling "
+                "and percentiles are one artefact: restore both files."
+            )
         return _model(facts, safetensors.numpy.load(content))
-    except (KeyError, TypeError, ValidationError, SafetensorError) as error:
+    # RuntimeError is what torch raises where weights do not fit the network.
+    except (AttributeError, KeyError, TypeError, RuntimeError, ValidationError, SafetensorError) as error:
         raise ModelError(
             f"{folder}: incomplete model ({type(error).__name__}: {error}). Restore the folder."
         ) from error
