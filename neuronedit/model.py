@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from neuronedit.autoencoder import Autoencoder
@@ -163,4 +164,4 @@ def pool_equally(populations: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[
 
 
 def _is_missing(value: object) -> bool:
-    return value is None or value != value
+    return value is None or value is pd.NA or value != value
