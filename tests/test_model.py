@@ -1,0 +1,168 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from neuronedit.design import ControlsDesign, EditPair
+from neuronedit.edit import DEFAULT_PLAN, EditStep
+from neuronedit.errors import ModelError
+from neuronedit.model import EDITED, REFERENCE, UNKNOWN, fit_edits, pool_equally
+
+PLANS = {
+    "step": [EditStep(operator="step")],
+    "linear": [EditStep(operator="linear")],
+    "neighbours": [EditStep(operator="neighbours", n_neighbours=10)],
+    "default": list(DEFAULT_PLAN),
+    "three steps": [
+        EditStep(operator="neighbours", n_neighbours=10),
+        EditStep(layer="decoder.1", operator="step"),
+        EditStep(layer="visible"),
+    ],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_equal_populations_return_raw_intensities_bit_for_bit(make_model, cells, plan, dtype):
+    model = make_model({"source": cells(seed=1), "target": cells(seed=1)}, plan)
+    extreme = [[0, -0.0, -1, -1e5, 1e-30], [1e30, 3e5, np.pi, 1e-3, 262143], [-1e30, 1 / 3, 0.1, 7, 1e10]]
+    intensities = np.concatenate([cells(seed=2, dtype=dtype), np.array(extreme, dtype=dtype)])
+    edited = model.apply(intensities, "pair")
+    assert edited.dtype == dtype
+    assert edited.tobytes() == intensities.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_only_markers_that_move_change_their_bits(make_model, cells, dtype):
+    source = cells(seed=1, dtype=dtype)
+    target = source.copy()
+    target[:, 2] *= 3
+    model = make_model({"source": source, "target": target}, [EditStep(layer="visible")])
+    edited = model.apply(source, "pair")
+    assert (edited[:, [0, 1, 3, 4]] == source[:, [0, 1, 3, 4]]).all()
+    assert (edited[:, 2] != source[:, 2]).any()
+
+
+def test_a_shift_on_the_arcsinh_scale_multiplies_large_intensities(make_model, rng):
+    # Far above the cofactor, arcsinh(x/c) is log(2x/c): a constant shift there is a factor here.
+    source = rng.uniform(1e5, 1e6, size=(300, 5))
+    model = make_model({"source": source, "target": 3 * source}, [EditStep(layer="visible")])
+    # float32 on an arcsinh scale of about 12 leaves 6 digits.
+    np.testing.assert_allclose(model.apply(source, "pair"), 3 * source, rtol=2e-5)
+
+
+def test_after_the_default_plan_the_source_lies_on_the_target(make_model, cells):
+    # 301 events and 21 percentiles: every percentile is an event, and met exactly.
+    source, target = cells(301, seed=1), cells(301, seed=2, gain=2.0)
+    edited = make_model({"source": source, "target": target}).apply(source, "pair")
+    found, expected = (
+        np.percentile(np.arcsinh(events / 5), [0, 25, 50, 75, 100], axis=0) for events in (edited, target)
+    )
+    # float32 on standardised values, times a spread of about 2.
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_applying_leaves_read_only_intensities_as_they_were(pair_model, cells):
+    intensities = cells(seed=3)
+    intensities.setflags(write=False)
+    edited = pair_model.apply(intensities, "pair")
+    assert (intensities == cells(seed=3)).all()
+    assert edited.flags.writeable
+
+
+def test_an_unknown_edit_is_named_with_those_there_are(pair_model, cells):
+    with pytest.raises(ModelError, match=r"no edit 'pear' \(edits: 'pair'; nearest name 'pair'\)"):
+        pair_model.apply(cells(), "pear")
+
+
+def test_reconstruct_is_the_autoencoders_output_on_what_it_sees(pair_model, cells):
+    standardised = pair_model.standardised(cells())
+    assert pair_model.reconstruct(cells()).shape == standardised.shape
+    assert not np.array_equal(pair_model.reconstruct(cells()), standardised)
+
+
+def test_a_pair_design_edits_every_event(pair_model, cells):
+    edited, done = pair_model.transform(cells(), None)
+    assert (edited == pair_model.apply(cells(), "pair")).all()
+    assert (done == EDITED).all()
+    assert pair_model.batch_column is None
+    assert pair_model.reference is None
+
+
+def test_each_event_gets_the_edit_of_its_batch_and_the_reference_passes_bit_for_bit(controls_model, cells):
+    intensities = cells(90)
+    batches = np.array(["1", "2", "3"] * 30)
+    edited, done = controls_model.transform(intensities, batches)
+    for batch in ("1", "2"):
+        chosen = batches == batch
+        assert (edited[chosen] == controls_model.apply(intensities[chosen], batch)).all()
+    assert edited[batches == "3"].tobytes() == intensities[batches == "3"].tobytes()
+    assert done.tolist() == [EDITED, EDITED, REFERENCE] * 30
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [[1, 2, 3], np.array([1, 2, 3]), pd.Series([1, 2, 3], dtype="Int64"), pd.Categorical([1, 2, 3])],
+    ids=["list", "array", "nullable", "categorical"],
+)
+def test_integer_batch_ids_are_the_batches_of_the_same_text(controls_model, cells, batches):
+    as_text, _ = controls_model.transform(cells(3), ["1", "2", "3"])
+    edited, done = controls_model.transform(cells(3), batches)
+    assert (edited == as_text).all()
+    assert done.tolist() == [EDITED, EDITED, REFERENCE]
+
+
+def test_an_unknown_batch_is_an_error_that_lists_the_known(controls_model, cells):
+    with pytest.raises(
+        ModelError,
+        match=r"cells/b7.parquet: 'batch_id' is '7', a batch that the model does not know \(known: '1', '2', '3'\)\. "
+        r"Train with this batch's control, or set unknown_batch = \"pass\"",
+    ):
+        controls_model.transform(cells(2), ["1", "7"], where="cells/b7.parquet")
+
+
+def test_events_of_unknown_batches_pass_flagged_when_asked(controls_model, cells):
+    edited, done = controls_model.transform(cells(3), ["7", "1", None], "pass")
+    assert edited[[0, 2]].tobytes() == cells(3)[[0, 2]].tobytes()
+    assert done.tolist() == [UNKNOWN, EDITED, UNKNOWN]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT, ""], ids=["None", "nan", "NA", "NaT", "empty"])
+def test_an_event_without_a_batch_is_an_error(controls_model, cells, missing):
+    with pytest.raises(ModelError, match=r"^events: 'batch_id' has no value, a batch that the model does not know"):
+        controls_model.transform(cells(2), ["1", missing])
+
+
+def test_a_controls_design_needs_the_batch_column(controls_model, cells):
+    with pytest.raises(ModelError, match=r"b.parquet: the model needs the column 'batch_id' to choose each event's"):
+        controls_model.transform(cells(2), None, where="b.parquet")
+
+
+def test_pooled_controls_leave_no_batch_as_reference(make_model, cells):
+    populations = {f"control {batch}": cells(seed=batch) for batch in (1, 2)}
+    design = ControlsDesign(control={"role": "control"}, reference="pooled")
+    model = make_model(populations, [EditStep(layer="visible")], design)
+    assert model.reference is None
+    assert list(model.edits) == ["1", "2"]
+    _, done = model.transform(cells(2), ["1", "2"])
+    assert (done == EDITED).all()
+
+
+def test_no_events_are_transformed_to_no_events(controls_model, cells):
+    edited, done = controls_model.transform(cells(1)[:0], [])
+    assert edited.shape == (0, 5)
+    assert done.shape == (0,)
+
+
+def test_pooling_repeats_smaller_populations_until_each_weighs_the_same():
+    small, large = np.zeros((2, 1), np.float32), np.ones((6, 1), np.float32)
+    assert pool_equally([small, large]).mean() == 0.5
+    assert pool_equally([large]).tolist() == large.tolist()
+
+
+def test_an_edit_to_pooled_controls_leads_to_the_median_of_equally_weighted_batches(autoencoder):
+    # Batch a lies at 0 and has 10 times the events of b, which lies at 4: half of the pool is each.
+    populations = {"a": np.zeros((100, 5), np.float32), "b": np.full((10, 5), 4, np.float32)}
+    plan = [EditStep(layer="visible")]
+    edit = fit_edits(autoencoder, populations, [EditPair("a", ("a",), ("a", "b"))], plan)["a"]
+    # A dead source gets the mean shift: half the pool at 0, half at 4.
+    assert (edit.apply(autoencoder, populations["a"]) == 2).all()
