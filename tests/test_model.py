@@ -4,7 +4,7 @@ import pytest
 
 from neuronedit.design import ControlsDesign, EditPair
 from neuronedit.edit import DEFAULT_PLAN, EditStep
-from neuronedit.errors import ModelError
+from neuronedit.errors import DataError, ModelError
 from neuronedit.model import EDITED, REFERENCE, UNKNOWN, fit_edits, pool_equally
 
 PLANS = {
@@ -67,6 +67,25 @@ def test_applying_leaves_read_only_intensities_as_they_were(pair_model, cells):
     edited = pair_model.apply(intensities, "pair")
     assert (intensities == cells(seed=3)).all()
     assert edited.flags.writeable
+
+
+def test_whole_number_intensities_are_rounded_and_not_cut_off(pair_model, cells):
+    whole = cells().astype(np.int32)
+    exact = pair_model.apply(whole.astype(np.float64), "pair")
+    edited = pair_model.apply(whole, "pair")
+    assert edited.dtype == np.int32
+    assert (edited == np.rint(exact)).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300], ids=["nan", "inf", "beyond float32"])
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_a_value_that_is_not_finite_is_refused_with_its_marker(pair_model, cells, value):
+    intensities = cells(dtype=np.float64)
+    intensities[7, 2] = value
+    with pytest.raises(
+        DataError, match=r"'CD8' has 1 values that are not finite float32 numbers, of 300\. Leave these"
+    ):
+        pair_model.transform(intensities, None)
 
 
 def test_an_unknown_edit_is_named_with_those_there_are(pair_model, cells):

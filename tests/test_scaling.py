@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from neuronedit.errors import DataError
 from neuronedit.scaling import Scaling, fit_scaling
 
 COFACTORS = np.array([5, 150], dtype=np.float32)
@@ -44,6 +46,14 @@ def test_every_population_weighs_the_same_whatever_its_size():
     # The same sums, made of 99 equal terms.
     np.testing.assert_allclose(many.means, one.means, rtol=1e-6)
     np.testing.assert_allclose(many.spreads, one.spreads, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_is_refused(cells, value):
+    intensities = cells()
+    intensities[7, 2] = value
+    with pytest.raises(DataError, match=r"Marker 3 of the panel has values that are not finite numbers\. Leave these"):
+        fit_scaling([cells(), intensities], np.full(5, 5))
 
 
 def test_a_constant_marker_is_centred_and_not_stretched():
