@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -12,6 +14,11 @@ from neuronedit.errors import ConfigError, listing, nearest_name
 VISIBLE = "visible"
 CODE = "code"
 LEAKY_SLOPE = 0.2
+
+
+def tensor(array: npt.NDArray[np.float32]) -> Tensor:
+    """An array as a tensor on the same memory; a read-only array, as Ray hands out, is copied first."""
+    return torch.from_numpy(np.require(array, requirements="W"))
 
 
 class Architecture(Config):

@@ -53,7 +53,7 @@ def _field_lines(config: type[Config], prefix: str) -> Iterator[str]:
     for name, field in config.model_fields.items():
         key = f"{prefix}{name}"
         sections = _sections(field.annotation)
-        if field.is_required():
+        if field.is_required() or _is_tag(field.annotation):
             default = "required"
         else:
             default = f"default {_as_text(_plain(field.get_default(call_default_factory=True)))}"
@@ -64,6 +64,11 @@ def _field_lines(config: type[Config], prefix: str) -> Iterator[str]:
             if len(sections) > 1:
                 yield f"    -- {section.__doc__}"
             yield from _field_lines(section, f"{key}.")
+
+
+def _is_tag(annotation: Any) -> bool:
+    """Whether a key chooses between sections, and so must be given although it can have one value only."""
+    return get_origin(annotation) is Literal and len(get_args(annotation)) == 1
 
 
 def _sections(annotation: Any) -> list[type[Config]]:
@@ -99,7 +104,7 @@ def _plain(value: Any) -> Any:
 
 
 def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) and value else json.dumps(value)
+    return value if isinstance(value, str) and value else json.dumps(value, default=str)  # TOML has dates
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -149,6 +154,12 @@ def _explain(config: type[Config], detail: ErrorDetails) -> str:
         )
     if detail["type"] == "missing":
         return f"the key {key!r} is missing. Add it to the file, or give --set {key}=VALUE."
+    if detail["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        tag = detail["ctx"]["discriminator"].strip("'")
+        choices = listing(name for section in sections for name in get_args(section.model_fields[tag].annotation))
+        if detail["type"] == "union_tag_not_found":
+            return f"the key '{key}.{tag}' is missing; expected one of {choices}."
+        return f"{key}.{tag}: expected one of {choices}; found {detail['ctx']['tag']}."
     found = "" if detail["input"] is PydanticUndefined else f"; found {_as_text(_short(detail['input']))}"
     return f"{key}: {detail['msg'].removeprefix('Value error, ')}{found}."
 

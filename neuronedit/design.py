@@ -116,14 +116,16 @@ class ControlsDesign(Config):
             DataError: A control event has no batch.
         """
         batches = events[self.batch_column]
+        # An empty text is no batch's name: events without a batch would be given its edit.
+        named = (batches.notna() & (batches.astype(str) != "")).to_numpy(dtype=bool)
         population = np.full(len(events), "", dtype=object)
         if self.extrapolation:
-            chosen = select(events, self.extrapolation) & batches.notna().to_numpy()
+            chosen = select(events, self.extrapolation) & named
             population[chosen] = ("extrapolation " + batches[chosen].astype(str)).to_numpy()
         control = select(events, self.control)
-        if batches[control].isna().any():
+        if (control & ~named).any():
             raise DataError(
-                f"{where}: {int(batches[control].isna().sum())} control events have no value in "
+                f"{where}: {int((control & ~named).sum())} control events have no value in "
                 f"{self.batch_column!r}. Fill the column, or leave these events out."
             )
         population[control] = ("control " + batches[control].astype(str)).to_numpy()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder
+from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder, tensor
 from neuronedit.config import Config
 from neuronedit.neighbours import NeighbourShift
 from neuronedit.percentiles import N_PERCENTILES, FloatArray, PercentileShift, percentiles
@@ -53,7 +53,7 @@ class FittedStep:
 
     @torch.inference_mode()
     def _apply_chunk(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
-        before = autoencoder.encode(torch.from_numpy(markers), self.plan.layer)
+        before = autoencoder.encode(tensor(markers), self.plan.layer)
         after = before + torch.from_numpy(self.shift.at(before.numpy()))
         decoded: FloatArray = autoencoder.decode(after, self.plan.layer).numpy()
         if self.plan.form == "plain":
@@ -111,7 +111,7 @@ def fit_edit(
 def activations(autoencoder: Autoencoder, markers: FloatArray, layer: str) -> FloatArray:
     """Activations of a layer, in chunks: (n_events, n_markers) → (n_events, n_neurons) float32."""
     with torch.inference_mode():
-        chunks = [autoencoder.encode(chunk, layer) for chunk in torch.from_numpy(markers).split(CHUNK)]
+        chunks = [autoencoder.encode(chunk, layer) for chunk in tensor(markers).split(CHUNK)]
         return np.asarray(torch.cat(chunks).numpy())
 
 

@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.design import PAIR_EDIT, POOLED, ControlsDesign, Design, EditPair
 from neuronedit.edit import Edit, EditStep, fit_edit
-from neuronedit.errors import ModelError, listing, nearest_name
+from neuronedit.errors import DataError, ModelError, listing, nearest_name
 from neuronedit.panel import Panel
 from neuronedit.percentiles import N_PERCENTILES
 from neuronedit.scaling import FloatArray, Scaling
@@ -68,18 +69,24 @@ class EditModel:
 
         A value that the edit does not move is returned bit for bit.
 
+        Whole-number intensities are rounded.
+
         Raises:
             ModelError: There is no such edit.
+            DataError: A value is not finite: through the network it would spoil its event's other markers too.
         """
         if edit not in self.edits:
             raise ModelError(
                 f"The model has no edit {edit!r} (edits: {listing(self.edits)}{nearest_name(edit, self.edits)})."
             )
         arcsinh = self.scaling.arcsinh(intensities)
+        self._check_finite(arcsinh)
         before = self.scaling.standardise(arcsinh)
         after = self.edits[edit].apply(self.autoencoder, before)
         moved = arcsinh + (after - before) * self.scaling.spreads
         edited = np.where(after == before, intensities, self.scaling.intensities(moved))
+        if np.issubdtype(intensities.dtype, np.integer):
+            edited = np.rint(edited)
         return edited.astype(intensities.dtype, copy=False)
 
     def transform(
@@ -122,6 +129,15 @@ class EditModel:
                 raise ModelError(self._unknown_batch_message(batch, where))
         return edited, done
 
+    def _check_finite(self, arcsinh: FloatArray) -> None:
+        n_wrong = (~np.isfinite(arcsinh)).sum(axis=0)
+        if n_wrong.any():
+            marker = self.panel.markers[int(n_wrong.argmax())]
+            raise DataError(
+                f"Marker {marker!r} has {n_wrong.max()} values that are not finite float32 numbers, of {len(arcsinh)}. "
+                "Leave these events out, or fill the values."
+            )
+
     def _unknown_batch_message(self, batch: str, where: str) -> str:
         known = [*self.edits, *([self.reference] if self.reference else [])]
         found = f"{self.batch_column!r} is {batch!r}" if batch else f"{self.batch_column!r} has no value"
@@ -163,4 +179,4 @@ def pool_equally(populations: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[
 
 
 def _is_missing(value: object) -> bool:
-    return value is None or value != value
+    return value is None or value is pd.NA or value != value

@@ -102,14 +102,15 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
         raise ModelError(
             f"{where}: expected model format {FORMAT}, found {found!r}. Use the neuronedit that wrote the model."
         )
-    if hashlib.sha256(contents[ARRAYS]).hexdigest() != facts.get("arrays_sha256"):
-        raise ModelError(
-            f"{where}: {ARRAYS} does not belong to {FACTS} beside it (SHA-256 differs). Weights, panel, scaling and "
-            "percentiles are one artefact: restore both files."
-        )
     try:
+        if hashlib.sha256(contents[ARRAYS]).hexdigest() != facts["arrays_sha256"]:
+            raise ModelError(
+                f"{where}: {ARRAYS} does not belong to {FACTS} beside it (SHA-256 differs). Weights, panel, scaling "
+                "and percentiles are one artefact: restore both files."
+            )
         return _model(facts, safetensors.numpy.load(contents[ARRAYS]))
-    except (KeyError, TypeError, RuntimeError, ValidationError, SafetensorError) as error:
+    # RuntimeError is what torch raises where weights do not fit the network.
+    except (AttributeError, KeyError, TypeError, RuntimeError, ValidationError, SafetensorError) as error:
         raise ModelError(f"{where}: incomplete model ({type(error).__name__}: {error}). Restore the folder.") from error
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from neuronedit.autoencoder import tensor
 from neuronedit.percentiles import FloatArray, PercentileShift
 
 MAX_LANDMARKS = 4096
@@ -49,5 +50,5 @@ class NeighbourShift:
 
     def nearest(self, activations: FloatArray) -> npt.NDArray[np.int64]:
         """The nearest landmarks of each event, in no order: (n_events, n_neurons) → (n_events, K)."""
-        distances = torch.cdist(torch.from_numpy(activations), torch.from_numpy(self.landmarks))
+        distances = torch.cdist(tensor(activations), tensor(self.landmarks))
         return distances.topk(self.n_neighbours, dim=1, largest=False, sorted=False).indices.numpy()

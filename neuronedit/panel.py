@@ -27,6 +27,10 @@ class Panel:
                 f"The panel has {len(self.markers)} markers but {len(self.cofactors)} cofactors. "
                 "Give one cofactor per marker."
             )
+        if "" in self.markers:
+            raise PanelError(
+                f"Marker {self.markers.index('') + 1} of the panel has no name. Name it, or leave its row out."
+            )
         repeated = [marker for marker, count in Counter(self.markers).items() if count > 1]
         if repeated:
             raise PanelError(f"The panel names {listing(repeated)} more than once. Name each marker once.")

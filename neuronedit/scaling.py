@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from neuronedit.errors import DataError
+
 FloatArray = npt.NDArray[np.floating]
 
 MIN_SPREAD = 1e-3
@@ -49,9 +51,19 @@ def fit_scaling(populations: Iterable[FloatArray], cofactors: npt.ArrayLike) -> 
     Args:
         populations: Raw intensities, (n_events, n_markers) each.
         cofactors: (n_markers,).
+
+    Raises:
+        DataError: A value is not finite: one is enough to spoil a marker's mean, and every percentile.
     """
     divisors = np.asarray(cofactors, dtype=np.float32)
     scaled = [np.arcsinh(np.asarray(population, dtype=np.float64) / divisors) for population in populations]
+    for population in scaled:
+        wrong = ~np.isfinite(population).all(axis=0)
+        if wrong.any():
+            raise DataError(
+                f"Marker {int(wrong.argmax()) + 1} of the panel has values that are not finite numbers. "
+                "Leave these events out, or fill the values."
+            )
     means = np.mean([population.mean(axis=0) for population in scaled], axis=0)
     variances = np.mean([((population - means) ** 2).mean(axis=0) for population in scaled], axis=0)
     spreads = np.sqrt(variances)

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from neuronedit.autoencoder import tensor
 from neuronedit.config import Config
 from neuronedit.errors import ConfigError, ModelError
 from neuronedit.percentiles import FloatArray
@@ -68,7 +69,7 @@ def train(
     device = next(network.parameters()).device
     events = torch.from_numpy(np.concatenate(list(training.values()))).to(device)
     sizes = [len(population) for population in training.values()]
-    held_out = [torch.from_numpy(population).to(device) for population in validation.values()]
+    held_out = [tensor(population).to(device) for population in validation.values()]
     optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
     generator = np.random.default_rng(plan.seed)
     for epoch in range(1, plan.epochs + 1):

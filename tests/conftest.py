@@ -1,8 +1,11 @@
-"""Problems whose answer is known, shared by the core's tests."""
+"""Problems whose answers are known, small enough to check by eye."""
 
-from pathlib import Path
+import logging
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
+import torch
 
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
@@ -10,51 +13,77 @@ from neuronedit.edit import DEFAULT_PLAN
 from neuronedit.model import EditModel, fit_edits
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
-from tests.known_cells import MARKERS, intensities
+
+MARKERS = ("CD3", "CD4", "CD8", "CD45", "CD45RA")
+COFACTORS = (5.0, 5.0, 5.0, 5.0, 150.0)
+
+PAIR = PairDesign(source={"condition": "untreated"}, target={"condition": "treated"})
 
 
-@pytest.fixture(scope="session")
-def panel() -> Panel:
-    return Panel(MARKERS, (5.0,) * len(MARKERS))
+@pytest.fixture(autouse=True)
+def same_root_logger() -> Iterator[None]:
+    """Jobs set up logging for their process; a test must not set it up for the next one."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(autouse=True)
+def two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def cells() -> Callable[..., np.ndarray]:
+    """Raw intensities as cytometry has them: two kinds of cell, and a spike at zero in every marker."""
+
+    def make(n_events: int = 300, seed: int = 0, gain: float = 1.0, dtype: type = np.float32) -> np.ndarray:
+        generator = np.random.default_rng(seed)
+        high = generator.random((n_events, 1)) < 0.4
+        intensities = gain * generator.lognormal(np.where(high, 5.0, 2.0), 0.5, (n_events, len(MARKERS)))
+        intensities[generator.random(intensities.shape) < 0.2] = 0
+        return intensities.astype(dtype)
+
+    return make
+
+
+@pytest.fixture
 def autoencoder() -> Autoencoder:
-    return Autoencoder(len(MARKERS), Architecture(hidden=(16, 8), code=4), seed=1).eval().requires_grad_(False)
+    """Untrained: what is claimed of an edit must hold for any weights."""
+    network = Autoencoder(len(MARKERS), Architecture(hidden=(8, 6), code=3), seed=1)
+    return network.eval().requires_grad_(False)
 
 
-@pytest.fixture(scope="session")
-def model(panel: Panel, autoencoder: Autoencoder) -> EditModel:
-    """Two batches' edits to the reference batch "ref", on untrained weights: the algebra needs no training."""
-    design = ControlsDesign(batch_column="batch_id", control={"role": "control"}, reference="ref")
-    raw = {
-        "control ref": intensities(900, 1),
-        "control b1": intensities(900, 2, 0.6),
-        "control b2": intensities(900, 3, -0.4),
-    }
-    scaling = fit_scaling(raw.values(), panel.cofactors)
-    populations = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in raw.items()}
-    pairs = design.edits({name: len(events) for name, events in raw.items()})
-    edits = fit_edits(autoencoder, populations, pairs, DEFAULT_PLAN)
-    return EditModel(panel, scaling, autoencoder, edits, design, {"events": dict.fromkeys(raw, 900)})
+@pytest.fixture
+def make_model(autoencoder: Autoencoder) -> Callable[..., EditModel]:
+    """A model fitted on raw populations; by default one pair design from its two populations."""
+
+    def make(populations, plan=DEFAULT_PLAN, design=PAIR, facts=None) -> EditModel:
+        scaling = fit_scaling(populations.values(), COFACTORS)
+        standardised = {
+            name: scaling.standardise(scaling.arcsinh(intensities)) for name, intensities in populations.items()
+        }
+        pairs = design.edits({name: len(events) for name, events in populations.items()})
+        edits = fit_edits(autoencoder, standardised, pairs, plan, n_percentiles=21)
+        return EditModel(Panel(MARKERS, COFACTORS), scaling, autoencoder, edits, design, facts or {})
+
+    return make
 
 
-@pytest.fixture(scope="session")
-def pair_model(model: EditModel) -> EditModel:
-    """A pair design's model."""
-    design = PairDesign(source={"condition": "a"}, target={"condition": "b"})
-    populations = {
-        "source": model.standardised(intensities(900, 4)),
-        "target": model.standardised(intensities(900, 5, 0.5)),
-    }
-    edits = fit_edits(model.autoencoder, populations, design.edits({"source": 900, "target": 900}), DEFAULT_PLAN)
-    return EditModel(model.panel, model.scaling, model.autoencoder, edits, design, {"events": {}})
+@pytest.fixture
+def pair_model(make_model, cells) -> EditModel:
+    return make_model({"source": cells(seed=1), "target": cells(seed=2, gain=2.0)}, facts={"seed": 3, "x_seen": False})
 
 
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Real cells with measured truth, which are not part of the project."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"real cells are not here: {folder.parent.name}/{folder.name} is missing")
-    return folder
+@pytest.fixture
+def controls_model(make_model, cells) -> EditModel:
+    """Batches 1 and 2 are led to batch 3."""
+    populations = {f"control {batch}": cells(seed=batch, gain=float(batch)) for batch in (1, 2, 3)}
+    return make_model(populations, design=ControlsDesign(control={"role": "control"}, reference="3"))

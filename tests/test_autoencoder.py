@@ -2,12 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.autoencoder import CODE, VISIBLE, Architecture, Autoencoder
 from neuronedit.errors import ConfigError
 
 
-def test_layers_are_named_from_the_markers_to_the_last_hidden_layer() -> None:
-    assert Architecture(hidden=(8, 6), code=3).layer_names == (
+@pytest.fixture
+def markers(rng):
+    return torch.from_numpy(rng.normal(size=(6, 5)).astype(np.float32))
+
+
+def test_layers_are_named_in_the_order_of_computation(autoencoder):
+    assert autoencoder.layer_names == (
         "visible",
         "encoder.1",
         "encoder.2",
@@ -15,36 +20,53 @@ def test_layers_are_named_from_the_markers_to_the_last_hidden_layer() -> None:
         "decoder.1",
         "decoder.2",
     )
+    assert [autoencoder.depth(name) for name in autoencoder.layer_names] == [0, 1, 2, 3, 4, 5]
 
 
-def test_encoding_and_decoding_at_any_layer_compose_to_the_network(autoencoder: Autoencoder) -> None:
-    events = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
-    for layer in autoencoder.layer_names[1:]:
-        torch.testing.assert_close(autoencoder.decode(autoencoder.encode(events, layer), layer), autoencoder(events))
+def test_each_layer_has_its_width(autoencoder, markers):
+    widths = [autoencoder.encode(markers, name).shape[1] for name in autoencoder.layer_names]
+    assert widths == [5, 8, 6, 3, 6, 8]
 
 
-def test_the_visible_layer_is_the_markers_themselves(autoencoder: Autoencoder) -> None:
-    events = torch.randn(3, 5)
-    assert torch.equal(autoencoder.decode(autoencoder.encode(events, "visible"), "visible"), events)
+def test_the_network_is_the_formula_written_out(markers):
+    network = Autoencoder(5, Architecture(hidden=(4,), code=2), seed=0)
+    first, code, back, output = network.layers
+
+    def leaky(values):
+        return torch.where(values > 0, values, 0.2 * values)
+
+    encoded = code(leaky(first(markers)))  # the code is linear
+    assert torch.equal(network.encode(markers, CODE), encoded)
+    assert torch.equal(network(markers), output(leaky(back(encoded))))  # and so is the output
 
 
-def test_the_network_agrees_with_its_formula_written_out(autoencoder: Autoencoder) -> None:
-    events = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
-    weights = [array.numpy() for array in autoencoder.state_dict().values()]
-    value = events
-    for index in range(6):
-        value = value @ weights[2 * index].T + weights[2 * index + 1]
-        if index not in (2, 5):  # the code and the output are linear
-            value = np.where(value > 0, value, 0.2 * value)
-    np.testing.assert_allclose(autoencoder(torch.from_numpy(events)).numpy(), value, atol=1e-5)  # order of sums
+def test_decoding_any_inner_layer_gives_the_same_reconstruction(autoencoder, markers):
+    for name in autoencoder.layer_names[1:]:
+        assert torch.equal(autoencoder.decode(autoencoder.encode(markers, name), name), autoencoder(markers))
 
 
-def test_the_same_seed_gives_the_same_weights() -> None:
-    first, second, other = (Autoencoder(5, Architecture(), seed).state_dict()["layers.0.weight"] for seed in (3, 3, 4))
-    assert torch.equal(first, second)
-    assert not torch.equal(first, other)
+def test_the_visible_layer_is_the_markers_themselves(autoencoder, markers):
+    assert torch.equal(autoencoder.encode(markers, VISIBLE), markers)
+    assert torch.equal(autoencoder.decode(markers, VISIBLE), markers)
 
 
-def test_an_unknown_layer_is_named_with_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"no layer 'encoder\.9' \(layers: 'visible', .*nearest name 'encoder\.[12]'"):
-        Architecture().check_layer("encoder.9")
+def test_a_network_without_hidden_layers_is_linear(markers):
+    network = Autoencoder(5, Architecture(hidden=(), code=2), seed=0)
+    assert network.layer_names == ("visible", "code")
+    # Linear, biases zero at the start; two roundings of float32.
+    torch.testing.assert_close(network(2 * markers), 2 * network(markers))
+
+
+def test_the_seed_alone_decides_the_initial_weights():
+    torch.manual_seed(1)
+    first = Autoencoder(5, Architecture(), seed=3).state_dict()
+    torch.manual_seed(2)
+    second = Autoencoder(5, Architecture(), seed=3).state_dict()
+    other = Autoencoder(5, Architecture(), seed=4).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["layers.0.weight"], other["layers.0.weight"])
+
+
+def test_an_unknown_layer_is_named_with_the_nearest(autoencoder):
+    with pytest.raises(ConfigError, match=r"no layer 'encoder1' \(layers: 'visible', .*; nearest name 'encoder.1'\)"):
+        autoencoder.depth("encoder1")

@@ -1,4 +1,4 @@
-from pathlib import Path
+import logging
 
 import pytest
 from pydantic import Field
@@ -8,46 +8,81 @@ from neuronedit.config import Config
 from neuronedit.errors import DataError
 
 
-class Settings(Config):
-    """A job's settings."""
+class GreetConfig(Config):
+    """How to greet."""
 
-    path: str = Field(description="where the cells are")
-    status: int = Field(0, description="what to return")
-
-
-def job(config: Settings) -> int:
-    """Do as told."""
-    if config.path == "bad":
-        raise DataError("bad: expected good cells. Remove them.")
-    return config.status
+    name: str = Field(description="who is greeted")
+    times: int = Field(1, ge=1, description="how often")
 
 
-def test_the_jobs_status_is_the_exit_status() -> None:
-    assert run_job("x", Settings, job, ["--set", "path=p"]) == 0
-    assert run_job("x", Settings, job, ["--set", "path=p", "--set", "status=3"]) == 3
+def greet(config: GreetConfig) -> int:
+    """Greet somebody, 100% politely."""
+    return config.times - 1
 
 
-def test_a_users_error_is_one_message_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_job("x", Settings, job, ["--set", "path=bad"]) == 2
-    assert capsys.readouterr().err == "neuronedit x: bad: expected good cells. Remove them.\n"
+@pytest.mark.parametrize("status", [0, 3])
+def test_the_exit_status_is_the_jobs_own(status):
+    assert run_job("greet", GreetConfig, greet, ["--set", "name=Ada", "--set", f"times={status + 1}"]) == status
 
 
-def test_a_bad_configuration_is_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_job("x", Settings, job, [str(tmp_path / "no.toml")]) == 2
-    assert "no.toml: the configuration cannot be read" in capsys.readouterr().err
+def test_the_configuration_file_is_read(tmp_path):
+    (tmp_path / "greet.toml").write_text('name = "Ada"\ntimes = 4\n')
+    assert run_job("greet", GreetConfig, greet, [str(tmp_path / "greet.toml")]) == 3
 
 
-def test_a_fault_of_ours_keeps_its_traceback() -> None:
-    def broken(config: Settings) -> int:
-        raise ZeroDivisionError
+def test_a_setting_that_cannot_be_used_is_one_message_and_status_2(capsys):
+    assert run_job("greet", GreetConfig, greet, ["--set", "name=Ada", "--set", "time=2"]) == 2
+    assert capsys.readouterr().err == (
+        "neuronedit greet: command line: unknown key 'time'; nearest name 'times'. Known keys: 'name', 'times'.\n"
+    )
 
-    with pytest.raises(ZeroDivisionError):
-        run_job("x", Settings, broken, ["--set", "path=p"])
+
+def test_an_error_for_the_user_is_one_message_and_status_2(capsys):
+    def fail(config: GreetConfig) -> int:
+        raise DataError(f"{config.name} is not here. Call her.")
+
+    assert run_job("greet", GreetConfig, fail, ["--set", "name=Ada"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "neuronedit greet: Ada is not here. Call her.\n"
+    assert captured.out == ""
 
 
-def test_help_shows_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_the_program_is_not_hidden():
+    def fail(config: GreetConfig) -> int:
+        raise ZeroDivisionError(config.name)
+
+    with pytest.raises(ZeroDivisionError, match="Ada"):
+        run_job("greet", GreetConfig, fail, ["--set", "name=Ada"])
+
+
+def test_help_shows_what_the_job_does_and_every_field(capsys):
     with pytest.raises(SystemExit, match="0"):
-        run_job("x", Settings, job, ["--help"])
+        run_job("greet", GreetConfig, greet, ["--help"])
     text = capsys.readouterr().out
-    assert "path  (text, required)\n      where the cells are" in text
-    assert "status  (integer, default 0)" in text
+    for part in (
+        "usage: neuronedit greet [-h]",
+        "Greet somebody, 100% politely.",
+        "  name  (text, required)\n      who is greeted",
+        "  times  (integer, default 1)\n      how often",
+        "--set SECTION.KEY=VALUE",
+    ):
+        assert part in text
+
+
+def test_an_unknown_option_is_status_2(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run_job("greet", GreetConfig, greet, ["--sett", "x"])
+    assert "usage: neuronedit greet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], False), (["--verbose"], True)])
+def test_only_verbose_shows_what_other_libraries_log(capsys, options, shown):
+    def chat(config: GreetConfig) -> int:
+        logging.getLogger("elsewhere").info("heard elsewhere")
+        logging.getLogger("neuronedit.greet").info("greeting %s", config.name)
+        return 0
+
+    run_job("greet", GreetConfig, chat, ["--set", "name=Ada", *options])
+    log = capsys.readouterr().err
+    assert ("heard elsewhere" in log) == shown
+    assert "INFO neuronedit.greet: greeting Ada" in log

@@ -5,109 +5,164 @@ import pytest
 from neuronedit.design import ControlsDesign, EditPair, PairDesign, check_design_columns, select
 from neuronedit.errors import DataError
 
-EVENTS = pd.DataFrame(
-    {
-        "batch_id": ["a", "a", "b", "b", "c", None],
-        "role": ["control", "patient", "control", "patient", "patient", "patient"],
-        "dose": [0.0, 0.5, 0.0, 0.5, 0.5, 0.0],
-    }
+PAIR = PairDesign(
+    source={"condition": "untreated"},
+    target={"condition": "treated"},
+    extrapolation={"donor": "P2"},
 )
-CONTROLS = ControlsDesign(control={"role": "control"}, reference="a", extrapolation={"role": "patient"})
-PAIR = PairDesign(source={"dose": 0}, target={"dose": 0.5, "role": "patient"})
+CONTROLS = ControlsDesign(control={"role": "control"}, reference="b1", extrapolation={"role": "validation"})
 
 
-def test_controls_are_named_by_their_batch() -> None:
-    assert CONTROLS.assign(EVENTS, "x").tolist() == [
-        "control a",
-        "extrapolation a",
-        "control b",
-        "extrapolation b",
-        "extrapolation c",
-        "",
+@pytest.fixture
+def treated():
+    return pd.DataFrame({"condition": ["untreated", "treated", "other", None], "donor": ["P1", "P2", "P2", "P1"]})
+
+
+@pytest.fixture
+def batches():
+    return pd.DataFrame(
+        {
+            "batch_id": ["b1", "b2", "b2", None, "b1"],
+            "role": ["control", "control", "validation", "validation", "sample"],
+        }
+    )
+
+
+def test_a_pair_design_names_each_events_population(treated):
+    # The treated event of P2 is target, though it is of the extrapolation's donor too.
+    assert PAIR.assign(treated, "a.parquet").tolist() == ["source", "target", "extrapolation", ""]
+
+
+def test_a_pair_design_reads_only_its_columns():
+    assert PAIR.columns == ("condition", "donor")
+
+
+def test_an_event_cannot_be_source_and_target_at_once(treated):
+    design = PairDesign(source={"condition": "treated"}, target={"donor": "P2"})
+    with pytest.raises(
+        DataError,
+        match=r"^a.parquet: 1 events are source and target at once \(source .*, target .*\)\. Choose column values",
+    ):
+        design.assign(treated, "a.parquet")
+
+
+def test_a_pair_design_has_one_edit():
+    assert PAIR.edits({"source": 50, "target": 50, "extrapolation": 1}) == [EditPair("pair", ("source",), ("target",))]
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"target": 50}, r"population 'source' has 0 events; expected at least 50 to estimate percentiles \(chosen by"),
+        ({"source": 1, "target": 50}, r"population 'source' has 1 event; expected at least 50"),
+        ({"source": 50, "target": 49}, r"population 'target' has 49 events; .* Correct the column values, or add ev"),
+        ({"source": 50, "target": 50}, r"extrapolation population \{'donor': 'P2'\} has no events\. Correct the col"),
+    ],
+    ids=["empty source", "one-row source", "small target", "empty extrapolation"],
+)
+def test_a_pair_design_without_enough_events_is_refused(counts, message):
+    with pytest.raises(DataError, match=message):
+        PAIR.edits(counts)
+
+
+def test_a_controls_design_names_each_events_population(batches):
+    # An event to train on that has no batch is left out.
+    expected = ["control b1", "control b2", "extrapolation b2", "", ""]
+    assert CONTROLS.assign(batches, "a.parquet").tolist() == expected
+
+
+def test_a_controls_design_reads_only_its_columns():
+    assert CONTROLS.columns == ("batch_id", "role")
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, ""], ids=["None", "nan", "NA", "empty"])
+def test_a_control_without_a_batch_is_refused(batches, missing):
+    batches.loc[0, "batch_id"] = missing
+    with pytest.raises(DataError, match=r"^a.parquet: 1 control events have no value in 'batch_id'\. Fill the column"):
+        CONTROLS.assign(batches, "a.parquet")
+
+
+def test_every_batch_but_the_reference_gets_an_edit_that_leads_there():
+    counts = {"control b2": 50, "control b1": 50, "control b3": 50, "extrapolation b2": 1}
+    assert CONTROLS.edits(counts) == [
+        EditPair("b2", ("control b2",), ("control b1",)),
+        EditPair("b3", ("control b3",), ("control b1",)),
     ]
 
 
-def test_a_pairs_sides_are_chosen_by_all_column_values() -> None:
-    design = PAIR.model_copy(update={"extrapolation": {"role": "patient"}})
-    assert design.assign(EVENTS, "x").tolist() == ["source", "target", "source", "target", "target", "source"]
-
-
-def test_text_matches_numbers_and_categories() -> None:
-    events = pd.DataFrame({"batch_id": [1, 2], "kind": pd.Categorical(["t", None])})
-    assert select(events, {"batch_id": "2"}).tolist() == [False, True]
-    assert select(events, {"batch_id": 2}).tolist() == [False, True]
-    assert select(events, {"kind": "t"}).tolist() == [True, False]
-
-
-def test_every_batch_but_the_reference_gets_an_edit() -> None:
-    assert CONTROLS.edits({"control a": 90, "control b": 80, "extrapolation c": 3}) == [
-        EditPair("b", ("control b",), ("control a",))
+def test_pooled_controls_are_the_target_of_every_batch():
+    design = ControlsDesign(control={"role": "control"}, reference="pooled")
+    both = ("control b1", "control b2")
+    assert design.edits({"control b2": 50, "control b1": 50}) == [
+        EditPair("b1", ("control b1",), both),
+        EditPair("b2", ("control b2",), both),
     ]
 
 
-def test_a_pooled_reference_gives_every_batch_an_edit() -> None:
-    pooled = CONTROLS.model_copy(update={"reference": "pooled"})
-    both = ("control a", "control b")
-    assert pooled.edits({"control a": 90, "control b": 80}) == [
-        EditPair("a", ("control a",), both),
-        EditPair("b", ("control b",), both),
-    ]
+@pytest.mark.parametrize("dtype", ["int64", "Int64", "category"])
+def test_numeric_batch_ids_are_named_by_their_digits(dtype):
+    events = pd.DataFrame({"batch_id": pd.Series([1, 12]).astype(dtype), "role": ["control", "control"]})
+    assert CONTROLS.assign(events, "a.parquet").tolist() == ["control 1", "control 12"]
+    design = ControlsDesign(control={"role": "control"}, reference="12")
+    assert [pair.name for pair in design.edits({"control 1": 50, "control 12": 50})] == ["1"]
 
 
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
         ({}, r"Found controls \{'role': 'control'\} in 0 batch\(es\) of column 'batch_id'; expected at least 2"),
-        ({"control a": 500}, r"in 1 batch\(es\) of column 'batch_id': 'a'; expected at least 2"),
-        ({"control a": 500, "control b": 1}, r"population 'control b' has 1 event; expected at least 50"),
+        ({"control b1": 99, "extrapolation b2": 9}, r"in 1 batch\(es\) of column 'batch_id': 'b1'; expected at least"),
+        ({"control b1": 99, "control b2": 1}, r"population 'control b2' has 1 event; expected at least 50"),
         (
-            {"control A1": 500, "control b": 500},
-            r"reference batch 'a' has no control events \(.*: 'A1', 'b'",
+            {"control B-1": 50, "control b2": 50},
+            r"reference batch 'b1' has no control events \(batches with controls: 'B-1', 'b2'; nearest name 'B-1'\)\. "
+            r"Correct design.reference, or use 'pooled'",
         ),
     ],
+    ids=["no controls", "one batch", "one-row control", "reference"],
 )
-def test_controls_that_cannot_be_fitted_are_explained(counts: dict[str, int], message: str) -> None:
+def test_a_controls_design_that_cannot_be_fitted_is_refused(counts, message):
     with pytest.raises(DataError, match=message):
         CONTROLS.edits(counts)
 
 
+def test_all_column_values_must_hold(batches):
+    assert select(batches, {"batch_id": "b2", "role": "validation"}).tolist() == [False, False, True, False, False]
+
+
+def test_no_column_values_choose_every_event(batches):
+    assert select(batches, {}).all()
+
+
 @pytest.mark.parametrize(
-    ("counts", "message"),
+    ("values", "value", "expected"),
     [
-        ({"target": 500}, r"population 'source' has 0 events; expected at least 50 to estimate percentiles"),
-        ({"source": 500, "target": 1}, r"population 'target' has 1 event; expected"),
+        ([1, 2, 2], 2, [False, True, True]),
+        ([1, 2, 2], "2", [False, True, True]),
+        ([0.5, 1.0, np.nan], 0.5, [True, False, False]),
+        ([True, False, True], True, [True, False, True]),
+        (pd.array([1, None, 2], dtype="Int64"), 2, [False, False, True]),
+        (pd.array(["a", None, "b"], dtype="string"), "b", [False, False, True]),
+        (pd.Categorical(["a", "b", "a"]), "a", [True, False, True]),
     ],
+    ids=["integer", "integer as text", "number", "boolean", "nullable", "missing text", "categorical"],
 )
-def test_empty_and_one_row_populations_are_explained(counts: dict[str, int], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        PAIR.edits(counts)
+def test_values_are_compared_in_the_columns_own_type(values, value, expected):
+    chosen = select(pd.DataFrame({"x": values}), {"x": value})
+    assert chosen.tolist() == expected
+    assert chosen.dtype == bool
 
 
-def test_an_empty_extrapolation_population_is_an_error() -> None:
-    design = PAIR.model_copy(update={"extrapolation": {"role": "nobody"}})
-    with pytest.raises(DataError, match=r"extrapolation population \{'role': 'nobody'\} has no events"):
-        design.edits({"source": 60, "target": 60})
+def test_a_frame_with_any_index_is_assigned_by_position(batches):
+    shuffled = batches.set_axis([9, 9, 3, 1, 0], axis=0)
+    assert CONTROLS.assign(shuffled, "a").tolist() == CONTROLS.assign(batches, "a").tolist()
 
 
-def test_an_event_cannot_be_source_and_target() -> None:
-    design = PairDesign(source={"role": "patient"}, target={"dose": 0.5})
-    with pytest.raises(DataError, match=r"x\.parquet: 3 events are source and target at once"):
-        design.assign(EVENTS, "x.parquet")
-
-
-def test_a_control_without_a_batch_is_an_error() -> None:
-    events = EVENTS.assign(role="control")
-    with pytest.raises(DataError, match=r"x: 1 control events have no value in 'batch_id'"):
-        CONTROLS.assign(events, "x")
-
-
-def test_a_missing_column_is_named_with_the_nearest() -> None:
-    with pytest.raises(DataError, match=r"column 'batch_id' is missing.*found: 'batch', 'CD3'; nearest name 'batch'"):
-        check_design_columns(["batch", "CD3"], CONTROLS.columns, "x")
-
-
-def test_events_are_not_modified() -> None:
-    before = EVENTS.copy()
-    CONTROLS.assign(EVENTS, "x")
-    pd.testing.assert_frame_equal(EVENTS, before)
-    assert np.array_equal(EVENTS.columns, before.columns)
+def test_a_column_that_chooses_events_must_exist():
+    with pytest.raises(
+        DataError,
+        match=r"^a.parquet: the column 'batch_id' is missing; it chooses the events of a population "
+        r"\(columns found: 'CD3', 'batch'; nearest name 'batch'\)\. Correct the name, or add the column\.$",
+    ):
+        check_design_columns(["CD3", "batch"], CONTROLS.columns, "a.parquet")
+    check_design_columns(["batch_id", "role", "CD3"], CONTROLS.columns, "a.parquet")

@@ -1,81 +1,187 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from neuronedit.design import ControlsDesign
-from neuronedit.edit import EditStep
-from neuronedit.errors import ModelError
-from neuronedit.model import EditModel, fit_edits, pool_equally
-from tests.known_cells import intensities
+from neuronedit.design import ControlsDesign, EditPair
+from neuronedit.edit import DEFAULT_PLAN, EditStep
+from neuronedit.errors import DataError, ModelError
+from neuronedit.model import EDITED, REFERENCE, UNKNOWN, fit_edits, pool_equally
+
+PLANS = {
+    "step": [EditStep(operator="step")],
+    "linear": [EditStep(operator="linear")],
+    "neighbours": [EditStep(operator="neighbours", n_neighbours=10)],
+    "default": list(DEFAULT_PLAN),
+    "three steps": [
+        EditStep(operator="neighbours", n_neighbours=10),
+        EditStep(layer="decoder.1", operator="step"),
+        EditStep(layer="visible"),
+    ],
+}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_an_identity_edit_returns_raw_intensities_bit_for_bit(model: EditModel, dtype: type) -> None:
-    same = model.standardised(intensities(400, 1))
-    design = ControlsDesign(control={"role": "c"}, reference="a")
-    pairs = design.edits({"control a": 400, "control b": 400})
-    plan = [EditStep(operator="neighbours", n_neighbours=3), EditStep(layer="visible")]
-    edits = fit_edits(model.autoencoder, {"control a": same, "control b": same.copy()}, pairs, plan)
-    identity = EditModel(model.panel, model.scaling, model.autoencoder, edits, design)
-    raw = np.array([[0.0, -0.0, 1e-30, -2.5, 7.3], [1e6, 12345.678, -1e4, 0.1, 3.0]], dtype=dtype)
-    edited = identity.apply(raw, "b")
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_equal_populations_return_raw_intensities_bit_for_bit(make_model, cells, plan, dtype):
+    model = make_model({"source": cells(seed=1), "target": cells(seed=1)}, plan)
+    extreme = [[0, -0.0, -1, -1e5, 1e-30], [1e30, 3e5, np.pi, 1e-3, 262143], [-1e30, 1 / 3, 0.1, 7, 1e10]]
+    intensities = np.concatenate([cells(seed=2, dtype=dtype), np.array(extreme, dtype=dtype)])
+    edited = model.apply(intensities, "pair")
     assert edited.dtype == dtype
-    assert edited.tobytes() == raw.tobytes()
+    assert edited.tobytes() == intensities.tobytes()
 
 
-def test_the_reference_batch_passes_bit_for_bit_and_others_move(model: EditModel) -> None:
-    raw = intensities(300, 9)
-    batches = np.array(["ref", "b1", "b2"] * 100, dtype=object)
-    edited, done = model.transform(raw, batches)
-    assert edited[batches == "ref"].tobytes() == raw[batches == "ref"].tobytes()
-    assert list(done[:3]) == ["reference", "edited", "edited"]
-    for batch in ("b1", "b2"):
-        np.testing.assert_allclose(edited[batches == batch], model.apply(raw[batches == batch], batch), rtol=1e-6)
-        assert (edited[batches == batch] != raw[batches == batch]).any()
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_only_markers_that_move_change_their_bits(make_model, cells, dtype):
+    source = cells(seed=1, dtype=dtype)
+    target = source.copy()
+    target[:, 2] *= 3
+    model = make_model({"source": source, "target": target}, [EditStep(layer="visible")])
+    edited = model.apply(source, "pair")
+    assert (edited[:, [0, 1, 3, 4]] == source[:, [0, 1, 3, 4]]).all()
+    assert (edited[:, 2] != source[:, 2]).any()
 
 
-def test_an_unknown_batch_is_an_error_that_lists_the_known_ones(model: EditModel) -> None:
-    message = r"x\.parquet: 'batch_id' is 'b3', a batch .*known: 'b1', 'b2', 'ref'.*nearest name 'b\d'.*unknown_batch"
-    with pytest.raises(ModelError, match=message):
-        model.transform(intensities(2, 0), ["b1", "b3"], where="x.parquet")
+def test_a_shift_on_the_arcsinh_scale_multiplies_large_intensities(make_model, rng):
+    # Far above the cofactor, arcsinh(x/c) is log(2x/c): a constant shift there is a factor here.
+    source = rng.uniform(1e5, 1e6, size=(300, 5))
+    model = make_model({"source": source, "target": 3 * source}, [EditStep(layer="visible")])
+    # float32 on an arcsinh scale of about 12 leaves 6 digits.
+    np.testing.assert_allclose(model.apply(source, "pair"), 3 * source, rtol=2e-5)
 
 
-def test_a_missing_batch_is_an_error(model: EditModel) -> None:
-    with pytest.raises(ModelError, match="'batch_id' has no value"):
-        model.transform(intensities(2, 0), ["b1", None])
+def test_after_the_default_plan_the_source_lies_on_the_target(make_model, cells):
+    # 301 events and 21 percentiles: every percentile is an event, and met exactly.
+    source, target = cells(301, seed=1), cells(301, seed=2, gain=2.0)
+    edited = make_model({"source": source, "target": target}).apply(source, "pair")
+    found, expected = (
+        np.percentile(np.arcsinh(events / 5), [0, 25, 50, 75, 100], axis=0) for events in (edited, target)
+    )
+    # float32 on standardised values, times a spread of about 2.
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_unknown_batches_pass_flagged_when_asked(model: EditModel) -> None:
-    raw = intensities(3, 0)
-    edited, done = model.transform(raw, ["b9", float("nan"), "ref"], unknown_batch="pass")
-    assert edited.tobytes() == raw.tobytes()
-    assert list(done) == ["unknown batch", "unknown batch", "reference"]
+def test_applying_leaves_read_only_intensities_as_they_were(pair_model, cells):
+    intensities = cells(seed=3)
+    intensities.setflags(write=False)
+    edited = pair_model.apply(intensities, "pair")
+    assert (intensities == cells(seed=3)).all()
+    assert edited.flags.writeable
 
 
-def test_a_controls_model_needs_batches(model: EditModel) -> None:
-    with pytest.raises(ModelError, match="needs the column 'batch_id'"):
-        model.transform(intensities(2, 0), None)
+def test_whole_number_intensities_are_rounded_and_not_cut_off(pair_model, cells):
+    whole = cells().astype(np.int32)
+    exact = pair_model.apply(whole.astype(np.float64), "pair")
+    edited = pair_model.apply(whole, "pair")
+    assert edited.dtype == np.int32
+    assert (edited == np.rint(exact)).all()
 
 
-def test_a_pair_model_edits_every_event(pair_model: EditModel) -> None:
-    raw = intensities(50, 0)
-    edited, done = pair_model.transform(raw, None)
-    assert set(done) == {"edited"}
-    np.testing.assert_array_equal(edited, pair_model.apply(raw, "pair"))
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300], ids=["nan", "inf", "beyond float32"])
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_a_value_that_is_not_finite_is_refused_with_its_marker(pair_model, cells, value):
+    intensities = cells(dtype=np.float64)
+    intensities[7, 2] = value
+    with pytest.raises(
+        DataError, match=r"'CD8' has 1 values that are not finite float32 numbers, of 300\. Leave these"
+    ):
+        pair_model.transform(intensities, None)
 
 
-def test_an_unknown_edit_is_named_with_the_nearest(model: EditModel) -> None:
-    with pytest.raises(ModelError, match=r"no edit 'B1' \(edits: 'b1', 'b2'; nearest name 'b1'\)"):
-        model.apply(intensities(2, 0), "B1")
+def test_an_unknown_edit_is_named_with_those_there_are(pair_model, cells):
+    with pytest.raises(ModelError, match=r"no edit 'pear' \(edits: 'pair'; nearest name 'pair'\)"):
+        pair_model.apply(cells(), "pear")
 
 
-def test_no_events_are_no_error(model: EditModel) -> None:
-    edited, done = model.transform(intensities(0, 0), [])
+def test_reconstruct_is_the_autoencoders_output_on_what_it_sees(pair_model, cells):
+    standardised = pair_model.standardised(cells())
+    assert pair_model.reconstruct(cells()).shape == standardised.shape
+    assert not np.array_equal(pair_model.reconstruct(cells()), standardised)
+
+
+def test_a_pair_design_edits_every_event(pair_model, cells):
+    edited, done = pair_model.transform(cells(), None)
+    assert (edited == pair_model.apply(cells(), "pair")).all()
+    assert (done == EDITED).all()
+    assert pair_model.batch_column is None
+    assert pair_model.reference is None
+
+
+def test_each_event_gets_the_edit_of_its_batch_and_the_reference_passes_bit_for_bit(controls_model, cells):
+    intensities = cells(90)
+    batches = np.array(["1", "2", "3"] * 30)
+    edited, done = controls_model.transform(intensities, batches)
+    for batch in ("1", "2"):
+        chosen = batches == batch
+        assert (edited[chosen] == controls_model.apply(intensities[chosen], batch)).all()
+    assert edited[batches == "3"].tobytes() == intensities[batches == "3"].tobytes()
+    assert done.tolist() == [EDITED, EDITED, REFERENCE] * 30
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [[1, 2, 3], np.array([1, 2, 3]), pd.Series([1, 2, 3], dtype="Int64"), pd.Categorical([1, 2, 3])],
+    ids=["list", "array", "nullable", "categorical"],
+)
+def test_integer_batch_ids_are_the_batches_of_the_same_text(controls_model, cells, batches):
+    as_text, _ = controls_model.transform(cells(3), ["1", "2", "3"])
+    edited, done = controls_model.transform(cells(3), batches)
+    assert (edited == as_text).all()
+    assert done.tolist() == [EDITED, EDITED, REFERENCE]
+
+
+def test_an_unknown_batch_is_an_error_that_lists_the_known(controls_model, cells):
+    with pytest.raises(
+        ModelError,
+        match=r"cells/b7.parquet: 'batch_id' is '7', a batch that the model does not know \(known: '1', '2', '3'\)\. "
+        r"Train with this batch's control, or set unknown_batch = \"pass\"",
+    ):
+        controls_model.transform(cells(2), ["1", "7"], where="cells/b7.parquet")
+
+
+def test_events_of_unknown_batches_pass_flagged_when_asked(controls_model, cells):
+    edited, done = controls_model.transform(cells(3), ["7", "1", None], "pass")
+    assert edited[[0, 2]].tobytes() == cells(3)[[0, 2]].tobytes()
+    assert done.tolist() == [UNKNOWN, EDITED, UNKNOWN]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT, ""], ids=["None", "nan", "NA", "NaT", "empty"])
+def test_an_event_without_a_batch_is_an_error(controls_model, cells, missing):
+    with pytest.raises(ModelError, match=r"^events: 'batch_id' has no value, a batch that the model does not know"):
+        controls_model.transform(cells(2), ["1", missing])
+
+
+def test_a_controls_design_needs_the_batch_column(controls_model, cells):
+    with pytest.raises(ModelError, match=r"b.parquet: the model needs the column 'batch_id' to choose each event's"):
+        controls_model.transform(cells(2), None, where="b.parquet")
+
+
+def test_pooled_controls_leave_no_batch_as_reference(make_model, cells):
+    populations = {f"control {batch}": cells(seed=batch) for batch in (1, 2)}
+    design = ControlsDesign(control={"role": "control"}, reference="pooled")
+    model = make_model(populations, [EditStep(layer="visible")], design)
+    assert model.reference is None
+    assert list(model.edits) == ["1", "2"]
+    _, done = model.transform(cells(2), ["1", "2"])
+    assert (done == EDITED).all()
+
+
+def test_no_events_are_transformed_to_no_events(controls_model, cells):
+    edited, done = controls_model.transform(cells(1)[:0], [])
     assert edited.shape == (0, 5)
-    assert len(done) == 0
+    assert done.shape == (0,)
 
 
-def test_pooling_weighs_populations_equally() -> None:
-    small, large = np.zeros((10, 1), np.float32), np.ones((95, 1), np.float32)
-    pooled = pool_equally([small, large])
-    assert len(pooled) == 190
-    assert pooled.mean() == 0.5
+def test_pooling_repeats_smaller_populations_until_each_weighs_the_same():
+    small, large = np.zeros((2, 1), np.float32), np.ones((6, 1), np.float32)
+    assert pool_equally([small, large]).mean() == 0.5
+    assert pool_equally([large]).tolist() == large.tolist()
+
+
+def test_an_edit_to_pooled_controls_leads_to_the_median_of_equally_weighted_batches(autoencoder):
+    # Batch a lies at 0 and has 10 times the events of b, which lies at 4: half of the pool is each.
+    populations = {"a": np.zeros((100, 5), np.float32), "b": np.full((10, 5), 4, np.float32)}
+    plan = [EditStep(layer="visible")]
+    edit = fit_edits(autoencoder, populations, [EditPair("a", ("a",), ("a", "b"))], plan)["a"]
+    # A dead source gets the mean shift: half the pool at 0, half at 4.
+    assert (edit.apply(autoencoder, populations["a"]) == 2).all()

@@ -1,95 +1,178 @@
+import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from neuronedit import model_files
 from neuronedit.edit import EditStep
 from neuronedit.errors import ModelError, OutputError
-from neuronedit.model import EditModel, fit_edits
 from neuronedit.model_files import load_model, model_digest, save_model
-from tests.known_cells import intensities
 
 
 @pytest.fixture
-def saved(model: EditModel, tmp_path: Path) -> Path:
-    save_model(model, tmp_path / "model")
+def folder(pair_model, tmp_path) -> Path:
+    save_model(pair_model, tmp_path / "model")
     return tmp_path / "model"
 
 
-def test_a_loaded_model_computes_the_same_bits(model: EditModel, saved: Path) -> None:
-    raw = intensities(500, 8)
-    loaded = load_model(saved)
-    for batch in model.edits:
-        assert loaded.apply(raw, batch).tobytes() == model.apply(raw, batch).tobytes()
-    assert (loaded.panel, loaded.design, loaded.facts) == (model.panel, model.design, model.facts)
+@pytest.fixture
+def change_facts(folder):
+    def change(**changes):
+        facts = json.loads((folder / "model.json").read_text())
+        facts = {key: value for key, value in (facts | changes).items() if value is not None}
+        (folder / "model.json").write_text(json.dumps(facts))
+
+    return change
 
 
-@pytest.mark.parametrize("operator", ["step", "neighbours"])
-def test_every_operator_survives_saving(model: EditModel, tmp_path: Path, operator: str) -> None:
-    populations = {
-        f"control {name}": model.standardised(intensities(200, seed)) for seed, name in enumerate(["ref", "b"])
+PLANS = [
+    [EditStep(operator="step")],
+    [EditStep(operator="linear", form="plain")],
+    [EditStep(operator="neighbours", n_neighbours=10), EditStep(layer="visible")],
+]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=["step", "plain", "neighbours"])
+def test_a_loaded_model_is_the_saved_one_bit_for_bit(make_model, cells, tmp_path, plan):
+    model = make_model({"source": cells(seed=1), "target": cells(seed=2, gain=2.0)}, plan)
+    save_model(model, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    saved_arrays, loaded_arrays = model_files._arrays(model), model_files._arrays(loaded)
+    assert saved_arrays.keys() == loaded_arrays.keys()
+    assert all(saved_arrays[name].tobytes() == loaded_arrays[name].tobytes() for name in saved_arrays)
+    assert loaded.apply(cells(seed=3), "pair").tobytes() == model.apply(cells(seed=3), "pair").tobytes()
+    assert loaded.reconstruct(cells()).tobytes() == model.reconstruct(cells()).tobytes()
+
+
+def test_a_loaded_model_knows_all_that_the_saved_one_knew(controls_model, tmp_path):
+    save_model(controls_model, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.panel == controls_model.panel
+    assert loaded.design == controls_model.design
+    assert loaded.facts == controls_model.facts
+    assert {name: [step.plan for step in edit.steps] for name, edit in loaded.edits.items()} == {
+        name: [step.plan for step in edit.steps] for name, edit in controls_model.edits.items()
     }
-    pairs = model.design.edits(dict.fromkeys(populations, 200))
-    plan = [EditStep(operator=operator, form="plain", n_neighbours=7)]
-    edits = fit_edits(model.autoencoder, populations, pairs, plan)
-    other = EditModel(model.panel, model.scaling, model.autoencoder, edits, model.design)
-    save_model(other, tmp_path / "other")
-    raw = intensities(100, 5)
-    assert load_model(tmp_path / "other").apply(raw, "b").tobytes() == other.apply(raw, "b").tobytes()
 
 
-def test_the_same_model_has_the_same_digest(model: EditModel, saved: Path, tmp_path: Path) -> None:
-    assert save_model(load_model(saved), tmp_path / "again") == model_digest(saved)
+def test_a_loaded_model_routes_batches_as_the_saved_one_did(controls_model, cells, tmp_path):
+    save_model(controls_model, tmp_path / "model")
+    batches = [3, 1, 2]
+    saved, done = controls_model.transform(cells(3), batches)
+    loaded, loaded_done = load_model(tmp_path / "model").transform(cells(3), batches)
+    assert loaded.tobytes() == saved.tobytes()
+    assert loaded_done.tolist() == done.tolist()
 
 
-def test_a_model_is_two_files_without_pickle(saved: Path) -> None:
-    assert sorted(file.name for file in saved.iterdir()) == ["model.json", "model.safetensors"]
+def test_the_digest_is_the_same_on_every_save(controls_model, tmp_path):
+    first = save_model(controls_model, tmp_path / "first")
+    second = save_model(controls_model, tmp_path / "second")
+    again = save_model(load_model(tmp_path / "first"), tmp_path / "again")
+    assert first == second == again == model_digest(tmp_path / "again")
 
 
-def test_an_existing_folder_is_refused_and_untouched(model: EditModel, tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "mine.txt").write_text("mine")
-    with pytest.raises(OutputError, match="the model's folder exists"):
-        save_model(model, tmp_path / "model")
-    assert [path.name for path in tmp_path.rglob("*")] == ["model", "mine.txt"]
+def test_the_digest_tells_models_apart_by_one_bit_of_one_array(pair_model, tmp_path):
+    first = save_model(pair_model, tmp_path / "first")
+    pair_model.scaling.means[0] = np.nextafter(pair_model.scaling.means[0], np.float32(9))
+    assert save_model(pair_model, tmp_path / "second") != first
 
 
-def test_a_missing_file_is_named(saved: Path) -> None:
-    (saved / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"not a neuronedit model \(No such file.*model\.safetensors"):
-        load_model(saved)
+def test_a_model_is_two_files_and_no_pickle(folder):
+    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.safetensors"]
+    header = int.from_bytes((folder / "model.safetensors").read_bytes()[:8], "little")
+    json.loads((folder / "model.safetensors").read_bytes()[8 : 8 + header])
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
-def test_another_models_weights_are_refused(saved: Path) -> None:
-    weights = saved / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-4] + np.float32(1).tobytes())
-    with pytest.raises(ModelError, match=r"model\.safetensors does not belong to model\.json.*one artefact"):
-        load_model(saved)
+def test_saving_makes_the_folders_above(pair_model, tmp_path):
+    save_model(pair_model, tmp_path / "models" / "today" / "model")
+    assert load_model(str(tmp_path / "models" / "today" / "model")).panel == pair_model.panel
 
 
-def test_damaged_json_is_named(saved: Path) -> None:
-    (saved / "model.json").write_text("{")
-    with pytest.raises(ModelError, match=r"model\.json is damaged, not valid JSON"):
-        load_model(saved)
+def test_an_existing_folder_is_never_overwritten(pair_model, folder):
+    before = (folder / "model.json").read_bytes()
+    with pytest.raises(OutputError, match=r"model: the model's folder exists\. Choose another name, or remove it"):
+        save_model(pair_model, folder)
+    assert (folder / "model.json").read_bytes() == before
 
 
-def test_a_newer_format_is_refused(saved: Path) -> None:
-    facts = json.loads((saved / "model.json").read_text())
-    (saved / "model.json").write_text(json.dumps(facts | {"format": 2}))
-    with pytest.raises(ModelError, match="expected model format 1, found 2"):
-        load_model(saved)
+def test_a_save_that_fails_leaves_nothing_behind(pair_model, tmp_path, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(pair_model, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_facts_are_named(saved: Path) -> None:
-    facts = json.loads((saved / "model.json").read_text())
-    del facts["panel"]
-    (saved / "model.json").write_text(json.dumps(facts))
-    with pytest.raises(ModelError, match=r"incomplete model \(KeyError: 'panel'\)"):
-        load_model(saved)
+@pytest.mark.parametrize("missing", ["model.json", "model.safetensors"])
+def test_a_missing_file_is_told(folder, missing):
+    (folder / missing).unlink()
+    with pytest.raises(
+        ModelError,
+        match=rf"not a neuronedit model \(No such file or directory: .*{missing}\)\. "
+        r"Expected a folder with model.json and model.safetensors",
+    ):
+        load_model(folder)
 
 
-def test_a_copied_folder_is_the_same_model(saved: Path, tmp_path: Path) -> None:
-    shutil.copytree(saved, tmp_path / "copy")
-    assert model_digest(tmp_path / "copy") == model_digest(saved)
+@pytest.mark.parametrize("content", [b"{not json", b"", b"\xff\xfe\x00"], ids=["text", "empty", "binary"])
+def test_a_model_json_that_is_not_json_is_told(folder, content):
+    (folder / "model.json").write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.json: damaged, not valid JSON \(.*\)\. Restore the model's folder"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(("content", "found"), [("[]", "None"), ("{}", "None"), ('{"format": 2}', "2")])
+def test_another_format_is_told(folder, content, found):
+    (folder / "model.json").write_text(content)
+    with pytest.raises(ModelError, match=rf"expected model format 1, found {found}\. Use the neuronedit that wrote"):
+        load_model(folder)
+
+
+def test_damaged_arrays_are_told(folder):
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(ModelError, match=r"does not belong to model.json beside it \(SHA-256 differs\).*restore both"):
+        load_model(folder)
+
+
+def test_arrays_of_another_model_are_told(folder, make_model, cells, tmp_path):
+    save_model(make_model({"source": cells(seed=5), "target": cells(seed=6)}), tmp_path / "other")
+    (folder / "model.safetensors").write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    with pytest.raises(ModelError, match=r"does not belong to model.json beside it"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("key", ["arrays_sha256", "panel", "architecture", "design", "edits", "facts"])
+def test_a_model_json_that_lacks_a_part_is_told(folder, change_facts, key):
+    change_facts(**{key: None})
+    with pytest.raises(ModelError, match=rf"incomplete model \(KeyError: '{key}'\)\. Restore the folder"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"architecture": {"hidden": [8], "code": 3}},
+        {"architecture": {"hidden": [8, 6], "code": 4}},
+        {"edits": ["pair"]},
+        {"design": {"kind": "trio"}},
+    ],
+    ids=["fewer layers", "wider code", "edits", "design"],
+)
+def test_a_model_json_that_does_not_fit_its_arrays_is_told(folder, change_facts, changes):
+    change_facts(**changes)
+    with pytest.raises(ModelError, match=r"(?s)incomplete model \(.*\)\. Restore the folder"):
+        load_model(folder)
+
+
+def test_an_array_that_is_no_safetensors_is_told(folder, change_facts):
+    (folder / "model.safetensors").write_bytes(b"nonsense")
+    change_facts(arrays_sha256=hashlib.sha256(b"nonsense").hexdigest())
+    with pytest.raises(ModelError, match=r"incomplete model \(SafetensorError"):
+        load_model(folder)

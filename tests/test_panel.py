@@ -1,76 +1,107 @@
-from pathlib import Path
-
 import pytest
 
 from neuronedit.errors import PanelError
-from neuronedit.job_configs import PanelConfig
 from neuronedit.panel import Panel, read_panel
 
+PANEL = Panel(("CD3", "CD4", "CD45RA"), (5.0, 5.0, 150.0))
 
-def test_a_panel_file_gives_markers_cofactors_and_channels(tmp_path: Path) -> None:
-    (tmp_path / "panel.csv").write_text("\ufeffchannel, marker, cofactor\nY89Di, CD45, 5\n, CD3, \nB515-A, CD4, 150\n")
-    panel, channels = read_panel(tmp_path / "panel.csv")
-    assert panel == Panel(("CD45", "CD3", "CD4"), (5.0, 5.0, 150.0))
-    assert channels == {"Y89Di": "CD45", "B515-A": "CD4"}
+
+@pytest.fixture
+def panel_file(tmp_path):
+    def write(text, encoding="utf-8"):
+        path = tmp_path / "panel.csv"
+        path.write_text(text, encoding=encoding)
+        return path
+
+    return write
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("markers", "cofactors", "message"),
     [
-        ("name\nCD3\n", r"expected a CSV with the column 'marker'.*found 'name'"),
-        ("", r"expected a CSV with the column 'marker'.*found no rows"),
-        ("marker,cofactor\nCD3,five\n", r"marker 'CD3' has cofactor 'five'; expected a number"),
-        ("marker,cofactor\nCD3,-1\n", r"Marker 'CD3' has cofactor -1.0; expected a positive number"),
-        ("marker\nCD3\nCD3\n", r"names 'CD3' more than once"),
-        ("channel,marker\na,CD3\na,CD4\n", r"channel 'a' stands more than once"),
+        ((), (), r"The panel has no markers\. Name at least one"),
+        (("CD3", "CD4"), (5.0,), r"2 markers but 1 cofactors\. Give one cofactor per marker"),
+        (("CD3", "CD4", "CD3"), (5.0,) * 3, r"names 'CD3' more than once\. Name each marker once"),
+        (("CD3", ""), (5.0,) * 2, r"Marker 2 of the panel has no name"),
+        (("CD3",), (0.0,), r"'CD3' has cofactor 0.0; expected a positive number \(5 for mass, 150 for fluor"),
+        (("CD3",), (-5.0,), r"has cofactor -5.0; expected a positive number"),
+        (("CD3",), (float("inf"),), r"has cofactor inf; expected a positive number"),
+        (("CD3",), (float("nan"),), r"has cofactor nan; expected a positive number"),
     ],
 )
-def test_a_bad_panel_file_is_explained(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "panel.csv").write_text(content)
+def test_a_panel_that_makes_no_sense_is_refused(markers, cofactors, message):
     with pytest.raises(PanelError, match=message):
-        read_panel(tmp_path / "panel.csv")
+        Panel(markers, cofactors)
 
 
-def test_a_missing_panel_file_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(PanelError, match=r"panel\.csv: the panel file cannot be read .*Check the path"):
-        read_panel(tmp_path / "panel.csv")
+def test_columns_may_come_in_any_order_and_with_passengers():
+    PANEL.check_columns(["batch_id", "CD45RA", "CD4", "Time", "CD3"], "a.parquet")
 
 
-def test_a_missing_marker_is_named_with_the_nearest_column() -> None:
-    panel = Panel(("CD3", "CD45", "CD19"), (5.0,) * 3)
-    message = (
-        r"b7\.parquet: marker 'CD45' is missing \(the panel has 3 markers; "
-        r"this file has 2 of them; nearest name 'CD45RA'\)"
-    )
+def test_a_missing_marker_is_named_with_the_nearest_column():
+    with pytest.raises(
+        PanelError,
+        match=r"^cells/b7.parquet: marker 'CD45RA' is missing \(the panel has 3 markers; this file has 2 of them; "
+        r"nearest name 'cd45-ra'\)\. Rename the column, or train a model on a panel without the marker\.$",
+    ):
+        PANEL.check_columns(["CD3", "CD4", "cd45-ra"], "cells/b7.parquet")
+
+
+def test_several_missing_markers_are_listed():
+    with pytest.raises(PanelError, match=r"markers 'CD3', 'CD4' are missing .* this file has 1 of them\)"):
+        PANEL.check_columns(["CD45RA", "xyz"], "a.parquet")
+
+
+def test_a_marker_of_the_panel_is_not_offered_as_nearest_name():
+    with pytest.raises(PanelError, match=r"this file has 2 of them\)"):
+        PANEL.check_columns(["CD3", "CD45RA"], "a.parquet")
+
+
+def test_a_column_name_that_stands_twice_is_refused():
+    with pytest.raises(PanelError, match=r"a.parquet: the column name 'CD4' stands more than once\. Rename or drop"):
+        PANEL.check_columns(["CD3", "CD4", "CD4", "CD45RA"], "a.parquet")
+
+
+def test_a_panel_file_gives_markers_channels_and_cofactors_in_its_order(panel_file):
+    panel, channels = read_panel(panel_file("channel,marker,cofactor\nY89Di,CD45RA,150\nNd142Di, CD3 ,\n,CD4,5\n"))
+    assert panel == Panel(("CD45RA", "CD3", "CD4"), (150.0, 5.0, 5.0))
+    assert channels == {"Y89Di": "CD45RA", "Nd142Di": "CD3"}
+
+
+def test_channels_and_cofactors_may_be_left_out(panel_file):
+    assert read_panel(panel_file("marker\nCD3\nCD4\n")) == (Panel(("CD3", "CD4"), (5.0, 5.0)), {})
+
+
+def test_a_panel_file_saved_by_excel_is_read(panel_file):
+    panel, _ = read_panel(panel_file("marker,cofactor\r\nCD3,5\r\n", encoding="utf-8-sig"))
+    assert panel.markers == ("CD3",)
+
+
+def test_a_panel_file_that_cannot_be_read_is_told(tmp_path):
+    with pytest.raises(
+        PanelError, match=r"none.csv: the panel file cannot be read \(.*No such file.*\)\. Check the path"
+    ):
+        read_panel(tmp_path / "none.csv")
+
+
+def test_a_panel_file_in_another_encoding_is_told(panel_file):
+    with pytest.raises(PanelError, match=r"panel.csv: the panel file cannot be read \(.*utf-8.*\)"):
+        read_panel(panel_file("marker\nCD3\n", encoding="utf-16"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"expected a CSV with the column 'marker' \(and 'channel', 'cofactor'\); found no rows"),
+        ("marker\n", r"found no rows"),
+        ("name,cofactor\nCD3,5\n", r"found 'name', 'cofactor'"),
+        ("marker,cofactor\nCD3,five\n", r"marker 'CD3' has cofactor 'five'; expected a number"),
+        ("channel,marker\nNd1,CD3\nNd1,CD4\n", r"channel 'Nd1' stands more than once\. Name each channel once"),
+        ("channel,marker\nNd1,CD3\nNd2,CD3\n", r"names 'CD3' more than once"),
+        ("channel,marker\nNd1,CD3\nTime,\n", r"Marker 2 of the panel has no name"),
+        ("marker,cofactor\nCD3,-1\n", r"'CD3' has cofactor -1.0; expected a positive number"),
+    ],
+)
+def test_a_panel_file_that_makes_no_sense_is_refused(panel_file, text, message):
     with pytest.raises(PanelError, match=message):
-        panel.check_columns(["CD3", "CD45RA", "CD19", "Time"], "b7.parquet")
-
-
-def test_several_missing_markers_are_all_named() -> None:
-    with pytest.raises(PanelError, match=r"markers 'CD45', 'CD19' are missing"):
-        Panel(("CD3", "CD45", "CD19"), (5.0,) * 3).check_columns(["CD3"], "x")
-
-
-def test_a_column_name_that_stands_twice_is_refused() -> None:
-    with pytest.raises(PanelError, match=r"x: the column name 'Time' stands more than once"):
-        Panel(("CD3",), (5.0,)).check_columns(["CD3", "Time", "Time"], "x")
-
-
-def test_other_columns_are_passengers() -> None:
-    Panel(("CD3",), (5.0,)).check_columns(["event", "CD3", "CD4"], "x")
-
-
-def test_excluded_markers_are_left_out() -> None:
-    assert PanelConfig(markers=("CD3", "CD4"), exclude=("CD3",), cofactor=150).read() == Panel(("CD4",), (150.0,))
-
-
-def test_excluding_what_is_not_there_is_an_error() -> None:
-    with pytest.raises(PanelError, match=r"panel\.exclude: 'CD33' is not in the panel; nearest name 'CD3'"):
-        PanelConfig(markers=("CD3", "CD4"), exclude=("CD33",)).read()
-
-
-def test_a_panel_needs_markers_and_one_cofactor_each() -> None:
-    with pytest.raises(PanelError, match="no markers"):
-        Panel((), ())
-    with pytest.raises(PanelError, match="2 markers but 1 cofactors"):
-        Panel(("CD3", "CD4"), (5.0,))
+        read_panel(panel_file(text))
