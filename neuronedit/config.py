@@ -5,6 +5,7 @@ import json
 import tomllib
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
@@ -17,7 +18,7 @@ from neuronedit.errors import ConfigError, listing, nearest_name
 class Config(BaseModel):
     """One section of a job's configuration: frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     @classmethod
     def load(cls, path: Path | None, overrides: Sequence[str] = ()) -> Self:
@@ -135,9 +136,11 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override}: {section!r} is a value, not a section.")
     try:
-        table[name] = tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        table[name] = text  # bare words are text: --set data.path=cells/
+        value = text  # bare words are text: --set data.path=cells/
+    # A bare day is text, too: no setting is a date, and batches are often named by one.
+    table[name] = text if isinstance(value, date | time) else value
 
 
 def _explain(config: type[Config], detail: ErrorDetails) -> str:

@@ -16,8 +16,10 @@ from pydantic import Field
 from neuronedit.config import Config
 from neuronedit.errors import DataError, listing, nearest_name
 
-Where = dict[str, str | int | float | bool]
-"""A choice of events by column values: ``{role = "control", donor = "P1"}`` means that both must hold."""
+Scalar = str | int | float | bool
+Where = dict[str, Scalar | list[Scalar]]
+"""A choice of events by column values: ``{role = "control", donor = ["P1", "P2"]}`` means that both must hold,
+and that the donor is one of the two."""
 
 MIN_EVENTS = 50
 """Fewer source or target events than this cannot support percentiles."""
@@ -82,10 +84,7 @@ class PairDesign(Config):
         """
         _check_counts({name: counts.get(name, 0) for name in ("source", "target")}, self.model_dump())
         if self.extrapolation and not counts.get("extrapolation"):
-            raise DataError(
-                f"The extrapolation population {self.extrapolation} has no events. "
-                "Correct the column values, or leave design.extrapolation out."
-            )
+            raise DataError(_no_extrapolation(self.extrapolation))
         return [EditPair(PAIR_EDIT, ("source",), ("target",))]
 
 
@@ -146,15 +145,15 @@ class ControlsDesign(Config):
                 "Correct design.control and design.batch_column."
             )
         _check_counts(controls, self.control)
-        if self.reference == POOLED:
-            return [EditPair(batch, (name,), tuple(batches.values())) for batch, name in batches.items()]
-        if self.reference not in batches:
+        if self.reference != POOLED and self.reference not in batches:
             raise DataError(
                 f"The reference batch {self.reference!r} has no control events "
                 f"(batches with controls: {listing(batches)}{nearest_name(self.reference, batches)}). "
                 "Correct design.reference, or use 'pooled'."
             )
-        target = (batches[self.reference],)
+        if self.extrapolation and not any(name.startswith("extrapolation ") for name in counts):
+            raise DataError(_no_extrapolation(self.extrapolation))
+        target = tuple(batches.values()) if self.reference == POOLED else (batches[self.reference],)
         return [EditPair(batch, (name,), target) for batch, name in batches.items() if batch != self.reference]
 
 
@@ -164,10 +163,13 @@ Design = PairDesign | ControlsDesign
 def select(events: pd.DataFrame, where: Mapping[str, object]) -> npt.NDArray[np.bool_]:
     """Which events have all the column values asked for: (n_events,) bool."""
     chosen = np.ones(len(events), dtype=bool)
-    for column, value in where.items():
-        # A value given as text matches a number column's text, so that batch_id = "3" finds 3.
-        values = events[column].astype(str) if isinstance(value, str) else events[column]
-        chosen &= (values == value).to_numpy(dtype=bool, na_value=False)
+    for column, wanted in where.items():
+        one_of = np.zeros(len(events), dtype=bool)
+        for value in wanted if isinstance(wanted, list) else [wanted]:
+            # A value given as text matches a number column's text, so that batch_id = "3" finds 3.
+            values = events[column].astype(str) if isinstance(value, str) else events[column]
+            one_of |= (values == value).to_numpy(dtype=bool, na_value=False)
+        chosen &= one_of
     return chosen
 
 
@@ -184,6 +186,13 @@ def check_design_columns(columns: Collection[str], needed: Collection[str], wher
             f"(columns found: {listing(columns)}{nearest_name(missing[0], columns)}). "
             "Correct the name, or add the column."
         )
+
+
+def _no_extrapolation(where: Where) -> str:
+    return (
+        f"The extrapolation population {where} has no events. "
+        "Correct the column values, or leave design.extrapolation out."
+    )
 
 
 def _check_counts(counts: Mapping[str, int], where: object) -> None:

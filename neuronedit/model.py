@@ -72,12 +72,17 @@ class EditModel:
         Whole-number intensities are rounded.
 
         Raises:
-            ModelError: There is no such edit.
+            ModelError: There is no such edit, or the shape is not the panel's.
             DataError: A value is not finite: through the network it would spoil its event's other markers too.
         """
         if edit not in self.edits:
             raise ModelError(
                 f"The model has no edit {edit!r} (edits: {listing(self.edits)}{nearest_name(edit, self.edits)})."
+            )
+        if intensities.shape[1:] != (self.panel.n_markers,):
+            raise ModelError(
+                f"Intensities have shape {intensities.shape}; expected (n_events, {self.panel.n_markers}): "
+                f"the panel's {self.panel.n_markers} markers in its order."
             )
         arcsinh = self.scaling.arcsinh(intensities)
         self._check_finite(arcsinh)

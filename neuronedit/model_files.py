@@ -94,9 +94,7 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
     try:
         facts = json.loads(contents[FACTS])
     except ValueError as error:
-        raise ModelError(
-            f"{where}: {FACTS} is damaged, not valid JSON ({error}). Restore the model's folder."
-        ) from error
+        raise ModelError(f"{where}: {FACTS}: damaged, not valid JSON ({error}). Restore the model's folder.") from error
     found = facts.get("format") if isinstance(facts, dict) else None
     if found != FORMAT:
         raise ModelError(

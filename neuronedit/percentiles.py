@@ -55,19 +55,12 @@ class PercentileShift:
         for neuron in range(activations.shape[1]):
             knots, values = self.source_percentiles[:, neuron], self.shifts[:, neuron]
             if self.interpolation == "linear":
-                shifts[:, neuron] = _interpolate(activations[:, neuron], knots, values)
+                shifts[:, neuron] = np.interp(activations[:, neuron], knots, values)
             else:
                 # An activation equal to a percentile belongs to the bin that starts there.
                 bins = np.searchsorted(knots, activations[:, neuron], side="right") - 1
                 shifts[:, neuron] = values[np.clip(bins, 0, None)]
         return shifts
-
-
-def _interpolate(activations: FloatArray, knots: FloatArray, values: FloatArray) -> npt.NDArray[np.float64]:
-    # np.interp picks one of several equal knots by position; with their shifts made equal the choice is
-    # immaterial, but it also divides by the distance of neighbours, so equal knots must go.
-    first = np.concatenate([[True], knots[1:] > knots[:-1]])
-    return np.interp(activations, knots[first], values[first])
 
 
 def _share_between_ties(knots: FloatArray, values: FloatArray) -> FloatArray:

@@ -18,7 +18,7 @@ from neuronedit.percentiles import FloatArray
 class TrainingPlan(Config):
     """How long and how fast the autoencoder learns."""
 
-    epochs: int = Field(60, ge=1, description="passes over the sampled events")
+    epochs: int = Field(60, ge=1, description="each draws as many events as all populations have, equally many of each")
     minibatch: int = Field(1024, ge=1, description="events per step, over all workers; every population has its share")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate (the paper: 0.001)")
     validation_fraction: float = Field(0.1, gt=0, lt=0.5, description="share of each population kept for validation")

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -106,8 +107,8 @@ def test_overrides_alone_are_enough():
         ("training.epochs=0", r"training.epochs: Input should be greater than or equal to 1; found 0\."),
         ("training.epochs=ten", r"training.epochs: Input should be a valid integer, .*; found ten\."),
         (
-            "tracking.experiment=2026-01-01",
-            r"tracking.experiment: Input should be a valid string; found \"2026-01-01\"\.",
+            "tracking.experiment=[2026-01-01]",
+            r"tracking.experiment: Input should be a valid string; found \[\"2026-01-01\"\]\.",
         ),
         ("panel.file=panel.csv", r"panel: give either panel.file or panel.markers"),
         ("edit.steps=[]", r"edit.steps: .*at least 1 item"),
@@ -256,3 +257,16 @@ def test_a_marker_to_exclude_must_be_of_the_panel():
         PanelError, match=r"panel.exclude: 'CD33' is not in the panel; nearest name 'CD3'\. Correct the"
     ):
         PanelConfig(markers=("CD3", "CD4"), exclude=("CD33",)).read()
+
+
+def test_numbers_and_days_name_batches_without_quotes():
+    shared = ["data.path=cells", 'panel.markers=["CD3"]', 'design.control={role="control"}', "design.kind=controls"]
+    for reference in ("3", "2026-01-31", "day1"):
+        config = TrainConfig.load(None, [*shared, f"design.reference={reference}"])
+        assert config.design.reference == reference
+
+
+def test_the_example_of_each_job_is_valid():
+    examples = {"ingest": IngestConfig, "train": TrainConfig, "transform": TransformConfig, "review": ReviewConfig}
+    for name, config in examples.items():
+        config.load(Path(__file__).parents[1] / "jobs" / f"{name}.toml")

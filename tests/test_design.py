@@ -166,3 +166,15 @@ def test_a_column_that_chooses_events_must_exist():
     ):
         check_design_columns(["CD3", "batch"], CONTROLS.columns, "a.parquet")
     check_design_columns(["batch_id", "role", "CD3"], CONTROLS.columns, "a.parquet")
+
+
+def test_a_list_of_values_means_one_of_them():
+    events = pd.DataFrame({"donor": ["P1", "P2", "P3"], "dose": [0, 1, 2]})
+    assert select(events, {"donor": ["P1", "P3"]}).tolist() == [True, False, True]
+    assert select(events, {"donor": ["P1", "P3"], "dose": [1, 2]}).tolist() == [False, False, True]
+
+
+def test_an_extrapolation_choice_without_events_is_an_error_in_a_controls_design():
+    design = ControlsDesign(control={"role": "control"}, reference="a", extrapolation={"role": "patient"})
+    with pytest.raises(DataError, match=r"extrapolation population \{'role': 'patient'\} has no events"):
+        design.edits({"control a": 90, "control b": 80})

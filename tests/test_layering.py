@@ -16,7 +16,7 @@ FOR_ADAPTERS_ONLY = {"ray", "mlflow", "pyarrow", "flowio"}
 
 CORE = sorted([*PACKAGE.glob("*.py"), *(PACKAGE / "review").glob("**/*.py")])
 ALL = sorted(PACKAGE.glob("**/*.py"))
-JOBS = sorted((ROOT / "jobs").glob("**/*.py"))
+JOBS = sorted((ROOT / "jobs").glob("*.py"))
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -185,3 +185,8 @@ def test_an_edit_to_pooled_controls_leads_to_the_median_of_equally_weighted_batc
     edit = fit_edits(autoencoder, populations, [EditPair("a", ("a",), ("a", "b"))], plan)["a"]
     # A dead source gets the mean shift: half the pool at 0, half at 4.
     assert (edit.apply(autoencoder, populations["a"]) == 2).all()
+
+
+def test_another_number_of_markers_is_told(pair_model):
+    with pytest.raises(ModelError, match=r"Intensities have shape \(3, 1\); expected \(n_events, \d+\)"):
+        pair_model.apply(np.zeros((3, 1), np.float32), "pair")

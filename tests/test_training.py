@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.errors import ModelError
+from neuronedit.errors import ConfigError, ModelError
 from neuronedit.training import EpochLosses, TrainingPlan, _train_step, balanced_minibatches, train
 
 
@@ -134,3 +134,10 @@ def test_read_only_events_as_ray_hands_them_out_are_trained_on_without_a_warning
     for events in populations.values():
         events.setflags(write=False)
     trained(populations, epochs=1)
+
+
+def test_a_minibatch_smaller_than_the_workers_is_refused():
+    populations = {name: np.zeros((60, 4), np.float32) for name in "abc"}
+    network = Autoencoder(4, Architecture(hidden=(4,), code=2))
+    with pytest.raises(ConfigError, match=r"minibatch is 30; expected at least 33: one event of each of 3 populations"):
+        train(network, populations, TrainingPlan(minibatch=30), n_workers=11)

@@ -90,6 +90,13 @@ class TestListing:
         (file,) = list_dataset(str(tmp_path / "cells")).files
         assert file.partition == {"batch_id": "run 7/µ"}
 
+    def test_a_partition_of_nulls_has_no_value(self, tmp_path: Path) -> None:
+        table = pa.table({"CD3": [1.0], "batch_id": pa.array([None], pa.string())})
+        partitioning = ds.partitioning(pa.schema([("batch_id", pa.string())]), flavor="hive")
+        ds.write_dataset(table, tmp_path / "cells", format="parquet", partitioning=partitioning)
+        (file,) = list_dataset(str(tmp_path / "cells")).files
+        assert file.partition == {"batch_id": None}
+
     def test_a_stored_column_wins_over_the_folder_name(self, tmp_path: Path) -> None:
         file = EventFile("x", "x", 300, 1, {"batch_id": "folder"})
         assert set(choice_columns(CELLS, file, ["batch_id"])["batch_id"]) == {"A"}
