@@ -1,4 +1,4 @@
-"""How every job is called: ``JOB CONFIG.toml --set section.key=value``."""
+"""How every job is called: ``JOB CONFIG.toml --set section.key=value``; top-level settings are options, too."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from neuronedit.config import Config, explain_fields
+from neuronedit.config import Config, explain_fields, top_level_settings
 from neuronedit.errors import NeuroneditError
 
 ConfigType = TypeVar("ConfigType", bound=Config)
@@ -40,6 +40,15 @@ def run_job(
         metavar="SECTION.KEY=VALUE",
         help="override one setting; may be given several times",
     )
+    for key, meaning, is_switch in top_level_settings(config_type):
+        parser.add_argument(
+            f"--{key.replace('_', '-')}",
+            dest=f"setting {key}",
+            metavar="VALUE",
+            help=meaning,
+            nargs="?" if is_switch else None,
+            const="true" if is_switch else None,
+        )
     parser.add_argument("--verbose", action="store_true", help="log more")
     arguments = parser.parse_args(argv)
     logging.basicConfig(
@@ -50,7 +59,15 @@ def run_job(
     )
     logging.getLogger("neuronedit").setLevel(logging.INFO)
     try:
-        return job(config_type.load(arguments.config, arguments.overrides))
+        return job(config_type.load(arguments.config, [*arguments.overrides, *_options(arguments)]))
     except NeuroneditError as error:
         sys.stderr.write(f"neuronedit {name}: {error}\n")
         return 2
+
+
+def _options(arguments: argparse.Namespace) -> list[str]:
+    """Options such as ``--on-error quarantine`` as the overrides that they stand for."""
+    given = {
+        name: value for name, value in vars(arguments).items() if name.startswith("setting ") and value is not None
+    }
+    return [f"{name.removeprefix('setting ')}={value}" for name, value in given.items()]

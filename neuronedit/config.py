@@ -50,6 +50,13 @@ def explain_fields(config: type[Config]) -> str:
     return "\n".join(_field_lines(config, ""))
 
 
+def top_level_settings(config: type[Config]) -> Iterator[tuple[str, str, bool]]:
+    """Each setting that stands in no section and is no table: its key, its meaning, whether it is true or false."""
+    for name, field in config.model_fields.items():
+        if not _sections(field.annotation) and get_origin(field.annotation) is not dict:
+            yield name, field.description or "", field.annotation is bool
+
+
 def _field_lines(config: type[Config], prefix: str) -> Iterator[str]:
     for name, field in config.model_fields.items():
         key = f"{prefix}{name}"

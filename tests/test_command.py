@@ -86,3 +86,27 @@ def test_only_verbose_shows_what_other_libraries_log(capsys, options, shown):
     log = capsys.readouterr().err
     assert ("heard elsewhere" in log) == shown
     assert "INFO neuronedit.greet: greeting Ada" in log
+
+
+class Switches(Config):
+    """Top-level settings."""
+
+    on_error: str = Field("fail", description="what to do")
+    overwrite: bool = Field(False, description="replace")
+
+
+def test_top_level_settings_are_options_too():
+    seen = []
+
+    def keep(config: Switches) -> int:
+        seen.append((config.on_error, config.overwrite))
+        return 0
+
+    for arguments in (
+        [],
+        ["--on-error", "quarantine"],
+        ["--set", "on_error=x", "--overwrite"],
+        ["--overwrite", "false"],
+    ):
+        assert run_job("x", Switches, keep, arguments) == 0
+    assert seen == [("fail", False), ("quarantine", False), ("x", True), ("fail", False)]

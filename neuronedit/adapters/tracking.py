@@ -25,6 +25,7 @@ from neuronedit.adapters.populations import DrawnPopulations
 from neuronedit.errors import ModelError
 from neuronedit.job_configs import TrackingConfig
 from neuronedit.model import EditModel
+from neuronedit.review.figures import loss_figure
 from neuronedit.training import EpochLosses
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
@@ -111,6 +112,7 @@ def log_training(
     log_series([asdict(loss) for loss in losses], "epoch")
     mlflow.log_metrics({f"events/{name.replace(' ', '/')}": n for name, n in drawn.counts.items()})
     mlflow.log_dict(dict(model.facts), "training.json")
+    mlflow.log_figure(loss_figure(pd.DataFrame([asdict(loss) for loss in losses])), "figures/losses.png")
 
 
 def log_transform(manifest: Mapping[str, Any], dataset: EventDataset, seconds: float) -> None:
