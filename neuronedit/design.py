@@ -173,6 +173,14 @@ def select(events: pd.DataFrame, where: Mapping[str, object]) -> npt.NDArray[np.
     return chosen
 
 
+def describe(where: Where) -> str:
+    """A choice of events in words, e.g. ``role = control and donor = P1 or P2``."""
+    return " and ".join(
+        f"{column} = {' or '.join(map(str, value)) if isinstance(value, list) else value}"
+        for column, value in where.items()
+    )
+
+
 def check_design_columns(columns: Collection[str], needed: Collection[str], where: str) -> None:
     """Check that the columns that choose events exist.
 

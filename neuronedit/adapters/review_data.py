@@ -4,7 +4,7 @@ import numpy as np
 
 from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.populations import DrawnPopulations, draw_populations
-from neuronedit.design import ControlsDesign, Design, EditPair, PairDesign
+from neuronedit.design import ControlsDesign, Design, EditPair, PairDesign, describe
 from neuronedit.errors import ConfigError, DataError
 from neuronedit.job_configs import ReviewConfig
 from neuronedit.model import EditModel
@@ -27,9 +27,7 @@ def draw_comparisons(
     drawn = draw_populations(dataset, model.panel, model.design, config.sample)
     pairs = {pair.name: pair for pair in model.design.edits(drawn.counts) if pair.name in model.edits}
     comparisons = [
-        Comparison(
-            f"{_title(model, pair)}, {TRAINING_PAIR}", TRAINING_PAIR, name, *_sides(drawn, pair), *_sides(drawn, pair)
-        )
+        Comparison(_title(pair, model.design), TRAINING_PAIR, name, *_sides(drawn, pair), *_sides(drawn, pair))
         for name, pair in pairs.items()
     ]
     if held_out_design is None:
@@ -41,7 +39,7 @@ def draw_comparisons(
         raise DataError(f"held-out events: {error}") from error
     comparisons += [
         Comparison(
-            f"{_title(model, pair)}, {HELD_OUT}",
+            _title(pair, held_out_design),
             HELD_OUT,
             pair.name,
             *_sides(drawn, pairs[pair.name]),
@@ -71,10 +69,11 @@ def _held_out_design(design: Design, config: ReviewConfig) -> Design | None:
     return PairDesign(source=sides[0], target=sides[1]) if all(sides) else None
 
 
-def _title(model: EditModel, pair: EditPair) -> str:
-    if isinstance(model.design, ControlsDesign):
-        return f"{pair.name} → {model.design.reference}"
-    return "source → target"
+def _title(pair: EditPair, design: Design) -> str:
+    """Which events are led where, e.g. ``day2 → day1, role = control``."""
+    if isinstance(design, ControlsDesign):
+        return f"{pair.name} → {design.reference}, {describe(design.control)}"
+    return f"{describe(design.source)} → {describe(design.target)}"
 
 
 def _sides(drawn: DrawnPopulations, pair: EditPair) -> tuple[FloatArray, FloatArray]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from neuronedit.design import PairDesign
+from neuronedit.design import PairDesign, describe
 from neuronedit.model import EditModel
 
 
@@ -32,18 +32,14 @@ def _step(plan: Mapping[str, object]) -> str:
 def _design(model: EditModel) -> str:
     design = model.design
     if isinstance(design, PairDesign):
-        return f"pair: source {_where(design.source)}, target {_where(design.target)}"
-    return f"controls {_where(design.control)} of each {design.batch_column}, led to {design.reference}"
+        return f"pair: source {describe(design.source)}, target {describe(design.target)}"
+    return f"controls {describe(design.control)} of each {design.batch_column}, led to {design.reference}"
 
 
 def _extrapolation(model: EditModel) -> str:
     if not model.facts.get("extrapolation_seen", bool(model.design.extrapolation)):
         return "not seen: the autoencoder was trained on sources and targets only"
-    return f"{_where(model.design.extrapolation)}: seen by the autoencoder in training"
-
-
-def _where(where: Mapping[str, object]) -> str:
-    return " and ".join(f"{column} = {value}" for column, value in where.items())
+    return f"{describe(model.design.extrapolation)}: seen by the autoencoder in training"
 
 
 def _counts(events: Mapping[str, int]) -> str:
