@@ -148,8 +148,9 @@ def claim_output(
     location = locate(uri)
     _check_apart(location, plan.inputs)
     started = {"plan_sha256": plan.digest(), "model": plan.model_uri, "started": _now()}
-    if location.kind == fs.FileType.File or location.files():
-        _check_may_be_touched(location, uri, overwrite or resume)
+    asked = overwrite or resume
+    if location.kind == fs.FileType.File or (location.files() if asked else _written(location)):
+        _check_may_be_touched(location, uri, asked)
         if resume:
             started = _earlier_start(location, started, uri)
     (location / STARTED).write_json(started)
@@ -159,6 +160,13 @@ def claim_output(
         # From here on the folder may not hold what the old manifest vouches for.
         location.filesystem.delete_file((location / MANIFEST).path)
     return OutputFolder(location, started["plan_sha256"], started["started"])
+
+
+def _written(location: Location) -> list[str]:
+    """The names of the files in the folder, but for what claiming alone leaves: a start that wrote nothing is none."""
+    start = len(location.path.rstrip("/")) + 1
+    names = [info.path[start:] for info in location.files()]
+    return [name for name in names if name != STARTED and not name.startswith(f"{MODEL}/")]
 
 
 def _check_may_be_touched(location: Location, uri: str, asked: bool) -> None:

@@ -96,6 +96,8 @@ def transform_files(
             raise_failure(row)
             counts = {outcome: row[outcome] for outcome in OUTCOMES}
             reports.append(FileReport(row["file"], row["events"], row["bytes"], counts))
+    except ray.exceptions.RayTaskError:
+        raise  # a fault of ours: its traceback tells where
     except ray.exceptions.RayError as error:
         raise ClusterError(
             f"Ray lost the transform's workers ({str(error).strip().splitlines()[-1]}). "

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,7 +78,9 @@ def tracked_run(job: str, settings: Mapping[str, str], run_id: str | None = None
     mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
     with mlflow.start_run(run_id=run_id, run_name=None if run_id else job, log_system_metrics=run_id is None) as run:
         if run_id is None:
-            params = [Param(key, value[:MAX_PARAM_LENGTH]) for key, value in settings.items()]
+            # A key may hold a column's name, and MLflow refuses most punctuation.
+            keys = {key: re.sub(r"[^\w./: -]", "_", key) for key in settings}
+            params = [Param(keys[key], value[:MAX_PARAM_LENGTH]) for key, value in settings.items()]
             MlflowClient().log_batch(run.info.run_id, params=params)
             mlflow.set_tag("neuronedit.job", job)
         mlflow.log_dict(dict(settings), f"config/{job}.json")
@@ -110,7 +113,8 @@ def log_training(
     """Record what a training run read, and how its losses fell."""
     log_dataset(dataset, "events", "training")
     log_series([asdict(loss) for loss in losses], "epoch")
-    mlflow.log_metrics({f"events/{name.replace(' ', '/')}": n for name, n in drawn.counts.items()})
+    drawn_events = sum(len(events) for events in drawn.intensities.values())
+    mlflow.log_metrics({"populations": len(drawn.counts), "events": dataset.n_events, "events_drawn": drawn_events})
     mlflow.log_dict(dict(model.facts), "training.json")
     mlflow.log_figure(loss_figure(pd.DataFrame([asdict(loss) for loss in losses])), "figures/losses.png")
 

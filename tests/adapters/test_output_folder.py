@@ -95,6 +95,7 @@ def test_an_output_that_is_not_empty_is_refused(target: Path, plan: TransformPla
         finish(target, plan)
     elif state == "started":
         claim(target, plan)
+        (target / "A.parquet").touch()
     else:
         (target / "thesis.docx").touch()
     before = tree(target)
@@ -105,6 +106,12 @@ def test_an_output_that_is_not_empty_is_refused(target: Path, plan: TransformPla
     ):
         claim(target, plan)
     assert tree(target) == before
+
+
+def test_a_start_that_wrote_nothing_is_claimed_anew(target: Path, plan: TransformPlan) -> None:
+    claim(target, plan)
+    other = replace(plan, model_digest="d2")
+    assert claim(target, other).plan_digest == other.digest()
 
 
 def test_overwrite_and_resume_exclude_each_other(target: Path, plan: TransformPlan) -> None:
