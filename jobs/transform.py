@@ -28,7 +28,7 @@ def job(config: TransformConfig) -> int:
         names = {report.file for report in finished}
         left = [file for file in plan.inputs.files if file.name not in names]
         written = transform_files(left, plan.inputs.filesystem, output, rules, config.workers)
-        manifest = output.complete(plan, [*finished, *written])
+        manifest = output.complete(plan, [*finished, *written], config.flat())
         log_transform(manifest, plan.inputs, monotonic() - started)
     counts = ", ".join(f"{n:,} {outcome}" for outcome, n in manifest["counts"].items() if n)
     print(

@@ -80,8 +80,13 @@ class OutputFolder:
         with ThreadPoolExecutor(FOOTER_READERS) as pool:
             return [report for report in pool.map(self.report, files) if report]
 
-    def complete(self, plan: TransformPlan, reports: Sequence[FileReport]) -> dict[str, Any]:
+    def complete(self, plan: TransformPlan, reports: Sequence[FileReport], config: Mapping[str, str]) -> dict[str, Any]:
         """Remove what does not belong to the output, then write the manifest: it comes last.
+
+        Args:
+            plan: What was to be written.
+            reports: What was written, file by file.
+            config: The job's whole configuration, for the record.
 
         Raises:
             OutputError: A file is missing or surplus, or its rows differ from its input's.
@@ -98,7 +103,7 @@ class OutputFolder:
         manifest = {
             "neuronedit": neuronedit.__version__,
             "model": {"uri": plan.model_uri, "sha256": plan.model_digest},
-            "settings": dict(plan.settings),
+            "config": dict(config),
             "plan_sha256": self.plan_digest,
             "input": plan.inputs.uri,
             "events": sum(expected.values()),

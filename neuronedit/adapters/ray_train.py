@@ -119,5 +119,5 @@ def _cause(error: ray.train.TrainingFailedError) -> NeuroneditError:
             if isinstance(cause, NeuroneditError):
                 return cause
     known = "; ".join(str(failure).strip().splitlines()[-1] for failure in failures if str(failure))
-    known = known or str(error).strip().splitlines()[0]
+    known = known or " ".join(str(error).split("\n")[:2])  # what failed, and why; the rest is Ray's state
     return ClusterError(f"Ray Train's workers failed: {known}. No model was registered; see the workers' logs.")

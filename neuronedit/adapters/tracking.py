@@ -32,7 +32,6 @@ from neuronedit.training import EpochLosses
 DEFAULT_STORE = "sqlite:///mlflow.db"
 SYSTEM_METRICS_SECONDS = 2
 MAX_PARAM_LENGTH = 500
-_MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow shows its pages for LLMs
 DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
 
 
@@ -53,9 +52,7 @@ def connect(config: TrackingConfig) -> None:
     mlflow.set_registry_uri(uri)
     try:
         if mlflow.get_experiment_by_name(config.experiment) is None:
-            mlflow.create_experiment(
-                config.experiment, config.artifacts and _absolute(config.artifacts), _MODEL_TRAINING
-            )
+            mlflow.create_experiment(config.experiment, config.artifacts and _absolute(config.artifacts))
         mlflow.set_experiment(config.experiment)
     except MlflowException as error:
         raise ModelError(

@@ -23,6 +23,7 @@ from neuronedit.model_files import model_contents, save_model
 
 COUNTS = {"edited": 3, "reference": 1}
 CONTENTS = {"model.json": b"{}", "model.safetensors": b""}
+CONFIG = {"compression": "zstd", "where": "{}"}
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def finish(target: Path, plan: TransformPlan, *, overwrite: bool = False) -> Out
     output = claim(target, plan, overwrite=overwrite)
     for file in plan.inputs.files:
         write_file(output, plan, file.name)
-    output.complete(plan, output.reports(plan.inputs.files))
+    output.complete(plan, output.reports(plan.inputs.files), CONFIG)
     return output
 
 
@@ -209,6 +210,7 @@ def test_the_manifest_accounts_for_every_file(target: Path, plan: TransformPlan)
     finish(target, plan)
     manifest = json.loads((target / MANIFEST).read_text())
     assert manifest["model"] == {"uri": "models:/m/1", "sha256": "d1"}
+    assert manifest["config"] == CONFIG
     assert manifest["plan_sha256"] == plan.digest()
     assert manifest["events"] == 2500
     assert manifest["counts"] == {"edited": 18, "reference": 6}
@@ -228,7 +230,7 @@ def test_no_manifest_where_a_file_is_not_as_its_input(target: Path, plan: Transf
     with pytest.raises(
         OutputError, match=r"the outputs of 'A-control\.parquet' are missing or have other rows .*resume"
     ):
-        output.complete(plan, wrong)
+        output.complete(plan, wrong, CONFIG)
     assert not (target / MANIFEST).exists()
     assert (target / STARTED).exists()
 
@@ -243,7 +245,7 @@ def test_the_manifest_comes_last(target: Path, plan: TransformPlan, monkeypatch:
     (target / ".A-control.parquet.123.part").touch()
     monkeypatch.setattr(Location, "write_json", fail)
     with pytest.raises(OSError, match="disk full"):
-        output.complete(plan, output.reports(plan.inputs.files))
+        output.complete(plan, output.reports(plan.inputs.files), CONFIG)
     assert not list(target.glob(".*.part"))
     assert (target / STARTED).exists()
 

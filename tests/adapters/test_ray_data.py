@@ -78,7 +78,7 @@ def run(
     names = {report.file for report in finished}
     left = [file for file in plan.inputs.files if file.name not in names]
     written = transform(left, plan.inputs.filesystem, output, rules)
-    output.complete(plan, [*finished, *written])
+    output.complete(plan, [*finished, *written], {})
     return output
 
 
