@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import AnyType
 
 import neuronedit
 from neuronedit.adapters import pyfunc_model
@@ -136,7 +137,8 @@ def _model_folder(folder: Path) -> Path:
 def _signature(model: EditModel) -> ModelSignature:
     # Doubles: MLflow casts float32 up to them, but refuses float64 where float32 is declared.
     markers = [ColSpec("double", marker) for marker in model.panel.markers]
-    batch = [ColSpec("string", model.batch_column)] if model.batch_column else []
+    # Batches are named by text or by numbers; a CSV does not tell which.
+    batch = [ColSpec(AnyType(), model.batch_column)] if model.batch_column else []
     schema = Schema(markers + batch)
     return ModelSignature(schema, schema, ParamSchema([ParamSpec("unknown_batch", "string", "error")]))
 

@@ -57,6 +57,11 @@ def test_markers_of_any_number_type_are_accepted(pyfunc: PyFuncModel, events: pd
     pd.testing.assert_frame_equal(pyfunc.predict(typed), pyfunc.predict(as_double))
 
 
+def test_a_numbered_batch_is_looked_up_by_its_number(pyfunc: PyFuncModel, events: pd.DataFrame) -> None:
+    with pytest.raises(Exception, match=r"model input: 'batch_id' is '7', a batch that the model does not know"):
+        pyfunc.predict(events.assign(batch_id=7))
+
+
 def test_the_reference_is_returned_as_it_came(pyfunc: PyFuncModel, events: pd.DataFrame) -> None:
     reference = events.assign(batch_id="A").astype(dict.fromkeys(MARKERS, "float64"))
     pd.testing.assert_frame_equal(pyfunc.predict(reference), reference)
