@@ -53,7 +53,7 @@ def test_the_edit_beats_doing_nothing_on_a_volunteer_it_has_not_seen(demo: tuple
     methods = pd.read_csv(demo[0] / "review" / "methods.csv")
     held_out = methods[methods["kind"] == "held out"].groupby("method")[["emd", "energy"]].mean()
     assert (held_out.loc["neuronedit"] < 0.8 * held_out.loc["no edit"]).all()
-    assert "On 2 held-out comparisons" in demo[1]
+    assert "Of 2 held-out comparisons, neuronedit is better than doing nothing in 2" in demo[1]
 
 
 def test_mlflow_has_the_run_with_everything_to_review(demo: tuple[Path, str]) -> None:
