@@ -82,7 +82,8 @@ class PairDesign(Config):
         Raises:
             DataError: A population has too few events.
         """
-        _check_counts({name: counts.get(name, 0) for name in ("source", "target")}, self.model_dump())
+        _check_count("source", counts.get("source", 0), self.source)
+        _check_count("target", counts.get("target", 0), self.target)
         if self.extrapolation and not counts.get("extrapolation"):
             raise DataError(_no_extrapolation(self.extrapolation))
         return [EditPair(PAIR_EDIT, ("source",), ("target",))]
@@ -144,7 +145,8 @@ class ControlsDesign(Config):
                 f"{': ' + listing(batches) if batches else ''}; expected at least 2. "
                 "Correct design.control and design.batch_column."
             )
-        _check_counts(controls, self.control)
+        for name, n_events in controls.items():
+            _check_count(name, n_events, self.control)
         if self.reference != POOLED and self.reference not in batches:
             raise DataError(
                 f"The reference batch {self.reference!r} has no control events "
@@ -203,11 +205,10 @@ def _no_extrapolation(where: Where) -> str:
     )
 
 
-def _check_counts(counts: Mapping[str, int], where: object) -> None:
-    for name, n_events in counts.items():
-        if n_events < MIN_EVENTS:
-            raise DataError(
-                f"The population {name!r} has {n_events} event{'' if n_events == 1 else 's'}; expected at least "
-                f"{MIN_EVENTS} to estimate percentiles (chosen by {where}). "
-                "Correct the column values, or add events."
-            )
+def _check_count(population: str, n_events: int, where: Where) -> None:
+    if n_events < MIN_EVENTS:
+        raise DataError(
+            f"The population {population!r} has {n_events} event{'' if n_events == 1 else 's'}; expected at least "
+            f"{MIN_EVENTS} to estimate percentiles (chosen by {describe(where)}). "
+            "Correct the column values, or add events."
+        )
