@@ -29,7 +29,7 @@ def job(config: ReviewConfig) -> int:
         write_record(folder, RECORD, {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()})
         with tracked_run("review", config.flat(), pinned.run_id):
             log_review(folder, review.scalars(), dataset)
-    print(review.method_means().round(3).to_string())
+    print(review.decisive_table().round(3).to_string())
     print(f"{review.verdict()}\nThe page: {config.output}/{PAGE}")
     return 0
 

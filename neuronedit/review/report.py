@@ -69,10 +69,12 @@ class Review:
         """A row for each comparison: both distances before, after, by the best simple method, and the floor."""
         return pd.DataFrame([_summary_row(rows.set_index("method")) for _, rows in self._by_comparison()])
 
-    def method_means(self) -> pd.DataFrame:
-        """A row for each method: the mean over the comparisons that the verdict rests on."""
+    def decisive_table(self) -> pd.DataFrame:
+        """A row for each comparison that the verdict rests on and each method, and the methods' means over them."""
+        columns = ["emd", "energy", "markers_worse"]
         decisive = self.methods[self.methods["kind"] == decisive_kind(self.methods)]
-        return decisive.groupby("method", sort=False)[["emd", "energy", "markers_worse"]].mean()
+        means = decisive.groupby("method", sort=False, as_index=False)[columns].mean().assign(comparison="mean")
+        return pd.concat([decisive, means]).set_index(["comparison", "method"])[columns]
 
     def scalars(self) -> dict[str, float]:
         """Numbers for MLflow's compare view: means over each kind, then each comparison's own; all finite."""

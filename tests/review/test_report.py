@@ -25,6 +25,14 @@ def test_scalars_are_finite_named_for_mlflow_and_equal_the_table(review_of: Call
     assert scalars["recon_mse"] == pytest.approx(review.reconstruction["mse"].mean())
 
 
+def test_the_decisive_table_holds_the_held_out_comparisons_and_their_means(review_of: Callable[..., Review]) -> None:
+    review = review_of(TRUE_SHIFT)
+    table = review.decisive_table()
+    assert list(dict.fromkeys(table.index.get_level_values("comparison"))) == ["donor <2>", "mean"]
+    one = review.methods.query("comparison == 'donor <2>' and method == 'neuronedit'").iloc[0]
+    assert table.loc[("donor <2>", "neuronedit"), "emd"] == table.loc[("mean", "neuronedit"), "emd"] == one["emd"]
+
+
 def test_no_scalar_is_also_the_folder_of_another(review_of: Callable[..., Review]) -> None:
     names = review_of(TRUE_SHIFT).scalars()  # a file store keeps each metric in a file of its name
     assert not [name for name in names if any(other.startswith(f"{name}/") for other in names)]
