@@ -120,10 +120,10 @@ class EditModel:
             return self.apply(intensities, PAIR_EDIT), np.full(len(intensities), EDITED, dtype=object)
         if batch_ids is None:
             raise ModelError(f"{where}: the model needs the column {self.batch_column!r} to choose each event's edit.")
-        names = np.array(["" if _is_missing(value) else str(value) for value in batch_ids], dtype=object)
+        codes, values = pd.factorize(np.asarray(batch_ids, dtype=object))  # a missing value has the code -1
         edited, done = intensities.copy(), np.full(len(intensities), EDITED, dtype=object)
-        for batch in sorted(set(names)):
-            chosen = names == batch
+        for code in np.unique(codes):
+            chosen, batch = codes == code, "" if code < 0 else str(values[code])
             if batch in self.edits:
                 edited[chosen] = self.apply(intensities[chosen], batch)
             elif batch == self.reference:
@@ -181,7 +181,3 @@ def pool_equally(populations: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[
     """Populations one after another, smaller ones repeated so that each weighs the same (to within one round)."""
     largest = max(len(population) for population in populations)
     return np.concatenate([population[np.arange(largest) % len(population)] for population in populations])
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or value is pd.NA or value != value
