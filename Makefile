@@ -43,4 +43,4 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf .venv build demo-output *.egg-info
+	rm -rf .venv build demo-output benchmark-output *.egg-info

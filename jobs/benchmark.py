@@ -2,10 +2,22 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 
-BENCHMARKS = {"transform": "events per CPU-second, against the floors and a plain process"}
+from neuronedit.errors import NeuroneditError
+
+BENCHMARKS = {
+    "transform": "events per CPU-second, against the floors and a plain process",
+    "accuracy": "distance to the measured truth on real cells, beside the simple methods",
+}
+
+ON_REAL_CELLS = ("accuracy",)
+"""Benchmarks that read the folder given by ``--data``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -13,11 +25,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmark.py", description=main.__doc__)
     parser.add_argument("name", choices=BENCHMARKS, help="; ".join(f"{k}: {v}" for k, v in BENCHMARKS.items()))
     parser.add_argument("--quick", action="store_true", help="small data: ends within 60 s on 2 cores")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="datasets of real cells: FOLDER/NAME/cells.parquet")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="for all tables; default benchmark-output/NAME")
+    parser.add_argument("--tracking-uri", default=os.environ.get("MLFLOW_TRACKING_URI"), help="log an MLflow run there")
     arguments = parser.parse_args(argv)
-    result = import_module(f"neuronedit_jobs.benchmarks.{arguments.name}").run(arguments.quick)
-    print(result.table.to_string())
+    if arguments.data and arguments.name not in ON_REAL_CELLS:
+        parser.error(f"--data is for {', '.join(ON_REAL_CELLS)}; {arguments.name} makes its own cells")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    try:
+        return measure(arguments)
+    except NeuroneditError as error:
+        sys.stderr.write(f"benchmark.py {arguments.name}: {error}\n")
+        return 2
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Run the benchmark; write, log and print what it gives."""
+    run = import_module(f"neuronedit_jobs.benchmarks.{arguments.name}").run
+    result = run(arguments.quick, arguments.data) if arguments.data else run(arguments.quick)
+    output = arguments.output or Path("benchmark-output") / arguments.name
+    result.write(output)
+    if arguments.tracking_uri:
+        _log(arguments, output, result.figures)
+    print(f"{result.table.round(3).to_string()}\nAll tables: {output}")
     print(json.dumps({name: round(value, 3) for name, value in result.figures.items()}))
     return 0
+
+
+def _log(arguments: argparse.Namespace, output: Path, figures: Mapping[str, float]) -> None:
+    # Imported here: every process that a benchmark starts imports this script, and MLflow would count as its memory.
+    from neuronedit.adapters.tracking import connect, log_benchmark, tracked_run
+    from neuronedit.job_configs import TrackingConfig
+
+    connect(TrackingConfig(uri=arguments.tracking_uri))
+    settings = {"benchmark": arguments.name, "quick": str(arguments.quick)}
+    with tracked_run(f"benchmark {arguments.name}", settings):
+        log_benchmark(output, figures)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,12 @@ def log_review(folder: Path, scalars: Mapping[str, float], dataset: EventDataset
     mlflow.log_metrics({f"review/{name}": value for name, value in scalars.items()})
 
 
+def log_benchmark(folder: Path, figures: Mapping[str, float]) -> None:
+    """Record a benchmark: its tables as artifacts, its figures as metrics."""
+    mlflow.log_artifacts(str(folder), "benchmark")
+    mlflow.log_metrics(dict(figures))
+
+
 def read_losses(run_id: str | None) -> pd.DataFrame:
     """The losses of a training run by epoch: epoch, train_loss, validation_loss; empty where there is no run."""
     names = ["train_loss", "validation_loss"]

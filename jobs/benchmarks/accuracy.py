@@ -1,0 +1,148 @@
+"""How near each method brings cells to their truth, on tasks that none of them was fitted for.
+
+For each task and seed one autoencoder is trained on source, target and the events to be edited, never on the truth.
+Real tasks are scored by mean per-marker EMD and energy distance to the measured truth, beside the noise floor
+(``neuronedit.metrics``); the simulated one cell by cell (``simulated``).
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from neuronedit.autoencoder import Architecture
+from neuronedit.baselines import NO_EDIT, QUANTILE_MAP
+from neuronedit.metrics import distance_to_truth, noise_floor, normalised_residual
+from neuronedit.panel import MASS_COFACTOR
+from neuronedit.review.transfer import FLOOR
+from neuronedit.training import TrainingPlan
+
+from .methods import DEFAULT, METHODS, Effort, predict
+from .result import Result
+from .simulated import SimulatedTask, score_table, simulate
+from .tasks import DATA, TASKS, Populations, TransferTask, draw, load_cells
+
+FloatArray = npt.NDArray[np.float32]
+
+logger = logging.getLogger(__name__)
+
+SCORES = ("emd", "energy")
+
+FULL = Effort(4_000, 3, Architecture(), TrainingPlan())
+QUICK = Effort(1_500, 1, Architecture(hidden=(100,), code=50), TrainingPlan(epochs=30, minibatch=256))
+
+
+def run(quick: bool, data: Path = DATA) -> Result:
+    """Score every method on every task and seed.
+
+    Raises:
+        DataError: A dataset is missing from the folder ``data``.
+    """
+    effort = QUICK if quick else FULL
+    scores = measure_tasks(TASKS, data, effort)
+    summary = summarise(scores)
+    names = {
+        "r_emd": "r_emd",
+        "r_energy": "r_energy",
+        "share_of_tasks_at_least_quantile_map": "at_least_quantile_map",
+    }
+    default = summary.T[DEFAULT]
+    details = {
+        "emd": by_task(scores, "emd"),
+        "energy": by_task(scores, "energy"),
+        "scores": scores,
+        "simulated": measure_simulated(effort),
+    }
+    return Result(summary, {figure: float(default[column]) for figure, column in names.items()}, details)
+
+
+def measure_tasks(tasks: Sequence[TransferTask], data: Path, effort: Effort) -> pd.DataFrame:
+    """A row for each task, seed and method: method, emd, energy, task, transfers, seed.
+
+    The noise floor is among the methods.
+    """
+    cells = {dataset: load_cells(data, dataset) for dataset in sorted({task.dataset for task in tasks})}
+    work = [
+        (task, seed, *draw(cells[task.dataset], task, effort.n_events, seed), effort)
+        for seed in range(effort.n_seeds)
+        for task in tasks
+    ]
+    return pd.concat(in_processes(measure_task, work), ignore_index=True)
+
+
+def measure_task(
+    task: TransferTask, seed: int, populations: Populations, truth: FloatArray, effort: Effort
+) -> pd.DataFrame:
+    """One task and seed: a row for each method."""
+    measured = np.arcsinh(truth / np.float32(task.cofactor))
+    predictions = predict(populations, task.cofactor, seed, effort)
+    distances = {method: distance_to_truth(events, measured, seed) for method, events in predictions.items()}
+    rows = [
+        {"method": method, "emd": distance.mean_emd, "energy": distance.energy}
+        for method, distance in (distances | {FLOOR: noise_floor(measured, seed)}).items()
+    ]
+    return pd.DataFrame(rows).assign(task=task.name, transfers=task.transfers, seed=seed)
+
+
+def measure_simulated(effort: Effort) -> pd.DataFrame:
+    """A row for each method: means over seeds of the simulated task's scores."""
+    work = [(simulate(effort.n_events, seed), seed, effort) for seed in range(effort.n_seeds)]
+    scores = pd.concat(in_processes(measure_simulation, work))
+    return scores.drop(columns="seed").groupby("method", sort=False).mean()
+
+
+def measure_simulation(task: SimulatedTask, seed: int, effort: Effort) -> pd.DataFrame:
+    """One seed of the simulated task: a row for each method."""
+    return score_table(task, predict(task.populations, MASS_COFACTOR, seed, effort), seed)
+
+
+def in_processes(measure: Callable[..., pd.DataFrame], work: Sequence[tuple[object, ...]]) -> list[pd.DataFrame]:
+    """The measurements in their order, each process with one thread: networks this small gain nothing from more."""
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        return list(_logged(pool.map(measure, *zip(*work, strict=True)), len(work)))
+
+
+def _logged(tables: Iterator[pd.DataFrame], total: int) -> Iterator[pd.DataFrame]:
+    for done, table in enumerate(tables, start=1):
+        logger.info("%d of %d measured", done, total)
+        yield table
+
+
+def by_task(scores: pd.DataFrame, score: str) -> pd.DataFrame:
+    """One score's means over seeds: a row for each task in the tasks' order, a column for each method."""
+    table = scores.pivot_table(index="task", columns="method", values=score, sort=False)
+    return table[[*METHODS, FLOOR]]
+
+
+def summarise(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row for each method, and the noise floor.
+
+    Columns: emd and energy, means over the positive tasks; r_emd and r_energy, normalised residuals of these means;
+    at_least_quantile_map, the share of positive tasks that are no worse than the quantile map in both scores;
+    negatives_r_emd, the residual over the negative tasks, above 1 where the edit is worse than none.
+    """
+    summary = pd.DataFrame(index=pd.Index([*METHODS, FLOOR], name="method"))
+    no_worse = []
+    for score in SCORES:
+        table = by_task(scores[scores["transfers"]], score)
+        summary[score] = table.mean()
+        summary[f"r_{score}"] = residuals(table)
+        no_worse.append(table.le(table[QUANTILE_MAP], axis=0))
+    summary["at_least_quantile_map"] = (no_worse[0] & no_worse[1]).mean()
+    if not scores["transfers"].all():
+        for score in SCORES:
+            summary[f"negatives_r_{score}"] = residuals(by_task(scores[~scores["transfers"]], score))
+    return summary
+
+
+def residuals(table: pd.DataFrame) -> pd.Series:
+    """Normalised residuals of each method's mean over tasks: (n_tasks, n_methods) → (n_methods,)."""
+    means = table.mean()
+    return means.map(lambda mean: normalised_residual(mean, means[FLOOR], means[NO_EDIT]))

@@ -1,0 +1,78 @@
+"""The methods that the accuracy benchmark compares: the simple ones, and edits by several plans, of one autoencoder."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from neuronedit.autoencoder import VISIBLE, Architecture, Autoencoder
+from neuronedit.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP, baselines
+from neuronedit.design import PairDesign
+from neuronedit.edit import DEFAULT_PLAN, EditStep, fit_edit
+from neuronedit.model import EditModel
+from neuronedit.panel import Panel
+from neuronedit.scaling import fit_scaling
+from neuronedit.training import TrainingPlan, train
+
+from .tasks import Populations
+
+FloatArray = npt.NDArray[np.float32]
+
+DEFAULT = "neuronedit: default (code, then markers)"
+
+PLANS = {
+    "neuronedit: paper (code, step, plain)": (EditStep(operator="step", form="plain"),),
+    "neuronedit: code, linear, residual": (EditStep(),),
+    DEFAULT: DEFAULT_PLAN,
+    "neuronedit: code neighbours, then markers": (EditStep(operator="neighbours"), EditStep(layer=VISIBLE)),
+}
+"""The edits that are measured, by name; each is an edit of the same model."""
+
+METHODS = (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN, *PLANS)
+
+DESIGN = PairDesign(source={"population": "source"}, target={"population": "target"})
+"""A model records its design; here populations come drawn."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work a run takes on.
+
+    Attributes:
+        n_events: At most so many of each population.
+        n_seeds: Each draws its own events, weights and halves of the truth.
+        architecture: Of the autoencoder.
+        training: How long it is trained.
+    """
+
+    n_events: int
+    n_seeds: int
+    architecture: Architecture
+    training: TrainingPlan
+
+
+def predict(populations: Populations, cofactor: float, seed: int, effort: Effort) -> dict[str, FloatArray]:
+    """What every method makes of the events: by method, (n_events, n_markers) float32 arcsinh units."""
+    model = fit_model(populations, cofactor, seed, effort)
+    source, target, events = (
+        model.scaling.arcsinh(population) for population in (populations.source, populations.target, populations.events)
+    )
+    simple = {name: baseline(source, target, events) for name, baseline in baselines(model).items()}
+    return simple | {plan: model.scaling.arcsinh(model.apply(populations.events, plan)) for plan in PLANS}
+
+
+def fit_model(populations: Populations, cofactor: float, seed: int, effort: Effort) -> EditModel:
+    """One autoencoder, trained on source, target and events with equal weight, and an edit for each plan."""
+    intensities = vars(populations)
+    n_markers = populations.source.shape[1]
+    panel = Panel(tuple(f"marker {number}" for number in range(1, n_markers + 1)), (cofactor,) * n_markers)
+    scaling = fit_scaling(intensities.values(), panel.cofactors)
+    standardised = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
+    autoencoder = Autoencoder(n_markers, effort.architecture, seed)
+    train(autoencoder, standardised, effort.training.model_copy(update={"seed": seed}))
+    autoencoder.eval().requires_grad_(False)
+    edits = {
+        name: fit_edit(name, autoencoder, plan, standardised["source"], standardised["target"], seed=seed)
+        for name, plan in PLANS.items()
+    }
+    return EditModel(panel, scaling, autoencoder, edits, DESIGN)

@@ -1,0 +1,251 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jobs import benchmark
+from jobs.benchmarks.accuracy import by_task, measure_task, summarise
+from jobs.benchmarks.methods import DEFAULT, METHODS, Effort, predict
+from jobs.benchmarks.simulated import N_TYPES, SimulatedTask, score, simulate
+from jobs.benchmarks.tasks import DATA, TASKS, Cells, Populations, TransferTask, draw, load_cells
+from neuronedit.autoencoder import Architecture
+from neuronedit.baselines import MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
+from neuronedit.design import MIN_EVENTS, select
+from neuronedit.errors import DataError
+from neuronedit.review.transfer import FLOOR
+from neuronedit.training import TrainingPlan
+from tests.jobs.conftest import ROOT, Command
+
+TINY = Effort(200, 1, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=1, minibatch=64))
+
+TASK = TransferTask("A→B", "made", {"batch": "A", "role": "c"}, {"batch": "B", "role": "c"}, {"batch": "A"}, {"x": 1})
+
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the datasets of real cells are not at {DATA}")
+
+# A folder first on the path stands for the installation, which maps jobs/ to its name; child processes inherit it.
+INSTALLED = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from neuronedit_jobs.benchmark import main; sys.exit(main())"
+)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The arguments of Python that run ``jobs/benchmark.py`` as it is installed."""
+    folder = tmp_path_factory.mktemp("installed")
+    (folder / "neuronedit_jobs").symlink_to(ROOT / "jobs")
+    return "-c", INSTALLED, str(folder)
+
+
+@pytest.fixture(scope="module")
+def task() -> SimulatedTask:
+    return simulate(2_000, seed=5)
+
+
+def arcsinh(intensities: np.ndarray) -> np.ndarray:
+    return np.arcsinh(intensities / 5)
+
+
+# --- tasks
+
+
+def test_there_are_18_positive_and_3_negative_tasks_of_different_names() -> None:
+    assert [task.transfers for task in TASKS] == [True] * 18 + [False] * 3
+    assert len({task.name for task in TASKS}) == len(TASKS)
+
+
+@needs_data
+@pytest.mark.parametrize("dataset", sorted({task.dataset for task in TASKS}))
+def test_every_task_finds_four_populations_that_share_no_event(dataset: str) -> None:
+    cells = load_cells(DATA, dataset)
+    assert cells.intensities.shape == (len(cells.annotations), len(cells.markers))
+    assert np.isfinite(cells.intensities).all()
+    # Linear intensities: on the arcsinh scale, no instrument's range reaches 100.
+    assert cells.intensities.max() > 100
+    for task in (task for task in TASKS if task.dataset == dataset):
+        chosen = [select(cells.annotations, where) for where in (task.source, task.target, task.events, task.truth)]
+        assert min(mask.sum() for mask in chosen) >= MIN_EVENTS
+        assert np.sum(chosen, axis=0).max() == 1, task.name
+        populations, truth = draw(cells, task, 100, seed=0)
+        assert {len(events) for events in (*vars(populations).values(), truth)} == {100}
+
+
+def test_a_missing_dataset_is_told_with_the_option_that_mends_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cytonorm_ptlg/cells.parquet: not found\. .* with --data FOLDER\.$"):
+        load_cells(tmp_path, "cytonorm_ptlg")
+
+
+def test_a_dataset_without_a_populations_events_is_refused() -> None:
+    cells = made_cells(np.zeros((400, 3), dtype=np.float32))
+    task = TransferTask("A→C", "made", TASK.source, {"batch": "C"}, TASK.events, TASK.truth)
+    with pytest.raises(DataError, match=r"^made: 0 events where batch = C \(A→C, target\); expected at least 50\."):
+        draw(cells, task, 100, seed=0)
+
+
+def made_cells(intensities: np.ndarray) -> Cells:
+    """Four populations one after another, as ``TASK`` chooses them."""
+    of = np.repeat(np.arange(4), len(intensities) // 4)
+    columns = {"batch": np.array(list("ABAB"))[of], "role": np.array(list("ccvv"))[of], "x": (of == 3).astype(int)}
+    task_columns = pd.DataFrame(columns)
+    return Cells(Path("made"), task_columns, intensities, ("a", "b", "c"))
+
+
+# --- methods
+
+
+def test_what_the_truth_holds_changes_no_prediction() -> None:
+    generator = np.random.default_rng(0)
+    intensities = generator.lognormal(2, 1, (800, 3)).astype(np.float32)
+    corrupted = intensities.copy()
+    corrupted[600:] = generator.lognormal(6, 2, (200, 3))
+    (seen, truth), (seen_again, other) = (draw(made_cells(of), TASK, 150, seed=1) for of in (intensities, corrupted))
+    assert not np.array_equal(truth, other)
+    first, second = (predict(populations, 5.0, 1, TINY) for populations in (seen, seen_again))
+    assert set(first) == set(METHODS)
+    for method in METHODS:
+        np.testing.assert_array_equal(first[method], second[method])
+
+
+def test_a_source_that_equals_the_target_leaves_events_to_the_residual_plans_bit_for_bit() -> None:
+    intensities = np.random.default_rng(0).lognormal(2, 1, (400, 3)).astype(np.float32)
+    control, events = intensities[:200], intensities[200:]
+    predictions = predict(Populations(control, control, events), 5.0, 0, TINY)
+    for method in (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, DEFAULT):
+        np.testing.assert_array_equal(predictions[method], arcsinh(events))
+
+
+def test_every_method_and_the_noise_floor_are_measured() -> None:
+    intensities = np.random.default_rng(0).lognormal(2, 1, (800, 3)).astype(np.float32)
+    populations, truth = draw(made_cells(intensities), TASK, 200, seed=0)
+    table = measure_task(TASK, 0, populations, truth, TINY)
+    assert set(table["method"]) == {*METHODS, FLOOR}
+    assert np.isfinite(table[["emd", "energy"]]).all(axis=None)
+
+
+# --- summary
+
+
+def scores(values: dict[str, list[float]], *, transfers: list[bool]) -> pd.DataFrame:
+    """Scores of methods on tasks 0, 1, …; methods that are not named do nothing."""
+    return pd.DataFrame(
+        [
+            {"task": f"task {i}", "transfers": moves, "seed": 0, "method": method, "emd": score, "energy": 10 * score}
+            for i, moves in enumerate(transfers)
+            for method in (*METHODS, FLOOR)
+            for score in [values.get(method, values[NO_EDIT])[i]]
+        ]
+    )
+
+
+def test_residuals_are_ratios_of_means_over_the_positive_tasks_alone() -> None:
+    given = {NO_EDIT: [1.1, 3.1, 0.5], FLOOR: [0.1, 0.1, 0.1], QUANTILE_MAP: [0.6, 0.6, 0.9], DEFAULT: [0.5, 0.7, 0.1]}
+    summary = summarise(scores(given, transfers=[True, True, False]))
+    assert summary.loc[NO_EDIT, "r_emd"] == 1
+    assert summary.loc[FLOOR, "r_emd"] == 0
+    assert summary.loc[QUANTILE_MAP, "r_emd"] == pytest.approx(0.5 / 2)
+    assert summary.loc[QUANTILE_MAP, "r_energy"] == pytest.approx(0.5 / 2)
+    assert summary.loc[QUANTILE_MAP, "negatives_r_emd"] == pytest.approx(2)
+    assert summary.loc[DEFAULT, "at_least_quantile_map"] == 0.5
+
+
+def test_a_task_counts_only_where_both_scores_are_at_least_the_quantile_maps() -> None:
+    table = scores({NO_EDIT: [1.0], FLOOR: [0.1], QUANTILE_MAP: [0.5], DEFAULT: [0.4]}, transfers=[True])
+    table.loc[table["method"] == DEFAULT, "energy"] = 6.0
+    assert summarise(table).loc[DEFAULT, "at_least_quantile_map"] == 0
+
+
+def test_seeds_are_averaged_before_tasks_are_compared() -> None:
+    table = scores({NO_EDIT: [1.0], FLOOR: [0.0]}, transfers=[True])
+    both = pd.concat([table, table.assign(seed=1, emd=table["emd"] * 3)])
+    assert by_task(both, "emd").loc["task 0", NO_EDIT] == 2
+
+
+# --- the simulated task
+
+
+def test_without_a_batch_effect_every_event_is_its_own_counterfactual() -> None:
+    task = simulate(500, seed=3, batch_effect=0)
+    np.testing.assert_array_equal(task.populations.events, task.counterfactuals)
+
+
+def test_a_counterfactual_is_the_same_cell_in_another_staining(task: SimulatedTask) -> None:
+    """Staining is monotone in each marker and type: it keeps the order of cells, whatever their treatment."""
+    for number in range(N_TYPES):
+        chosen = task.types == number
+        before, after = task.populations.events[chosen], task.counterfactuals[chosen]
+        order = np.argsort(before, axis=0, kind="stable")
+        seen = np.take_along_axis(before, order, axis=0) > 0
+        sorted_after = np.take_along_axis(after, order, axis=0)
+        for marker in range(before.shape[1]):
+            values = sorted_after[seen[:, marker], marker]
+            assert (np.diff(values) >= -1e-3 * values[1:]).all()  # float32: near saturation neighbours become equal
+
+
+def test_the_controls_lack_the_last_type_and_the_events_do_not(task: SimulatedTask) -> None:
+    """An event of the lacking type is further from all of its batch's control than events of other types are."""
+    control, events = (arcsinh(of) for of in (task.populations.source, task.populations.events))
+    nearest = np.array([np.linalg.norm(control - event, axis=1).min() for event in events[:400]])
+    lacking = task.types[:400] == N_TYPES - 1
+    assert lacking.any()
+    assert nearest[lacking].min() > np.median(nearest[~lacking])
+
+
+def test_the_same_seed_draws_the_same_cells(task: SimulatedTask) -> None:
+    np.testing.assert_array_equal(simulate(2_000, seed=5).counterfactuals, task.counterfactuals)
+    assert not np.array_equal(simulate(2_000, seed=6).counterfactuals, task.counterfactuals)
+
+
+def test_the_counterfactuals_themselves_score_perfectly(task: SimulatedTask) -> None:
+    perfect = score(task, arcsinh(task.counterfactuals))
+    assert perfect == pytest.approx(
+        {"gap_closed": 1, "gap_closed_by_type": 1, "rmse_ratio": 0, "rmse_ratio_lacking": 0, "effect_slope": 1}
+    )
+
+
+def test_doing_nothing_closes_no_gap(task: SimulatedTask) -> None:
+    nothing = score(task, arcsinh(task.populations.events))
+    assert (nothing["gap_closed"], nothing["rmse_ratio"], nothing["rmse_ratio_lacking"]) == (0, 1, 1)
+
+
+def test_an_edit_that_wipes_out_the_treatment_has_slope_0(task: SimulatedTask) -> None:
+    wiped = arcsinh(task.counterfactuals)
+    for number in range(N_TYPES):
+        for treated in (False, True):
+            chosen = (task.types == number) & (task.treated == treated)
+            wiped[chosen] -= wiped[chosen].mean(axis=0)
+    assert score(task, wiped)["effect_slope"] == pytest.approx(0, abs=1e-4)  # float32 means
+
+
+# --- the command
+
+
+def test_missing_data_ends_the_command_with_one_message(
+    command: Command, installed: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = command(*installed, "accuracy", "--quick", "--data", str(tmp_path), "--output", str(tmp_path / "o"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("benchmark.py accuracy: ")
+    assert "--data FOLDER" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_data_is_no_option_of_a_benchmark_that_makes_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        benchmark.main(["transform", "--data", "cells"])
+    assert "--data is for accuracy; transform makes its own cells" in capsys.readouterr().err
+
+
+@needs_data
+@pytest.mark.slow
+def test_the_quick_benchmark_measures_all_methods(command: Command, installed: tuple[str, ...], tmp_path: Path) -> None:
+    done = command(*installed, "accuracy", "--quick", "--output", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert set(figures) == {"r_emd", "r_energy", "share_of_tasks_at_least_quantile_map"}
+    assert 0 < figures["r_emd"] < 1
+    assert 0 < figures["r_energy"] < 1
+    emd = pd.read_parquet(tmp_path / "emd.parquet")
+    assert list(emd.columns) == [*METHODS, FLOOR]
+    assert len(emd) == len(TASKS)
+    assert set(pd.read_parquet(tmp_path / "simulated.parquet").index) == set(METHODS)
