@@ -10,6 +10,7 @@ JOBS = {
     "train": "train the autoencoder, fit the edits, register the model",
     "transform": "apply a pinned model to a Parquet dataset",
     "review": "show what a model learned, and how well it does",
+    "evaluate": "compare edited events with their measured truth, whatever edited them",
 }
 
 

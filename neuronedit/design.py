@@ -161,6 +161,41 @@ class ControlsDesign(Config):
 
 Design = PairDesign | ControlsDesign
 
+ALL_EVENTS = "all events"
+"""The only population of a choice that is not split by a column."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Events chosen by column values: one population or, with a column, one for each of its values.
+
+    Attributes:
+        where: The column values asked for; empty chooses every event.
+        by: The column whose values name the populations; events without a value are in none.
+    """
+
+    where: Where
+    by: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the choice reads."""
+        return tuple(dict.fromkeys([*self.where, *([self.by] if self.by else [])]))
+
+    def assign(self, events: pd.DataFrame, where: str) -> npt.NDArray[np.object_]:
+        """The population's name of each event, "" for events that no population takes.
+
+        Args:
+            events: The choice's columns, (n_events,) each.
+            where: The file that the events are from; nothing can be wrong with it here.
+        """
+        chosen = select(events, self.where)
+        if self.by:
+            chosen &= events[self.by].notna().to_numpy(dtype=bool)
+        population = np.full(len(events), "", dtype=object)
+        population[chosen] = events[self.by][chosen].astype(str).to_numpy() if self.by else ALL_EVENTS
+        return population
+
 
 def select(events: pd.DataFrame, where: Mapping[str, object]) -> npt.NDArray[np.bool_]:
     """Which events have all the column values asked for: (n_events,) bool."""

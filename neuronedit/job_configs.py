@@ -201,3 +201,31 @@ class ReviewConfig(Config):
     )
     tracking: TrackingConfig = Field(TrackingConfig(), description="where the model's run is")
     ray: RayConfig = Field(RayConfig(), description="where it runs")
+
+
+class EventsConfig(Config):
+    """Events to compare: a dataset, and which of its events."""
+
+    path: str = Field(description="a Parquet file, a folder of them, or a URI (s3://…, gs://…)")
+    where: Where = Field(
+        {}, description='only events with these column values, e.g. {batch_id = "day2"}; by default all'
+    )
+
+
+class EvaluateConfig(Config):
+    """Compare edited events with their measured truth, whatever edited them."""
+
+    edited: EventsConfig = Field(description="the events to judge, as raw intensities")
+    truth: EventsConfig = Field(description="events as they should be like: measured, not necessarily the same cells")
+    unedited: EventsConfig | None = Field(
+        None, description="the events before the edit; with them every score stands beside that of doing nothing"
+    )
+    panel: PanelConfig = Field(description="the markers to compare")
+    population_column: str | None = Field(
+        None, description="a column that names cell populations: markers are also compared within each"
+    )
+    output: str = Field(description="the folder to write the tables to")
+    overwrite: bool = Field(False, description="replace an earlier evaluation in the output folder")
+    sample: SampleConfig = Field(SampleConfig(), description="events drawn from each dataset, and of each population")
+    tracking: TrackingConfig = Field(TrackingConfig(), description="where the run is logged")
+    ray: RayConfig = Field(RayConfig(), description="where it runs")

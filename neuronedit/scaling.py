@@ -30,7 +30,7 @@ class Scaling:
 
     def arcsinh(self, intensities: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Raw intensities (n_events, n_markers) → arcsinh units, float32."""
-        return np.arcsinh(np.asarray(intensities, dtype=np.float32) / self.cofactors)
+        return to_arcsinh(intensities, self.cofactors)
 
     def standardise(self, arcsinh: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Arcsinh units (n_events, n_markers) → standard deviations from the mean, float32."""
@@ -43,6 +43,11 @@ class Scaling:
     def intensities(self, arcsinh: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Arcsinh units (n_events, n_markers) → raw intensities, float64."""
         return np.sinh(arcsinh.astype(np.float64)) * self.cofactors
+
+
+def to_arcsinh(intensities: npt.ArrayLike, cofactors: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Raw intensities (n_events, n_markers), cofactors (n_markers,) → arcsinh units, float32."""
+    return np.arcsinh(np.asarray(intensities, dtype=np.float32) / np.asarray(cofactors, dtype=np.float32))
 
 
 def fit_scaling(populations: Iterable[FloatArray], cofactors: npt.ArrayLike) -> Scaling:

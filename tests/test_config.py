@@ -6,10 +6,10 @@ from pydantic import ValidationError
 
 from neuronedit.config import Config, explain_fields
 from neuronedit.errors import ConfigError, PanelError
-from neuronedit.job_configs import IngestConfig, PanelConfig, ReviewConfig, TrainConfig, TransformConfig
+from neuronedit.job_configs import EvaluateConfig, IngestConfig, PanelConfig, ReviewConfig, TrainConfig, TransformConfig
 from neuronedit.panel import Panel
 
-JOBS = [IngestConfig, TrainConfig, TransformConfig, ReviewConfig]
+JOBS = [IngestConfig, TrainConfig, TransformConfig, ReviewConfig, EvaluateConfig]
 
 TRAIN = """
 [data]
@@ -267,6 +267,6 @@ def test_numbers_and_days_name_batches_without_quotes():
 
 
 def test_the_example_of_each_job_is_valid():
-    examples = {"ingest": IngestConfig, "train": TrainConfig, "transform": TransformConfig, "review": ReviewConfig}
-    for name, config in examples.items():
+    for config in JOBS:
+        name = config.__name__.removesuffix("Config").lower()
         config.load(Path(__file__).parents[1] / "jobs" / f"{name}.toml")

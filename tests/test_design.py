@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuronedit.design import ControlsDesign, EditPair, PairDesign, check_design_columns, select
+from neuronedit.design import ALL_EVENTS, Choice, ControlsDesign, EditPair, PairDesign, check_design_columns, select
 from neuronedit.errors import DataError
 
 PAIR = PairDesign(
@@ -178,3 +178,11 @@ def test_an_extrapolation_choice_without_events_is_an_error_in_a_controls_design
     design = ControlsDesign(control={"role": "control"}, reference="a", extrapolation={"role": "patient"})
     with pytest.raises(DataError, match=r"extrapolation population \{'role': 'patient'\} has no events"):
         design.edits({"control a": 90, "control b": 80})
+
+
+def test_a_choice_takes_events_by_their_values_in_one_population_or_in_one_per_value():
+    events = pd.DataFrame({"role": ["control", "control", "patient", "control"], "kind": ["T", None, "T", "B"]})
+    assert list(Choice({"role": "control"}).assign(events, "f")) == [ALL_EVENTS, ALL_EVENTS, "", ALL_EVENTS]
+    assert list(Choice({"role": "control"}, by="kind").assign(events, "f")) == ["T", "", "", "B"]
+    assert set(Choice({}).assign(events, "f")) == {ALL_EVENTS}
+    assert Choice({"role": "control"}, by="kind").columns == ("role", "kind")

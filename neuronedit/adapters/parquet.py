@@ -65,15 +65,19 @@ class EventDataset:
         return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 
-def list_dataset(uri: str) -> EventDataset:
+def list_dataset(uri: str, setting: str = "data.path") -> EventDataset:
     """List a Parquet file, or all Parquet files below a folder; names that start with ``_`` or ``.`` are skipped.
+
+    Args:
+        uri: Where the dataset is.
+        setting: The key that a user gave it by, for messages.
 
     Raises:
         DataError: Nothing is there, a file is not Parquet or damaged, or there are no events at all.
     """
     root = locate(uri)
     if root.kind == fs.FileType.NotFound:
-        raise DataError(f"{uri}: not found. Expected a Parquet file or a folder of Parquet files; check data.path.")
+        raise DataError(f"{uri}: not found. Expected a Parquet file or a folder of Parquet files; check {setting}.")
     if root.kind == fs.FileType.File:
         infos, start = [root.filesystem.get_file_info(root.path)], root.path.rfind("/") + 1
     else:
@@ -84,7 +88,7 @@ def list_dataset(uri: str) -> EventDataset:
         files = tuple(pool.map(lambda found: _describe(root.filesystem, *found), visible))
     dataset = EventDataset(uri, root.filesystem, files)
     if not dataset.n_events:
-        raise DataError(f"{uri}: no events in {len(files)} Parquet files. Check data.path.")
+        raise DataError(f"{uri}: no events in {len(files)} Parquet files. Check {setting}.")
     return dataset
 
 

@@ -19,7 +19,7 @@ from neuronedit.adapters.parquet import (
     read_blocks,
 )
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, files_of, raise_failure, work_items
-from neuronedit.design import Design, check_design_columns
+from neuronedit.design import Choice, Design, check_design_columns
 from neuronedit.errors import NeuroneditError
 from neuronedit.events import Priorities, keep_lowest, row_priorities
 from neuronedit.job_configs import SampleConfig
@@ -40,7 +40,9 @@ class DrawnPopulations:
     counts: dict[str, int]
 
 
-def draw_populations(dataset: EventDataset, panel: Panel, design: Design, sample: SampleConfig) -> DrawnPopulations:
+def draw_populations(
+    dataset: EventDataset, panel: Panel, design: Design | Choice, sample: SampleConfig
+) -> DrawnPopulations:
     """Draw up to ``sample.events_per_population`` events of each population; the same whatever the files' order.
 
     Raises:
@@ -68,7 +70,7 @@ def draw_populations(dataset: EventDataset, panel: Panel, design: Design, sample
 class _FileSampler:
     filesystem: fs.FileSystem
     panel: Panel
-    design: Design
+    design: Design | Choice
     sample: SampleConfig
 
     def __call__(self, items: pa.Table) -> pa.Table:

@@ -138,6 +138,14 @@ def log_benchmark(folder: Path, figures: Mapping[str, float]) -> None:
     mlflow.log_metrics(dict(figures))
 
 
+def log_evaluation(folder: Path, scalars: Mapping[str, float], datasets: Mapping[str, EventDataset]) -> None:
+    """Record an evaluation: its tables as artifacts, its scalars as metrics, the datasets by what they stand for."""
+    for name, dataset in datasets.items():
+        log_dataset(dataset, name, "evaluate")
+    mlflow.log_artifacts(str(folder), "evaluate")
+    mlflow.log_metrics({f"evaluate/{name}": value for name, value in scalars.items()})
+
+
 def read_losses(run_id: str | None) -> pd.DataFrame:
     """The losses of a training run by epoch: epoch, train_loss, validation_loss; empty where there is no run."""
     names = ["train_loss", "validation_loss"]

@@ -11,7 +11,7 @@ import pandas as pd
 from neuronedit.baselines import NO_EDIT, QUANTILE_MAP, baselines
 from neuronedit.design import MIN_EVENTS
 from neuronedit.errors import DataError
-from neuronedit.metrics import Distance, distance_to_truth, noise_floor, normalised_residual
+from neuronedit.metrics import Distance, distance_to_truth, made_worse, noise_floor, normalised_residual
 from neuronedit.model import EditModel
 
 FloatArray = npt.NDArray[np.float32]
@@ -159,13 +159,6 @@ def reconstruction_table(model: EditModel, populations: Mapping[str, FloatArray]
         explained = 1 - mse / variance if variance > 0 else float("nan")
         rows.append({"population": name, "events": len(intensities), "mse": mse, "explained": explained})
     return pd.DataFrame(rows, columns=["population", "events", "mse", "explained"])
-
-
-def made_worse(
-    after: npt.NDArray[np.float64], before: npt.NDArray[np.float64], floor: npt.NDArray[np.float64]
-) -> npt.NDArray[np.bool_]:
-    """Which markers end further from the truth than without edit, by more than noise: (n_markers,) each."""
-    return np.asarray(after - before > floor)
 
 
 def _scores(distance: Distance, floor: Distance, nothing: Distance) -> dict[str, float | int]:

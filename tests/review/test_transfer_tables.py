@@ -13,7 +13,6 @@ from neuronedit.review.transfer import (
     HELD_OUT,
     NEURONEDIT,
     Comparison,
-    made_worse,
     marker_table,
     measure_transfer,
     method_table,
@@ -59,11 +58,6 @@ def test_residuals_run_from_the_floor_to_no_edit(review_of: Callable[..., Review
     methods = review_of(TRUE_SHIFT).methods.set_index("method")
     assert (methods.loc[NO_EDIT, ["r_emd", "r_energy"]] == 1).all(axis=None)
     assert (methods.loc[FLOOR, ["r_emd", "r_energy"]] == 0).all(axis=None)
-
-
-def test_a_marker_is_made_worse_only_beyond_its_floor() -> None:
-    after, before, floor = np.array([0.2, 0.2, 0.1]), np.array([0.1, 0.18, 0.2]), np.array([0.05, 0.05, 0.05])
-    assert list(made_worse(after, before, floor)) == [True, False, False]
 
 
 def test_the_marker_that_the_edit_spoils_is_the_one_named(
