@@ -11,7 +11,7 @@ from pydantic import Field
 from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder, tensor
 from neuronedit.config import Config
 from neuronedit.neighbours import NeighbourShift
-from neuronedit.percentiles import N_PERCENTILES, FloatArray, PercentileShift, percentiles
+from neuronedit.percentiles import N_PERCENTILES, Arrays, FloatArray, Interpolation, PercentileShift, Shift, percentiles
 
 CHUNK = 4096
 """Events per pass through the network: few enough to stay in the processor's cache."""
@@ -41,7 +41,7 @@ class FittedStep:
     """One layer's plan with the shift fitted for it."""
 
     plan: EditStep
-    shift: PercentileShift | NeighbourShift
+    shift: Shift
 
     def apply(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
         """Edit standardised markers: (n_events, n_markers) → (n_events, n_markers) float32."""
@@ -115,6 +115,15 @@ def activations(autoencoder: Autoencoder, markers: FloatArray, layer: str) -> Fl
         return np.asarray(torch.cat(chunks).numpy())
 
 
+def restore_shift(step: EditStep, arrays: Arrays) -> Shift:
+    """The shift that a step had when it was saved, from the arrays that it named."""
+    match step.operator:
+        case "neighbours":
+            return NeighbourShift.from_arrays(arrays, step.n_neighbours)
+        case "step" | "linear":
+            return PercentileShift.from_arrays(arrays, step.operator)
+
+
 def _fit_step(
     autoencoder: Autoencoder,
     step: EditStep,
@@ -125,8 +134,14 @@ def _fit_step(
 ) -> FittedStep:
     before = activations(autoencoder, source, step.layer)
     after = activations(autoencoder, target, step.layer)
-    interpolation: Literal["step", "linear"] = "step" if step.operator == "step" else "linear"
+    return FittedStep(step, _fit_shift(step, before, after, n_percentiles, seed))
+
+
+def _fit_shift(step: EditStep, before: FloatArray, after: FloatArray, n_percentiles: int, seed: int) -> Shift:
+    interpolation: Interpolation = "step" if step.operator == "step" else "linear"
     shift = PercentileShift.fit(percentiles(before, n_percentiles), percentiles(after, n_percentiles), interpolation)
-    if step.operator == "neighbours":
-        return FittedStep(step, NeighbourShift.fit(shift, before, step.n_neighbours, seed))
-    return FittedStep(step, shift)
+    match step.operator:
+        case "neighbours":
+            return NeighbourShift.fit(shift, before, step.n_neighbours, seed)
+        case "step" | "linear":
+            return shift
