@@ -12,6 +12,7 @@ from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder, tensor
 from neuronedit.config import Config
 from neuronedit.neighbours import NeighbourShift
 from neuronedit.percentiles import N_PERCENTILES, Arrays, FloatArray, Interpolation, PercentileShift, Shift, percentiles
+from neuronedit.strata import StrataShift
 
 CHUNK = 4096
 """Events per pass through the network: few enough to stay in the processor's cache."""
@@ -21,15 +22,17 @@ class EditStep(Config):
     """How one layer is edited."""
 
     layer: str = Field(CODE, description="visible (the markers), encoder.1, …, code, decoder.1, …")
-    operator: Literal["step", "linear", "neighbours"] = Field(
+    operator: Literal["step", "linear", "neighbours", "strata"] = Field(
         "linear",
-        description="step: the paper's bins; linear: the same, interpolated; neighbours: follows the kind of cell",
+        description="step: the paper's bins; linear: the same, interpolated; neighbours: follows the kind of cell, "
+        "by the nearest source events; strata: the same, by soft clusters of aligned events",
     )
     form: Literal["residual", "plain"] = Field(
         "residual",
         description="residual: add the decoded change to the event; plain: take the decoder's output (the paper)",
     )
     n_neighbours: int = Field(50, ge=1, description="source events whose shifts are averaged (operator neighbours)")
+    n_strata: int = Field(4, ge=1, description="kinds of cell told apart (operator strata)")
 
 
 DEFAULT_PLAN = (EditStep(layer=CODE), EditStep(layer=VISIBLE))
@@ -95,7 +98,7 @@ def fit_edit(
         source: (n_events, n_markers) float32, standardised.
         target: (n_events, n_markers) float32, standardised.
         n_percentiles: Evenly spaced percentiles from 0 to 100.
-        seed: Draws the landmarks of ``neighbours``.
+        seed: Draws the landmarks of ``neighbours``, and where the search for ``strata`` starts.
 
     Raises:
         ConfigError: A step names a layer that the autoencoder does not have.
@@ -120,6 +123,8 @@ def restore_shift(step: EditStep, arrays: Arrays) -> Shift:
     match step.operator:
         case "neighbours":
             return NeighbourShift.from_arrays(arrays, step.n_neighbours)
+        case "strata":
+            return StrataShift.from_arrays(arrays)
         case "step" | "linear":
             return PercentileShift.from_arrays(arrays, step.operator)
 
@@ -143,5 +148,7 @@ def _fit_shift(step: EditStep, before: FloatArray, after: FloatArray, n_percenti
     match step.operator:
         case "neighbours":
             return NeighbourShift.fit(shift, before, step.n_neighbours, seed)
+        case "strata":
+            return StrataShift.fit(shift, before, after, step.n_strata, seed)
         case "step" | "linear":
             return shift

@@ -115,7 +115,7 @@ def test_overrides_alone_are_enough():
         ("edit.steps=[{layr = 'code'}]", r"unknown key 'edit.steps.0.layr'; nearest name 'layer'\. Known keys of edit"),
         (
             "edit.steps=[{operator = 'bins'}]",
-            r"edit.steps.0.operator: Input should be 'step', 'linear' or 'neighbours'",
+            r"edit.steps.0.operator: Input should be 'step', 'linear', 'neighbours' or 'strata'",
         ),
         ("design=5", r"design: .*; found 5"),
     ],
@@ -201,7 +201,7 @@ def test_help_lists_every_field_with_its_meaning(config):
         "training.epochs  (integer, default 60)",
         "workers.use_gpu  (true or false, default false)",
         "edit.steps  (list of sections, optional)",
-        "edit.steps.operator  ('step' | 'linear' | 'neighbours', default linear)",
+        "edit.steps.operator  ('step' | 'linear' | 'neighbours' | 'strata', default linear)",
         "ray.num_cpus  (integer, default null)",
     ],
 )
