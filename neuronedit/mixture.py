@@ -34,20 +34,21 @@ class Mixture:
 
     @classmethod
     def fit(cls, populations: Sequence[FloatArray], n_components: int, seed: int) -> Self:
-        """The most likely mixture for populations that weigh the same, (n_events, n_neurons) each.
+        """The most likely mixture for the events of all populations.
+
+        Each event counts once: a small population that were repeated to weigh the same as a large one would get
+        components for its noise.
 
         Args:
-            populations: Together they need not have as many events as components: there are then fewer components.
-            n_components: At most.
+            populations: (n_events, n_neurons) each.
+            n_components: As many as there are events at most.
             seed: Draws ``MAX_EVENTS`` of a larger population, and the starts.
         """
         # Only fitting needs scikit-learn: where a model is applied, it is not installed.
         from sklearn.mixture import GaussianMixture
 
         generator = np.random.default_rng(seed)
-        size = min(max(len(population) for population in populations), MAX_EVENTS)
-        # A smaller population is gone through again as often as needed.
-        drawn = [population[np.resize(generator.permutation(len(population)), size)] for population in populations]
+        drawn = [population[generator.permutation(len(population))[:MAX_EVENTS]] for population in populations]
         events = np.concatenate(drawn).astype(np.float64)
         means, spreads = events.mean(axis=0), events.std(axis=0)
         spreads = np.where(spreads > 0, spreads, 1)  # a dead neuron tells no components apart

@@ -37,11 +37,17 @@ def test_components_are_where_the_kinds_are(populations):
     np.testing.assert_allclose(np.exp(mixture.log_weights[[low, high]]), [0.6, 0.4], atol=0.1)
 
 
-def test_populations_weigh_the_same_whatever_their_size(rng):
-    low = rng.normal(size=(1000, 1)).astype(np.float32)
+def test_each_event_counts_once_whatever_its_population(rng):
+    low = rng.normal(size=(900, 1)).astype(np.float32)
     high = (rng.normal(size=(100, 1)) + 9).astype(np.float32)
     mixture = Mixture.fit([low, high], 2, seed=0)
-    np.testing.assert_allclose(np.exp(mixture.log_weights), 0.5, atol=0.01)
+    # At a distance of nine spreads, hardly an event belongs to both.
+    np.testing.assert_allclose(np.sort(np.exp(mixture.log_weights)), [0.1, 0.9], atol=0.005)
+
+
+def test_there_are_no_more_components_than_events():
+    populations = [np.array(events, dtype=np.float32) for events in ([[0], [1]], [[9]])]
+    assert Mixture.fit(populations, 5, seed=0).centres.shape == (3, 1)
 
 
 def test_events_of_a_large_population_are_drawn_by_seed(rng, monkeypatch):
