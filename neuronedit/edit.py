@@ -1,6 +1,6 @@
 """The edit: an ordered list of layers, each with the shift of its neurons from source to target."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +37,16 @@ class EditStep(Config):
 
 DEFAULT_PLAN = (EditStep(layer=CODE), EditStep(layer=VISIBLE))
 """Edit the code, then the markers themselves: the network supplies context, the markers exact marginals."""
+
+Preset = Literal["paper", "quantile-map", "neurons-then-markers", "strata"]
+
+PRESETS: Mapping[str, tuple[EditStep, ...]] = {
+    "paper": (EditStep(layer=CODE, operator="step", form="plain"),),
+    "quantile-map": (EditStep(layer=VISIBLE),),
+    "neurons-then-markers": DEFAULT_PLAN,
+    "strata": (EditStep(layer=VISIBLE, operator="strata"),),
+}
+"""Plans by name: Amodio et al. 2018; each marker by itself; the default; each marker within each kind of cell."""
 
 
 @dataclass(frozen=True)
