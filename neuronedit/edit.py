@@ -1,6 +1,6 @@
 """The edit: an ordered list of layers, each with the shift of its neurons from source to target."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,8 @@ from pydantic import Field
 from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder, tensor
 from neuronedit.config import Config
 from neuronedit.neighbours import NeighbourShift
-from neuronedit.percentiles import N_PERCENTILES, FloatArray, PercentileShift, percentiles
+from neuronedit.percentiles import N_PERCENTILES, Arrays, FloatArray, Interpolation, PercentileShift, Shift, percentiles
+from neuronedit.strata import StrataShift
 
 CHUNK = 4096
 """Events per pass through the network: few enough to stay in the processor's cache."""
@@ -21,19 +22,31 @@ class EditStep(Config):
     """How one layer is edited."""
 
     layer: str = Field(CODE, description="visible (the markers), encoder.1, …, code, decoder.1, …")
-    operator: Literal["step", "linear", "neighbours"] = Field(
+    operator: Literal["step", "linear", "neighbours", "strata"] = Field(
         "linear",
-        description="step: the paper's bins; linear: the same, interpolated; neighbours: follows the kind of cell",
+        description="step: the paper's bins; linear: the same, interpolated; neighbours: follows the kind of cell, "
+        "by the nearest source events; strata: the same, by soft clusters of aligned events",
     )
     form: Literal["residual", "plain"] = Field(
         "residual",
         description="residual: add the decoded change to the event; plain: take the decoder's output (the paper)",
     )
     n_neighbours: int = Field(50, ge=1, description="source events whose shifts are averaged (operator neighbours)")
+    n_strata: int = Field(4, ge=1, description="kinds of cell told apart (operator strata)")
 
 
 DEFAULT_PLAN = (EditStep(layer=CODE), EditStep(layer=VISIBLE))
 """Edit the code, then the markers themselves: the network supplies context, the markers exact marginals."""
+
+Preset = Literal["paper", "quantile-map", "neurons-then-markers", "strata"]
+
+PRESETS: Mapping[str, tuple[EditStep, ...]] = {
+    "paper": (EditStep(layer=CODE, operator="step", form="plain"),),
+    "quantile-map": (EditStep(layer=VISIBLE),),
+    "neurons-then-markers": DEFAULT_PLAN,
+    "strata": (EditStep(layer=VISIBLE, operator="strata"),),
+}
+"""Plans by name: Amodio et al. 2018; each marker by itself; the default; each marker within each kind of cell."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class FittedStep:
     """One layer's plan with the shift fitted for it."""
 
     plan: EditStep
-    shift: PercentileShift | NeighbourShift
+    shift: Shift
 
     def apply(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
         """Edit standardised markers: (n_events, n_markers) → (n_events, n_markers) float32."""
@@ -95,7 +108,7 @@ def fit_edit(
         source: (n_events, n_markers) float32, standardised.
         target: (n_events, n_markers) float32, standardised.
         n_percentiles: Evenly spaced percentiles from 0 to 100.
-        seed: Draws the landmarks of ``neighbours``.
+        seed: Draws the landmarks of ``neighbours``, and where the search for ``strata`` starts.
 
     Raises:
         ConfigError: A step names a layer that the autoencoder does not have.
@@ -115,6 +128,17 @@ def activations(autoencoder: Autoencoder, markers: FloatArray, layer: str) -> Fl
         return np.asarray(torch.cat(chunks).numpy())
 
 
+def restore_shift(step: EditStep, arrays: Arrays) -> Shift:
+    """The shift that a step had when it was saved, from the arrays that it named."""
+    match step.operator:
+        case "neighbours":
+            return NeighbourShift.from_arrays(arrays, step.n_neighbours)
+        case "strata":
+            return StrataShift.from_arrays(arrays)
+        case "step" | "linear":
+            return PercentileShift.from_arrays(arrays, step.operator)
+
+
 def _fit_step(
     autoencoder: Autoencoder,
     step: EditStep,
@@ -125,8 +149,16 @@ def _fit_step(
 ) -> FittedStep:
     before = activations(autoencoder, source, step.layer)
     after = activations(autoencoder, target, step.layer)
-    interpolation: Literal["step", "linear"] = "step" if step.operator == "step" else "linear"
+    return FittedStep(step, _fit_shift(step, before, after, n_percentiles, seed))
+
+
+def _fit_shift(step: EditStep, before: FloatArray, after: FloatArray, n_percentiles: int, seed: int) -> Shift:
+    interpolation: Interpolation = "step" if step.operator == "step" else "linear"
     shift = PercentileShift.fit(percentiles(before, n_percentiles), percentiles(after, n_percentiles), interpolation)
-    if step.operator == "neighbours":
-        return FittedStep(step, NeighbourShift.fit(shift, before, step.n_neighbours, seed))
-    return FittedStep(step, shift)
+    match step.operator:
+        case "neighbours":
+            return NeighbourShift.fit(shift, before, step.n_neighbours, seed)
+        case "strata":
+            return StrataShift.fit(shift, before, after, step.n_strata, seed)
+        case "step" | "linear":
+            return shift

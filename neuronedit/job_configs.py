@@ -1,13 +1,13 @@
 """What each job can be told: one typed configuration per job."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from neuronedit.autoencoder import Architecture
 from neuronedit.config import Config
 from neuronedit.design import ControlsDesign, PairDesign, Where
-from neuronedit.edit import DEFAULT_PLAN, EditStep
+from neuronedit.edit import DEFAULT_PLAN, PRESETS, EditStep, Preset
 from neuronedit.errors import PanelError, listing, nearest_name
 from neuronedit.model import UnknownBatch
 from neuronedit.panel import MASS_COFACTOR, Panel, read_panel
@@ -125,8 +125,23 @@ class WorkersConfig(Config):
 class EditConfig(Config):
     """Which layers are edited, in which order, and how."""
 
+    preset: Preset | None = Field(
+        None,
+        description="a plan by name, in place of steps: paper: code (step, plain); quantile-map: visible (linear); "
+        "neurons-then-markers: code, then visible (linear), as by default; strata: visible (strata)",
+    )
     steps: tuple[EditStep, ...] = Field(DEFAULT_PLAN, min_length=1, description="the plan: one table per layer")
     n_percentiles: int = Field(N_PERCENTILES, ge=3, description="evenly spaced, from 0 to 100; the paper has 101")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_of_preset(cls, values: Any) -> Any:
+        preset = values.get("preset") if isinstance(values, dict) else None
+        if not isinstance(preset, str) or preset not in PRESETS:
+            return values  # the field's own check tells what is wrong
+        if "steps" in values:
+            raise ValueError("give either edit.preset or edit.steps; expected one plan, found two. Remove one of them")
+        return values | {"steps": PRESETS[preset]}
 
 
 class RegistryConfig(Config):

@@ -17,18 +17,16 @@ from safetensors import SafetensorError
 
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import Design
-from neuronedit.edit import Edit, EditStep, FittedStep
+from neuronedit.edit import Edit, EditStep, FittedStep, restore_shift
 from neuronedit.errors import ModelError, OutputError
 from neuronedit.model import EditModel
-from neuronedit.neighbours import NeighbourShift
 from neuronedit.panel import Panel
-from neuronedit.percentiles import PercentileShift
 from neuronedit.scaling import Scaling
 
 FORMAT = 1
 FACTS, ARRAYS = "model.json", "model.safetensors"
 
-Arrays = dict[str, npt.NDArray[np.float32]]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 def save_model(model: EditModel, folder: str | Path) -> str:
@@ -142,9 +140,7 @@ def _arrays(model: EditModel) -> Arrays:
         arrays[f"autoencoder.{name}"] = weights.cpu().numpy()
     for name, edit in model.edits.items():
         for index, step in enumerate(edit.steps):
-            knots = step.shift.landmarks if isinstance(step.shift, NeighbourShift) else step.shift.source_percentiles
-            arrays[f"edits.{name}.{index}.knots"] = knots
-            arrays[f"edits.{name}.{index}.shifts"] = step.shift.shifts
+            arrays |= {f"edits.{name}.{index}.{part}": array for part, array in step.shift.arrays().items()}
     # Only contiguous arrays are written faithfully.
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
@@ -156,7 +152,7 @@ def _model(facts: Mapping[str, Any], arrays: Arrays) -> EditModel:
     weights = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
     autoencoder.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     edits = {
-        name: Edit(name, tuple(_step(plan, arrays, f"edits.{name}.{index}") for index, plan in enumerate(plans)))
+        name: Edit(name, tuple(_step(plan, arrays, f"edits.{name}.{index}.") for index, plan in enumerate(plans)))
         for name, plans in facts["edits"].items()
     }
     return EditModel(
@@ -171,7 +167,5 @@ def _model(facts: Mapping[str, Any], arrays: Arrays) -> EditModel:
 
 def _step(plan: Mapping[str, Any], arrays: Arrays, prefix: str) -> FittedStep:
     step = EditStep.model_validate(plan)
-    knots, shifts = arrays[f"{prefix}.knots"], arrays[f"{prefix}.shifts"]
-    if step.operator == "neighbours":
-        return FittedStep(step, NeighbourShift(knots, shifts, min(step.n_neighbours, len(knots))))
-    return FittedStep(step, PercentileShift(knots, shifts, step.operator))
+    parts = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return FittedStep(step, restore_shift(step, parts))

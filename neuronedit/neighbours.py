@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from neuronedit.autoencoder import tensor
-from neuronedit.percentiles import FloatArray, PercentileShift
+from neuronedit.percentiles import Arrays, FloatArray, PercentileShift
 
 MAX_LANDMARKS = 4096
 """Source events kept to look for neighbours among; more cost time on every event that is edited."""
@@ -43,6 +43,15 @@ class NeighbourShift:
         chosen = np.random.default_rng(seed).permutation(len(source))[:MAX_LANDMARKS]
         landmarks = np.ascontiguousarray(source[np.sort(chosen)])
         return cls(landmarks, shift.at(landmarks), min(n_neighbours, len(landmarks)))
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, n_neighbours: int) -> Self:
+        """The shift whose ``arrays`` these are; K is at most the number of landmarks."""
+        return cls(arrays["knots"], arrays["shifts"], min(n_neighbours, len(arrays["knots"])))
+
+    def arrays(self) -> Arrays:
+        """The landmarks and their shifts, by the names that they have in a model's file."""
+        return {"knots": self.landmarks, "shifts": self.shifts}
 
     def at(self, activations: FloatArray) -> FloatArray:
         """The shift of each event: (n_events, n_neurons) → (n_events, n_neurons) float32."""

@@ -1,7 +1,8 @@
 """Percentiles of activations, and the shift that leads one population's percentiles to another's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import numpy.typing as npt
 Interpolation = Literal["step", "linear"]
 
 FloatArray = npt.NDArray[np.float32]
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 N_PERCENTILES = 101
 """The paper's percentiles: 0, 1, …, 100."""
@@ -18,6 +20,46 @@ def percentiles(activations: FloatArray, n_percentiles: int = N_PERCENTILES) -> 
     """Evenly spaced percentiles of each neuron: (n_events, n_neurons) → (n_percentiles, n_neurons) float32."""
     levels = np.linspace(0, 100, n_percentiles)
     return np.percentile(activations, levels, axis=0).astype(np.float32)
+
+
+def weighted_percentiles(
+    activations: FloatArray, weights: npt.NDArray[np.floating], n_percentiles: int = N_PERCENTILES
+) -> FloatArray:
+    """Evenly spaced percentiles of events that count by their weights; equal weights give ``percentiles``.
+
+    Each event stands in the middle of its own weight; between events, values are interpolated. Events of no weight
+    are left out, so that the first and the last percentile are the smallest and the largest of those that count.
+
+    Args:
+        activations: (n_events, n_neurons).
+        weights: (n_events,), not negative, at least one positive.
+        n_percentiles: Evenly spaced from 0 to 100.
+
+    Returns:
+        (n_percentiles, n_neurons) float32.
+    """
+    activations, weights = activations[weights > 0], weights[weights > 0].astype(np.float64)
+    levels = np.linspace(0, 1, n_percentiles)
+    found = np.empty((n_percentiles, activations.shape[1]), dtype=np.float32)
+    for neuron in range(activations.shape[1]):
+        # Sorted by weight among equal values: sums do not depend on the order of the events.
+        order = np.lexsort((weights, activations[:, neuron]))
+        middles = np.cumsum(weights[order]) - weights[order] / 2
+        span = max(middles[-1] - middles[0], np.finfo(np.float64).tiny)  # a single event has none
+        found[:, neuron] = np.interp(levels, (middles - middles[0]) / span, activations[order, neuron])
+    return found
+
+
+class Shift(Protocol):
+    """What an operator has learned of one layer."""
+
+    def at(self, activations: FloatArray) -> FloatArray:
+        """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
+        ...
+
+    def arrays(self) -> Arrays:
+        """All that was learned, each array by the name that it has in a model's file."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,6 +90,15 @@ class PercentileShift:
         """
         shifts = _share_between_ties(source_percentiles, target_percentiles - source_percentiles)
         return cls(source_percentiles, shifts, interpolation)
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, interpolation: Interpolation) -> Self:
+        """The shift whose ``arrays`` these are."""
+        return cls(arrays["knots"], arrays["shifts"], interpolation)
+
+    def arrays(self) -> Arrays:
+        """The percentiles and their shifts, by the names that they have in a model's file."""
+        return {"knots": self.source_percentiles, "shifts": self.shifts}
 
     def at(self, activations: FloatArray) -> FloatArray:
         """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""

@@ -65,6 +65,33 @@ def test_the_designs_kind_chooses_its_keys(toml):
 
 
 @pytest.mark.parametrize(
+    ("preset", "plan"),
+    [
+        ("paper", [("code", "step", "plain")]),
+        ("quantile-map", [("visible", "linear", "residual")]),
+        ("neurons-then-markers", [("code", "linear", "residual"), ("visible", "linear", "residual")]),
+        ("strata", [("visible", "strata", "residual")]),
+    ],
+)
+def test_a_preset_names_a_plan(toml, preset, plan):
+    edit = TrainConfig.load(toml(), [f"edit.preset={preset}"]).edit
+    assert [(step.layer, step.operator, step.form) for step in edit.steps] == plan
+    assert edit.preset == preset
+
+
+def test_the_default_plan_is_neurons_then_markers(toml):
+    named = TrainConfig.load(toml(), ["edit.preset=neurons-then-markers"])
+    assert named.edit.steps == TrainConfig.load(toml()).edit.steps
+
+
+def test_a_preset_and_steps_are_one_plan_too_many(toml):
+    overrides = ["edit.preset=paper", "edit.steps=[{layer = 'visible'}]"]
+    message = r"edit: give either edit.preset or edit.steps; expected one plan, found two\. Remove one of them"
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.load(toml(), overrides)
+
+
+@pytest.mark.parametrize(
     ("override", "path", "value"),
     [
         ("training.epochs=3", ("training", "epochs"), 3),
@@ -115,8 +142,14 @@ def test_overrides_alone_are_enough():
         ("edit.steps=[{layr = 'code'}]", r"unknown key 'edit.steps.0.layr'; nearest name 'layer'\. Known keys of edit"),
         (
             "edit.steps=[{operator = 'bins'}]",
-            r"edit.steps.0.operator: Input should be 'step', 'linear' or 'neighbours'",
+            r"edit.steps.0.operator: Input should be 'step', 'linear', 'neighbours' or 'strata'",
         ),
+        (
+            "edit.preset=papr",
+            r"edit.preset: Input should be 'paper', 'quantile-map', 'neurons-then-markers' or 'strata'",
+        ),
+        ("edit.preset=[1]", r"edit.preset: Input should be 'paper'"),
+        ("edit.steps=[{operator = 'strata', n_strata = 0}]", r"edit.steps.0.n_strata: .*greater than or equal to 1"),
         ("design=5", r"design: .*; found 5"),
     ],
 )
@@ -201,7 +234,7 @@ def test_help_lists_every_field_with_its_meaning(config):
         "training.epochs  (integer, default 60)",
         "workers.use_gpu  (true or false, default false)",
         "edit.steps  (list of sections, optional)",
-        "edit.steps.operator  ('step' | 'linear' | 'neighbours', default linear)",
+        "edit.steps.operator  ('step' | 'linear' | 'neighbours' | 'strata', default linear)",
         "ray.num_cpus  (integer, default null)",
     ],
 )

@@ -7,8 +7,9 @@ from neuronedit.edit import DEFAULT_PLAN, EditStep, activations, fit_edit
 from neuronedit.errors import ConfigError
 from neuronedit.neighbours import NeighbourShift
 from neuronedit.percentiles import percentiles
+from neuronedit.strata import StrataShift
 
-OPERATORS = ("step", "linear", "neighbours")
+OPERATORS = ("step", "linear", "neighbours", "strata")
 
 ORDER_OF_SUMS = 1e-3
 """Never the same bits: a matrix product sums in an order that depends on the number of rows, and on the row.
@@ -113,6 +114,13 @@ def test_the_neighbours_operator_averages_linear_shifts(autoencoder, source, tar
     assert (shift.shifts == linear.at(shift.landmarks)).all()
 
 
+def test_the_strata_operator_tells_as_many_strata_apart_as_asked_for(autoencoder, source, target):
+    steps = [EditStep(operator="strata", n_strata=3)]
+    shift = fit_edit("pair", autoencoder, steps, source, target, n_percentiles=21).steps[0].shift
+    assert isinstance(shift, StrataShift)
+    assert [stratum.source_percentiles.shape for stratum in shift.strata] == [(21, 3)] * 3
+
+
 @pytest.mark.parametrize("n_percentiles", [3, 21])
 def test_the_number_of_percentiles_is_the_one_asked_for(autoencoder, source, target, n_percentiles):
     fitted = fit_edit("pair", autoencoder, plan("code"), source, target, n_percentiles=n_percentiles)
@@ -121,7 +129,12 @@ def test_the_number_of_percentiles_is_the_one_asked_for(autoencoder, source, tar
 
 @pytest.mark.parametrize(
     "steps",
-    [plan("code", "step"), (*plan("code"), *plan("visible")), (*plan("code", "neighbours"), *plan("visible"))],
+    [
+        plan("code", "step"),
+        (*plan("code"), *plan("visible")),
+        (*plan("code", "neighbours"), *plan("visible")),
+        (*plan("code", "strata"), *plan("visible")),
+    ],
     ids=OPERATORS,
 )
 def test_chunks_give_what_the_whole_gives(autoencoder, source, target, others, steps, monkeypatch):
@@ -134,16 +147,16 @@ def test_chunks_give_what_the_whole_gives(autoencoder, source, target, others, s
     np.testing.assert_allclose(chunked, whole, atol=ORDER_OF_SUMS)
 
 
-@pytest.mark.parametrize("operator", ["step", "linear"])
+@pytest.mark.parametrize("operator", ["step", "linear", "strata"])
 def test_chunks_of_a_visible_edit_give_the_same_bits(autoencoder, source, target, operator, monkeypatch):
-    # No matrix product: each value is edited by itself.
+    # No matrix product: each event is edited by itself.
     fitted = fit_edit("pair", autoencoder, plan("visible", operator), source, target)
     whole = fitted.apply(autoencoder, source)
     monkeypatch.setattr(edit_module, "CHUNK", 64)
     assert fitted.apply(autoencoder, source).tobytes() == whole.tobytes()
 
 
-@pytest.mark.parametrize("operator", ["linear", "neighbours"])
+@pytest.mark.parametrize("operator", ["linear", "neighbours", "strata"])
 def test_the_order_of_events_does_not_matter(autoencoder, source, target, others, rng, operator):
     fitted = fit_edit("pair", autoencoder, (*plan("code", operator), *plan("visible")), source, target)
     order = rng.permutation(len(others))

@@ -11,6 +11,7 @@ PLANS = {
     "step": [EditStep(operator="step")],
     "linear": [EditStep(operator="linear")],
     "neighbours": [EditStep(operator="neighbours", n_neighbours=10)],
+    "strata": [EditStep(operator="strata"), EditStep(layer="visible", operator="strata")],
     "default": list(DEFAULT_PLAN),
     "three steps": [
         EditStep(operator="neighbours", n_neighbours=10),

@@ -31,10 +31,11 @@ PLANS = [
     [EditStep(operator="step")],
     [EditStep(operator="linear", form="plain")],
     [EditStep(operator="neighbours", n_neighbours=10), EditStep(layer="visible")],
+    [EditStep(operator="strata", n_strata=3), EditStep(layer="visible", operator="strata", n_strata=2)],
 ]
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=["step", "plain", "neighbours"])
+@pytest.mark.parametrize("plan", PLANS, ids=["step", "plain", "neighbours", "strata"])
 def test_a_loaded_model_is_the_saved_one_bit_for_bit(make_model, cells, tmp_path, plan):
     model = make_model({"source": cells(seed=1), "target": cells(seed=2, gain=2.0)}, plan)
     save_model(model, tmp_path / "model")

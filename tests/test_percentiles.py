@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neuronedit.percentiles import PercentileShift, percentiles
+from neuronedit.percentiles import PercentileShift, percentiles, weighted_percentiles
 
 # One neuron, five knots, all exact in float32: answers below are exact too.
 SOURCE = np.array([[0], [1], [2], [4], [8]], dtype=np.float32)
@@ -144,3 +144,56 @@ def test_fitting_and_applying_leave_their_inputs_as_they_were():
     PercentileShift.fit(source, target, "linear").at(activations)
     assert (source == SOURCE).all()
     assert (target == TARGET).all()
+
+
+def slow_weighted_percentile(values, weights, level):
+    """Events stand in the middle of their weights, from 0 (the first) to 1 (the last)."""
+    events = sorted((v, w) for v, w in zip(values, weights, strict=True) if w > 0)
+    places = [sum(w for _, w in events[:i]) + events[i][1] / 2 for i in range(len(events))]
+    wanted = places[0] + level * (places[-1] - places[0])
+    for i in range(len(events) - 1):
+        if places[i] <= wanted <= places[i + 1]:
+            share = (wanted - places[i]) / (places[i + 1] - places[i])
+            return events[i][0] + share * (events[i + 1][0] - events[i][0])
+    return events[-1][0]
+
+
+@pytest.mark.parametrize("grid", [None, 0.5], ids=["distinct", "tied"])
+def test_weighted_percentiles_agree_with_a_loop_over_events(grid, rng):
+    values, weights = rng.normal(size=(60, 2)), rng.random(60)
+    values = (np.round(values / grid) * grid if grid else values).astype(np.float32)
+    weights[::7] = 0
+    found = weighted_percentiles(values, weights, 11)
+    expected = [[slow_weighted_percentile(values[:, k].tolist(), weights, j / 10) for k in range(2)] for j in range(11)]
+    # Kept in float32, values of order 1.
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_equal_weights_give_plain_percentiles(rng):
+    values = rng.normal(size=(137, 3)).astype(np.float32)
+    found = weighted_percentiles(values, np.full(137, 0.3))
+    # Levels differ in float64's last bits, values are kept in float32.
+    np.testing.assert_allclose(found, percentiles(values), atol=1e-6)
+
+
+def test_events_without_weight_do_not_count():
+    values = np.array([[-100], [1], [2], [3], [100]], dtype=np.float32)
+    weights = np.array([0, 1, 1, 1, 0], dtype=np.float32)
+    assert weighted_percentiles(values, weights, 5)[:, 0].tolist() == [1, 1.5, 2, 2.5, 3]
+
+
+def test_a_heavy_event_fills_the_percentiles_around_it():
+    values = np.array([[0], [1], [2]], dtype=np.float32)
+    # Middles at 0.5, 5, 9.5: the heavy event is the median, and half way lies half way.
+    assert weighted_percentiles(values, np.array([1, 8, 1]), 5)[:, 0].tolist() == [0, 0.5, 1, 1.5, 2]
+
+
+def test_the_one_event_with_weight_is_every_percentile():
+    values = np.array([[5], [7]], dtype=np.float32)
+    assert weighted_percentiles(values, np.array([0, 0.2]), 3)[:, 0].tolist() == [7, 7, 7]
+
+
+def test_weighted_percentiles_do_not_depend_on_the_order_of_events(rng):
+    values, weights = np.round(rng.normal(size=(200, 2)), 1).astype(np.float32), rng.random(200)
+    order = rng.permutation(200)
+    assert (weighted_percentiles(values, weights) == weighted_percentiles(values[order], weights[order])).all()

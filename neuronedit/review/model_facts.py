@@ -25,8 +25,8 @@ def model_facts(model: EditModel) -> dict[str, str]:
 
 
 def _step(plan: Mapping[str, object]) -> str:
-    neighbours = f", {plan['n_neighbours']} neighbours" if plan["operator"] == "neighbours" else ""
-    return f"{plan['layer']} ({plan['operator']}, {plan['form']}{neighbours})"
+    counts = {"neighbours": f", {plan['n_neighbours']} neighbours", "strata": f", {plan['n_strata']} strata"}
+    return f"{plan['layer']} ({plan['operator']}, {plan['form']}{counts.get(str(plan['operator']), '')})"
 
 
 def _design(model: EditModel) -> str:

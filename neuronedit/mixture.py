@@ -1,0 +1,80 @@
+"""A mixture of Gaussians that says how far an event belongs to each kind of cell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from neuronedit.percentiles import FloatArray
+
+MAX_EVENTS = 20_000
+"""Events of each population that a mixture is fitted to; more would only cost time."""
+
+N_STARTS = 5
+"""Searches, of which the likeliest mixture is kept: a single one may end where kinds of cell are cut across."""
+
+MIN_SPREAD = 0.1
+"""The least spread of a component, in standard deviations of all events: a spike at zero has none of its own."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Gaussian components whose neurons are independent.
+
+    Attributes:
+        centres: (n_components, n_neurons) float32.
+        spreads: (n_components, n_neurons) float32, standard deviations, all positive.
+        log_weights: (n_components,) float32, logarithms of the components' shares.
+    """
+
+    centres: FloatArray
+    spreads: FloatArray
+    log_weights: FloatArray
+
+    @classmethod
+    def fit(cls, populations: Sequence[FloatArray], n_components: int, seed: int) -> Self:
+        """The most likely mixture for the events of all populations.
+
+        Each event counts once: a small population that were repeated to weigh the same as a large one would get
+        components for its noise.
+
+        Args:
+            populations: (n_events, n_neurons) each.
+            n_components: As many as there are events at most.
+            seed: Draws ``MAX_EVENTS`` of a larger population, and the starts.
+        """
+        # Only fitting needs scikit-learn: where a model is applied, it is not installed.
+        from sklearn.mixture import GaussianMixture
+
+        generator = np.random.default_rng(seed)
+        drawn = [population[generator.permutation(len(population))[:MAX_EVENTS]] for population in populations]
+        events = np.concatenate(drawn).astype(np.float64)
+        means, spreads = events.mean(axis=0), events.std(axis=0)
+        spreads = np.where(spreads > 0, spreads, 1)  # a dead neuron tells no components apart
+        found = GaussianMixture(
+            min(n_components, len(events)),
+            covariance_type="diag",
+            reg_covar=MIN_SPREAD**2,
+            n_init=N_STARTS,
+            random_state=seed,
+        ).fit((events - means) / spreads)
+        return cls(
+            (found.means_ * spreads + means).astype(np.float32),
+            (np.sqrt(found.covariances_) * spreads).astype(np.float32),
+            np.log(found.weights_).astype(np.float32),
+        )
+
+    def memberships(self, events: FloatArray) -> FloatArray:
+        """The components' shares in each event: (n_events, n_neurons) → (n_events, n_components) float32, sums 1.
+
+        Each event is computed by itself, so that its bits do not depend on the events beside it.
+        """
+        log_shares = np.empty((len(events), len(self.centres)))
+        for component, (centre, spread) in enumerate(zip(self.centres, self.spreads, strict=True)):
+            # float64: the square of an event far beyond any that was seen must not overflow.
+            distances = (events.astype(np.float64) - centre) / spread
+            log_density = -(distances**2).sum(axis=1) / 2 - np.log(spread).sum(dtype=np.float64)
+            log_shares[:, component] = self.log_weights[component] + log_density
+        shares = np.exp(log_shares - log_shares.max(axis=1, keepdims=True))
+        return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)

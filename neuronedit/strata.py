@@ -1,0 +1,111 @@
+"""A shift for each kind of cell: soft strata, found on coarsely aligned events, with percentiles of their own."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from neuronedit.mixture import Mixture
+from neuronedit.percentiles import Arrays, FloatArray, PercentileShift, percentiles, weighted_percentiles
+
+N_ALIGNMENT_PERCENTILES = 5
+"""Quartiles bring the kinds of cell together; finer percentiles would force a differing mix into the same shape."""
+
+MIN_MEMBERSHIP = 0.05
+"""Events that belong to a stratum by less do not count in its percentiles: its extremes would be other strata's."""
+
+MIN_STRATUM_EVENTS = 50
+"""A stratum with fewer events, in the source or in the target, is not measured well enough to have its own shift."""
+
+
+@dataclass(frozen=True)
+class StrataShift:
+    """The mean of the strata's percentile shifts, weighted by how far an event belongs to each.
+
+    Clustering unaligned populations would find the change itself, not the kinds of cell. So events are first led
+    along the coarse percentile shift of all events together; only then are they told apart. It assumes that the mix
+    of kinds differs little: a quartile that lies in one kind in the source and in another in the target misleads.
+    Memberships and shifts are continuous, so that no population is split in two.
+
+    Attributes:
+        alignment: Leads events of the source near the target's, before their memberships are taken.
+        mixture: What the memberships of aligned events come from.
+        strata: Each stratum's own shift, in the order of the mixture's components.
+        fell_back: (n_strata,) bool, strata with too few events, which have the shift of all events together.
+    """
+
+    alignment: PercentileShift
+    mixture: Mixture
+    strata: tuple[PercentileShift, ...]
+    fell_back: npt.NDArray[np.bool_]
+
+    @classmethod
+    def fit(cls, shift: PercentileShift, source: FloatArray, target: FloatArray, n_strata: int, seed: int) -> Self:
+        """Find strata in the aligned source and the target, and the shift of each.
+
+        Args:
+            shift: The percentile shift of all events together; strata have as many percentiles.
+            source: (n_events, n_neurons) activations of the source.
+            target: (n_events, n_neurons) activations of the target.
+            n_strata: Strata looked for.
+            seed: Where the search for strata starts.
+        """
+        before, after = (percentiles(population, N_ALIGNMENT_PERCENTILES) for population in (source, target))
+        alignment = PercentileShift.fit(before, after, "linear")
+        aligned = source + alignment.at(source)
+        mixture = Mixture.fit([aligned, target], n_strata, seed)
+        in_source, in_target = (_counting(mixture.memberships(population)) for population in (aligned, target))
+        fell_back = np.minimum(in_source.sum(axis=0), in_target.sum(axis=0)) < MIN_STRATUM_EVENTS
+        n_percentiles = len(shift.source_percentiles)
+        strata = tuple(
+            shift
+            if too_small
+            else PercentileShift.fit(
+                weighted_percentiles(source, source_weights, n_percentiles),
+                weighted_percentiles(target, target_weights, n_percentiles),
+                "linear",
+            )
+            for too_small, source_weights, target_weights in zip(fell_back, in_source.T, in_target.T, strict=True)
+        )
+        return cls(alignment, mixture, strata, fell_back)
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """The shift whose ``arrays`` these are."""
+        knots, shifts = arrays["knots"], arrays["shifts"]
+        return cls(
+            PercentileShift(arrays["alignment.knots"], arrays["alignment.shifts"], "linear"),
+            Mixture(arrays["centres"], arrays["spreads"], arrays["log_weights"]),
+            tuple(PercentileShift(*stratum, "linear") for stratum in zip(knots, shifts, strict=True)),
+            arrays["fell_back"],
+        )
+
+    def arrays(self) -> Arrays:
+        """Alignment, mixture and the strata's percentiles, by the names that they have in a model's file."""
+        return {
+            "alignment.knots": self.alignment.source_percentiles,
+            "alignment.shifts": self.alignment.shifts,
+            "centres": self.mixture.centres,
+            "spreads": self.mixture.spreads,
+            "log_weights": self.mixture.log_weights,
+            "knots": np.stack([stratum.source_percentiles for stratum in self.strata]),
+            "shifts": np.stack([stratum.shifts for stratum in self.strata]),
+            "fell_back": self.fell_back,
+        }
+
+    def at(self, activations: FloatArray) -> FloatArray:
+        """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
+        memberships = self.memberships(activations)
+        shifts = np.zeros(activations.shape, dtype=np.float32)
+        for stratum, shift in enumerate(self.strata):
+            shifts += memberships[:, stratum, None] * shift.at(activations)
+        return shifts
+
+    def memberships(self, activations: FloatArray) -> FloatArray:
+        """How far each event belongs to each stratum: (n_events, n_neurons) → (n_events, n_strata), rows sum to 1."""
+        return self.mixture.memberships(activations + self.alignment.at(activations))
+
+
+def _counting(memberships: FloatArray) -> FloatArray:
+    return np.where(memberships < MIN_MEMBERSHIP, 0, memberships)
