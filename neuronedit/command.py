@@ -25,9 +25,25 @@ def run_job(
         The exit status: what the job returns (0: done; 3: done, but some input was quarantined),
         2 for input that a user can mend, told in one message without a traceback.
     """
+    arguments = _parser(name, config_type, job.__doc__).parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO if arguments.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    logging.getLogger("neuronedit").setLevel(logging.INFO)
+    try:
+        return job(config_type.load(arguments.config, [*arguments.overrides, *_options(arguments)]))
+    except NeuroneditError as error:
+        sys.stderr.write(f"neuronedit {name}: {error}\n")
+        return 2
+
+
+def _parser(name: str, config_type: type[Config], description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"neuronedit {name}",
-        description=job.__doc__,
+        description=description,
         epilog="settings (section.key):\n" + explain_fields(config_type),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -50,19 +66,7 @@ def run_job(
             const="true" if is_switch else None,
         )
     parser.add_argument("--verbose", action="store_true", help="log more")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(
-        level=logging.INFO if arguments.verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
-    logging.getLogger("neuronedit").setLevel(logging.INFO)
-    try:
-        return job(config_type.load(arguments.config, [*arguments.overrides, *_options(arguments)]))
-    except NeuroneditError as error:
-        sys.stderr.write(f"neuronedit {name}: {error}\n")
-        return 2
+    return parser
 
 
 def _options(arguments: argparse.Namespace) -> list[str]:

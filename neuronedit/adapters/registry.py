@@ -36,7 +36,6 @@ class PinnedModel:
         uri: ``models:/NAME/VERSION``, or the folder that was given.
         digest: SHA-256.
         run_id: The run that trained it; None for a folder.
-        requested: What was asked for; an alias, perhaps.
     """
 
     model: EditModel
@@ -44,7 +43,6 @@ class PinnedModel:
     uri: str
     digest: str
     run_id: str | None
-    requested: str
 
 
 def register_model(model: EditModel, config: RegistryConfig, example: pd.DataFrame) -> PinnedModel:
@@ -85,7 +83,7 @@ def pinned_model(uri: str) -> PinnedModel:
     """
     if not uri.startswith("models:"):
         folder = _model_folder(Path(uri))
-        return PinnedModel(load_model(folder), folder, str(Path(uri).absolute()), model_digest(folder), None, uri)
+        return PinnedModel(load_model(folder), folder, str(Path(uri).absolute()), model_digest(folder), None)
     name, number, run_id = _resolve(uri)
     pinned = f"models:/{name}/{number}"
     try:
@@ -93,7 +91,7 @@ def pinned_model(uri: str) -> PinnedModel:
     except (MlflowException, OSError) as error:
         raise ModelError(f"{pinned}: registered, but its files cannot be fetched ({error}).") from error
     folder = _model_folder(Path(downloaded))
-    return PinnedModel(load_model(folder), folder, pinned, model_digest(folder), run_id, uri)
+    return PinnedModel(load_model(folder), folder, pinned, model_digest(folder), run_id)
 
 
 def _resolve(uri: str) -> tuple[str, str, str | None]:
