@@ -11,6 +11,7 @@ from neuronedit.adapters.registry import pinned_model
 from neuronedit.adapters.tracking import connect, log_transform, tracked_run
 from neuronedit.command import run_job
 from neuronedit.job_configs import TransformConfig
+from neuronedit.model import Route
 from neuronedit.model_files import model_contents
 
 
@@ -22,7 +23,8 @@ def job(config: TransformConfig) -> int:
     plan = TransformPlan(pinned.uri, pinned.digest, config.rules(), list_dataset(config.data.path))
     contents = model_contents(pinned.folder)
     output = claim_output(config.output, plan, contents, overwrite=config.overwrite, resume=config.resume)
-    rules = TransformRules(config.where, config.unknown_batch, config.compression)
+    route = Route(config.edits, config.unknown_batch, config.strength, config.support)
+    rules = TransformRules(config.where, config.compression, route)
     with ray_session(config.ray), tracked_run("transform", config.flat()):
         finished = output.reports(plan.inputs.files) if config.resume else []
         names = {report.file for report in finished}

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 
 from neuronedit.autoencoder import CODE
-from neuronedit.edit import activations
 from neuronedit.model import EditModel
 from neuronedit.percentiles import PercentileShift, percentiles
+from neuronedit.steps import activations
 
 FloatArray = npt.NDArray[np.float32]
 

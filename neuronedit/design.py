@@ -27,6 +27,9 @@ MIN_EVENTS = 50
 PAIR_EDIT = "pair"
 """The name of a pair design's only edit."""
 
+INVERSE = " inverse"
+"""Ends the name of an edit that leads back: from A to the reference, then by C's inverse to C."""
+
 POOLED = "pooled"
 """The reference that stands for all batches' controls together."""
 
@@ -38,6 +41,11 @@ class EditPair:
     name: str
     source: tuple[str, ...]
     target: tuple[str, ...]
+
+    @property
+    def inverse(self) -> "EditPair":
+        """The way back."""
+        return EditPair(f"{self.name}{INVERSE}", self.target, self.source)
 
 
 class PairDesign(Config):

@@ -1,164 +1,163 @@
-"""The edit: an ordered list of layers, each with the shift of its neurons from source to target."""
+"""The edit: the weighted mean of what several plans do, from source to target; usually one plan's alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
-from pydantic import Field
 
-from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder, tensor
-from neuronedit.config import Config
-from neuronedit.neighbours import NeighbourShift
-from neuronedit.percentiles import N_PERCENTILES, Arrays, FloatArray, Interpolation, PercentileShift, Shift, percentiles
-from neuronedit.strata import StrataShift
+from neuronedit.auto import CANDIDATES, NO_PLAN, Choice, Plan, choose
+from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder
+from neuronedit.percentiles import FloatArray
+from neuronedit.spikes import Spikes
+from neuronedit.steps import EditStep, FittedStep, Fitting, apply_steps, fit_steps
+from neuronedit.support import Support
 
-CHUNK = 4096
-"""Events per pass through the network: few enough to stay in the processor's cache."""
+Auto = Literal["auto"]
+AUTO: Auto = "auto"
+"""In the place of a plan: candidates are tried on events left out, and blended by how they do (``auto``)."""
 
+Preset = Literal["auto", "paper", "quantile-map", "neurons-then-markers", "strata", "transport", "neurons-strata"]
 
-class EditStep(Config):
-    """How one layer is edited."""
+NEURONS_THEN_MARKERS: Plan = (EditStep(layer=CODE), EditStep(layer=VISIBLE))
+"""The code, then the markers: the network supplies context, the markers exact marginals."""
 
-    layer: str = Field(CODE, description="visible (the markers), encoder.1, …, code, decoder.1, …")
-    operator: Literal["step", "linear", "neighbours", "strata"] = Field(
-        "linear",
-        description="step: the paper's bins; linear: the same, interpolated; neighbours: follows the kind of cell, "
-        "by the nearest source events; strata: the same, by soft clusters of aligned events",
-    )
-    form: Literal["residual", "plain"] = Field(
-        "residual",
-        description="residual: add the decoded change to the event; plain: take the decoder's output (the paper)",
-    )
-    n_neighbours: int = Field(50, ge=1, description="source events whose shifts are averaged (operator neighbours)")
-    n_strata: int = Field(4, ge=1, description="kinds of cell told apart (operator strata)")
-
-
-DEFAULT_PLAN = (EditStep(layer=CODE), EditStep(layer=VISIBLE))
-"""Edit the code, then the markers themselves: the network supplies context, the markers exact marginals."""
-
-Preset = Literal["paper", "quantile-map", "neurons-then-markers", "strata"]
-
-PRESETS: Mapping[str, tuple[EditStep, ...]] = {
+PRESETS: Mapping[str, Plan] = {
     "paper": (EditStep(layer=CODE, operator="step", form="plain"),),
-    "quantile-map": (EditStep(layer=VISIBLE),),
-    "neurons-then-markers": DEFAULT_PLAN,
-    "strata": (EditStep(layer=VISIBLE, operator="strata"),),
+    "neurons-then-markers": NEURONS_THEN_MARKERS,
+    **{name: CANDIDATES[name] for name in ("quantile-map", "strata", "transport", "neurons-strata")},
 }
-"""Plans by name: Amodio et al. 2018; each marker by itself; the default; each marker within each kind of cell."""
+"""Plans by name: Amodio et al. 2018; the code, then the markers; candidates of ``auto``."""
+
+BeyondSupport = Literal["measured", "edit", "shrink"]
 
 
 @dataclass(frozen=True)
-class FittedStep:
-    """One layer's plan with the shift fitted for it."""
+class Member:
+    """One plan, fitted for one autoencoder.
 
-    plan: EditStep
-    shift: Shift
+    Attributes:
+        plan: The plan's name.
+        weight: What its change counts for; an edit's members' weights sum to 1.
+        autoencoder: The number of the autoencoder among the model's.
+        steps: In order.
+    """
 
-    def apply(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
-        """Edit standardised markers: (n_events, n_markers) → (n_events, n_markers) float32."""
-        edited = np.empty_like(markers)
-        for start in range(0, len(markers), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            edited[chunk] = self._apply_chunk(autoencoder, markers[chunk])
-        return edited
-
-    @torch.inference_mode()
-    def _apply_chunk(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
-        before = autoencoder.encode(tensor(markers), self.plan.layer)
-        after = before + torch.from_numpy(self.shift.at(before.numpy()))
-        decoded: FloatArray = autoencoder.decode(after, self.plan.layer).numpy()
-        if self.plan.form == "plain":
-            return decoded
-        # An edit that shifts nothing decodes to the same bits twice, so nothing at all is added.
-        return markers + (decoded - autoencoder.decode(before, self.plan.layer).numpy())
+    plan: str
+    weight: float
+    autoencoder: int
+    steps: tuple[FittedStep, ...]
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A fitted transformation source → target; it means nothing for another autoencoder's weights."""
+    """A fitted transformation source → target; it means nothing for another autoencoder's weights.
+
+    Attributes:
+        name: The batch that it leads to the reference, or ``pair``; an inverse has a name of its own.
+        members: None where doing nothing was chosen.
+        spikes: The mass at exact zero, which keeps its rank.
+        support: Which events the source has anything like.
+        shrinks: Whether the change shrinks to nothing beyond the support.
+        choice: How the plan was chosen; None where it was given.
+    """
 
     name: str
-    steps: tuple[FittedStep, ...]
+    members: tuple[Member, ...]
+    spikes: Spikes
+    support: Support
+    shrinks: bool = False
+    choice: Choice | None = None
 
-    def apply(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
-        """Edit standardised markers, step after step: (n_events, n_markers) → (n_events, n_markers) float32."""
-        for step in self.steps:
-            markers = step.apply(autoencoder, markers)
-        return markers
+    @property
+    def summary(self) -> str:
+        """What it consists of, and what is known of how far it carries over, in words."""
+        if self.choice is None:
+            return ", ".join(member.plan for member in self.members)
+        return (
+            f"{self.choice.summary}; beyond its support the change {'shrinks to nothing' if self.shrinks else 'stays'}"
+        )
+
+    def apply(self, autoencoders: Sequence[Autoencoder], markers: FloatArray, strength: float = 1.0) -> FloatArray:
+        """Edit standardised markers: (n_events, n_markers) → (n_events, n_markers) float32.
+
+        Args:
+            autoencoders: The model's.
+            markers: (n_events, n_markers).
+            strength: Of the whole change, 1; 0 changes nothing.
+        """
+        if not self.members:
+            return markers
+        spread = self.spikes.spread(markers)
+        blended = self._blended(autoencoders, spread)
+        edited = np.where(blended == spread, markers, self.spikes.gather(blended))
+        kept = np.float32(strength) * (self.support.shrink(markers)[:, None] if self.shrinks else np.float32(1))
+        # Where the whole change is made, its bits are kept.
+        return np.where(kept == 1, edited, markers + kept * (edited - markers))
+
+    def _blended(self, autoencoders: Sequence[Autoencoder], markers: FloatArray) -> FloatArray:
+        if len(self.members) == 1:
+            return apply_steps(self.members[0].steps, autoencoders[self.members[0].autoencoder], markers)
+        change = np.zeros_like(markers)
+        for member in self.members:
+            edited = apply_steps(member.steps, autoencoders[member.autoencoder], markers)
+            change += np.float32(member.weight) * (edited - markers)
+        return markers + change
 
 
 def fit_edit(
     name: str,
-    autoencoder: Autoencoder,
-    plan: Sequence[EditStep],
+    autoencoders: Sequence[Autoencoder],
+    plan: Plan | Auto,
     source: FloatArray,
     target: FloatArray,
     *,
-    n_percentiles: int = N_PERCENTILES,
-    seed: int = 0,
+    zeros: FloatArray,
+    fitting: Fitting | None = None,
+    beyond_support: BeyondSupport = "measured",
 ) -> Edit:
-    """Fit each step of a plan on the source as the steps before it leave it, against the target.
+    """Fit an edit.
 
     Args:
-        name: The edit's name: the batch that it leads to the reference, or ``pair``.
-        autoencoder: Trained; frozen from here on.
-        plan: The layers to edit, in order.
+        name: The edit's name.
+        autoencoders: Trained; frozen from here on. A plan that edits neurons is fitted for each, and their mean taken.
+        plan: The steps, or ``auto``.
         source: (n_events, n_markers) float32, standardised.
         target: (n_events, n_markers) float32, standardised.
-        n_percentiles: Evenly spaced percentiles from 0 to 100.
-        seed: Draws the landmarks of ``neighbours``, and where the search for ``strata`` starts.
+        zeros: (n_markers,) what zero intensity is when standardised.
+        fitting: How each plan is fitted.
+        beyond_support: What becomes of events unlike any of the source's: ``edit``: they have the same edit;
+            ``shrink``: its change shrinks to nothing; ``measured``: it does where ``auto`` saw that the change does
+            not carry over.
 
     Raises:
         ConfigError: A step names a layer that the autoencoder does not have.
+        DataError: The source has fewer than two different events.
+        ModelError: A step could not be fitted.
     """
-    steps: list[FittedStep] = []
-    for step in plan:
-        fitted = _fit_step(autoencoder, step, source, target, n_percentiles, seed)
-        source = fitted.apply(autoencoder, source)
-        steps.append(fitted)
-    return Edit(name, tuple(steps))
+    fitting = fitting or Fitting()
+    support = Support.fit(source, target, fitting.seed)
+    spikes = Spikes.find(source, target, zeros) if _residual(plan) else Spikes.none(len(zeros))
+    spread, led_to = spikes.spread(source), spikes.spread(target)
+    choice = choose(autoencoders[0], spread, led_to, fitting) if plan == AUTO else None
+    if choice:
+        plans = [(name, CANDIDATES[name], weight) for name, weight in choice.weights.items() if name != NO_PLAN]
+    else:
+        assert plan != AUTO
+        plans = [(" → ".join(f"{step.layer} {step.operator}" for step in plan), plan, 1.0)]
+    members = tuple(
+        Member(name, weight / n_members, number, fit_steps(autoencoders[number], steps, spread, led_to, fitting))
+        for name, steps, weight in plans
+        for n_members in [len(autoencoders) if any(step.latent for step in steps) else 1]
+        for number in range(n_members)
+    )
+    edit = Edit(name, members, spikes, support, choice=choice)
+    matched = spikes.matched(edit._blended(autoencoders, spread), target) if members else spikes
+    not_carried = choice is not None and not choice.carries_over
+    shrinks = beyond_support == "shrink" or (beyond_support == "measured" and not_carried)
+    return replace(edit, spikes=matched, shrinks=shrinks)
 
 
-def activations(autoencoder: Autoencoder, markers: FloatArray, layer: str) -> FloatArray:
-    """Activations of a layer, in chunks: (n_events, n_markers) → (n_events, n_neurons) float32."""
-    with torch.inference_mode():
-        chunks = [autoencoder.encode(chunk, layer) for chunk in tensor(markers).split(CHUNK)]
-        return np.asarray(torch.cat(chunks).numpy())
-
-
-def restore_shift(step: EditStep, arrays: Arrays) -> Shift:
-    """The shift that a step had when it was saved, from the arrays that it named."""
-    match step.operator:
-        case "neighbours":
-            return NeighbourShift.from_arrays(arrays, step.n_neighbours)
-        case "strata":
-            return StrataShift.from_arrays(arrays)
-        case "step" | "linear":
-            return PercentileShift.from_arrays(arrays, step.operator)
-
-
-def _fit_step(
-    autoencoder: Autoencoder,
-    step: EditStep,
-    source: FloatArray,
-    target: FloatArray,
-    n_percentiles: int,
-    seed: int,
-) -> FittedStep:
-    before = activations(autoencoder, source, step.layer)
-    after = activations(autoencoder, target, step.layer)
-    return FittedStep(step, _fit_shift(step, before, after, n_percentiles, seed))
-
-
-def _fit_shift(step: EditStep, before: FloatArray, after: FloatArray, n_percentiles: int, seed: int) -> Shift:
-    interpolation: Interpolation = "step" if step.operator == "step" else "linear"
-    shift = PercentileShift.fit(percentiles(before, n_percentiles), percentiles(after, n_percentiles), interpolation)
-    match step.operator:
-        case "neighbours":
-            return NeighbourShift.fit(shift, before, step.n_neighbours, seed)
-        case "strata":
-            return StrataShift.fit(shift, before, after, step.n_strata, seed)
-        case "step" | "linear":
-            return shift
+def _residual(plan: Plan | Auto) -> bool:
+    """Whether no step takes the decoder's output as it is, zeros and all, as the paper does."""
+    return plan == AUTO or all(step.form == "residual" for step in plan)

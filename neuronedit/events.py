@@ -51,20 +51,24 @@ def row_priorities(file: str, first_row: int, n_events: int, seed: int) -> Prior
         first_row: The row number of the first event, from 0.
         n_events: How many rows follow.
         seed: Another seed gives other numbers.
-
-    Source: Vigna 2015, SplitMix64, here of a counter (public domain, prng.di.unimi.it/splitmix64.c).
     """
     start = int.from_bytes(hashlib.sha256(f"{seed}/{file}".encode()).digest()[:8], "little")
     with np.errstate(over="ignore"):
-        state = np.uint64(start) + np.arange(first_row + 1, first_row + n_events + 1, dtype=np.uint64) * np.uint64(
-            0x9E3779B97F4A7C15
-        )
+        rows = np.arange(first_row + 1, first_row + n_events + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        return mix_bits(np.uint64(start) + rows)
+
+
+def mix_bits(state: Priorities) -> Priorities:
+    """Numbers that look random, one for each state; states that differ in any bit give unrelated ones.
+
+    Source: Vigna 2015, SplitMix64 (public domain, prng.di.unimi.it/splitmix64.c).
+    """
+    with np.errstate(over="ignore"):
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return state ^ (state >> np.uint64(31))
 
 
-def keep_lowest(priorities: Priorities, intensities: FloatArray, n_events: int) -> tuple[Priorities, FloatArray]:
-    """The events with the lowest priorities, in their order: at most ``n_events`` of them."""
-    chosen = np.argsort(priorities, kind="stable")[:n_events]
-    return priorities[chosen], intensities[chosen]
+def lowest(priorities: Priorities, n_events: int) -> npt.NDArray[np.int64]:
+    """The rows of the lowest priorities, in their order: at most ``n_events`` of them."""
+    return np.argsort(priorities, kind="stable")[:n_events]

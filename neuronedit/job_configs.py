@@ -1,17 +1,19 @@
 """What each job can be told: one typed configuration per job."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from neuronedit.auto import Plan
 from neuronedit.autoencoder import Architecture
 from neuronedit.config import Config
 from neuronedit.design import ControlsDesign, PairDesign, Where
-from neuronedit.edit import DEFAULT_PLAN, PRESETS, EditStep, Preset
+from neuronedit.edit import AUTO, PRESETS, Auto, BeyondSupport, Preset
 from neuronedit.errors import PanelError, listing, nearest_name
 from neuronedit.model import UnknownBatch
 from neuronedit.panel import MASS_COFACTOR, Panel, read_panel
 from neuronedit.percentiles import N_PERCENTILES
+from neuronedit.steps import EditStep
 from neuronedit.training import TrainingPlan
 
 
@@ -127,21 +129,47 @@ class EditConfig(Config):
 
     preset: Preset | None = Field(
         None,
-        description="a plan by name, in place of steps: paper: code (step, plain); quantile-map: visible (linear); "
-        "neurons-then-markers: code, then visible (linear), as by default; strata: visible (strata)",
+        description="a plan by name, by default auto: candidates are tried on populations left out of source and "
+        "target, and blended by how they do; paper: code (step, plain); quantile-map: visible (linear); "
+        "neurons-then-markers: code, then visible (linear); strata: visible (strata); transport: visible "
+        "(transport, then linear); neurons-strata: code, then visible (strata)",
     )
-    steps: tuple[EditStep, ...] = Field(DEFAULT_PLAN, min_length=1, description="the plan: one table per layer")
+    steps: tuple[EditStep, ...] = Field(
+        (), description="a plan of your own, in place of a preset: one table per layer, in order"
+    )
     n_percentiles: int = Field(N_PERCENTILES, ge=3, description="evenly spaced, from 0 to 100; the paper has 101")
+    beyond_support: BeyondSupport = Field(
+        "measured",
+        description="events unlike any of the source's: edit: as others; shrink: the change shrinks to nothing; "
+        "measured: it shrinks where auto saw that it does not carry over",
+    )
+    match_composition: bool = Field(
+        False,
+        description="weigh the target's events so that their mix of cell types is the source's: a different mix is "
+        "not learned as an effect",
+    )
+    population_column: str | None = Field(
+        None,
+        description="a column that names cell types, for strata and match_composition; by default found unlabelled",
+    )
+    inverse: bool = Field(
+        False, description='fit the way back, too, as "NAME inverse": edits then lead from batch to batch'
+    )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _steps_of_preset(cls, values: Any) -> Any:
-        preset = values.get("preset") if isinstance(values, dict) else None
-        if not isinstance(preset, str) or preset not in PRESETS:
-            return values  # the field's own check tells what is wrong
-        if "steps" in values:
+    @property
+    def plan(self) -> Plan | Auto:
+        """The steps, or ``auto``."""
+        if self.steps:
+            return self.steps
+        return AUTO if self.preset in (None, AUTO) else PRESETS[str(self.preset)]
+
+    @model_validator(mode="after")
+    def _one_plan(self) -> Self:
+        if "steps" in self.model_fields_set and not self.steps:
+            raise ValueError("edit.steps is empty; expected at least one step. Remove the key for the default plan")
+        if self.preset and self.steps:
             raise ValueError("give either edit.preset or edit.steps; expected one plan, found two. Remove one of them")
-        return values | {"steps": PRESETS[preset]}
+        return self
 
 
 class RegistryConfig(Config):
@@ -161,6 +189,9 @@ class TrainConfig(Config):
     )
     sample: SampleConfig = Field(SampleConfig(), description="events drawn from each population")
     autoencoder: Architecture = Field(Architecture(), description="the network")
+    ensemble: PositiveInt = Field(
+        1, description="autoencoders, each trained from a seed of its own; the changes that they make are averaged"
+    )
     training: TrainingPlan = Field(TrainingPlan(), description="how it learns")
     workers: WorkersConfig = Field(WorkersConfig(), description="who computes")
     edit: EditConfig = Field(EditConfig(), description="what is edited")
@@ -182,6 +213,17 @@ class TransformConfig(Config):
         "error",
         description="pass: leave events of unknown batches as they are, flagged in the column neuronedit",
     )
+    edits: tuple[str, ...] = Field(
+        (),
+        description="edits to apply one after another to every chosen event, in place of its batch's own: "
+        '["day1", "day3 inverse"] leads from day1 by the reference to day3',
+    )
+    strength: float = Field(1.0, ge=0, le=1, description="of each edit's whole change; 0.5 goes half of the way")
+    support: bool = Field(
+        False,
+        description="write the column neuronedit_support: how far each event is from what its edit was learned on; "
+        "up to 1 is as near as the source's own events",
+    )
     overwrite: bool = Field(False, description="replace the output of an earlier transform")
     resume: bool = Field(False, description="continue a transform that was stopped: finished files are kept")
     workers: PositiveInt | None = Field(
@@ -195,7 +237,7 @@ class TransformConfig(Config):
 
     def rules(self) -> dict[str, object]:
         """The settings that decide the output's bits."""
-        return self.model_dump(include={"where", "unknown_batch", "compression"})
+        return self.model_dump(include={"where", "unknown_batch", "edits", "strength", "support", "compression"})
 
 
 class ReviewConfig(Config):

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from neuronedit.percentiles import FloatArray
 
@@ -65,16 +66,47 @@ class Mixture:
             np.log(found.weights_).astype(np.float32),
         )
 
-    def memberships(self, events: FloatArray) -> FloatArray:
+    @classmethod
+    def of_labels(cls, events: FloatArray, labels: npt.NDArray[Any]) -> Self:
+        """One component for each label, in their order, by where its events lie.
+
+        Args:
+            events: (n_events, n_neurons).
+            labels: (n_events,).
+        """
+        spreads = events.std(axis=0)
+        least = MIN_SPREAD * np.where(spreads > 0, spreads, 1)
+        found, counts = np.unique(labels, return_counts=True)
+        groups = [events[labels == label] for label in found]
+        return cls(
+            np.stack([group.mean(axis=0) for group in groups]).astype(np.float32),
+            np.stack([np.sqrt(group.var(axis=0) + least**2) for group in groups]).astype(np.float32),
+            np.log(counts / counts.sum()).astype(np.float32),
+        )
+
+    def memberships(self, events: FloatArray, reach: float = np.inf) -> FloatArray:
         """The components' shares in each event: (n_events, n_neurons) → (n_events, n_components) float32, sums 1.
 
+        Far from all components the nearest one says nothing of the kind of cell. So densities are flattened by the
+        square of how many times further away an event is than ``reach``: there the shares tend to the components' own.
+
         Each event is computed by itself, so that its bits do not depend on the events beside it.
+
+        Args:
+            events: (n_events, n_neurons).
+            reach: The squared distance (see ``distances``) up to which densities count in full.
         """
-        log_shares = np.empty((len(events), len(self.centres)))
-        for component, (centre, spread) in enumerate(zip(self.centres, self.spreads, strict=True)):
-            # float64: the square of an event far beyond any that was seen must not overflow.
-            distances = (events.astype(np.float64) - centre) / spread
-            log_density = -(distances**2).sum(axis=1) / 2 - np.log(spread).sum(dtype=np.float64)
-            log_shares[:, component] = self.log_weights[component] + log_density
+        distances = self.distances(events)
+        flatness = np.maximum(1.0, distances.min(axis=1, keepdims=True) / reach) ** 2
+        log_densities = -distances / 2 - np.log(self.spreads).sum(axis=1, dtype=np.float64)
+        log_shares = log_densities / flatness + self.log_weights
         shares = np.exp(log_shares - log_shares.max(axis=1, keepdims=True))
         return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def distances(self, events: FloatArray) -> npt.NDArray[np.float64]:
+        """Squared distances in units of the spreads: (n_events, n_neurons) → (n_events, n_components)."""
+        squares = np.empty((len(events), len(self.centres)))
+        for component, (centre, spread) in enumerate(zip(self.centres, self.spreads, strict=True)):
+            # float64: the square of an event far beyond any that was seen must not overflow.
+            squares[:, component] = (((events.astype(np.float64) - centre) / spread) ** 2).sum(axis=1)
+        return squares

@@ -2,24 +2,63 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 
+from neuronedit.auto import Plan
 from neuronedit.autoencoder import Autoencoder
-from neuronedit.design import PAIR_EDIT, POOLED, ControlsDesign, Design, EditPair
-from neuronedit.edit import Edit, EditStep, fit_edit
+from neuronedit.composition import match
+from neuronedit.design import INVERSE, PAIR_EDIT, POOLED, ControlsDesign, Design, EditPair
+from neuronedit.edit import Auto, BeyondSupport, Edit, fit_edit
 from neuronedit.errors import DataError, ModelError, listing, nearest_name
 from neuronedit.panel import Panel
 from neuronedit.percentiles import N_PERCENTILES
 from neuronedit.scaling import FloatArray, Scaling
+from neuronedit.steps import Fitting
 
 UnknownBatch = Literal["error", "pass"]
 
 EDITED, REFERENCE, UNKNOWN = "edited", "reference", "unknown batch"
+
+
+@dataclass(frozen=True)
+class Route:
+    """Which edits events get.
+
+    Attributes:
+        edits: Applied one after another to every event, in place of its batch's own; () for the batch's own.
+        unknown_batch: ``error``, or ``pass`` to leave events of unknown batches as they are.
+        strength: Of each edit's whole change, 1.
+        support: Whether to say how far each event is from what its edit was learned on.
+    """
+
+    edits: tuple[str, ...] = ()
+    unknown_batch: UnknownBatch = "error"
+    strength: float = 1.0
+    support: bool = False
+
+
+BATCHES_OWN = Route()
+"""Each event gets the edit of its batch; an unknown batch is an error."""
+
+
+class Transformed(NamedTuple):
+    """What became of events.
+
+    Attributes:
+        intensities: (n_events, n_markers), shape and dtype of those given.
+        outcomes: (n_events,) what was done to each: ``edited``, ``reference`` or ``unknown batch``.
+        support: (n_events,) float32, distance from what the (first) edit was learned on, see ``Support.scores``; NaN
+            where no edit was applied, None where it was not asked for.
+    """
+
+    intensities: FloatArray
+    outcomes: npt.NDArray[np.object_]
+    support: npt.NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -29,18 +68,23 @@ class EditModel:
     Attributes:
         panel: The markers that the model sees, in order.
         scaling: From raw intensities to what the autoencoder sees.
-        autoencoder: Trained weights.
-        edits: By name: the batch that each leads to the reference, or ``pair``.
+        autoencoders: Trained weights; several are an ensemble, whose changes are averaged.
+        edits: By name: the batch that each leads to the reference, or ``pair``; inverses beside them.
         design: How populations were chosen; it says which edit an event gets.
         facts: What else the record needs: event counts, seed, whether X was seen in training, versions.
     """
 
     panel: Panel
     scaling: Scaling
-    autoencoder: Autoencoder
+    autoencoders: tuple[Autoencoder, ...]
     edits: Mapping[str, Edit]
     design: Design
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def autoencoder(self) -> Autoencoder:
+        """The first of the autoencoders."""
+        return self.autoencoders[0]
 
     @property
     def batch_column(self) -> str | None:
@@ -64,21 +108,49 @@ class EditModel:
             output: npt.NDArray[np.float32] = self.autoencoder(torch.from_numpy(self.standardised(intensities))).numpy()
             return output
 
-    def apply(self, intensities: FloatArray, edit: str) -> FloatArray:
-        """Apply one edit to raw intensities: (n_events, n_markers) → the same shape and dtype.
+    def apply(self, intensities: FloatArray, edit: str | Sequence[str], strength: float = 1.0) -> FloatArray:
+        """Apply one edit, or several one after another, to raw intensities: (n_events, n_markers) → the same.
 
-        A value that the edit does not move is returned bit for bit.
+        A value that the edit does not move is returned bit for bit. Whole-number intensities are rounded.
 
-        Whole-number intensities are rounded.
+        Args:
+            intensities: In the panel's order.
+            edit: The edit's name; several lead from A to B to C.
+            strength: Of each edit's whole change, 1; between 0 and 1 a part of it.
 
         Raises:
             ModelError: There is no such edit, or the shape is not the panel's.
             DataError: A value is not finite: through the network it would spoil its event's other markers too.
         """
-        if edit not in self.edits:
+        arcsinh = self._checked_arcsinh(intensities)
+        before = after = self.scaling.standardise(arcsinh)
+        for name in [edit] if isinstance(edit, str) else edit:
+            after = self._edit(name).apply(self.autoencoders, after, strength)
+        moved = arcsinh + (after - before) * self.scaling.spreads
+        edited = np.where(after == before, intensities, self.scaling.intensities(moved))
+        # An event that was led to zero is at exactly zero, not at what rounding leaves of it.
+        edited = np.where((after == self.scaling.zeros) & (after != before), 0, edited)
+        if np.issubdtype(intensities.dtype, np.integer):
+            edited = np.rint(edited)
+        return edited.astype(intensities.dtype, copy=False)
+
+    def support_scores(self, intensities: FloatArray, edit: str) -> npt.NDArray[np.float32]:
+        """How far each event is from what an edit was learned on: (n_events, n_markers) → (n_events,); see ``Support``.
+
+        Raises:
+            ModelError: There is no such edit, or the shape is not the panel's.
+            DataError: A value is not finite.
+        """
+        return self._edit(edit).support.scores(self.scaling.standardise(self._checked_arcsinh(intensities)))
+
+    def _edit(self, name: str) -> Edit:
+        if name not in self.edits:
             raise ModelError(
-                f"The model has no edit {edit!r} (edits: {listing(self.edits)}{nearest_name(edit, self.edits)})."
+                f"The model has no edit {name!r} (edits: {listing(self.edits)}{nearest_name(name, self.edits)})."
             )
+        return self.edits[name]
+
+    def _checked_arcsinh(self, intensities: FloatArray) -> npt.NDArray[np.float32]:
         if intensities.shape[1:] != (self.panel.n_markers,):
             raise ModelError(
                 f"Intensities have shape {intensities.shape}; expected (n_events, {self.panel.n_markers}): "
@@ -86,53 +158,50 @@ class EditModel:
             )
         arcsinh = self.scaling.arcsinh(intensities)
         self._check_finite(arcsinh)
-        before = self.scaling.standardise(arcsinh)
-        after = self.edits[edit].apply(self.autoencoder, before)
-        moved = arcsinh + (after - before) * self.scaling.spreads
-        edited = np.where(after == before, intensities, self.scaling.intensities(moved))
-        if np.issubdtype(intensities.dtype, np.integer):
-            edited = np.rint(edited)
-        return edited.astype(intensities.dtype, copy=False)
+        return arcsinh
 
     def transform(
         self,
         intensities: FloatArray,
         batch_ids: Sequence[object] | npt.NDArray[Any] | None,
-        unknown_batch: UnknownBatch = "error",
+        route: Route = BATCHES_OWN,
         where: str = "events",
-    ) -> tuple[FloatArray, npt.NDArray[np.object_]]:
-        """Give each event the edit of its batch.
+    ) -> Transformed:
+        """Give each event the edit of its batch, or the edits that the route names.
 
         Args:
             intensities: (n_events, n_markers) raw intensities in the panel's order.
-            batch_ids: (n_events,) values of the batch column; None for a pair design.
-            unknown_batch: ``error``, or ``pass`` to leave events of unknown batches as they are.
+            batch_ids: (n_events,) values of the batch column; None where the batch does not choose the edit.
+            route: Which edits, how strong, and what becomes of unknown batches.
             where: What the events are from, for the message.
 
-        Returns:
-            The intensities, same shape and dtype, and (n_events,) what was done to each event:
-            ``edited``, ``reference`` or ``unknown batch``.
-
         Raises:
-            ModelError: A batch is unknown, or the batches are not given where the design needs them.
+            ModelError: A batch or an edit is unknown, or the batches are not given where the design needs them.
         """
-        if self.batch_column is None:
-            return self.apply(intensities, PAIR_EDIT), np.full(len(intensities), EDITED, dtype=object)
+        outcomes = np.full(len(intensities), EDITED, dtype=object)
+        support = np.full(len(intensities), np.nan, dtype=np.float32) if route.support else None
+        if route.edits or self.batch_column is None:
+            names = route.edits or (PAIR_EDIT,)
+            if support is not None:
+                support[:] = self.support_scores(intensities, names[0])
+            return Transformed(self.apply(intensities, names, route.strength), outcomes, support)
         if batch_ids is None:
             raise ModelError(f"{where}: the model needs the column {self.batch_column!r} to choose each event's edit.")
+        edited = intensities.copy()
         codes, values = pd.factorize(np.asarray(batch_ids, dtype=object))  # a missing value has the code -1
-        edited, done = intensities.copy(), np.full(len(intensities), EDITED, dtype=object)
         for code in np.unique(codes):
             chosen, batch = codes == code, "" if code < 0 else str(values[code])
-            if batch in self.edits:
-                edited[chosen] = self.apply(intensities[chosen], batch)
-            elif batch == self.reference:
-                done[chosen] = REFERENCE
-            elif unknown_batch == "pass":
-                done[chosen] = UNKNOWN
+            if batch == self.reference:
+                outcomes[chosen] = REFERENCE
+            elif batch in self.edits:
+                edited[chosen] = self.apply(intensities[chosen], batch, route.strength)
+                if support is not None:
+                    support[chosen] = self.support_scores(intensities[chosen], batch)
+            elif route.unknown_batch == "pass":
+                outcomes[chosen] = UNKNOWN
             else:
                 raise ModelError(self._unknown_batch_message(batch, where))
-        return edited, done
+        return Transformed(edited, outcomes, support)
 
     def _check_finite(self, arcsinh: FloatArray) -> None:
         n_wrong = (~np.isfinite(arcsinh)).sum(axis=0)
@@ -144,7 +213,10 @@ class EditModel:
             )
 
     def _unknown_batch_message(self, batch: str, where: str) -> str:
-        known = [*self.edits, *([self.reference] if self.reference else [])]
+        known = [
+            *(name for name in self.edits if not name.endswith(INVERSE)),
+            *([self.reference] if self.reference else []),
+        ]
         found = f"{self.batch_column!r} is {batch!r}" if batch else f"{self.batch_column!r} has no value"
         return (
             f"{where}: {found}, a batch that the model does not know "
@@ -153,31 +225,61 @@ class EditModel:
         )
 
 
-def fit_edits(
-    autoencoder: Autoencoder,
+def fit_pair(
+    pair: EditPair,
+    autoencoders: Sequence[Autoencoder],
     populations: Mapping[str, npt.NDArray[np.float32]],
-    pairs: Sequence[EditPair],
-    plan: Sequence[EditStep],
+    plan: Plan | Auto,
     *,
+    zeros: npt.NDArray[np.float32],
+    labels: Mapping[str, npt.NDArray[Any]] | None = None,
     n_percentiles: int = N_PERCENTILES,
     seed: int = 0,
-) -> dict[str, Edit]:
-    """Fit every pair's edit on standardised populations, (n_events, n_markers) float32 each."""
-    return {
-        pair.name: fit_edit(
-            pair.name,
-            autoencoder,
-            plan,
-            pool_equally([populations[name] for name in pair.source]),
-            pool_equally([populations[name] for name in pair.target]),
-            n_percentiles=n_percentiles,
-            seed=seed,
+    beyond_support: BeyondSupport = "measured",
+    match_composition: bool = False,
+) -> Edit:
+    """Fit a pair's edit, each of its populations with equal weight.
+
+    Args:
+        pair: Which populations it leads from and to.
+        autoencoders: Trained.
+        populations: Standardised, (n_events, n_markers) float32 each.
+        plan: See ``fit_edit``.
+        zeros: (n_markers,) what zero intensity is when standardised.
+        labels: The cell type of each event of each population, (n_events,); found unlabelled by default.
+        n_percentiles: Evenly spaced from 0 to 100.
+        seed: Of everything that is drawn.
+        beyond_support: See ``fit_edit``.
+        match_composition: Weigh the target's events so that their mix of cell types is the source's.
+
+    Raises:
+        DataError: To match their composition, source and target share no cell types.
+        ModelError: A step could not be fitted.
+    """
+    source, target = (pool_equally([populations[name] for name in names]) for names in (pair.source, pair.target))
+    pooled = None
+    if labels:
+        pooled = (
+            pool_equally([labels[name] for name in pair.source]),
+            pool_equally([labels[name] for name in pair.target]),
         )
-        for pair in pairs
-    }
+    weights = match(source, target, seed, pooled).target_weights if match_composition else None
+    return fit_edit(
+        pair.name,
+        autoencoders,
+        plan,
+        source,
+        target,
+        zeros=zeros,
+        fitting=Fitting(n_percentiles, seed, weights, pooled),
+        beyond_support=beyond_support,
+    )
 
 
-def pool_equally(populations: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Populations one after another, smaller ones repeated so that each weighs the same (to within one round)."""
+def pool_equally(populations: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Populations, or their labels, one after another; smaller ones are repeated until all weigh the same.
+
+    Equal to within one round of repeats.
+    """
     largest = max(len(population) for population in populations)
     return np.concatenate([population[np.arange(largest) % len(population)] for population in populations])

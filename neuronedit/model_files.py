@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,19 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
+from neuronedit.auto import Choice
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import Design
-from neuronedit.edit import Edit, EditStep, FittedStep, restore_shift
+from neuronedit.edit import Edit, Member
 from neuronedit.errors import ModelError, OutputError
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.scaling import Scaling
+from neuronedit.spikes import Spikes
+from neuronedit.steps import EditStep, FittedStep, restore_shift
+from neuronedit.support import Support
 
-FORMAT = 1
+FORMAT = 2
 FACTS, ARRAYS = "model.json", "model.safetensors"
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -123,10 +128,25 @@ def _facts(model: EditModel, arrays_sha256: str) -> dict[str, Any]:
         "panel": {"markers": model.panel.markers, "cofactors": model.panel.cofactors},
         "architecture": {"hidden": hidden, "code": model.autoencoder.architecture.code},
         "design": model.design.model_dump(mode="json"),
-        "edits": {
-            name: [step.plan.model_dump(mode="json") for step in edit.steps] for name, edit in model.edits.items()
-        },
+        "autoencoders": len(model.autoencoders),
+        "edits": {name: _edit_facts(edit) for name, edit in model.edits.items()},
         "facts": dict(model.facts),
+    }
+
+
+def _edit_facts(edit: Edit) -> dict[str, Any]:
+    return {
+        "members": [
+            {
+                "plan": member.plan,
+                "weight": member.weight,
+                "autoencoder": member.autoencoder,
+                "steps": [step.plan.model_dump(mode="json") for step in member.steps],
+            }
+            for member in edit.members
+        ],
+        "shrinks": edit.shrinks,
+        "choice": asdict(edit.choice) if edit.choice else None,
     }
 
 
@@ -136,36 +156,64 @@ def _arrays(model: EditModel) -> Arrays:
         "scaling.means": model.scaling.means,
         "scaling.spreads": model.scaling.spreads,
     }
-    for name, weights in model.autoencoder.state_dict().items():
-        arrays[f"autoencoder.{name}"] = weights.cpu().numpy()
+    for number, autoencoder in enumerate(model.autoencoders):
+        weights = autoencoder.state_dict().items()
+        arrays |= {f"autoencoders.{number}.{name}": weight.cpu().numpy() for name, weight in weights}
     for name, edit in model.edits.items():
-        for index, step in enumerate(edit.steps):
-            arrays |= {f"edits.{name}.{index}.{part}": array for part, array in step.shift.arrays().items()}
+        parts = {"spikes": edit.spikes.arrays(), "support": edit.support.arrays()}
+        for number, member in enumerate(edit.members):
+            parts |= {f"{number}.{index}": step.shift.arrays() for index, step in enumerate(member.steps)}
+        arrays |= {f"edits.{name}.{part}.{key}": array for part, found in parts.items() for key, array in found.items()}
     # Only contiguous arrays are written faithfully.
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
 def _model(facts: Mapping[str, Any], arrays: Arrays) -> EditModel:
     panel = Panel(tuple(facts["panel"]["markers"]), tuple(facts["panel"]["cofactors"]))
-    autoencoder = Autoencoder(panel.n_markers, Architecture.model_validate(facts["architecture"]))
-    prefix = "autoencoder."
-    weights = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    autoencoder.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    edits = {
-        name: Edit(name, tuple(_step(plan, arrays, f"edits.{name}.{index}.") for index, plan in enumerate(plans)))
-        for name, plans in facts["edits"].items()
-    }
+    architecture = Architecture.model_validate(facts["architecture"])
     return EditModel(
         panel,
         Scaling(arrays["scaling.cofactors"], arrays["scaling.means"], arrays["scaling.spreads"]),
-        autoencoder.eval().requires_grad_(False),
-        edits,
+        tuple(
+            _autoencoder(panel.n_markers, architecture, _below(f"autoencoders.{number}.", arrays))
+            for number in range(facts["autoencoders"])
+        ),
+        {name: _edit(name, found, _below(f"edits.{name}.", arrays)) for name, found in facts["edits"].items()},
         TypeAdapter[Design](Design).validate_python(facts["design"]),
         facts["facts"],
     )
 
 
-def _step(plan: Mapping[str, Any], arrays: Arrays, prefix: str) -> FittedStep:
+def _autoencoder(n_markers: int, architecture: Architecture, weights: Arrays) -> Autoencoder:
+    autoencoder = Autoencoder(n_markers, architecture)
+    autoencoder.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return autoencoder.eval().requires_grad_(False)
+
+
+def _edit(name: str, facts: Mapping[str, Any], arrays: Arrays) -> Edit:
+    members = tuple(
+        Member(
+            member["plan"],
+            member["weight"],
+            member["autoencoder"],
+            tuple(_step(plan, _below(f"{number}.{index}.", arrays)) for index, plan in enumerate(member["steps"])),
+        )
+        for number, member in enumerate(facts["members"])
+    )
+    return Edit(
+        name,
+        members,
+        Spikes.from_arrays(_below("spikes.", arrays)),
+        Support.from_arrays(_below("support.", arrays)),
+        facts["shrinks"],
+        Choice(**facts["choice"]) if facts["choice"] else None,
+    )
+
+
+def _step(plan: Mapping[str, Any], arrays: Arrays) -> FittedStep:
     step = EditStep.model_validate(plan)
-    parts = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    return FittedStep(step, restore_shift(step, parts))
+    return FittedStep(step, restore_shift(step, arrays))
+
+
+def _below(prefix: str, arrays: Arrays) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -10,21 +10,27 @@ import numpy.typing as npt
 Interpolation = Literal["step", "linear"]
 
 FloatArray = npt.NDArray[np.float32]
+Weights = npt.NDArray[np.floating]
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 N_PERCENTILES = 101
 """The paper's percentiles: 0, 1, …, 100."""
 
 
-def percentiles(activations: FloatArray, n_percentiles: int = N_PERCENTILES) -> FloatArray:
-    """Evenly spaced percentiles of each neuron: (n_events, n_neurons) → (n_percentiles, n_neurons) float32."""
+def percentiles(
+    activations: FloatArray, n_percentiles: int = N_PERCENTILES, weights: Weights | None = None
+) -> FloatArray:
+    """Evenly spaced percentiles of each neuron: (n_events, n_neurons) → (n_percentiles, n_neurons) float32.
+
+    With weights, (n_events,), events count by them: see ``weighted_percentiles``.
+    """
+    if weights is not None:
+        return weighted_percentiles(activations, weights, n_percentiles)
     levels = np.linspace(0, 100, n_percentiles)
     return np.percentile(activations, levels, axis=0).astype(np.float32)
 
 
-def weighted_percentiles(
-    activations: FloatArray, weights: npt.NDArray[np.floating], n_percentiles: int = N_PERCENTILES
-) -> FloatArray:
+def weighted_percentiles(activations: FloatArray, weights: Weights, n_percentiles: int = N_PERCENTILES) -> FloatArray:
     """Evenly spaced percentiles of events that count by their weights; equal weights give ``percentiles``.
 
     Each event stands in the middle of its own weight; between events, values are interpolated. Events of no weight

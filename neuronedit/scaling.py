@@ -28,6 +28,11 @@ class Scaling:
     means: npt.NDArray[np.float32]
     spreads: npt.NDArray[np.float32]
 
+    @property
+    def zeros(self) -> npt.NDArray[np.float32]:
+        """(n_markers,) what zero intensity is when standardised: the same bits as a measured zero gets."""
+        return self.standardise(np.zeros_like(self.means))
+
     def arcsinh(self, intensities: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Raw intensities (n_events, n_markers) → arcsinh units, float32."""
         return to_arcsinh(intensities, self.cofactors)

@@ -1,13 +1,13 @@
 """A shift for each kind of cell: soft strata, found on coarsely aligned events, with percentiles of their own."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from neuronedit.mixture import Mixture
-from neuronedit.percentiles import Arrays, FloatArray, PercentileShift, percentiles, weighted_percentiles
+from neuronedit.percentiles import Arrays, FloatArray, PercentileShift, Weights, percentiles, weighted_percentiles
 
 N_ALIGNMENT_PERCENTILES = 5
 """Quartiles bring the kinds of cell together; finer percentiles would force a differing mix into the same shape."""
@@ -15,8 +15,16 @@ N_ALIGNMENT_PERCENTILES = 5
 MIN_MEMBERSHIP = 0.05
 """Events that belong to a stratum by less do not count in its percentiles: its extremes would be other strata's."""
 
+REACH = 99
+"""The percentile of distances to the nearest stratum, of the events that strata were found in, up to which an event
+belongs to its strata in full."""
+
 MIN_STRATUM_EVENTS = 50
 """A stratum with fewer events, in the source or in the target, is not measured well enough to have its own shift."""
+
+
+Labels = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+"""The kind of cell of each source and each target event: (n_source,) and (n_target,)."""
 
 
 @dataclass(frozen=True)
@@ -26,22 +34,35 @@ class StrataShift:
     Clustering unaligned populations would find the change itself, not the kinds of cell. So events are first led
     along the coarse percentile shift of all events together; only then are they told apart. It assumes that the mix
     of kinds differs little: a quartile that lies in one kind in the source and in another in the target misleads.
-    Memberships and shifts are continuous, so that no population is split in two.
+    Memberships and shifts are continuous, so that no population is split in two. Events unlike every stratum get the
+    mean of the strata's shifts: to take the nearest stratum's would be a guess.
 
     Attributes:
         alignment: Leads events of the source near the target's, before their memberships are taken.
         mixture: What the memberships of aligned events come from.
         strata: Each stratum's own shift, in the order of the mixture's components.
         fell_back: (n_strata,) bool, strata with too few events, which have the shift of all events together.
+        reach: How far from its nearest stratum an event may be to belong to it in full (``Mixture``).
     """
 
     alignment: PercentileShift
     mixture: Mixture
     strata: tuple[PercentileShift, ...]
     fell_back: npt.NDArray[np.bool_]
+    reach: float
 
     @classmethod
-    def fit(cls, shift: PercentileShift, source: FloatArray, target: FloatArray, n_strata: int, seed: int) -> Self:
+    def fit(
+        cls,
+        shift: PercentileShift,
+        source: FloatArray,
+        target: FloatArray,
+        n_strata: int,
+        seed: int,
+        *,
+        target_weights: Weights | None = None,
+        labels: Labels | None = None,
+    ) -> Self:
         """Find strata in the aligned source and the target, and the shift of each.
 
         Args:
@@ -50,13 +71,30 @@ class StrataShift:
             target: (n_events, n_neurons) activations of the target.
             n_strata: Strata looked for.
             seed: Where the search for strata starts.
+            target_weights: (n_target,) what each target event counts for; all alike by default.
+            labels: The kinds of cell of source and target, where they are known: strata are not searched for then,
+                but found again in other events by where the labelled ones lie.
         """
-        before, after = (percentiles(population, N_ALIGNMENT_PERCENTILES) for population in (source, target))
-        alignment = PercentileShift.fit(before, after, "linear")
+        alignment = PercentileShift.fit(
+            percentiles(source, N_ALIGNMENT_PERCENTILES),
+            percentiles(target, N_ALIGNMENT_PERCENTILES, target_weights),
+            "linear",
+        )
         aligned = source + alignment.at(source)
-        mixture = Mixture.fit([aligned, target], n_strata, seed)
-        in_source, in_target = (_counting(mixture.memberships(population)) for population in (aligned, target))
+        mixture = (
+            Mixture.fit([aligned, target], n_strata, seed)
+            if labels is None
+            else Mixture.of_labels(np.concatenate([aligned, target]), np.concatenate(labels))
+        )
+        nearest = mixture.distances(np.concatenate([aligned, target])).min(axis=1)
+        in_source, in_target = (
+            (_counting(mixture.memberships(population)) for population in (aligned, target))
+            if labels is None
+            else (_one_hot(part, labels) for part in labels)
+        )
         fell_back = np.minimum(in_source.sum(axis=0), in_target.sum(axis=0)) < MIN_STRATUM_EVENTS
+        if target_weights is not None:
+            in_target = (in_target * target_weights[:, None]).astype(np.float32)
         n_percentiles = len(shift.source_percentiles)
         strata = tuple(
             shift
@@ -68,7 +106,9 @@ class StrataShift:
             )
             for too_small, source_weights, target_weights in zip(fell_back, in_source.T, in_target.T, strict=True)
         )
-        return cls(alignment, mixture, strata, fell_back)
+        # In a Gaussian component, the mean squared distance is the number of neurons: nearer is never far.
+        reach = max(float(np.percentile(nearest, REACH)), float(source.shape[1]))
+        return cls(alignment, mixture, strata, fell_back, reach)
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
@@ -79,6 +119,7 @@ class StrataShift:
             Mixture(arrays["centres"], arrays["spreads"], arrays["log_weights"]),
             tuple(PercentileShift(*stratum, "linear") for stratum in zip(knots, shifts, strict=True)),
             arrays["fell_back"],
+            float(arrays["reach"][0]),
         )
 
     def arrays(self) -> Arrays:
@@ -92,6 +133,7 @@ class StrataShift:
             "knots": np.stack([stratum.source_percentiles for stratum in self.strata]),
             "shifts": np.stack([stratum.shifts for stratum in self.strata]),
             "fell_back": self.fell_back,
+            "reach": np.array([self.reach]),
         }
 
     def at(self, activations: FloatArray) -> FloatArray:
@@ -104,8 +146,12 @@ class StrataShift:
 
     def memberships(self, activations: FloatArray) -> FloatArray:
         """How far each event belongs to each stratum: (n_events, n_neurons) → (n_events, n_strata), rows sum to 1."""
-        return self.mixture.memberships(activations + self.alignment.at(activations))
+        return self.mixture.memberships(activations + self.alignment.at(activations), self.reach)
 
 
 def _counting(memberships: FloatArray) -> FloatArray:
     return np.where(memberships < MIN_MEMBERSHIP, 0, memberships)
+
+
+def _one_hot(part: npt.NDArray[Any], labels: Labels) -> FloatArray:
+    return (part[:, None] == np.unique(np.concatenate(labels))).astype(np.float32)

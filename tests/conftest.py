@@ -9,8 +9,8 @@ import torch
 
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
-from neuronedit.edit import DEFAULT_PLAN
-from neuronedit.model import EditModel, fit_edits
+from neuronedit.edit import NEURONS_THEN_MARKERS
+from neuronedit.model import EditModel, fit_pair
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
 
@@ -65,14 +65,17 @@ def autoencoder() -> Autoencoder:
 def make_model(autoencoder: Autoencoder) -> Callable[..., EditModel]:
     """A model fitted on raw populations; by default one pair design from its two populations."""
 
-    def make(populations, plan=DEFAULT_PLAN, design=PAIR, facts=None) -> EditModel:
+    def make(populations, plan=NEURONS_THEN_MARKERS, design=PAIR, facts=None) -> EditModel:
         scaling = fit_scaling(populations.values(), COFACTORS)
         standardised = {
             name: scaling.standardise(scaling.arcsinh(intensities)) for name, intensities in populations.items()
         }
         pairs = design.edits({name: len(events) for name, events in populations.items()})
-        edits = fit_edits(autoencoder, standardised, pairs, plan, n_percentiles=21)
-        return EditModel(Panel(MARKERS, COFACTORS), scaling, autoencoder, edits, design, facts or {})
+        edits = {
+            pair.name: fit_pair(pair, (autoencoder,), standardised, plan, zeros=scaling.zeros, n_percentiles=21)
+            for pair in pairs
+        }
+        return EditModel(Panel(MARKERS, COFACTORS), scaling, (autoencoder,), edits, design, facts or {})
 
     return make
 

@@ -13,9 +13,9 @@ from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.tracking import connect
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, Design, PairDesign
-from neuronedit.edit import DEFAULT_PLAN
+from neuronedit.edit import NEURONS_THEN_MARKERS
 from neuronedit.job_configs import RayConfig, TrackingConfig
-from neuronedit.model import EditModel, fit_edits
+from neuronedit.model import EditModel, fit_pair
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
 from neuronedit.training import TrainingPlan, train
@@ -106,5 +106,8 @@ def fit_small_model(cells: Path, panel: Panel, design: Design) -> EditModel:
     train(autoencoder, populations, PLAN)
     autoencoder.eval().requires_grad_(False)
     counts = {name: len(events) for name, events in populations.items()}
-    edits = fit_edits(autoencoder, populations, design.edits(counts), DEFAULT_PLAN)
-    return EditModel(panel, scaling, autoencoder, edits, design, {"made": "by a test"})
+    edits = {
+        pair.name: fit_pair(pair, (autoencoder,), populations, NEURONS_THEN_MARKERS, zeros=scaling.zeros)
+        for pair in design.edits(counts)
+    }
+    return EditModel(panel, scaling, (autoencoder,), edits, design, {"made": "by a test"})

@@ -25,7 +25,7 @@ def model() -> EditModel:
     autoencoder = Autoencoder(3, Architecture(hidden=(), code=3))
     for layer in autoencoder.layers:
         torch.nn.init.eye_(layer.weight)
-    return EditModel(panel, scaling, autoencoder, {}, PairDesign(source={"c": "a"}, target={"c": "b"}))
+    return EditModel(panel, scaling, (autoencoder,), {}, PairDesign(source={"c": "a"}, target={"c": "b"}))
 
 
 def test_every_baseline_keeps_shape_and_type_and_leaves_its_inputs_alone(model: EditModel) -> None:

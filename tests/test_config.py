@@ -57,7 +57,7 @@ def test_a_file_alone_gives_the_defaults_for_the_rest(toml):
     assert config.data.path == "cells/"
     assert config.design.source == {"condition": "untreated"}
     assert config.training.epochs == 60
-    assert [step.layer for step in config.edit.steps] == ["code", "visible"]
+    assert config.edit.plan == "auto"
 
 
 def test_the_designs_kind_chooses_its_keys(toml):
@@ -71,17 +71,24 @@ def test_the_designs_kind_chooses_its_keys(toml):
         ("quantile-map", [("visible", "linear", "residual")]),
         ("neurons-then-markers", [("code", "linear", "residual"), ("visible", "linear", "residual")]),
         ("strata", [("visible", "strata", "residual")]),
+        ("transport", [("visible", "transport", "residual"), ("visible", "linear", "residual")]),
+        ("neurons-strata", [("code", "strata", "residual"), ("visible", "strata", "residual")]),
     ],
 )
 def test_a_preset_names_a_plan(toml, preset, plan):
     edit = TrainConfig.load(toml(), [f"edit.preset={preset}"]).edit
-    assert [(step.layer, step.operator, step.form) for step in edit.steps] == plan
+    assert [(step.layer, step.operator, step.form) for step in edit.plan] == plan
     assert edit.preset == preset
 
 
-def test_the_default_plan_is_neurons_then_markers(toml):
-    named = TrainConfig.load(toml(), ["edit.preset=neurons-then-markers"])
-    assert named.edit.steps == TrainConfig.load(toml()).edit.steps
+def test_the_default_plan_is_auto(toml):
+    named = TrainConfig.load(toml(), ["edit.preset=auto"])
+    assert named.edit.plan == TrainConfig.load(toml()).edit.plan == "auto"
+
+
+def test_steps_of_ones_own_are_the_plan(toml):
+    edit = TrainConfig.load(toml(), ["edit.steps=[{layer = 'visible'}]"]).edit
+    assert [step.layer for step in edit.plan] == ["visible"]
 
 
 def test_a_preset_and_steps_are_one_plan_too_many(toml):
@@ -138,17 +145,18 @@ def test_overrides_alone_are_enough():
             r"tracking.experiment: Input should be a valid string; found \[\"2026-01-01\"\]\.",
         ),
         ("panel.file=panel.csv", r"panel: give either panel.file or panel.markers"),
-        ("edit.steps=[]", r"edit.steps: .*at least 1 item"),
+        ("edit.steps=[]", r"edit: edit.steps is empty; expected at least one step\. Remove the key for the default"),
         ("edit.steps=[{layr = 'code'}]", r"unknown key 'edit.steps.0.layr'; nearest name 'layer'\. Known keys of edit"),
         (
             "edit.steps=[{operator = 'bins'}]",
-            r"edit.steps.0.operator: Input should be 'step', 'linear', 'neighbours' or 'strata'",
+            r"edit.steps.0.operator: Input should be 'step', 'linear', 'neighbours', 'strata' or 'transport'",
         ),
         (
             "edit.preset=papr",
-            r"edit.preset: Input should be 'paper', 'quantile-map', 'neurons-then-markers' or 'strata'",
+            r"edit.preset: Input should be 'auto', 'paper', 'quantile-map', 'neurons-then-markers', 'strata', "
+            r"'transport' or 'neurons-strata'",
         ),
-        ("edit.preset=[1]", r"edit.preset: Input should be 'paper'"),
+        ("edit.preset=[1]", r"edit.preset: Input should be 'auto'"),
         ("edit.steps=[{operator = 'strata', n_strata = 0}]", r"edit.steps.0.n_strata: .*greater than or equal to 1"),
         ("design=5", r"design: .*; found 5"),
     ],
@@ -234,7 +242,7 @@ def test_help_lists_every_field_with_its_meaning(config):
         "training.epochs  (integer, default 60)",
         "workers.use_gpu  (true or false, default false)",
         "edit.steps  (list of sections, optional)",
-        "edit.steps.operator  ('step' | 'linear' | 'neighbours' | 'strata', default linear)",
+        "edit.steps.operator  ('step' | 'linear' | 'neighbours' | 'strata' | 'transport', default linear)",
         "ray.num_cpus  (integer, default null)",
     ],
 )

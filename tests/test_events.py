@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from neuronedit.errors import DataError
-from neuronedit.events import check_finite, keep_lowest, row_priorities
+from neuronedit.events import check_finite, lowest, row_priorities
 
 
 @pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
@@ -31,8 +31,5 @@ def test_priorities_are_uniform() -> None:
     assert chi_square < 85  # 49 degrees of freedom: exceeded by chance once in a thousand
 
 
-def test_the_lowest_are_kept_with_their_events() -> None:
-    priorities = np.array([5, 1, 3], np.uint64)
-    kept, events = keep_lowest(priorities, np.array([[50.0], [10.0], [30.0]]), 2)
-    assert kept.tolist() == [1, 3]
-    assert events.ravel().tolist() == [10, 30]
+def test_the_lowest_rows_are_found_in_their_order() -> None:
+    assert lowest(np.array([5, 1, 3], np.uint64), 2).tolist() == [1, 2]

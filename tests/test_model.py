@@ -3,16 +3,17 @@ import pandas as pd
 import pytest
 
 from neuronedit.design import ControlsDesign, EditPair
-from neuronedit.edit import DEFAULT_PLAN, EditStep
+from neuronedit.edit import NEURONS_THEN_MARKERS
 from neuronedit.errors import DataError, ModelError
-from neuronedit.model import EDITED, REFERENCE, UNKNOWN, fit_edits, pool_equally
+from neuronedit.model import EDITED, REFERENCE, UNKNOWN, Route, fit_pair, pool_equally
+from neuronedit.steps import EditStep
 
 PLANS = {
     "step": [EditStep(operator="step")],
     "linear": [EditStep(operator="linear")],
     "neighbours": [EditStep(operator="neighbours", n_neighbours=10)],
     "strata": [EditStep(operator="strata"), EditStep(layer="visible", operator="strata")],
-    "default": list(DEFAULT_PLAN),
+    "default": list(NEURONS_THEN_MARKERS),
     "three steps": [
         EditStep(operator="neighbours", n_neighbours=10),
         EditStep(layer="decoder.1", operator="step"),
@@ -101,7 +102,7 @@ def test_reconstruct_is_the_autoencoders_output_on_what_it_sees(pair_model, cell
 
 
 def test_a_pair_design_edits_every_event(pair_model, cells):
-    edited, done = pair_model.transform(cells(), None)
+    edited, done, _ = pair_model.transform(cells(), None)
     assert (edited == pair_model.apply(cells(), "pair")).all()
     assert (done == EDITED).all()
     assert pair_model.batch_column is None
@@ -111,7 +112,7 @@ def test_a_pair_design_edits_every_event(pair_model, cells):
 def test_each_event_gets_the_edit_of_its_batch_and_the_reference_passes_bit_for_bit(controls_model, cells):
     intensities = cells(90)
     batches = np.array(["1", "2", "3"] * 30)
-    edited, done = controls_model.transform(intensities, batches)
+    edited, done, _ = controls_model.transform(intensities, batches)
     for batch in ("1", "2"):
         chosen = batches == batch
         assert (edited[chosen] == controls_model.apply(intensities[chosen], batch)).all()
@@ -125,8 +126,8 @@ def test_each_event_gets_the_edit_of_its_batch_and_the_reference_passes_bit_for_
     ids=["list", "array", "nullable", "categorical"],
 )
 def test_integer_batch_ids_are_the_batches_of_the_same_text(controls_model, cells, batches):
-    as_text, _ = controls_model.transform(cells(3), ["1", "2", "3"])
-    edited, done = controls_model.transform(cells(3), batches)
+    as_text, _, _ = controls_model.transform(cells(3), ["1", "2", "3"])
+    edited, done, _ = controls_model.transform(cells(3), batches)
     assert (edited == as_text).all()
     assert done.tolist() == [EDITED, EDITED, REFERENCE]
 
@@ -141,7 +142,7 @@ def test_an_unknown_batch_is_an_error_that_lists_the_known(controls_model, cells
 
 
 def test_events_of_unknown_batches_pass_flagged_when_asked(controls_model, cells):
-    edited, done = controls_model.transform(cells(3), ["7", "1", None], "pass")
+    edited, done, _ = controls_model.transform(cells(3), ["7", "1", None], Route(unknown_batch="pass"))
     assert edited[[0, 2]].tobytes() == cells(3)[[0, 2]].tobytes()
     assert done.tolist() == [UNKNOWN, EDITED, UNKNOWN]
 
@@ -163,12 +164,12 @@ def test_pooled_controls_leave_no_batch_as_reference(make_model, cells):
     model = make_model(populations, [EditStep(layer="visible")], design)
     assert model.reference is None
     assert list(model.edits) == ["1", "2"]
-    _, done = model.transform(cells(2), ["1", "2"])
+    _, done, _ = model.transform(cells(2), ["1", "2"])
     assert (done == EDITED).all()
 
 
 def test_no_events_are_transformed_to_no_events(controls_model, cells):
-    edited, done = controls_model.transform(cells(1)[:0], [])
+    edited, done, _ = controls_model.transform(cells(1)[:0], [])
     assert edited.shape == (0, 5)
     assert done.shape == (0,)
 
@@ -182,10 +183,12 @@ def test_pooling_repeats_smaller_populations_until_each_weighs_the_same():
 def test_an_edit_to_pooled_controls_leads_to_the_median_of_equally_weighted_batches(autoencoder):
     # Batch a lies at 0 and has 10 times the events of b, which lies at 4: half of the pool is each.
     populations = {"a": np.zeros((100, 5), np.float32), "b": np.full((10, 5), 4, np.float32)}
+    populations["a"][::2, 4] = 1  # something must tell the source's events apart
     plan = [EditStep(layer="visible")]
-    edit = fit_edits(autoencoder, populations, [EditPair("a", ("a",), ("a", "b"))], plan)["a"]
+    zeros = np.full(5, -9, np.float32)
+    edit = fit_pair(EditPair("a", ("a",), ("a", "b")), (autoencoder,), populations, plan, zeros=zeros)
     # A dead source gets the mean shift: half the pool at 0, half at 4.
-    assert (edit.apply(autoencoder, populations["a"]) == 2).all()
+    assert (edit.apply((autoencoder,), populations["a"])[:, :4] == 2).all()
 
 
 def test_another_number_of_markers_is_told(pair_model):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from neuronedit import model_files
-from neuronedit.edit import EditStep
 from neuronedit.errors import ModelError, OutputError
 from neuronedit.model_files import load_model, model_digest, save_model
+from neuronedit.steps import EditStep
 
 
 @pytest.fixture
@@ -53,16 +53,16 @@ def test_a_loaded_model_knows_all_that_the_saved_one_knew(controls_model, tmp_pa
     assert loaded.panel == controls_model.panel
     assert loaded.design == controls_model.design
     assert loaded.facts == controls_model.facts
-    assert {name: [step.plan for step in edit.steps] for name, edit in loaded.edits.items()} == {
-        name: [step.plan for step in edit.steps] for name, edit in controls_model.edits.items()
+    assert {name: [step.plan for step in edit.members[0].steps] for name, edit in loaded.edits.items()} == {
+        name: [step.plan for step in edit.members[0].steps] for name, edit in controls_model.edits.items()
     }
 
 
 def test_a_loaded_model_routes_batches_as_the_saved_one_did(controls_model, cells, tmp_path):
     save_model(controls_model, tmp_path / "model")
     batches = [3, 1, 2]
-    saved, done = controls_model.transform(cells(3), batches)
-    loaded, loaded_done = load_model(tmp_path / "model").transform(cells(3), batches)
+    saved, done, _ = controls_model.transform(cells(3), batches)
+    loaded, loaded_done, _ = load_model(tmp_path / "model").transform(cells(3), batches)
     assert loaded.tobytes() == saved.tobytes()
     assert loaded_done.tolist() == done.tolist()
 
@@ -127,10 +127,10 @@ def test_a_model_json_that_is_not_json_is_told(folder, content):
         load_model(folder)
 
 
-@pytest.mark.parametrize(("content", "found"), [("[]", "None"), ("{}", "None"), ('{"format": 2}', "2")])
+@pytest.mark.parametrize(("content", "found"), [("[]", "None"), ("{}", "None"), ('{"format": 1}', "1")])
 def test_another_format_is_told(folder, content, found):
     (folder / "model.json").write_text(content)
-    with pytest.raises(ModelError, match=rf"expected model format 1, found {found}\. Use the neuronedit that wrote"):
+    with pytest.raises(ModelError, match=rf"expected model format 2, found {found}\. Use the neuronedit that wrote"):
         load_model(folder)
 
 

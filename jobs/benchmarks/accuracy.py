@@ -24,7 +24,7 @@ from neuronedit.panel import MASS_COFACTOR
 from neuronedit.review.transfer import FLOOR
 from neuronedit.training import TrainingPlan
 
-from .methods import DEFAULT, METHODS, Effort, predict
+from .methods import AUTO_NAME, METHODS, Effort, predict
 from .result import Result
 from .simulated import SimulatedTask, score_table, simulate
 from .tasks import DATA, TASKS, Populations, TransferTask, draw, load_cells
@@ -53,7 +53,7 @@ def run(quick: bool, data: Path = DATA) -> Result:
         "r_energy": "r_energy",
         "share_of_tasks_at_least_quantile_map": "at_least_quantile_map",
     }
-    default = summary.T[DEFAULT]
+    default = summary.T[AUTO_NAME]
     details = {
         "emd": by_task(scores, "emd"),
         "energy": by_task(scores, "energy"),

@@ -1,30 +1,35 @@
 """The methods that the accuracy benchmark compares: the simple ones, and edits by several plans, of one autoencoder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from neuronedit.autoencoder import VISIBLE, Architecture, Autoencoder
+from neuronedit.auto import Plan
+from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP, baselines
 from neuronedit.design import PairDesign
-from neuronedit.edit import DEFAULT_PLAN, EditStep, fit_edit
+from neuronedit.edit import AUTO, PRESETS, Auto, fit_edit
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
+from neuronedit.steps import Fitting
 from neuronedit.training import TrainingPlan, train
 
 from .tasks import Populations
 
 FloatArray = npt.NDArray[np.float32]
 
-DEFAULT = "neuronedit: default (code, then markers)"
+AUTO_NAME = "neuronedit: auto"
 
-PLANS = {
-    "neuronedit: paper (code, step, plain)": (EditStep(operator="step", form="plain"),),
-    "neuronedit: code, linear, residual": (EditStep(),),
-    DEFAULT: DEFAULT_PLAN,
-    "neuronedit: code neighbours, then markers": (EditStep(operator="neighbours"), EditStep(layer=VISIBLE)),
+PLANS: Mapping[str, Plan | Auto] = {
+    AUTO_NAME: AUTO,
+    "neuronedit: paper (code, step, plain)": PRESETS["paper"],
+    "neuronedit: neurons, then markers": PRESETS["neurons-then-markers"],
+    "neuronedit: strata": PRESETS["strata"],
+    "neuronedit: transport": PRESETS["transport"],
+    "neuronedit: neurons-strata": PRESETS["neurons-strata"],
 }
 """The edits that are measured, by name; each is an edit of the same model."""
 
@@ -72,7 +77,15 @@ def fit_model(populations: Populations, cofactor: float, seed: int, effort: Effo
     train(autoencoder, standardised, effort.training.model_copy(update={"seed": seed}))
     autoencoder.eval().requires_grad_(False)
     edits = {
-        name: fit_edit(name, autoencoder, plan, standardised["source"], standardised["target"], seed=seed)
+        name: fit_edit(
+            name,
+            (autoencoder,),
+            plan,
+            standardised["source"],
+            standardised["target"],
+            zeros=scaling.zeros,
+            fitting=Fitting(seed=seed),
+        )
         for name, plan in PLANS.items()
     }
-    return EditModel(panel, scaling, autoencoder, edits, DESIGN)
+    return EditModel(panel, scaling, (autoencoder,), edits, DESIGN)

@@ -22,12 +22,13 @@ from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.storage import locate
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import PAIR_EDIT, PairDesign
-from neuronedit.edit import CHUNK, DEFAULT_PLAN, fit_edit
+from neuronedit.edit import NEURONS_THEN_MARKERS, fit_edit
 from neuronedit.job_configs import RayConfig
 from neuronedit.model import EditModel
 from neuronedit.model_files import model_contents, save_model
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
+from neuronedit.steps import CHUNK
 
 from .measure import Cost, in_new_process, measured
 from .result import Result
@@ -35,7 +36,7 @@ from .result import Result
 N_MARKERS = 40
 N_FILES = 10
 QUICK_EVENTS, FULL_EVENTS, FEW_EVENTS = 1_000_000, 20_000_000, 10_000
-RULES = TransformRules({}, "error", "snappy")
+RULES = TransformRules({}, "snappy")
 
 
 def run(quick: bool) -> Result:
@@ -88,9 +89,10 @@ def _make(folder: Path, n_events: int) -> None:
     scaling = fit_scaling([source, target], panel.cofactors)
     autoencoder = Autoencoder(N_MARKERS, Architecture()).eval().requires_grad_(False)
     before, after = (scaling.standardise(scaling.arcsinh(events)) for events in (source, target * 1.5))
-    edits = {PAIR_EDIT: fit_edit(PAIR_EDIT, autoencoder, DEFAULT_PLAN, before, after)}
+    networks = (autoencoder,)
+    edits = {PAIR_EDIT: fit_edit(PAIR_EDIT, networks, NEURONS_THEN_MARKERS, before, after, zeros=scaling.zeros)}
     design = PairDesign(source={"condition": "a"}, target={"condition": "b"})
-    save_model(EditModel(panel, scaling, autoencoder, edits, design), folder / "model")
+    save_model(EditModel(panel, scaling, networks, edits, design), folder / "model")
 
 
 def _names() -> list[str]:

@@ -1,16 +1,25 @@
-"""From drawn populations to a model: scaling, the autoencoder (by Ray Train), the edits."""
+"""From drawn populations to a model: scaling, the autoencoders (by Ray Train), the edits (Ray tasks)."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
+
+import numpy.typing as npt
+import ray
 
 import neuronedit
 from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.populations import DrawnPopulations
 from neuronedit.adapters.ray_train import train_autoencoder
-from neuronedit.job_configs import TrainConfig
-from neuronedit.model import EditModel, fit_edits
+from neuronedit.autoencoder import Autoencoder
+from neuronedit.design import EditPair
+from neuronedit.edit import Edit
+from neuronedit.errors import NeuroneditError
+from neuronedit.job_configs import EditConfig, TrainConfig
+from neuronedit.model import EditModel, fit_pair
 from neuronedit.panel import Panel
+from neuronedit.percentiles import FloatArray
 from neuronedit.scaling import fit_scaling
 from neuronedit.training import EpochLosses
 
@@ -20,34 +29,118 @@ log = logging.getLogger(__name__)
 def fit_model(
     config: TrainConfig, panel: Panel, drawn: DrawnPopulations, dataset: EventDataset
 ) -> tuple[EditModel, list[EpochLosses]]:
-    """Train the autoencoder on all populations with equal weight, then fit every edit of the design.
+    """Train the autoencoders on all populations with equal weight, then fit every edit of the design.
+
+    Returns:
+        The model, and the losses of its first autoencoder.
 
     Raises:
-        DataError: A population has too few events.
+        DataError: A population has too few events, or a source shares no cell type with its target.
         ClusterError: The workers cannot run.
         ModelError: Training diverged.
     """
     pairs = config.design.edits(drawn.counts)
+    if config.edit.inverse:
+        pairs = [*pairs, *(pair.inverse for pair in pairs)]
     scaling = fit_scaling(drawn.intensities.values(), panel.cofactors)
     populations = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in drawn.intensities.items()}
     log.info("training on %d events of %d populations", sum(map(len, populations.values())), len(populations))
-    autoencoder, losses = train_autoencoder(populations, config.autoencoder, config.training, config.workers)
-    log.info("trained %d epochs: validation loss %.4f", losses[-1].epoch, losses[-1].validation_loss)
-    edits = fit_edits(
-        autoencoder,
-        populations,
-        pairs,
-        config.edit.steps,
-        n_percentiles=config.edit.n_percentiles,
-        seed=config.training.seed,
-    )
+    autoencoders, losses = _train_ensemble(config, populations)
+    edits = _fit_edits(autoencoders, populations, drawn.labels, pairs, scaling.zeros, config)
     facts = _facts(config, drawn, dataset, losses)
-    return EditModel(panel, scaling, autoencoder, edits, config.design, facts), losses
+    facts |= {"extrapolation": _judge_extrapolations(edits, populations)}
+    return EditModel(panel, scaling, autoencoders, edits, config.design, facts), losses[0]
+
+
+def _train_ensemble(
+    config: TrainConfig, populations: Mapping[str, FloatArray]
+) -> tuple[tuple[Autoencoder, ...], list[list[EpochLosses]]]:
+    autoencoders, losses = [], []
+    for number in range(config.ensemble):
+        plan = config.training.model_copy(update={"seed": config.training.seed + number})
+        autoencoder, history = train_autoencoder(populations, config.autoencoder, plan, config.workers)
+        log.info(
+            "autoencoder %d of %d, trained %d epochs: validation loss %.4f",
+            number + 1,
+            config.ensemble,
+            history[-1].epoch,
+            history[-1].validation_loss,
+        )
+        autoencoders.append(autoencoder)
+        losses.append(history)
+    return tuple(autoencoders), losses
+
+
+def _fit_edits(
+    autoencoders: Sequence[Autoencoder],
+    populations: Mapping[str, FloatArray],
+    labels: Mapping[str, npt.NDArray[Any]],
+    pairs: Sequence[EditPair],
+    zeros: FloatArray,
+    config: TrainConfig,
+) -> dict[str, Edit]:
+    """Each edit is a task of its own on one core, which also keeps its bits the same on every machine."""
+    shared = [ray.put(value) for value in (tuple(autoencoders), dict(populations), dict(labels))]
+    tasks = [_fit_edit.remote(*shared, pair, zeros, config.edit, config.training.seed) for pair in pairs]
+    edits = {}
+    for pair, task in zip(pairs, tasks, strict=True):
+        try:
+            edits[pair.name] = ray.get(task)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, NeuroneditError):
+                raise error.cause from None
+            raise
+        log.info("edit %s: %s", pair.name, edits[pair.name].summary)
+    return edits
+
+
+@ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]  # Ray is untyped
+def _fit_edit(
+    autoencoders: tuple[Autoencoder, ...],
+    populations: dict[str, FloatArray],
+    labels: dict[str, npt.NDArray[Any]],
+    pair: EditPair,
+    zeros: FloatArray,
+    config: EditConfig,
+    seed: int,
+) -> Edit:
+    return fit_pair(
+        pair,
+        autoencoders,
+        populations,
+        config.plan,
+        zeros=zeros,
+        labels=labels,
+        n_percentiles=config.n_percentiles,
+        seed=seed,
+        beyond_support=config.beyond_support,
+        match_composition=config.match_composition,
+    )
+
+
+def _judge_extrapolations(
+    edits: Mapping[str, Edit], populations: Mapping[str, FloatArray]
+) -> dict[str, dict[str, Any]]:
+    """For each edit, whether it can be expected to hold for the events named as its extrapolation."""
+    judged = {}
+    for name, edit in edits.items():
+        events = populations.get("extrapolation", populations.get(f"extrapolation {name}"))
+        if events is not None and len(events):
+            found = edit.support.judge(events)
+            expected = edit.choice.expected_error(found.unsupported) if edit.choice else None
+            judged[name] = {
+                **asdict(found),
+                "flagged": found.flagged,
+                "sentence": found.sentence,
+                "expected_error": expected,
+            }
+            log.info("edit %s: %s", name, found.sentence)
+    return judged
 
 
 def _facts(
-    config: TrainConfig, drawn: DrawnPopulations, dataset: EventDataset, losses: list[EpochLosses]
-) -> Mapping[str, Any]:
+    config: TrainConfig, drawn: DrawnPopulations, dataset: EventDataset, losses: list[list[EpochLosses]]
+) -> dict[str, Any]:
     return {
         "neuronedit": neuronedit.__version__,
         "data": {
@@ -62,5 +155,5 @@ def _facts(
         "extrapolation_seen": any(name.startswith("extrapolation") for name in drawn.counts),
         "sample": config.sample.model_dump(),
         "training": config.training.model_dump(),
-        "validation_loss": losses[-1].validation_loss,
+        "validation_loss": [history[-1].validation_loss for history in losses],
     }

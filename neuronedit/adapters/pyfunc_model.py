@@ -11,6 +11,7 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from neuronedit.events import check_finite
+from neuronedit.model import Route
 from neuronedit.model_files import load_model
 
 ARTIFACT = "neuronedit"
@@ -44,9 +45,8 @@ class EditedEvents(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         intensities = model_input[list(panel.markers)].to_numpy(dtype=np.float64)
         check_finite(intensities, panel.markers, "model input")
         batch_ids = model_input[column].to_numpy() if column in model_input.columns else None
-        edited, _ = self.model.transform(
-            intensities, batch_ids, (params or {}).get("unknown_batch", "error"), "model input"
-        )
+        route = Route(unknown_batch=(params or {}).get("unknown_batch", "error"))
+        edited = self.model.transform(intensities, batch_ids, route, "model input").intensities
         return model_input.assign(**dict(zip(panel.markers, edited.T, strict=True)))
 
 

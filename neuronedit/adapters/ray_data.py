@@ -29,12 +29,15 @@ from neuronedit.adapters.ray_session import free_slots
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, files_of, raise_failure, work_items
 from neuronedit.design import Where, check_design_columns, select
 from neuronedit.errors import ClusterError, DataError, NeuroneditError
-from neuronedit.model import EDITED, REFERENCE, UNKNOWN, EditModel, UnknownBatch
+from neuronedit.model import BATCHES_OWN, EDITED, REFERENCE, UNKNOWN, EditModel, Route
 from neuronedit.scaling import FloatArray
 
 FLAG_COLUMN = "neuronedit"
 """The output column that says what was done to each event; written where events may pass for another reason
 than being the reference."""
+
+SUPPORT_COLUMN = "neuronedit_support"
+"""The output column that says how far each event is from what its edit was learned on; null where none was applied."""
 
 NOT_CHOSEN = "not chosen"
 OUTCOMES = (EDITED, REFERENCE, UNKNOWN, NOT_CHOSEN)
@@ -46,18 +49,18 @@ class TransformRules:
 
     Attributes:
         where: Only events with these column values are edited; all where it is empty.
-        unknown_batch: Whether an unknown batch is an error or passes, flagged.
         compression: Of the Parquet files written.
+        route: Which edits the chosen events get.
     """
 
     where: Where
-    unknown_batch: UnknownBatch
     compression: str
+    route: Route = BATCHES_OWN
 
     @property
     def flags(self) -> bool:
         """Whether the output has the column that says what was done to each event."""
-        return bool(self.where) or self.unknown_batch == "pass"
+        return bool(self.where) or self.route.unknown_batch == "pass"
 
 
 def transform_files(
@@ -166,7 +169,7 @@ class TableEditor:
     @property
     def choice_names(self) -> list[str]:
         """The columns that choose an event's edit."""
-        batch = [self.model.batch_column] if self.model.batch_column else []
+        batch = [self.model.batch_column] if self.model.batch_column and not self.rules.route.edits else []
         return list(dict.fromkeys([*batch, *self.rules.where]))
 
     def check(self, schema: pa.Schema, file: EventFile) -> None:
@@ -178,39 +181,52 @@ class TableEditor:
         """
         check_markers(schema, self.model.panel, file.path)
         check_design_columns([*schema.names, *file.partition], self.choice_names, file.path)
-        if self.rules.flags and FLAG_COLUMN in schema.names:
-            raise DataError(
-                f"{file.path}: has a column {FLAG_COLUMN!r} already, which this transform is to write. Rename it."
-            )
+        for field in self._added_fields:
+            if field.name in schema.names:
+                raise DataError(
+                    f"{file.path}: has a column {field.name!r} already, which this transform is to write. Rename it."
+                )
 
     def schema(self, schema: pa.Schema) -> pa.Schema:
         """The output's schema for an input's."""
         edited = edited_schema(schema, self.model.panel)
-        return edited.append(_FLAG_FIELD) if self.rules.flags else edited
+        for field in self._added_fields:
+            edited = edited.append(field)
+        return edited
+
+    @property
+    def _added_fields(self) -> list[pa.Field]:
+        return [*([_FLAG_FIELD] if self.rules.flags else []), *([_SUPPORT_FIELD] if self.rules.route.support else [])]
 
     def edit(self, table: pa.Table, file: EventFile, first_row: int) -> tuple[pa.Table, npt.NDArray[np.object_]]:
         """The table with edited markers, and (n_events,) what was done to each event."""
         intensities = marker_matrix(table, self.model.panel, file.path, first_row)
-        edited, done = self._edit(intensities, choice_columns(table, file, self.choice_names), file.path)
+        edited, done, support = self._edit(intensities, choice_columns(table, file, self.choice_names), file.path)
         result = replace_markers(table, self.model.panel, edited)
         if self.rules.flags:
             result = result.append_column(_FLAG_FIELD, pa.array(done, pa.string()).dictionary_encode())
+        if support is not None:
+            result = result.append_column(_SUPPORT_FIELD, pa.array(support, from_pandas=True))
         return result, done
 
     def _edit(
         self, intensities: FloatArray, choices: pd.DataFrame, where: str
-    ) -> tuple[FloatArray, npt.NDArray[np.object_]]:
+    ) -> tuple[FloatArray, npt.NDArray[np.object_], npt.NDArray[np.float32] | None]:
         chosen = select(choices, self.rules.where)
         column = self.model.batch_column
-        batch_ids = choices[column].to_numpy(dtype=object)[chosen] if column else None
+        batch_ids = choices[column].to_numpy(dtype=object)[chosen] if column in choices else None
         edited, done = intensities.copy(), np.full(len(intensities), NOT_CHOSEN, dtype=object)
-        edited[chosen], done[chosen] = self.model.transform(
-            intensities[chosen], batch_ids, self.rules.unknown_batch, where
-        )
-        return edited, done
+        found = self.model.transform(intensities[chosen], batch_ids, self.rules.route, where)
+        edited[chosen], done[chosen] = found.intensities, found.outcomes
+        if found.support is None:
+            return edited, done, None
+        support = np.full(len(intensities), np.nan, dtype=np.float32)
+        support[chosen] = found.support
+        return edited, done, support
 
 
 _FLAG_FIELD = pa.field(FLAG_COLUMN, pa.dictionary(pa.int32(), pa.string()))
+_SUPPORT_FIELD = pa.field(SUPPORT_COLUMN, pa.float32())
 _RESULT = pa.schema(
     [
         ("file", pa.string()),

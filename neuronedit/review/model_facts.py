@@ -10,13 +10,20 @@ def model_facts(model: EditModel) -> dict[str, str]:
     """Panel, design, edits, network, and whether the extrapolation population was seen, in words."""
     architecture = model.autoencoder.architecture
     widths = [model.panel.n_markers, *architecture.hidden, architecture.code]
-    plans = {" → ".join(_step(step.plan.model_dump()) for step in edit.steps) for edit in model.edits.values()}
+    plans = {
+        f"{member.plan}: {' → '.join(_step(step.plan.model_dump()) for step in member.steps)}"
+        for edit in model.edits.values()
+        for member in edit.members
+    }
+    chosen = {name: edit.summary for name, edit in model.edits.items() if edit.choice}
     facts = {
         "panel": f"{model.panel.n_markers} markers: {', '.join(model.panel.markers)}",
         "cofactors": ", ".join(f"{cofactor:g}" for cofactor in sorted(set(model.panel.cofactors))),
         "design": _design(model),
         "edits": f"{len(model.edits)}: {', '.join(model.edits)}",
-        "plan of the edit": "; ".join(sorted(plans)),
+        "plan of the edit": "; ".join(sorted(plans)) or "none: doing nothing scored better",
+        **{f"choice for {name}": summary for name, summary in chosen.items()},
+        **{f"events for {name}": found["sentence"] for name, found in _extrapolations(model).items()},
         "autoencoder": f"{'-'.join(map(str, [*widths, *widths[-2::-1]]))} neurons",
         "extrapolation population": _extrapolation(model),
     }
@@ -34,6 +41,11 @@ def _design(model: EditModel) -> str:
     if isinstance(design, PairDesign):
         return f"pair: source {describe(design.source)}, target {describe(design.target)}"
     return f"controls {describe(design.control)} of each {design.batch_column}, led to {design.reference}"
+
+
+def _extrapolations(model: EditModel) -> Mapping[str, Mapping[str, str]]:
+    found = model.facts.get("extrapolation", {})
+    return found if isinstance(found, Mapping) else {}
 
 
 def _extrapolation(model: EditModel) -> str:

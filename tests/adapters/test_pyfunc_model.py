@@ -44,7 +44,7 @@ def test_it_loads_where_pickle_is_forbidden_and_edits_as_the_model_does(
     pyfunc: PyFuncModel, events: pd.DataFrame, controls_model: EditModel
 ) -> None:
     edited = pyfunc.predict(events)
-    expected, _ = controls_model.transform(events[list(MARKERS)].to_numpy(np.float64), events["batch_id"])
+    expected, _, _ = controls_model.transform(events[list(MARKERS)].to_numpy(np.float64), events["batch_id"])
     assert edited.columns.tolist() == events.columns.tolist()
     assert np.array_equal(edited[list(MARKERS)].to_numpy(), expected)
     assert edited["batch_id"].tolist() == events["batch_id"].tolist()

@@ -20,7 +20,7 @@ from neuronedit.adapters.output_folder import FileReport, OutputFolder, Transfor
 from neuronedit.adapters.parquet import EventFile, list_dataset, marker_matrix
 from neuronedit.adapters.ray_data import FileTransformer, TransformRules, transform_files
 from neuronedit.errors import DataError, ModelError, NeuroneditError, PanelError
-from neuronedit.model import EditModel
+from neuronedit.model import EditModel, Route
 from neuronedit.model_files import model_contents, model_digest, save_model
 from tests.adapters.killers import DiesOnce
 from tests.synthetic_cells import GAINS, MARKERS, sample_table, with_column, with_value
@@ -28,7 +28,7 @@ from tests.synthetic_cells import GAINS, MARKERS, sample_table, with_column, wit
 pytestmark = pytest.mark.ray
 
 ROOT = Path(__file__).parents[2]
-PLAIN = TransformRules({}, "error", "zstd")
+PLAIN = TransformRules({}, "zstd")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,7 +50,7 @@ def claim(cells: Path, target: Path, model: EditModel, rules: TransformRules, re
     folder = target.with_name(f"{target.name}-model")
     if not folder.exists():
         save_model(model, folder)
-    settings = {"where": rules.where, "unknown_batch": rules.unknown_batch}
+    settings = {"where": rules.where, "unknown_batch": rules.route.unknown_batch}
     plan = TransformPlan("m", model_digest(folder), settings, list_dataset(str(cells)))
     return plan, claim_output(str(target), plan, model_contents(folder), overwrite=False, resume=resume)
 
@@ -83,7 +83,7 @@ def run(
 
 
 def expected_markers(path: Path, model: EditModel, batch_id: str) -> dict[str, np.ndarray]:
-    edited, _ = model.transform(marker_matrix(pq.read_table(path), model.panel, "x"), [batch_id] * rows(path))
+    edited, _, _ = model.transform(marker_matrix(pq.read_table(path), model.panel, "x"), [batch_id] * rows(path))
     return dict(zip(model.panel.markers, edited.T, strict=True))
 
 
@@ -183,7 +183,13 @@ class TestRules:
     def test_unknown_batches_pass_flagged(self, cells: Path, tmp_path: Path, controls_model: EditModel) -> None:
         stranger = pa.concat_tables([sample_table(name, "control", 60, 9) for name in "ABD"], promote_options="none")
         pq.write_table(stranger, cells / "mixed.parquet")
-        run(cells, tmp_path / "edited", controls_model, TransformRules({}, "pass", "snappy"), transform=here)
+        run(
+            cells,
+            tmp_path / "edited",
+            controls_model,
+            TransformRules({}, "snappy", Route(unknown_batch="pass")),
+            transform=here,
+        )
         written = pq.read_table(tmp_path / "edited/mixed.parquet")
         assert written.column_names == [*stranger.column_names, "neuronedit"]
         assert written.column("neuronedit").to_pylist() == ["reference"] * 60 + ["edited"] * 60 + ["unknown batch"] * 60
@@ -194,7 +200,7 @@ class TestRules:
     def test_where_chooses_the_events_of_a_pair_design(
         self, cells_once: Path, tmp_path: Path, pair_model: EditModel
     ) -> None:
-        rules = TransformRules({"batch_id": "B", "donor": "P1"}, "error", "zstd")
+        rules = TransformRules({"batch_id": "B", "donor": "P1"}, "zstd")
         run(cells_once, tmp_path / "edited", pair_model, rules, transform=here)
         before, after = (pq.read_table(folder / "B-control.parquet") for folder in (cells_once, tmp_path / "edited"))
         chosen = np.array([donor == "P1" for donor in before.column("donor").to_pylist()])
@@ -269,14 +275,14 @@ BAD_INPUTS: list[tuple[str, Callable[[pa.Table], pa.Table], TransformRules, type
     (
         "where column",
         lambda table: table.drop_columns(["donor"]),
-        TransformRules({"donor": "P1"}, "error", "zstd"),
+        TransformRules({"donor": "P1"}, "zstd"),
         DataError,
         "the column 'donor' is missing",
     ),
     (
         "flag column",
         lambda table: table.append_column("neuronedit", table.column("Time")),
-        TransformRules({}, "pass", "zstd"),
+        TransformRules({}, "zstd", Route(unknown_batch="pass")),
         DataError,
         "has a column 'neuronedit' already, which this transform is to write. Rename it.",
     ),

@@ -59,7 +59,7 @@ def test_output_and_manifest_are_what_the_model_makes_of_the_input(transformed: 
     for path in cells_once.iterdir():
         before, after = pq.read_table(path), pq.read_table(workplace.output / path.name)
         intensities = np.column_stack([before.column(marker).to_numpy() for marker in MARKERS])
-        expected, _ = pinned.model.transform(intensities, before.column("batch_id").to_pylist())
+        expected, _, _ = pinned.model.transform(intensities, before.column("batch_id").to_pylist())
         assert np.array_equal(np.column_stack([after.column(marker).to_numpy() for marker in MARKERS]), expected)
         assert after.column("event_id").equals(before.column("event_id"))
 

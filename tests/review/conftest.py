@@ -7,13 +7,16 @@ import pytest
 
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
-from neuronedit.edit import DEFAULT_PLAN, Edit, EditStep, FittedStep
-from neuronedit.model import EditModel, fit_edits
+from neuronedit.edit import NEURONS_THEN_MARKERS, Edit, Member
+from neuronedit.model import EditModel, fit_pair
 from neuronedit.panel import Panel
 from neuronedit.percentiles import PercentileShift
 from neuronedit.review.report import Review, review_model
 from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison
 from neuronedit.scaling import fit_scaling
+from neuronedit.spikes import Spikes
+from neuronedit.steps import EditStep, FittedStep
+from neuronedit.support import Support
 from neuronedit.training import EpochLosses, TrainingPlan, train
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
 
@@ -33,7 +36,10 @@ def planted_model() -> Callable[[np.ndarray], EditModel]:
         step = FittedStep(EditStep(layer="visible"), PercentileShift(knots, standardised, "linear"))
         autoencoder = Autoencoder(len(MARKERS), Architecture(hidden=(8,), code=4)).eval().requires_grad_(False)
         design = PairDesign(source={"drug": "no"}, target={"drug": "yes"})
-        return EditModel(panel, scaling, autoencoder, {"pair": Edit("pair", (step,))}, design)
+        source, target = (scaling.standardise(scaling.arcsinh(planted_events(500, seed))) for seed in (0, 1))
+        support = Support.fit(source, target, seed=0)
+        edit = Edit("pair", (Member("planted", 1.0, 0, (step,)),), Spikes.none(panel.n_markers), support)
+        return EditModel(panel, scaling, (autoencoder,), {"pair": edit}, design)
 
     return build
 
@@ -106,7 +112,9 @@ def trained_model(
     train(autoencoder, markers, plan, on_epoch=losses.append)
     autoencoder.eval().requires_grad_(False)
     pairs = design.edits({name: len(events) for name, events in samples.items()})
-    edits = fit_edits(autoencoder, markers, pairs, DEFAULT_PLAN)
+    edits = {
+        pair.name: fit_pair(pair, (autoencoder,), markers, NEURONS_THEN_MARKERS, zeros=scaling.zeros) for pair in pairs
+    }
     counts = {name: len(events) for name, events in samples.items()}
     facts = {"events": counts, "extrapolation_seen": True}
-    return EditModel(panel, scaling, autoencoder, edits, design, facts), pd.DataFrame(losses)
+    return EditModel(panel, scaling, (autoencoder,), edits, design, facts), pd.DataFrame(losses)

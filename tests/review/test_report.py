@@ -69,7 +69,7 @@ def test_shares_of_every_density_sum_to_one(review_of: Callable[..., Review]) ->
 def test_the_facts_say_whether_the_extrapolation_was_seen(planted_model: Callable[[np.ndarray], EditModel]) -> None:
     model = planted_model(TRUE_SHIFT)
     assert model_facts(model)["extrapolation population"].startswith("not seen")
-    assert model_facts(model)["plan of the edit"] == "visible (linear, residual)"
+    assert model_facts(model)["plan of the edit"] == "planted: visible (linear, residual)"
     assert model_facts(model)["autoencoder"] == "5-8-4-8-5 neurons"
     seen = PairDesign(source={"drug": "no"}, target={"drug": "yes"}, extrapolation={"donor": "B"})
     facts = model_facts(replace(model, design=seen, facts={"events": {"source": 12345, "target": 50}}))

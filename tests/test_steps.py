@@ -2,14 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from neuronedit import edit as edit_module
-from neuronedit.edit import DEFAULT_PLAN, EditStep, activations, fit_edit
+from neuronedit import steps as steps_module
+from neuronedit.edit import NEURONS_THEN_MARKERS
 from neuronedit.errors import ConfigError
 from neuronedit.neighbours import NeighbourShift
 from neuronedit.percentiles import percentiles
+from neuronedit.steps import EditStep, Fitting, activations, apply_steps, fit_steps
 from neuronedit.strata import StrataShift
 
 OPERATORS = ("step", "linear", "neighbours", "strata")
+"""Those whose shift is nothing where source and target are the same events; a trained network's is near nothing."""
 
 ORDER_OF_SUMS = 1e-3
 """Never the same bits: a matrix product sums in an order that depends on the number of rows, and on the row.
@@ -48,27 +50,27 @@ def decoded(autoencoder, values, layer):
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("layer", ["visible", "encoder.1", "code", "decoder.2"])
 def test_equal_source_and_target_give_the_identity_bit_for_bit(autoencoder, source, rng, layer, operator):
-    fitted = fit_edit("same", autoencoder, plan(layer, operator), source, source.copy())
+    fitted = fit_steps(autoencoder, plan(layer, operator), source, source.copy())
     others = (rng.normal(size=(50, 5)) * 3).astype(np.float32)
-    assert fitted.apply(autoencoder, others).tobytes() == others.tobytes()
+    assert apply_steps(fitted, autoencoder, others).tobytes() == others.tobytes()
 
 
 def test_a_cascade_of_steps_is_the_identity_too(autoencoder, source):
-    steps = [*plan("code", "neighbours"), *plan("decoder.1", "step"), *DEFAULT_PLAN]
-    fitted = fit_edit("same", autoencoder, steps, source, source.copy())
-    assert fitted.apply(autoencoder, source).tobytes() == source.tobytes()
+    steps = [*plan("code", "neighbours"), *plan("decoder.1", "step"), *NEURONS_THEN_MARKERS]
+    fitted = fit_steps(autoencoder, steps, source, source.copy())
+    assert apply_steps(fitted, autoencoder, source).tobytes() == source.tobytes()
 
 
 def test_after_a_visible_linear_edit_the_source_has_the_targets_percentiles(autoencoder, source, target):
-    fitted = fit_edit("pair", autoencoder, plan("visible"), source, target)
+    fitted = fit_steps(autoencoder, plan("visible"), source, target)
     # a + (b - a) in float32, values up to about 10.
-    found = percentiles(fitted.apply(autoencoder, source))
+    found = percentiles(apply_steps(fitted, autoencoder, source))
     np.testing.assert_allclose(found, percentiles(target), atol=3e-6)
 
 
 def test_the_default_plan_ends_on_the_targets_percentiles(autoencoder, source, target):
-    fitted = fit_edit("pair", autoencoder, DEFAULT_PLAN, source, target)
-    np.testing.assert_allclose(percentiles(fitted.apply(autoencoder, source)), percentiles(target), atol=3e-6)
+    fitted = fit_steps(autoencoder, NEURONS_THEN_MARKERS, source, target)
+    np.testing.assert_allclose(percentiles(apply_steps(fitted, autoencoder, source)), percentiles(target), atol=3e-6)
 
 
 @pytest.mark.parametrize("operator", ["step", "linear"])
@@ -77,54 +79,54 @@ def test_a_visible_edit_by_a_constant_shifts_every_event_by_it(autoencoder, rng,
     # Multiples of 1/8: sums are exact in float32, so the answer is too.
     source = (rng.integers(-40, 40, size=(201, 5)) / 8).astype(np.float32)
     constant = np.array([1, -0.5, 0, 2, 0.125], dtype=np.float32)
-    fitted = fit_edit("pair", autoencoder, plan("visible", operator, form), source, source + constant)
+    fitted = fit_steps(autoencoder, plan("visible", operator, form), source, source + constant)
     others = (rng.integers(-400, 400, size=(50, 5)) / 8).astype(np.float32)
-    assert (fitted.apply(autoencoder, others) == others + constant).all()
+    assert (apply_steps(fitted, autoencoder, others) == others + constant).all()
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("layer", ["encoder.2", "code", "decoder.1"])
 def test_the_plain_form_decodes_the_edited_activations(autoencoder, source, target, layer, operator):
-    fitted = fit_edit("pair", autoencoder, plan(layer, operator, "plain"), source, target)
+    fitted = fit_steps(autoencoder, plan(layer, operator, "plain"), source, target)
     before = activations(autoencoder, source, layer)
-    expected = decoded(autoencoder, before + fitted.steps[0].shift.at(before), layer)
-    assert (fitted.apply(autoencoder, source) == expected).all()
+    expected = decoded(autoencoder, before + fitted[0].shift.at(before), layer)
+    assert (apply_steps(fitted, autoencoder, source) == expected).all()
 
 
 def test_the_residual_form_adds_the_decoded_change(autoencoder, source, target):
-    fitted = fit_edit("pair", autoencoder, plan("code"), source, target)
+    fitted = fit_steps(autoencoder, plan("code"), source, target)
     before = activations(autoencoder, source, "code")
-    after = before + fitted.steps[0].shift.at(before)
+    after = before + fitted[0].shift.at(before)
     change = decoded(autoencoder, after, "code") - decoded(autoencoder, before, "code")
-    assert (fitted.apply(autoencoder, source) == source + change).all()
+    assert (apply_steps(fitted, autoencoder, source) == source + change).all()
     assert change.any()
 
 
 def test_each_step_is_fitted_on_the_source_as_the_steps_before_leave_it(autoencoder, source, target):
-    fitted = fit_edit("pair", autoencoder, DEFAULT_PLAN, source, target)
-    after_code = fitted.steps[0].apply(autoencoder, source)
-    assert (fitted.steps[1].shift.source_percentiles == percentiles(after_code)).all()
-    assert (fitted.apply(autoencoder, source) == fitted.steps[1].apply(autoencoder, after_code)).all()
+    fitted = fit_steps(autoencoder, NEURONS_THEN_MARKERS, source, target)
+    after_code = fitted[0].apply(autoencoder, source)
+    assert (fitted[1].shift.source_percentiles == percentiles(after_code)).all()
+    assert (apply_steps(fitted, autoencoder, source) == fitted[1].apply(autoencoder, after_code)).all()
 
 
 def test_the_neighbours_operator_averages_linear_shifts(autoencoder, source, target):
-    linear = fit_edit("pair", autoencoder, plan("code"), source, target).steps[0].shift
-    shift = fit_edit("pair", autoencoder, plan("code", "neighbours"), source, target).steps[0].shift
+    linear = fit_steps(autoencoder, plan("code"), source, target)[0].shift
+    shift = fit_steps(autoencoder, plan("code", "neighbours"), source, target)[0].shift
     assert isinstance(shift, NeighbourShift)
     assert (shift.shifts == linear.at(shift.landmarks)).all()
 
 
 def test_the_strata_operator_tells_as_many_strata_apart_as_asked_for(autoencoder, source, target):
     steps = [EditStep(operator="strata", n_strata=3)]
-    shift = fit_edit("pair", autoencoder, steps, source, target, n_percentiles=21).steps[0].shift
+    shift = fit_steps(autoencoder, steps, source, target, Fitting(21))[0].shift
     assert isinstance(shift, StrataShift)
     assert [stratum.source_percentiles.shape for stratum in shift.strata] == [(21, 3)] * 3
 
 
 @pytest.mark.parametrize("n_percentiles", [3, 21])
 def test_the_number_of_percentiles_is_the_one_asked_for(autoencoder, source, target, n_percentiles):
-    fitted = fit_edit("pair", autoencoder, plan("code"), source, target, n_percentiles=n_percentiles)
-    assert fitted.steps[0].shift.source_percentiles.shape == (n_percentiles, 3)
+    fitted = fit_steps(autoencoder, plan("code"), source, target, Fitting(n_percentiles))
+    assert fitted[0].shift.source_percentiles.shape == (n_percentiles, 3)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +140,11 @@ def test_the_number_of_percentiles_is_the_one_asked_for(autoencoder, source, tar
     ids=OPERATORS,
 )
 def test_chunks_give_what_the_whole_gives(autoencoder, source, target, others, steps, monkeypatch):
-    fitted = fit_edit("pair", autoencoder, steps, source, target)
-    whole = fitted.apply(autoencoder, others)
-    parts = np.concatenate([fitted.apply(autoencoder, part) for part in np.array_split(others, 5)])
-    monkeypatch.setattr(edit_module, "CHUNK", 64)
-    chunked = fitted.apply(autoencoder, others)
+    fitted = fit_steps(autoencoder, steps, source, target)
+    whole = apply_steps(fitted, autoencoder, others)
+    parts = np.concatenate([apply_steps(fitted, autoencoder, part) for part in np.array_split(others, 5)])
+    monkeypatch.setattr(steps_module, "CHUNK", 64)
+    chunked = apply_steps(fitted, autoencoder, others)
     np.testing.assert_allclose(parts, whole, atol=ORDER_OF_SUMS)
     np.testing.assert_allclose(chunked, whole, atol=ORDER_OF_SUMS)
 
@@ -150,40 +152,40 @@ def test_chunks_give_what_the_whole_gives(autoencoder, source, target, others, s
 @pytest.mark.parametrize("operator", ["step", "linear", "strata"])
 def test_chunks_of_a_visible_edit_give_the_same_bits(autoencoder, source, target, operator, monkeypatch):
     # No matrix product: each event is edited by itself.
-    fitted = fit_edit("pair", autoencoder, plan("visible", operator), source, target)
-    whole = fitted.apply(autoencoder, source)
-    monkeypatch.setattr(edit_module, "CHUNK", 64)
-    assert fitted.apply(autoencoder, source).tobytes() == whole.tobytes()
+    fitted = fit_steps(autoencoder, plan("visible", operator), source, target)
+    whole = apply_steps(fitted, autoencoder, source)
+    monkeypatch.setattr(steps_module, "CHUNK", 64)
+    assert apply_steps(fitted, autoencoder, source).tobytes() == whole.tobytes()
 
 
 @pytest.mark.parametrize("operator", ["linear", "neighbours", "strata"])
 def test_the_order_of_events_does_not_matter(autoencoder, source, target, others, rng, operator):
-    fitted = fit_edit("pair", autoencoder, (*plan("code", operator), *plan("visible")), source, target)
+    fitted = fit_steps(autoencoder, (*plan("code", operator), *plan("visible")), source, target)
     order = rng.permutation(len(others))
-    shuffled = fitted.apply(autoencoder, others[order])
-    np.testing.assert_allclose(shuffled, fitted.apply(autoencoder, others)[order], atol=ORDER_OF_SUMS)
+    shuffled = apply_steps(fitted, autoencoder, others[order])
+    np.testing.assert_allclose(shuffled, apply_steps(fitted, autoencoder, others)[order], atol=ORDER_OF_SUMS)
 
 
 def test_fitting_does_not_depend_on_the_order_of_events(autoencoder, source, target, rng):
-    fitted = fit_edit("pair", autoencoder, plan("visible"), source, target)
-    shuffled = fit_edit("pair", autoencoder, plan("visible"), rng.permutation(source), rng.permutation(target))
-    assert (fitted.steps[0].shift.shifts == shuffled.steps[0].shift.shifts).all()
+    fitted = fit_steps(autoencoder, plan("visible"), source, target)
+    shuffled = fit_steps(autoencoder, plan("visible"), rng.permutation(source), rng.permutation(target))
+    assert (fitted[0].shift.shifts == shuffled[0].shift.shifts).all()
 
 
 def test_editing_twice_moves_events_twice(autoencoder, rng):
     source = (rng.integers(-40, 40, size=(101, 5)) / 8).astype(np.float32)
-    fitted = fit_edit("pair", autoencoder, plan("visible"), source, source + 1)
-    assert (fitted.apply(autoencoder, fitted.apply(autoencoder, source)) == source + 2).all()
+    fitted = fit_steps(autoencoder, plan("visible"), source, source + 1)
+    assert (apply_steps(fitted, autoencoder, apply_steps(fitted, autoencoder, source)) == source + 2).all()
 
 
 def test_no_events_are_edited_to_no_events(autoencoder, source, target):
-    fitted = fit_edit("pair", autoencoder, DEFAULT_PLAN, source, target)
-    assert fitted.apply(autoencoder, source[:0]).shape == (0, 5)
+    fitted = fit_steps(autoencoder, NEURONS_THEN_MARKERS, source, target)
+    assert apply_steps(fitted, autoencoder, source[:0]).shape == (0, 5)
 
 
 def test_inputs_stay_as_they_were(autoencoder, source, target):
     copies = source.copy(), target.copy()
-    fit_edit("pair", autoencoder, DEFAULT_PLAN, source, target).apply(autoencoder, source)
+    apply_steps(fit_steps(autoencoder, NEURONS_THEN_MARKERS, source, target), autoencoder, source)
     assert (source == copies[0]).all()
     assert (target == copies[1]).all()
 
@@ -192,9 +194,9 @@ def test_inputs_stay_as_they_were(autoencoder, source, target):
 def test_read_only_events_as_ray_hands_them_out_are_taken_without_a_warning(autoencoder, source, target):
     for events in (source, target):
         events.setflags(write=False)
-    fit_edit("pair", autoencoder, (*plan("code", "neighbours"), *plan("visible")), source, target)
+    fit_steps(autoencoder, (*plan("code", "neighbours"), *plan("visible")), source, target)
 
 
 def test_a_step_for_a_layer_that_does_not_exist_is_refused(autoencoder, source, target):
     with pytest.raises(ConfigError, match=r"no layer 'encoder.3'.*Correct the layer of the edit's step"):
-        fit_edit("pair", autoencoder, plan("encoder.3"), source, target)
+        fit_steps(autoencoder, plan("encoder.3"), source, target)

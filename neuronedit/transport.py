@@ -1,0 +1,151 @@
+"""A shift that follows all neurons of a layer at once: a small network that leads the source onto the target."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neuronedit.autoencoder import tensor
+from neuronedit.errors import ModelError
+from neuronedit.percentiles import Arrays, FloatArray, Weights
+
+WIDTH = 64
+N_STEPS = 300
+MINIBATCH = 384
+LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-4
+
+EFFORT = 0.01
+"""The price of moving an event, per squared standard deviation: of all maps onto the target, take a near one."""
+
+REACH = (0.5, 99.5)
+"""Percentiles of the source between which the network is asked; an event beyond is taken as if it stood there."""
+
+LAYERS = ("1", "2", "3")
+
+
+@dataclass(frozen=True)
+class TransportShift:
+    """The mean shift, plus what a network adds to it by where an event lies.
+
+    A percentile shift takes the whole spread of the target from a neuron's own rank: where a treatment widens a marker
+    whose rank was noise before, a slight difference between populations becomes a large one. Here the spread may come
+    from any neuron, by the smoothest function that leads source to target. Far from the source the network is not
+    asked: it sees every event within the source's range.
+
+    Attributes:
+        drift: (n_neurons,) float32, the mean of the target less the mean of the source.
+        lowest: (n_neurons,) float32, of the range in which the network is asked.
+        highest: (n_neurons,) float32.
+        weights: The network's weights and biases, by name.
+
+    Source: Shaham et al. 2017, Bioinformatics 33(16) (MMD-ResNet), whose idea a residual network is; the loss is the
+    energy distance (Székely & Rizzo 2013), which has no width to choose.
+    """
+
+    drift: FloatArray
+    lowest: FloatArray
+    highest: FloatArray
+    weights: Arrays
+
+    @classmethod
+    def fit(cls, source: FloatArray, target: FloatArray, seed: int, target_weights: Weights | None = None) -> Self:
+        """Train the network.
+
+        Args:
+            source: (n_events, n_neurons) activations of the source.
+            target: (n_events, n_neurons) activations of the target.
+            seed: Draws initial weights and minibatches.
+            target_weights: (n_target,) how often each target event is drawn; equally often by default.
+
+        Raises:
+            ModelError: Training diverged.
+        """
+        drift = target.mean(axis=0) if target_weights is None else np.average(target, axis=0, weights=target_weights)
+        drift = (drift - source.mean(axis=0)).astype(np.float32)
+        lowest, highest = np.percentile(source, REACH, axis=0).astype(np.float32)
+        asked = tensor(np.clip(source, lowest, highest))
+        with _one_thread():
+            weights = _train(asked, tensor(source + drift), tensor(target), target_weights, seed)
+        return cls(drift, lowest, highest, weights)
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """The shift whose ``arrays`` these are."""
+        weights = {name: array for name, array in arrays.items() if name.startswith("network.")}
+        return cls(arrays["drift"], arrays["lowest"], arrays["highest"], weights)
+
+    def arrays(self) -> Arrays:
+        """Drift, range and network, by the names that they have in a model's file."""
+        return {"drift": self.drift, "lowest": self.lowest, "highest": self.highest, **self.weights}
+
+    def at(self, activations: FloatArray) -> FloatArray:
+        """The shift of each event: (n_events, n_neurons) → (n_events, n_neurons) float32."""
+        with torch.inference_mode():
+            asked = tensor(np.clip(activations, self.lowest, self.highest))
+            added: FloatArray = _forward({name: tensor(array) for name, array in self.weights.items()}, asked).numpy()
+        return self.drift + added
+
+
+def _train(
+    asked: Tensor, start: Tensor, target: Tensor, target_weights: Weights | None, seed: int
+) -> dict[str, FloatArray]:
+    generator = torch.Generator().manual_seed(seed)
+    weights = _initial_weights(asked.shape[1], generator)
+    optimiser = torch.optim.AdamW(weights.values(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, N_STEPS)
+    chances = torch.ones(len(target)) if target_weights is None else tensor(target_weights.astype(np.float32))
+    for _ in range(N_STEPS):
+        rows = torch.randint(len(asked), (MINIBATCH,), generator=generator)
+        others = target[torch.multinomial(chances, MINIBATCH, replacement=True, generator=generator)]
+        added = _forward(weights, asked[rows])
+        moved = start[rows] + added
+        # The energy distance less its constant E|T − T'|.
+        apart = 2 * torch.cdist(moved, others).mean() - torch.cdist(moved, moved).mean()
+        loss = apart + EFFORT * (added**2).sum(dim=1).mean()
+        if not torch.isfinite(loss):
+            raise ModelError(
+                "The operator 'transport' diverged: its loss is not finite. Look for extreme intensities, or take "
+                "another operator for this step."
+            )
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return {name: weight.detach().numpy() for name, weight in weights.items()}
+
+
+def _initial_weights(n_neurons: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Small random layers and a last one of zeros: the network starts by adding nothing."""
+    weights = {}
+    for name, n_in, n_out in zip(LAYERS, (n_neurons, WIDTH, WIDTH), (WIDTH, WIDTH, n_neurons), strict=True):
+        matrix = torch.zeros(n_out, n_in)
+        if name != LAYERS[-1]:
+            nn.init.kaiming_uniform_(matrix, a=0.2, generator=generator)
+        weights[f"network.{name}.weight"] = matrix.requires_grad_(True)
+        weights[f"network.{name}.bias"] = torch.zeros(n_out, requires_grad=True)
+    return weights
+
+
+def _forward(weights: dict[str, Tensor], activations: Tensor) -> Tensor:
+    for name in LAYERS:
+        activations = nn.functional.linear(
+            activations, weights[f"network.{name}.weight"], weights[f"network.{name}.bias"]
+        )
+        if name != LAYERS[-1]:
+            activations = nn.functional.silu(activations)
+    return activations
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """More threads gain nothing on matrices this small, and would add up in another order: other bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
