@@ -138,7 +138,7 @@ def fit_edit(
     fitting = fitting or Fitting()
     support = Support.fit(source, target, fitting.seed)
     spikes = Spikes.find(source, target, zeros) if _residual(plan) else Spikes.none(len(zeros))
-    spread, led_to = spikes.spread(source), spikes.spread(target)
+    spread, led_to = (spikes.spread(population, evenly=True) for population in (source, target))
     choice = choose(autoencoders[0], spread, led_to, fitting) if plan == AUTO else None
     if choice:
         plans = [(name, CANDIDATES[name], weight) for name, weight in choice.weights.items() if name != NO_PLAN]

@@ -74,22 +74,38 @@ class Spikes:
                 thresholds[marker] = max(np.quantile(edited[:, marker], mass, method="lower"), self.zeros[marker])
         return type(self)(self.zeros, thresholds)
 
-    def spread(self, markers: FloatArray) -> FloatArray:
+    def spread(self, markers: FloatArray, *, evenly: bool = False) -> FloatArray:
         """Events with their zeros spread below zero, each by its rank: (n_events, n_markers) → the same shape.
 
         An event's ranks come from its own bits, so they are the same wherever and beside whatever it is read.
+
+        Args:
+            markers: (n_events, n_markers) standardised.
+            evenly: For populations that an edit is fitted on: the same ranks, evenly apart, so that equal masses have
+                equal percentiles.
         """
         columns = np.flatnonzero(~np.isnan(self.zeros))
         tied = markers[:, columns] == self.zeros[columns]
         if not tied.any():
             return markers
+        ranks = _ranks(markers, columns)
+        if evenly:
+            ranks = _evenly(ranks, tied)
         spread = markers.copy()
-        spread[:, columns] -= np.where(tied, np.float32(WIDTH) * _ranks(markers, columns), np.float32(0))
+        spread[:, columns] -= np.where(tied, np.float32(WIDTH) * ranks, np.float32(0))
         return spread
 
     def gather(self, edited: FloatArray) -> FloatArray:
         """Edited events with everything up to the thresholds at zero: (n_events, n_markers) → the same shape."""
         return np.where(edited <= self.thresholds, self.zeros, edited)  # NaN is below nothing
+
+
+def _evenly(ranks: FloatArray, tied: npt.NDArray[np.bool_]) -> FloatArray:
+    even = np.zeros_like(ranks)
+    for column, rows in enumerate(tied.T):
+        places = np.argsort(np.argsort(ranks[rows, column], kind="stable"), kind="stable")
+        even[rows, column] = (places + 0.5) / max(len(places), 1)
+    return even
 
 
 def _ranks(markers: FloatArray, columns: npt.NDArray[np.int64]) -> FloatArray:

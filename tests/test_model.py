@@ -53,8 +53,9 @@ def test_a_shift_on_the_arcsinh_scale_multiplies_large_intensities(make_model, r
 
 
 def test_after_the_default_plan_the_source_lies_on_the_target(make_model, cells):
-    # 301 events and 21 percentiles: every percentile is an event, and met exactly.
-    source, target = cells(301, seed=1), cells(301, seed=2, gain=2.0)
+    # 301 events and 21 percentiles: every percentile is an event, and met exactly. Without zeros: theirs have ranks
+    # that differ between fitting and applying by up to the width that they are spread over.
+    source, target = cells(301, seed=1) + 1, cells(301, seed=2, gain=2.0) + 1
     edited = make_model({"source": source, "target": target}).apply(source, "pair")
     found, expected = (
         np.percentile(np.arcsinh(events / 5), [0, 25, 50, 75, 100], axis=0) for events in (edited, target)
