@@ -93,6 +93,18 @@ class Combination:
             values |= {f"{score}_{name}": float(scores[label]) for label, name in names.items()}
         return values | self._foreseen()
 
+    def summary(self) -> str:
+        """What to tell at the end of a job: the distances, the order effect beside its floor, the markers by call."""
+        calls = pd.crosstab(self.excess["source"], self.excess["call"]).reindex(columns=CALLS, fill_value=0)
+        order = (
+            f"Order effect: EMD {self.order.mean_emd:.3f} (noise floor {self.order_floor.mean_emd:.3f}), "
+            f"energy distance {self.order.energy:.3f} ({self.order_floor.energy:.3f})"
+        )
+        parts = [order, calls.reindex(self.excess["source"].unique()).to_string()]
+        if len(self.distances):
+            parts.insert(0, self.distances.set_index("method").round(3).to_string())
+        return "\n".join(parts)
+
     def _foreseen(self) -> dict[str, float]:
         """Root mean square over markers of predicted − measured excess; additivity predicts that there is none."""
         table = self.excess.pivot_table(index="marker", columns="source", values="excess", sort=False)

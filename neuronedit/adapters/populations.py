@@ -19,6 +19,7 @@ from neuronedit.adapters.parquet import (
     read_blocks,
 )
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, files_of, raise_failure, work_items
+from neuronedit.arms import ArmChoice
 from neuronedit.design import Choice, Design, check_design_columns
 from neuronedit.errors import NeuroneditError
 from neuronedit.events import Priorities, keep_lowest, row_priorities
@@ -41,7 +42,7 @@ class DrawnPopulations:
 
 
 def draw_populations(
-    dataset: EventDataset, panel: Panel, design: Design | Choice, sample: SampleConfig
+    dataset: EventDataset, panel: Panel, design: Design | Choice | ArmChoice, sample: SampleConfig
 ) -> DrawnPopulations:
     """Draw up to ``sample.events_per_population`` events of each population; the same whatever the files' order.
 
@@ -70,7 +71,7 @@ def draw_populations(
 class _FileSampler:
     filesystem: fs.FileSystem
     panel: Panel
-    design: Design | Choice
+    design: Design | Choice | ArmChoice
     sample: SampleConfig
 
     def __call__(self, items: pa.Table) -> pa.Table:
