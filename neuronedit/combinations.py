@@ -185,13 +185,19 @@ def combine(
     order = distance(predictions[A_THEN_B], predictions[B_THEN_A], seed)
     order_floor = noise_floor(predictions[A_THEN_B], seed)
     routes = distance(predictions[A_ON_B], predictions[B_ON_A], seed)
-    changes = _changes(experiment)
+    changes = mean_changes(experiment)
     excess = excess_table(
         excess_parts(experiment, predictions), changes, experiment.panel.markers, rule or SynergyRule(), seed
     )
     orders = {"order_emd": order.emd, "order_floor": order_floor.emd, "routes_emd": routes.emd}
     markers = marker_table(experiment.panel.markers, orders, measured)
     return Combination(distance_table(measured), markers, excess, order, order_floor, routes)
+
+
+def mean_changes(experiment: Experiment) -> tuple[Values, Values]:
+    """Mean changes from the control by A alone and by B alone, (n_markers,) arcsinh units each."""
+    control, a, b = (_mean(experiment, arm) for arm in (experiment.control, experiment.a, experiment.b))
+    return a - control, b - control
 
 
 def excess_parts(experiment: Experiment, predictions: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, list[Part]]:
@@ -244,12 +250,6 @@ def write_tables(combination: Combination, folder: Path) -> None:
         combination.distances.to_csv(folder / "distances.csv", index=False)
 
 
-def _changes(experiment: Experiment) -> tuple[Values, Values]:
-    """Mean changes from the control by A alone and by B alone, (n_markers,) arcsinh units each."""
-    control, a, b = (_mean(experiment, arm) for arm in (experiment.control, experiment.a, experiment.b))
-    return a - control, b - control
-
-
 def _mean(experiment: Experiment, arm: Arm) -> Values:
     return Part(experiment.arcsinh(arm.intensities), arm.samples).mean()
 
@@ -261,7 +261,7 @@ def _to_measured(
     control, a, b, truth = (
         experiment.arcsinh(arm.intensities) for arm in (experiment.control, experiment.a, experiment.b, both)
     )
-    change_a, change_b = (change.astype(np.float32) for change in _changes(experiment))
+    change_a, change_b = (change.astype(np.float32) for change in mean_changes(experiment))
     methods = {
         NO_EDIT: control,
         A_ALONE: a,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from neuronedit.combinations import A_ON_B, B_ON_A, MEASURED
 from neuronedit.review.figures import BLACK, BLUE, ORANGE, SMALL
-from neuronedit.synergy import UNDECIDED
+from neuronedit.synergy import ANTAGONISTIC, SYNERGISTIC, UNDECIDED
 
 EXCESS_FIGURE: Final = "excess.png"
 
@@ -42,7 +42,7 @@ def excess_figure(excess: pd.DataFrame, min_excess: float, treatments: tuple[str
         _intervals(axes, rows, np.arange(len(markers)) + _SPACING * (place - (len(shown) - 1) / 2), source)
     axes.set_yticks(range(len(markers)), markers, fontsize=SMALL)
     axes.set_ylim(len(markers) - 0.4, -0.6)
-    _calls(axes, list(first["call"]))
+    _calls(axes, first, shown[0])
     axes.set_title(f"Excess of {treatments[0]} + {treatments[1]} over additivity", fontsize=10, loc="left")
     axes.set_xlabel("mean(A+B) − mean(A) − mean(B) + mean(control), arcsinh units", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
@@ -58,16 +58,20 @@ def _intervals(axes: Axes, rows: pd.DataFrame, heights: np.ndarray, source: str)
     axes.scatter(rows["excess"], heights, s=24, color=colour, marker=shape, label=label, zorder=3)
 
 
-def _calls(axes: Axes, calls: list[str]) -> None:
-    """Each marker's call, beyond the right edge of its row; what is undecided in grey."""
-    for height, call in enumerate(calls):
+def _calls(axes: Axes, first: pd.DataFrame, source: str) -> None:
+    """Each marker's call, beyond the right edge of its row, with the way that the additive change goes."""
+    words = [f"call ({'measured' if source == MEASURED else 'predicted'})"]
+    for call, additive in zip(first["call"], first["additive"], strict=True):
+        way = "↑" if additive > 0 else "↓"
+        words.append(f"{call} (sum {way})" if call in (SYNERGISTIC, ANTAGONISTIC) else call)
+    for height, word in enumerate(words, start=-1):
         axes.annotate(
-            call,
-            (1, height),
+            word,
+            (1, max(height, -0.6)),
             (4, 0),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
             va="center",
             fontsize=SMALL,
-            color="#6B6B6B" if call == UNDECIDED else BLACK,
+            color="#6B6B6B" if height < 0 or word == UNDECIDED else BLACK,
         )
