@@ -176,14 +176,13 @@ def call(found: Estimate, q: Values, additive: Values, rule: SynergyRule) -> npt
     """What each marker is, (n_markers,).
 
     An excess counts if it is at least ``rule.min_excess`` and its q at most ``rule.false_discovery_rate``. It is
-    *synergistic* where it goes the way of the additive change, up or down, and *antagonistic* where it goes against
-    it; where the additive change is itself below ``rule.min_excess``, the two together do what their sum does not,
-    which is synergistic. *Additive* needs evidence, too: the whole interval within ± ``rule.min_excess``. All else
-    is *undecided*.
+    *synergistic* where A+B leaves the marker further from the control than the additive change would, up or down, and
+    *antagonistic* where it leaves it less far. *Additive* needs evidence, too: the whole interval within
+    ± ``rule.min_excess``. All else is *undecided*.
     """
     counts = (np.abs(found.value) >= rule.min_excess) & (q <= rule.false_discovery_rate)
-    against = (np.abs(additive) >= rule.min_excess) & (np.sign(additive) != np.sign(found.value))
+    less_far = np.abs(additive + found.value) < np.abs(additive)
     within = (found.low > -rule.min_excess) & (found.high < rule.min_excess)
     return np.select(
-        [counts & against, counts, within], [ANTAGONISTIC, SYNERGISTIC, ADDITIVE], default=UNDECIDED
+        [counts & less_far, counts, within], [ANTAGONISTIC, SYNERGISTIC, ADDITIVE], default=UNDECIDED
     ).astype(object)

@@ -112,6 +112,7 @@ def found(value: float, reach: float) -> Estimate:
         (-0.5, 0.1, 0.001, -1.0, "synergistic"),  # both lower the marker, together by more
         (0.5, 0.1, 0.001, -1.0, "antagonistic"),
         (-0.5, 0.1, 0.001, 0.05, "synergistic"),  # neither moves it, together they do
+        (1.2, 0.1, 0.001, -0.2, "synergistic"),  # the sum lowers it a little, both together raise it by far more
         (0.04, 0.03, 0.001, 1.0, "additive"),  # certain, and too small to count
         (0.0, 0.05, 0.9, 1.0, "additive"),
         (0.0, 0.2, 0.9, 1.0, "undecided"),  # no evidence of an excess is not evidence of none

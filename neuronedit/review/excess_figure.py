@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from neuronedit.combinations import A_ON_B, B_ON_A, MEASURED
 from neuronedit.review.figures import BLACK, BLUE, ORANGE, SMALL
-from neuronedit.synergy import ANTAGONISTIC, SYNERGISTIC, UNDECIDED
+from neuronedit.synergy import UNDECIDED
 
 EXCESS_FIGURE: Final = "excess.png"
 
@@ -47,7 +47,14 @@ def excess_figure(excess: pd.DataFrame, min_excess: float, treatments: tuple[str
     axes.set_xlabel("mean(A+B) − mean(A) − mean(B) + mean(control), arcsinh units", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=SMALL)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
+    figure.legend(
+        title="synergistic: further from the control than the sum of A and B, up or down; antagonistic: less far",
+        loc="outside lower center",
+        ncols=2,
+        fontsize=SMALL,
+        title_fontsize=SMALL,
+        frameon=False,
+    )
     return figure
 
 
@@ -59,11 +66,8 @@ def _intervals(axes: Axes, rows: pd.DataFrame, heights: np.ndarray, source: str)
 
 
 def _calls(axes: Axes, first: pd.DataFrame, source: str) -> None:
-    """Each marker's call, beyond the right edge of its row, with the way that the additive change goes."""
-    words = [f"call ({'measured' if source == MEASURED else 'predicted'})"]
-    for call, additive in zip(first["call"], first["additive"], strict=True):
-        way = "↑" if additive > 0 else "↓"
-        words.append(f"{call} (sum {way})" if call in (SYNERGISTIC, ANTAGONISTIC) else call)
+    """Each marker's call, beyond the right edge of its row; what is undecided in grey."""
+    words = [f"call ({'measured' if source == MEASURED else 'predicted'})", *first["call"]]
     for height, word in enumerate(words, start=-1):
         axes.annotate(
             word,
