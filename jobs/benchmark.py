@@ -14,9 +14,10 @@ from neuronedit.errors import NeuroneditError
 BENCHMARKS = {
     "transform": "events per CPU-second, against the floors and a plain process",
     "accuracy": "distance to the measured truth on real cells, beside the simple methods",
+    "combinations": "predicted and measured excess over additivity, where it is known and on real cells",
 }
 
-ON_REAL_CELLS = ("accuracy",)
+ON_REAL_CELLS = ("accuracy", "combinations")
 """Benchmarks that read the folder given by ``--data``."""
 
 

@@ -11,6 +11,7 @@ JOBS = {
     "transform": "apply a pinned model to a Parquet dataset",
     "review": "show what a model learned, and how well it does",
     "evaluate": "compare edited events with their measured truth, whatever edited them",
+    "combine": "predict two treatments together from the edits of each, beside what was measured",
 }
 
 

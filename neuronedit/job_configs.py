@@ -14,6 +14,7 @@ from neuronedit.model import UnknownBatch
 from neuronedit.panel import MASS_COFACTOR, Panel, read_panel
 from neuronedit.percentiles import N_PERCENTILES
 from neuronedit.steps import EditStep
+from neuronedit.synergy import SynergyRule
 from neuronedit.training import TrainingPlan
 
 
@@ -285,4 +286,30 @@ class EvaluateConfig(Config):
     overwrite: bool = Field(False, description="replace an earlier evaluation in the output folder")
     sample: SampleConfig = Field(SampleConfig(), description="events drawn from each dataset, and of each population")
     tracking: TrackingConfig = Field(TrackingConfig(), description="where the run is logged")
+    ray: RayConfig = Field(RayConfig(), description="where it runs")
+
+
+class CombineConfig(Config):
+    """Predict two treatments together from the edits of each, beside what was measured."""
+
+    data: DataConfig = Field(description="the measured arms, as raw intensities")
+    panel: PanelConfig = Field(description="the markers to compare; both models' markers must be among them")
+    control: Where = Field(min_length=1, description='column values of neither treatment, e.g. {drug = "none"}')
+    a: Where = Field(min_length=1, description='column values of A alone, e.g. {drug = "A"}')
+    b: Where = Field(min_length=1, description='column values of B alone, e.g. {drug = "B"}')
+    both: Where = Field({}, description="column values of A and B together, where that was measured (optional)")
+    model_a: str = Field(description="the edit from control to A: models:/NAME/VERSION, models:/NAME@ALIAS or a folder")
+    model_b: str = Field(description="the edit from control to B, likewise")
+    sample_column: str | None = Field(
+        None,
+        description="a column that names replicate samples (wells): intervals then hold how much these scatter; "
+        "without it events are resampled as if they were replicates",
+    )
+    output: str = Field(description="the folder to write the tables and the figure to")
+    overwrite: bool = Field(False, description="replace an earlier combination in the output folder")
+    rule: SynergyRule = Field(SynergyRule(), description="when a marker is called synergistic, antagonistic, additive")
+    sample: SampleConfig = Field(
+        SampleConfig(), description="events drawn from each arm; with sample_column, from each sample of each arm"
+    )
+    tracking: TrackingConfig = Field(TrackingConfig(), description="where the models are registered, the run is logged")
     ray: RayConfig = Field(RayConfig(), description="where it runs")

@@ -1,7 +1,7 @@
 """Fixtures that the tests of the adapters and of the jobs share; each conftest.py names those that it needs."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import mlflow
@@ -99,7 +99,16 @@ def fit_small_model(cells: Path, panel: Panel, design: Design) -> EditModel:
         table = pq.read_table(cells / f"{batch_id}-control.parquet").select(list(panel.markers))
         intensities[f"control {batch_id}"] = np.column_stack([column.to_numpy() for column in table.columns])
     if isinstance(design, PairDesign):
-        intensities = {"source": intensities["control B"], "target": intensities["control A"]}
+        return fit_small_pair(panel, intensities["control B"], intensities["control A"], design)
+    return _fit_small(panel, intensities, design)
+
+
+def fit_small_pair(panel: Panel, source: np.ndarray, target: np.ndarray, design: PairDesign) -> EditModel:
+    """A small model of a pair of raw populations."""
+    return _fit_small(panel, {"source": source, "target": target}, design)
+
+
+def _fit_small(panel: Panel, intensities: Mapping[str, np.ndarray], design: Design) -> EditModel:
     scaling = fit_scaling(intensities.values(), panel.cofactors)
     populations = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
     autoencoder = Autoencoder(panel.n_markers, ARCHITECTURE, PLAN.seed)

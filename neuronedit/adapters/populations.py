@@ -20,6 +20,7 @@ from neuronedit.adapters.parquet import (
     read_blocks,
 )
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, files_of, raise_failure, work_items
+from neuronedit.arms import ArmChoice
 from neuronedit.design import Choice, Design, check_design_columns
 from neuronedit.errors import NeuroneditError
 from neuronedit.events import Priorities, lowest, row_priorities
@@ -68,7 +69,7 @@ class _Draw:
 def draw_populations(
     dataset: EventDataset,
     panel: Panel,
-    design: Design | Choice,
+    design: Design | Choice | ArmChoice,
     sample: SampleConfig,
     label_column: str | None = None,
 ) -> DrawnPopulations:
@@ -108,7 +109,7 @@ def draw_populations(
 class _FileSampler:
     filesystem: fs.FileSystem
     panel: Panel
-    design: Design | Choice
+    design: Design | Choice | ArmChoice
     sample: SampleConfig
     label_column: str | None
 

@@ -146,6 +146,13 @@ def log_evaluation(folder: Path, scalars: Mapping[str, float], datasets: Mapping
     mlflow.log_metrics({f"evaluate/{name}": value for name, value in scalars.items()})
 
 
+def log_combination(folder: Path, scalars: Mapping[str, float], dataset: EventDataset) -> None:
+    """Record a combination: its tables and figure as artifacts, its scalars as metrics."""
+    log_dataset(dataset, "events", "combine")
+    mlflow.log_artifacts(str(folder), "combine")
+    mlflow.log_metrics({f"combine/{name}": value for name, value in scalars.items()})
+
+
 def read_losses(run_id: str | None) -> pd.DataFrame:
     """The losses of a training run by epoch: epoch, train_loss, validation_loss; empty where there is no run."""
     names = ["train_loss", "validation_loss"]

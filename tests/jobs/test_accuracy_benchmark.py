@@ -233,7 +233,7 @@ def test_missing_data_ends_the_command_with_one_message(
 def test_data_is_no_option_of_a_benchmark_that_makes_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         benchmark.main(["transform", "--data", "cells"])
-    assert "--data is for accuracy; transform makes its own cells" in capsys.readouterr().err
+    assert "--data is for accuracy, combinations; transform makes its own cells" in capsys.readouterr().err
 
 
 @needs_data

@@ -48,7 +48,7 @@ def test_without_arguments_the_usage_is_shown_with_status_2(
 def test_help_lists_every_job(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here(monkeypatch, "--help") == 0
     usage = capsys.readouterr().out
-    assert all(f"\n  {job} " in usage for job in ("ingest", "train", "transform", "review", "evaluate"))
+    assert all(f"\n  {job} " in usage for job in ("ingest", "train", "transform", "review", "evaluate", "combine"))
 
 
 def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,285 @@
+"""Two treatments together, predicted from the edits of each, beside what was measured.
+
+An edit of A, applied to cells treated with B, predicts cells treated with both. It can foresee an interaction only
+where A's effect depends on the state that B leaves a cell in, as saturation does; what only the two drugs together
+set off is in no single-drug data, and no edit can know of it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from neuronedit.arms import CONTROL, A, Arm, B, Experiment
+from neuronedit.baselines import NO_EDIT
+from neuronedit.design import PAIR_EDIT
+from neuronedit.errors import ModelError, PanelError, listing, nearest_name
+from neuronedit.events import check_finite
+from neuronedit.metrics import Distance, distance, distance_to_truth, noise_floor, normalised_residual
+from neuronedit.model import EditModel
+from neuronedit.panel import Panel
+from neuronedit.scaling import FloatArray
+from neuronedit.synergy import CALLS, Part, SynergyRule, Values, excess_table
+
+RawEdit = Callable[[FloatArray], FloatArray]
+"""Raw intensities (n_events, n_markers) → the same shape. Raw, because two models share no other scale."""
+
+MEASURED: Final = "measured"
+
+A_ON_B: Final = "A's edit on B-treated cells"
+B_ON_A: Final = "B's edit on A-treated cells"
+A_THEN_B: Final = "A's edit, then B's, on control cells"
+B_THEN_A: Final = "B's edit, then A's, on control cells"
+
+ROUTES: Final = {"a_on_b": A_ON_B, "b_on_a": B_ON_A, "a_then_b": A_THEN_B, "b_then_a": B_THEN_A}
+"""The ways to predict A+B, by the name that their figures are logged under."""
+
+START: Final = {A_ON_B: B, B_ON_A: A, A_THEN_B: CONTROL, B_THEN_A: CONTROL}
+"""Which arm's cells each way starts from."""
+
+SIGNS: Final = {CONTROL: 1, A: -1, B: -1}
+"""Of each arm's mean in the excess; that of A+B is 1."""
+
+A_ALONE, B_ALONE = "A alone", "B alone"
+ADDITIVITY = "additivity (marker means, on control cells)"
+FLOOR = "noise floor"
+BETWEEN_SAMPLES = "between samples of A+B"
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Predictions of A+B, and what they say.
+
+    Attributes:
+        distances: See ``distance_table``; no rows where A+B was not measured.
+        markers: See ``marker_table``.
+        excess: See ``neuronedit.synergy.excess_table``; the source is ``measured`` or one of ``ROUTES``.
+        order: Between the two orders on control cells.
+        order_floor: The noise floor of one of them.
+        routes: Between A's edit on B-treated cells and B's edit on A-treated ones.
+    """
+
+    distances: pd.DataFrame
+    markers: pd.DataFrame
+    excess: pd.DataFrame
+    order: Distance
+    order_floor: Distance
+    routes: Distance
+
+    def scalars(self) -> dict[str, float]:
+        """The numbers to log: order effect, distances, markers by call, and how well the excess was foreseen."""
+        values = {
+            "order_emd": self.order.mean_emd,
+            "order_energy": self.order.energy,
+            "order_floor_emd": self.order_floor.mean_emd,
+            "order_floor_energy": self.order_floor.energy,
+            "routes_emd": self.routes.mean_emd,
+            "routes_energy": self.routes.energy,
+        }
+        routes = {label: name for name, label in ROUTES.items()}
+        for source, rows in self.excess.groupby("source", sort=False):
+            name = routes.get(str(source), MEASURED)
+            values |= {f"{call}_{name}": float((rows["call"] == call).sum()) for call in CALLS}
+        if self.distances.empty:
+            return values
+        names = routes | {NO_EDIT: "no_edit", A_ALONE: A, B_ALONE: B, ADDITIVITY: "additivity", FLOOR: "floor"}
+        for score in ("emd", "energy"):
+            scores = dict(zip(self.distances["method"], self.distances[score], strict=True))
+            values |= {f"{score}_{name}": float(scores[label]) for label, name in names.items()}
+        return values | self._foreseen()
+
+    def summary(self) -> str:
+        """What to tell at the end of a job: the distances, the order effect beside its floor, the markers by call."""
+        calls = pd.crosstab(self.excess["source"], self.excess["call"]).reindex(columns=CALLS, fill_value=0)
+        order = (
+            f"Order effect: EMD {self.order.mean_emd:.3f} (noise floor {self.order_floor.mean_emd:.3f}), "
+            f"energy distance {self.order.energy:.3f} ({self.order_floor.energy:.3f})"
+        )
+        parts = [order, calls.reindex(self.excess["source"].unique()).to_string()]
+        if len(self.distances):
+            parts.insert(0, self.distances.set_index("method").round(3).to_string())
+        return "\n".join(parts)
+
+    def _foreseen(self) -> dict[str, float]:
+        """Root mean square over markers of predicted − measured excess; additivity predicts that there is none."""
+        table = self.excess.pivot_table(index="marker", columns="source", values="excess", sort=False)
+        errors = {name: table[label] - table[MEASURED] for name, label in ROUTES.items()}
+        errors["additivity"] = table[MEASURED]
+        return {f"excess_rmse_{name}": float(np.sqrt((error**2).mean())) for name, error in errors.items()}
+
+
+def panel_edit(model: EditModel, panel: Panel, setting: str) -> RawEdit:
+    """A pair model's edit of events with the columns of a panel; markers that the model lacks stay as they are.
+
+    Args:
+        model: Fitted for a pair.
+        panel: Names the columns of the events.
+        setting: What the model was given by, for the message.
+
+    Raises:
+        ModelError: The model has no pair edit.
+        PanelError: The panel lacks a marker of the model.
+    """
+    if PAIR_EDIT not in model.edits:
+        raise ModelError(
+            f"{setting}: expected a model of a pair design (one edit, {PAIR_EDIT!r}); found one edit for each of "
+            f"{model.batch_column!r}: {listing(model.edits)}. Train a pair from the control to the treated cells."
+        )
+    missing = [marker for marker in model.panel.markers if marker not in panel.markers]
+    if missing:
+        raise PanelError(
+            f"{setting}: the model edits {listing(missing)}, not in the panel ({panel.n_markers} markers"
+            f"{nearest_name(missing[0], panel.markers)}). Add them to the panel: an edit needs all of its markers."
+        )
+    columns = [panel.markers.index(marker) for marker in model.panel.markers]
+
+    def edit(intensities: FloatArray) -> FloatArray:
+        edited = intensities.copy()
+        edited[:, columns] = model.apply(np.ascontiguousarray(intensities[:, columns]), PAIR_EDIT)
+        return edited
+
+    return edit
+
+
+def predict(experiment: Experiment, edit_a: RawEdit, edit_b: RawEdit) -> dict[str, npt.NDArray[np.float32]]:
+    """A+B in every way of ``ROUTES``: (n_events of the arm that it starts from, n_markers) arcsinh units each.
+
+    Raises:
+        DataError: An edit gives values that are not finite.
+    """
+    control, a, b = (arm.intensities for arm in (experiment.control, experiment.a, experiment.b))
+    raw = {
+        A_ON_B: edit_a(b),
+        B_ON_A: edit_b(a),
+        A_THEN_B: edit_b(edit_a(control)),
+        B_THEN_A: edit_a(edit_b(control)),
+    }
+    for route, events in raw.items():
+        check_finite(events, experiment.panel.markers, route)
+    return {route: experiment.arcsinh(events) for route, events in raw.items()}
+
+
+def combine(
+    experiment: Experiment, edit_a: RawEdit, edit_b: RawEdit, rule: SynergyRule | None = None, seed: int = 0
+) -> Combination:
+    """Predict A+B, compare the orders and, where A+B was measured, every prediction with it.
+
+    Args:
+        experiment: The measured arms; with replicate samples, these are resampled for the intervals.
+        edit_a: From the control to A alone.
+        edit_b: From the control to B alone.
+        rule: Intervals and calls; by default ``SynergyRule()``.
+        seed: Halves the truth, draws events and resamples.
+
+    Raises:
+        DataError: An edit gives values that are not finite.
+    """
+    predictions = predict(experiment, edit_a, edit_b)
+    measured = _to_measured(experiment, experiment.both, predictions, seed) if experiment.both else {}
+    # The same cells both times: no sampling noise is in the order effect, and none in a floor of 0.
+    order = distance(predictions[A_THEN_B], predictions[B_THEN_A], seed)
+    order_floor = noise_floor(predictions[A_THEN_B], seed)
+    routes = distance(predictions[A_ON_B], predictions[B_ON_A], seed)
+    changes = mean_changes(experiment)
+    excess = excess_table(
+        excess_parts(experiment, predictions), changes, experiment.panel.markers, rule or SynergyRule(), seed
+    )
+    orders = {"order_emd": order.emd, "order_floor": order_floor.emd, "routes_emd": routes.emd}
+    markers = marker_table(experiment.panel.markers, orders, measured)
+    return Combination(distance_table(measured), markers, excess, order, order_floor, routes)
+
+
+def mean_changes(experiment: Experiment) -> tuple[Values, Values]:
+    """Mean changes from the control by A alone and by B alone, (n_markers,) arcsinh units each."""
+    control, a, b = (_mean(experiment, arm) for arm in (experiment.control, experiment.a, experiment.b))
+    return a - control, b - control
+
+
+def excess_parts(experiment: Experiment, predictions: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, list[Part]]:
+    """For measured A+B and each prediction, what each arm adds to its excess.
+
+    A prediction is made of the cells of one arm, which stand in the sum themselves, too: the two are resampled
+    together, for what they share cancels.
+    """
+    arms = {arm.name: arm for arm in (experiment.control, experiment.a, experiment.b)}
+    signed = {name: sign * experiment.arcsinh(arms[name].intensities) for name, sign in SIGNS.items()}
+    alone = {name: Part(values, arms[name].samples) for name, values in signed.items()}
+    parts = {}
+    if experiment.both is not None:
+        both = Part(experiment.arcsinh(experiment.both.intensities), experiment.both.samples)
+        parts[MEASURED] = [*alone.values(), both]
+    for route, predicted in predictions.items():
+        start = START[route]
+        joint = Part(signed[start] + predicted, arms[start].samples)
+        parts[route] = [*(part for name, part in alone.items() if name != start), joint]
+    return parts
+
+
+def distance_table(measured: Mapping[str, Distance]) -> pd.DataFrame:
+    """A row for each method: method, emd (mean over markers), energy, and r_emd and r_energy, normalised residuals."""
+    columns = ["method", "emd", "energy", "r_emd", "r_energy"]
+    rows = []
+    for method, found in measured.items():
+        floor, nothing = measured[FLOOR], measured[NO_EDIT]
+        r_emd = normalised_residual(found.mean_emd, floor.mean_emd, nothing.mean_emd)
+        r_energy = normalised_residual(found.energy, floor.energy, nothing.energy)
+        rows.append([method, found.mean_emd, found.energy, r_emd, r_energy])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def marker_table(
+    markers: tuple[str, ...], orders: Mapping[str, Values], measured: Mapping[str, Distance]
+) -> pd.DataFrame:
+    """A row for each marker: its EMDs between predictions and, by method, to measured A+B, in arcsinh units.
+
+    order_emd is between the two orders, beside order_floor; routes_emd between either edit on the other drug's cells.
+    """
+    return pd.DataFrame({"marker": markers, **orders, **{method: found.emd for method, found in measured.items()}})
+
+
+def write_tables(combination: Combination, folder: Path) -> None:
+    """Write ``excess.csv``, ``markers.csv`` and, where A+B was measured, ``distances.csv``."""
+    combination.excess.to_csv(folder / "excess.csv", index=False)
+    combination.markers.to_csv(folder / "markers.csv", index=False)
+    if len(combination.distances):
+        combination.distances.to_csv(folder / "distances.csv", index=False)
+
+
+def _mean(experiment: Experiment, arm: Arm) -> Values:
+    return Part(experiment.arcsinh(arm.intensities), arm.samples).mean()
+
+
+def _to_measured(
+    experiment: Experiment, both: Arm, predictions: Mapping[str, npt.NDArray[np.float32]], seed: int
+) -> dict[str, Distance]:
+    """Every method's distance to measured A+B, all on the noise floor's footing."""
+    control, a, b, truth = (
+        experiment.arcsinh(arm.intensities) for arm in (experiment.control, experiment.a, experiment.b, both)
+    )
+    change_a, change_b = (change.astype(np.float32) for change in mean_changes(experiment))
+    methods = {
+        NO_EDIT: control,
+        A_ALONE: a,
+        B_ALONE: b,
+        ADDITIVITY: control + change_a + change_b,
+        "A's mean change on B-treated cells": b + change_a,
+        "B's mean change on A-treated cells": a + change_b,
+        **predictions,
+    }
+    distances = {method: distance_to_truth(events, truth, seed) for method, events in methods.items()}
+    distances[FLOOR] = noise_floor(truth, seed)
+    if both.samples is not None:
+        distances[BETWEEN_SAMPLES] = _between_samples(truth, both.samples, seed)
+    return distances
+
+
+def _between_samples(truth: npt.NDArray[np.float32], samples: npt.NDArray[np.int64], seed: int) -> Distance:
+    """The mean over pairs of replicate samples: what no prediction of one sample from another can beat."""
+    each = [truth[samples == sample] for sample in np.unique(samples)]
+    found = [distance(one, other, seed) for one, other in combinations(each, 2)]
+    return Distance(np.mean([d.emd for d in found], axis=0), float(np.mean([d.energy for d in found])))
