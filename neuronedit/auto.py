@@ -129,8 +129,8 @@ def _weigh(left_out: list[Trial], within: list[Trial], seed: int) -> Choice:
     visible = {name: error for name, error in errors.items() if not any(step.latent for step in CANDIDATES[name])}
     within_error = blended_error(within, weights, seed)
     return Choice(
-        # NaN: there is nothing to do, or no events to tell; the first is nothing lost, the second is for people.
-        {NO_PLAN: 1.0} if within_error >= 1 else weights,
+        # NaN, too: source and target are no further apart than halves of the target are.
+        {NO_PLAN: 1.0} if within and not within_error < 1 else weights,
         errors,
         blended_error(left_out, weights, seed),
         within_error,

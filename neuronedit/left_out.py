@@ -120,9 +120,10 @@ def try_plans(
 
 
 def blended_error(trials: Sequence[Trial], weights: Mapping[str, float], seed: int) -> float:
-    """The error of several plans' weighted mean: 0 is the noise floor, 1 is that of doing nothing; NaN without trials.
+    """The error of several plans' weighted mean: 0 is the noise floor, 1 is that of doing nothing.
 
-    It is the mean of the normalised residuals of EMD and energy distance, each of the means over trials.
+    It is the mean of the normalised residuals of EMD and energy distance, each of the means over trials. NaN without
+    trials, and where doing nothing is at the noise floor already.
 
     Args:
         trials: See ``try_plans``.
@@ -148,4 +149,5 @@ def blended_error(trials: Sequence[Trial], weights: Mapping[str, float], seed: i
         )
         for score in ("mean_emd", "energy")
     ]
-    return float(np.mean(residuals))
+    known = [residual for residual in residuals if not np.isnan(residual)]
+    return float(np.mean(known)) if known else float("nan")
