@@ -17,6 +17,8 @@ BENCHMARKS = {
     "combinations": "predicted and measured excess over additivity, where it is known and on real cells",
 }
 
+PEERS_FOLDER = Path("benchmark-output") / "peers"
+
 ON_REAL_CELLS = ("accuracy", "combinations")
 """Benchmarks that read the folder given by ``--data``."""
 
@@ -28,10 +30,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="small data: ends within 60 s on 2 cores")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="datasets of real cells: FOLDER/NAME/cells.parquet")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="for all tables; default benchmark-output/NAME")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        nargs="?",
+        const=PEERS_FOLDER,
+        metavar="FOLDER",
+        help=f"measure other tools, too: installs 2 GB from the package index into FOLDER; default {PEERS_FOLDER}",
+    )
     parser.add_argument("--tracking-uri", default=os.environ.get("MLFLOW_TRACKING_URI"), help="log an MLflow run there")
     arguments = parser.parse_args(argv)
     if arguments.data and arguments.name not in ON_REAL_CELLS:
         parser.error(f"--data is for {', '.join(ON_REAL_CELLS)}; {arguments.name} makes its own cells")
+    if arguments.peers and (arguments.quick or arguments.name not in ON_REAL_CELLS):
+        parser.error(f"--peers is for {', '.join(ON_REAL_CELLS)} without --quick: it takes minutes to install them")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
         return measure(arguments)
@@ -43,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(arguments: argparse.Namespace) -> int:
     """Run the benchmark; write, log and print what it gives."""
     run = import_module(f"neuronedit_jobs.benchmarks.{arguments.name}").run
-    result = run(arguments.quick, arguments.data) if arguments.data else run(arguments.quick)
+    folders = {name: folder for name in ("data", "peers") if (folder := getattr(arguments, name))}
+    result = run(arguments.quick, **folders)
     output = arguments.output or Path("benchmark-output") / arguments.name
     result.write(output)
     if arguments.tracking_uri:

@@ -7,7 +7,7 @@ Real tasks are scored by mean per-marker EMD and energy distance to the measured
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,9 +22,11 @@ from neuronedit.baselines import NO_EDIT, QUANTILE_MAP
 from neuronedit.metrics import distance_to_truth, noise_floor, normalised_residual
 from neuronedit.panel import MASS_COFACTOR
 from neuronedit.review.transfer import FLOOR
+from neuronedit.scaling import to_arcsinh
 from neuronedit.training import TrainingPlan
 
-from .methods import AUTO_NAME, METHODS, Effort, predict
+from .methods import AUTO_NAME, Effort, predict
+from .peers import PEERS, PeerTask, measure_peers
 from .result import Result
 from .simulated import SimulatedTask, score_table, simulate
 from .tasks import DATA, TASKS, Populations, TransferTask, draw, load_cells
@@ -35,18 +37,24 @@ logger = logging.getLogger(__name__)
 
 SCORES = ("emd", "energy")
 
-FULL = Effort(4_000, 3, Architecture(), TrainingPlan())
+FULL = Effort(4_000, 3, Architecture(), TrainingPlan(), networks=True)
 QUICK = Effort(1_500, 1, Architecture(hidden=(100,), code=50), TrainingPlan(epochs=30, minibatch=256))
 
 
-def run(quick: bool, data: Path = DATA) -> Result:
+def run(quick: bool, data: Path = DATA, peers: Path | None = None) -> Result:
     """Score every method on every task and seed.
+
+    Args:
+        quick: Fewer events, one seed, smaller and shorter networks.
+        data: The datasets.
+        peers: A folder for the environments of other tools, which are then measured, too.
 
     Raises:
         DataError: A dataset is missing from the folder ``data``.
+        PeerError: A peer cannot be installed.
     """
     effort = QUICK if quick else FULL
-    scores = measure_tasks(TASKS, data, effort)
+    scores = measure_tasks(TASKS, data, effort, peers)
     summary = summarise(scores)
     names = {
         "r_emd": "r_emd",
@@ -58,31 +66,38 @@ def run(quick: bool, data: Path = DATA) -> Result:
         "emd": by_task(scores, "emd"),
         "energy": by_task(scores, "energy"),
         "scores": scores,
-        "simulated": measure_simulated(effort),
+        "simulated": measure_simulated(effort, peers),
     }
     return Result(summary, {figure: float(default[column]) for figure, column in names.items()}, details)
 
 
-def measure_tasks(tasks: Sequence[TransferTask], data: Path, effort: Effort) -> pd.DataFrame:
+def measure_tasks(tasks: Sequence[TransferTask], data: Path, effort: Effort, peers: Path | None = None) -> pd.DataFrame:
     """A row for each task, seed and method: method, emd, energy, task, transfers, seed.
 
-    The noise floor is among the methods.
+    The noise floor is among the methods. Scores are NaN where a method failed.
     """
     cells = {dataset: load_cells(data, dataset) for dataset in sorted({task.dataset for task in tasks})}
-    work = [
-        (task, seed, *draw(cells[task.dataset], task, effort.n_events, seed), effort)
+    drawn = [
+        (task, seed, *draw(cells[task.dataset], task, effort.n_events, seed))
         for seed in range(effort.n_seeds)
         for task in tasks
     ]
+    given = [peer_task(task.name, seed, populations, task.cofactor) for task, seed, populations, _ in drawn]
+    work = [(*one, effort, others) for one, others in zip(drawn, by_peers(given, peers), strict=True)]
     return pd.concat(in_processes(measure_task, work), ignore_index=True)
 
 
 def measure_task(
-    task: TransferTask, seed: int, populations: Populations, truth: FloatArray, effort: Effort
+    task: TransferTask,
+    seed: int,
+    populations: Populations,
+    truth: FloatArray,
+    effort: Effort,
+    others: Mapping[str, FloatArray],
 ) -> pd.DataFrame:
-    """One task and seed: a row for each method."""
+    """One task and seed: a row for each method; ``others`` are what further methods made of the events."""
     measured = np.arcsinh(truth / np.float32(task.cofactor))
-    predictions = predict(populations, task.cofactor, seed, effort)
+    predictions = predict(populations, task.cofactor, seed, effort) | dict(others)
     distances = {method: distance_to_truth(events, measured, seed) for method, events in predictions.items()}
     rows = [
         {"method": method, "emd": distance.mean_emd, "energy": distance.energy}
@@ -91,16 +106,31 @@ def measure_task(
     return pd.DataFrame(rows).assign(task=task.name, transfers=task.transfers, seed=seed)
 
 
-def measure_simulated(effort: Effort) -> pd.DataFrame:
+def measure_simulated(effort: Effort, peers: Path | None = None) -> pd.DataFrame:
     """A row for each method: means over seeds of the simulated task's scores."""
-    work = [(simulate(effort.n_events, seed), seed, effort) for seed in range(effort.n_seeds)]
+    drawn = [(simulate(effort.n_events, seed), seed) for seed in range(effort.n_seeds)]
+    given = [peer_task("the simulated task", seed, task.populations, MASS_COFACTOR) for task, seed in drawn]
+    work = [(*one, effort, others) for one, others in zip(drawn, by_peers(given, peers), strict=True)]
     scores = pd.concat(in_processes(measure_simulation, work))
     return scores.drop(columns="seed").groupby("method", sort=False).mean()
 
 
-def measure_simulation(task: SimulatedTask, seed: int, effort: Effort) -> pd.DataFrame:
+def measure_simulation(
+    task: SimulatedTask, seed: int, effort: Effort, others: Mapping[str, FloatArray]
+) -> pd.DataFrame:
     """One seed of the simulated task: a row for each method."""
-    return score_table(task, predict(task.populations, MASS_COFACTOR, seed, effort), seed)
+    return score_table(task, predict(task.populations, MASS_COFACTOR, seed, effort) | dict(others), seed)
+
+
+def peer_task(name: str, seed: int, populations: Populations, cofactor: float) -> PeerTask:
+    """What a peer is given of a task: the populations on the arcsinh scale."""
+    scaled = {role: to_arcsinh(intensities, cofactor) for role, intensities in vars(populations).items()}
+    return PeerTask(name, Populations(**scaled), seed)
+
+
+def by_peers(tasks: Sequence[PeerTask], folder: Path | None) -> list[dict[str, FloatArray]]:
+    """What every peer makes of each task's events; nothing where there is no folder for them."""
+    return measure_peers(PEERS, tasks, folder) if folder else [{} for _ in tasks]
 
 
 def in_processes(measure: Callable[..., pd.DataFrame], work: Sequence[tuple[object, ...]]) -> list[pd.DataFrame]:
@@ -116,9 +146,17 @@ def _logged(tables: Iterator[pd.DataFrame], total: int) -> Iterator[pd.DataFrame
 
 
 def by_task(scores: pd.DataFrame, score: str) -> pd.DataFrame:
-    """One score's means over seeds: a row for each task in the tasks' order, a column for each method."""
+    """One score's means over seeds: a row for each task, a column for each method, as they come in ``scores``.
+
+    The noise floor is the last. NaN where a method failed in every seed.
+    """
     table = scores.pivot_table(index="task", columns="method", values=score, sort=False)
-    return table[[*METHODS, FLOOR]]
+    return table.reindex(columns=methods_of(scores))
+
+
+def methods_of(scores: pd.DataFrame) -> list[str]:
+    """The methods in their order, and the noise floor."""
+    return [*(method for method in scores["method"].unique() if method != FLOOR), FLOOR]
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
@@ -126,9 +164,10 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
 
     Columns: emd and energy, means over the positive tasks; r_emd and r_energy, normalised residuals of these means;
     at_least_quantile_map, the share of positive tasks that are no worse than the quantile map in both scores;
-    negatives_r_emd, the residual over the negative tasks, above 1 where the edit is worse than none.
+    negatives_r_emd, the residual over the negative tasks, above 1 where the edit is worse than none;
+    failed, how often (of tasks times seeds) the method gave nothing: its means are over the other ones.
     """
-    summary = pd.DataFrame(index=pd.Index([*METHODS, FLOOR], name="method"))
+    summary = pd.DataFrame(index=pd.Index(methods_of(scores), name="method"))
     no_worse = []
     for score in SCORES:
         table = by_task(scores[scores["transfers"]], score)
@@ -139,10 +178,15 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     if not scores["transfers"].all():
         for score in SCORES:
             summary[f"negatives_r_{score}"] = residuals(by_task(scores[~scores["transfers"]], score))
+    summary["failed"] = scores["emd"].isna().groupby(scores["method"]).sum()
     return summary
 
 
 def residuals(table: pd.DataFrame) -> pd.Series:
-    """Normalised residuals of each method's mean over tasks: (n_tasks, n_methods) → (n_methods,)."""
-    means = table.mean()
-    return means.map(lambda mean: normalised_residual(mean, means[FLOOR], means[NO_EDIT]))
+    """Normalised residuals of each method's mean over its tasks: (n_tasks, n_methods) → (n_methods,)."""
+    return pd.Series({method: _residual(table[table[method].notna()], method) for method in table.columns})
+
+
+def _residual(table: pd.DataFrame, method: str) -> float:
+    means = table.mean()  # of all methods over the tasks that this one has scores for
+    return normalised_residual(means[method], means[FLOOR], means[NO_EDIT])

@@ -1,5 +1,6 @@
 """The methods that the accuracy benchmark compares: the simple ones, and edits by several plans, of one autoencoder."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,9 +9,23 @@ import numpy.typing as npt
 
 from neuronedit.auto import Plan
 from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP, baselines
+from neuronedit.baselines import (
+    CLUSTER_MAP,
+    GAN,
+    LATENT_MEAN,
+    LINEAR_TRANSPORT,
+    MEAN_SHIFT,
+    MMD_RESNET,
+    NO_EDIT,
+    QUANTILE_MAP,
+    Baseline,
+    baselines,
+    joint_baselines,
+    network_baselines,
+)
 from neuronedit.design import PairDesign
 from neuronedit.edit import AUTO, PRESETS, Auto, fit_edit
+from neuronedit.errors import NeuroneditError
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
@@ -20,6 +35,8 @@ from neuronedit.training import TrainingPlan, train
 from .tasks import Populations
 
 FloatArray = npt.NDArray[np.float32]
+
+logger = logging.getLogger(__name__)
 
 AUTO_NAME = "neuronedit: auto"
 
@@ -33,7 +50,10 @@ PLANS: Mapping[str, Plan | Auto] = {
 }
 """The edits that are measured, by name; each is an edit of the same model."""
 
-METHODS = (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN, *PLANS)
+METHODS = (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN, CLUSTER_MAP, LINEAR_TRANSPORT, *PLANS)
+
+NETWORKS = (MMD_RESNET, GAN)
+"""Measured where the effort allows for it."""
 
 DESIGN = PairDesign(source={"population": "source"}, target={"population": "target"})
 """A model records its design; here populations come drawn."""
@@ -48,12 +68,14 @@ class Effort:
         n_seeds: Each draws its own events, weights and halves of the truth.
         architecture: Of the autoencoder.
         training: How long it is trained.
+        networks: Whether the networks that turn source into target are measured: most of a run's time.
     """
 
     n_events: int
     n_seeds: int
     architecture: Architecture
     training: TrainingPlan
+    networks: bool = False
 
 
 def predict(populations: Populations, cofactor: float, seed: int, effort: Effort) -> dict[str, FloatArray]:
@@ -62,8 +84,18 @@ def predict(populations: Populations, cofactor: float, seed: int, effort: Effort
     source, target, events = (
         model.scaling.arcsinh(population) for population in (populations.source, populations.target, populations.events)
     )
-    simple = {name: baseline(source, target, events) for name, baseline in baselines(model).items()}
+    methods = baselines(model) | joint_baselines(seed) | (network_baselines(seed) if effort.networks else {})
+    simple = {name: attempt(name, method, source, target, events) for name, method in methods.items()}
     return simple | {plan: model.scaling.arcsinh(model.apply(populations.events, plan)) for plan in PLANS}
+
+
+def attempt(name: str, method: Baseline, source: FloatArray, target: FloatArray, events: FloatArray) -> FloatArray:
+    """What a method makes of the events; NaN where it fails, and the reason is logged: the others go on."""
+    try:
+        return method(source, target, events)
+    except NeuroneditError as error:
+        logger.warning("%s gave nothing: %s", name, error)
+        return np.full_like(events, np.nan)
 
 
 def fit_model(populations: Populations, cofactor: float, seed: int, effort: Effort) -> EditModel:

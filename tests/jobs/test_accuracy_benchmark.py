@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,14 +7,15 @@ import pandas as pd
 import pytest
 
 from jobs import benchmark
+from jobs.benchmarks import methods
 from jobs.benchmarks.accuracy import by_task, measure_task, summarise
-from jobs.benchmarks.methods import DEFAULT, METHODS, Effort, predict
+from jobs.benchmarks.methods import DEFAULT, METHODS, NETWORKS, Effort, attempt, predict
 from jobs.benchmarks.simulated import N_TYPES, SimulatedTask, score, simulate
 from jobs.benchmarks.tasks import DATA, TASKS, Cells, Populations, TransferTask, draw, load_cells
 from neuronedit.autoencoder import Architecture
 from neuronedit.baselines import MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
 from neuronedit.design import MIN_EVENTS, select
-from neuronedit.errors import DataError
+from neuronedit.errors import DataError, ModelError
 from neuronedit.review.transfer import FLOOR
 from neuronedit.training import TrainingPlan
 from tests.jobs.conftest import ROOT, Command
@@ -118,9 +120,35 @@ def test_a_source_that_equals_the_target_leaves_events_to_the_residual_plans_bit
 def test_every_method_and_the_noise_floor_are_measured() -> None:
     intensities = np.random.default_rng(0).lognormal(2, 1, (800, 3)).astype(np.float32)
     populations, truth = draw(made_cells(intensities), TASK, 200, seed=0)
-    table = measure_task(TASK, 0, populations, truth, TINY)
-    assert set(table["method"]) == {*METHODS, FLOOR}
-    assert np.isfinite(table[["emd", "energy"]]).all(axis=None)
+    peer = {"peer": np.full_like(populations.events, np.nan)}
+    table = measure_task(TASK, 0, populations, truth, TINY, peer).set_index("method")
+    assert set(table.index) == {*METHODS, "peer", FLOOR}
+    finite = np.isfinite(table[["emd", "energy"]])
+    assert finite.drop(index="peer").all(axis=None)
+    assert not finite.loc["peer"].any()
+
+
+def test_networks_are_measured_where_the_effort_allows_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def network(source: np.ndarray, target: np.ndarray, events: np.ndarray) -> np.ndarray:
+        return events + 1
+
+    monkeypatch.setattr(methods, "network_baselines", lambda seed: dict.fromkeys(NETWORKS, network))
+    intensities = np.random.default_rng(0).lognormal(2, 1, (400, 3)).astype(np.float32)
+    populations = Populations(intensities[:100], intensities[100:200], intensities[200:])
+    predictions = predict(populations, 5.0, 0, replace(TINY, networks=True))
+    assert set(predictions) == {*METHODS, *NETWORKS}
+    np.testing.assert_array_equal(predictions[NETWORKS[0]], arcsinh(populations.events) + 1)
+
+
+def test_a_method_that_fails_gives_nan_and_the_reason_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def diverges(source: np.ndarray, target: np.ndarray, events: np.ndarray) -> np.ndarray:
+        raise ModelError("the loss is nan")
+
+    events = np.zeros((5, 3), dtype=np.float32)
+    given = attempt("GAN", diverges, events, events, events)
+    assert given.shape == (5, 3)
+    assert np.isnan(given).all()
+    assert caplog.messages == ["GAN gave nothing: the loss is nan"]
 
 
 # --- summary
@@ -153,6 +181,22 @@ def test_a_task_counts_only_where_both_scores_are_at_least_the_quantile_maps() -
     table = scores({NO_EDIT: [1.0], FLOOR: [0.1], QUANTILE_MAP: [0.5], DEFAULT: [0.4]}, transfers=[True])
     table.loc[table["method"] == DEFAULT, "energy"] = 6.0
     assert summarise(table).loc[DEFAULT, "at_least_quantile_map"] == 0
+
+
+def test_a_method_that_failed_is_compared_on_its_other_tasks_alone() -> None:
+    given = {NO_EDIT: [1.1, 9.0], FLOOR: [0.1, 1.0], QUANTILE_MAP: [0.6, 0.6], DEFAULT: [0.3, float("nan")]}
+    summary = summarise(scores(given, transfers=[True, True]))
+    assert summary.loc[DEFAULT, "r_emd"] == pytest.approx(0.2)
+    assert summary.loc[DEFAULT, "failed"] == 1
+    assert summary.loc[DEFAULT, "at_least_quantile_map"] == 0.5
+    assert summary["failed"].sum() == 1
+
+
+def test_a_method_that_always_failed_keeps_its_place_in_the_tables() -> None:
+    given = {NO_EDIT: [1.1], FLOOR: [0.1], QUANTILE_MAP: [0.6], DEFAULT: [float("nan")]}
+    table = scores(given, transfers=[True])
+    assert list(by_task(table, "emd").columns) == [*METHODS, FLOOR]
+    assert np.isnan(summarise(table).loc[DEFAULT, "r_emd"])
 
 
 def test_seeds_are_averaged_before_tasks_are_compared() -> None:
@@ -234,6 +278,13 @@ def test_data_is_no_option_of_a_benchmark_that_makes_its_own(capsys: pytest.Capt
     with pytest.raises(SystemExit, match="2"):
         benchmark.main(["transform", "--data", "cells"])
     assert "--data is for accuracy, combinations; transform makes its own cells" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["accuracy", "--quick", "--peers"], ["transform", "--peers", "folder"]])
+def test_peers_are_for_the_full_accuracy_benchmark(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        benchmark.main(arguments)
+    assert "--peers is for accuracy without --quick" in capsys.readouterr().err
 
 
 @needs_data
