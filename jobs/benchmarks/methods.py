@@ -65,6 +65,7 @@ class Effort:
 
     Attributes:
         n_events: At most so many of each population.
+        n_simulated: Of each population of the simulated task.
         n_seeds: Each draws its own events, weights and halves of the truth.
         architecture: Of the autoencoder.
         training: How long it is trained.
@@ -72,15 +73,52 @@ class Effort:
     """
 
     n_events: int
+    n_simulated: int
     n_seeds: int
     architecture: Architecture
     training: TrainingPlan
     networks: bool = False
 
 
-def predict(populations: Populations, cofactor: float, seed: int, effort: Effort) -> dict[str, FloatArray]:
+@dataclass(frozen=True)
+class Forecast:
+    """What ``auto`` says of an edit before any truth is seen.
+
+    Attributes:
+        plan: The plan that counts most.
+        expected_error: On the events to be edited; 0 is the noise floor, 1 that of doing nothing.
+        left_out_error: On populations left out of source and target.
+        neurons: By how much the plans that edit neurons lower that error.
+        unsupported: Share of the events with nothing like them in the source.
+        flagged: Whether the edit should not be trusted on these events.
+    """
+
+    plan: str
+    expected_error: float
+    left_out_error: float
+    neurons: float
+    unsupported: float
+    flagged: bool
+
+
+def forecast(model: EditModel, events: FloatArray) -> Forecast:
+    """What is known of the edit of ``auto`` and the raw events (n_events, n_markers), without their truth."""
+    edit = model.edits[AUTO_NAME]
+    assert edit.choice is not None
+    found = edit.support.judge(model.standardised(events))
+    expected = edit.choice.expected_error(found.unsupported)
+    return Forecast(
+        edit.choice.winner,
+        expected,
+        edit.choice.left_out_error,
+        edit.choice.neurons_contribution,
+        found.unsupported,
+        found.flagged or not expected < 1,
+    )
+
+
+def predict(model: EditModel, populations: Populations, seed: int, effort: Effort) -> dict[str, FloatArray]:
     """What every method makes of the events: by method, (n_events, n_markers) float32 arcsinh units."""
-    model = fit_model(populations, cofactor, seed, effort)
     source, target, events = (
         model.scaling.arcsinh(population) for population in (populations.source, populations.target, populations.events)
     )

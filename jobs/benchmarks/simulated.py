@@ -14,6 +14,7 @@ import pandas as pd
 
 from neuronedit.metrics import emd
 from neuronedit.panel import MASS_COFACTOR
+from neuronedit.two_sample import classifier_auc
 
 from .tasks import Populations
 
@@ -129,6 +130,7 @@ def score(task: SimulatedTask, edited: FloatArray) -> dict[str, float]:
         gap_closed_by_type: The same, summed over the true types.
         rmse_ratio: Per-cell error, edited over unedited: 1 is no better than doing nothing.
         rmse_ratio_lacking: The same on the type that the controls lack.
+        auc: Of a classifier that tells edited events from their counterfactuals: 0.5 cannot.
         effect_slope: The treatment's effect in edited events against the true one, over types and markers: 1 is kept.
     """
     before, truth = (np.arcsinh(events / MASS_COFACTOR) for events in (task.populations.events, task.counterfactuals))
@@ -140,6 +142,7 @@ def score(task: SimulatedTask, edited: FloatArray) -> dict[str, float]:
         "gap_closed_by_type": 1 - sum(gaps[0]) / sum(gaps[1]),
         "rmse_ratio": _rmse(edited, truth) / _rmse(before, truth),
         "rmse_ratio_lacking": _rmse(edited[lacking], truth[lacking]) / _rmse(before[lacking], truth[lacking]),
+        "auc": classifier_auc(edited, truth),
         "effect_slope": _slope(_effects(task, truth), _effects(task, edited)),
     }
 
