@@ -78,7 +78,7 @@ class Counterparts:
             return cls(markers, np.ones((len(source), 1), np.float32), np.ones((len(target), 1), np.float32))
         for _ in range(N_ROUNDS):
             mixture = Mixture.fit([source[:, markers]], n_kinds, seed)
-            moved, _ = _follow(mixture, source[:, markers], target[:, markers], lacking=False)
+            moved, _ = _follow(mixture, source[:, markers], target[:, markers])
             spread_of_moves = _between(moved.centres - mixture.centres, moved)
             inconsistency = np.sqrt(spread_of_moves / np.maximum(_between(mixture.centres, moved), _TINY))
             kept = inconsistency <= max(CONSISTENT, float(np.median(inconsistency)))
@@ -86,7 +86,7 @@ class Counterparts:
                 break
             markers = markers[kept]
         mixture = Mixture.fit([source[:, markers]], n_kinds, seed)
-        _, memberships = _follow(mixture, source[:, markers], target[:, markers], lacking=True)
+        _, memberships = _follow(mixture, source[:, markers], target[:, markers])
         in_source = mixture.memberships(source[:, markers])
         kinds = _kinds(in_source)
         return cls(markers, in_source @ kinds, memberships @ kinds)
@@ -123,16 +123,15 @@ def _between(centres: FloatArray, mixture: Mixture) -> FloatArray64:
     return np.asarray(shares @ (centres - shares @ centres) ** 2)
 
 
-def _follow(mixture: Mixture, source: FloatArray, target: FloatArray, *, lacking: bool) -> tuple[Mixture, FloatArray]:
+def _follow(mixture: Mixture, source: FloatArray, target: FloatArray) -> tuple[Mixture, FloatArray]:
     """The components as they are in the target, and its memberships: the likelier of two searches.
 
     One starts from where the components are in the source, one from there moved by the difference of the medians.
-    With ``lacking``, the source may lack some of the target's kinds; without, every event belongs to one.
     """
     events = target.astype(np.float64)
     beside = np.median(events, axis=0) - np.median(source, axis=0)
     own = _log_densities(source.astype(np.float64), mixture, np.zeros_like(beside), 1.0)
-    unlike = float(np.quantile(np.logaddexp.reduce(own, axis=1), UNLIKELY)) if lacking else -np.inf
+    unlike = float(np.quantile(np.logaddexp.reduce(own, axis=1), UNLIKELY))
     found = [_search(mixture, events, start, unlike) for start in (np.zeros_like(beside), beside)]
     moved, memberships, _ = max(found, key=lambda result: result[2])
     return moved, memberships.astype(np.float32)

