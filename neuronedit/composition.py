@@ -13,7 +13,7 @@ from neuronedit.counterparts import Counterparts
 from neuronedit.errors import DataError, listing
 from neuronedit.percentiles import FloatArray
 
-N_STRATA = 6
+N_STRATA = 8
 """Kinds of cell looked for where events have no labels."""
 
 SUBSTANTIAL = 0.05
@@ -35,7 +35,7 @@ class Composition:
     Attributes:
         strata: (n_strata,) names.
         source_memberships: (n_source, n_strata), rows sum to 1.
-        target_memberships: (n_target, n_strata), rows sum to 1.
+        target_memberships: (n_target, n_strata), rows sum to 1, or to less where an event is like none of them.
 
     Raises:
         DataError: No stratum is shared, or one with a substantial share of the source has no counterparts.
@@ -47,7 +47,7 @@ class Composition:
 
     def __post_init__(self) -> None:
         shared = self._shared
-        if not shared.any():
+        if not (np.minimum(self.source_shares, self.target_shares) > 0).any():
             raise DataError(
                 "Composition: source and target share no stratum "
                 f"(source: {self._held_by(self.source_shares)}; target: {self._held_by(self.target_shares)}). "
@@ -71,8 +71,14 @@ class Composition:
 
     @property
     def target_shares(self) -> Weights:
-        """(n_strata,) of the target's events, sum 1."""
+        """(n_strata,) of the target's events, sum 1 at most."""
         return np.asarray(self.target_memberships.mean(axis=0, dtype=np.float64))
+
+    @property
+    def unmatched(self) -> float:
+        """Share of the target that is like no stratum of the source; it has no weight."""
+        shared = self.target_shares[self.source_shares > 0]
+        return max(0.0, 1 - float(shared.sum()))
 
     @property
     def target_weights(self) -> Weights:
@@ -146,17 +152,17 @@ def match(
     """
     if labels is None:
         kinds = Counterparts.fit(source, target, n_strata, seed)
-        memberships = kinds.source_memberships(source), kinds.target_memberships(target)
-        return Composition(tuple(f"cluster {number + 1}" for number in range(memberships[0].shape[1])), *memberships)
-    names = [np.array([str(label) for label in np.asarray(given, dtype=object)]) for given in labels]
-    for role, population, given in zip(("source", "target"), (source, target), names, strict=True):
+        names = tuple(f"cluster {number + 1}" for number in range(kinds.source_memberships.shape[1]))
+        return Composition(names, kinds.source_memberships, kinds.target_memberships)
+    given_names = [np.array([str(label) for label in np.asarray(given, dtype=object)]) for given in labels]
+    for role, population, given in zip(("source", "target"), (source, target), given_names, strict=True):
         if len(given) != len(population):
             raise DataError(
                 f"Composition: {len(given)} labels for {len(population)} {role} events; expected one for each event, "
                 "in the order of the events."
             )
-    strata = np.unique(np.concatenate(names))
-    in_source, in_target = ((given[:, None] == strata).astype(np.float32) for given in names)
+    strata = np.unique(np.concatenate(given_names))
+    in_source, in_target = ((given[:, None] == strata).astype(np.float32) for given in given_names)
     return Composition(tuple(map(str, strata)), in_source, in_target)
 
 

@@ -16,12 +16,15 @@ from neuronedit.percentiles import FloatArray
 
 FloatArray64 = npt.NDArray[np.float64]
 
+N_TELLING_KINDS = 8
+"""Kinds between which a marker's variance is looked at: with many more, every marker's lies between kinds."""
+
 TELLING = 0.6
 """A marker tells kinds apart if at least this share of its variance in the source lies between kinds. Functional
 markers rarely do, and they are those that an effect moves: kinds are followed by the others."""
 
-MIN_TELLING = 3
-"""So many markers are kept in any case, the most telling first."""
+MIN_TELLING = 4
+"""With fewer such markers a population is of one kind, as a gated one is: components would cut across it anywhere."""
 
 CONSISTENT = 0.5
 """A marker is consistent while its displacements differ between kinds by at most this, as a share of how far the kinds
@@ -34,6 +37,12 @@ WIDENED = 8.0 * 0.8 ** np.arange(40)
 """What components' variances are multiplied by at each step of a search, 1 at the least: it starts with wide
 components, which reach kinds that have moved, and narrows."""
 
+UNLIKELY = 0.001
+"""A target event less likely than this share of the source's own is of a kind that the source lacks."""
+
+OVERLAP = 0.1
+"""Components that share more of the smaller one's events are one kind: a mixture cut it in two, anywhere."""
+
 PRIOR_EVENTS = 50
 """A component's displacement counts against so many events of the displacement that all kinds have in common: one
 without events in the target moves with the others, and takes none of theirs."""
@@ -44,14 +53,15 @@ class Counterparts:
     """Kinds of cell in the source, and the same kinds in the target.
 
     Attributes:
-        markers: (n_telling,) int64, columns that the kinds were followed by.
-        source: The mixture of the source in these markers.
-        target: The same components, displaced and with shares of their own.
+        markers: (n_telling,) int64, columns that the kinds were followed by; fewer than ``MIN_TELLING`` where the
+            source is of one kind.
+        source_memberships: (n_source, n_kinds) float32, rows sum to 1.
+        target_memberships: (n_target, n_kinds) float32, rows sum to 1, or less where the source lacks the kind.
     """
 
     markers: npt.NDArray[np.int64]
-    source: Mixture
-    target: Mixture
+    source_memberships: FloatArray
+    target_memberships: FloatArray
 
     @classmethod
     def fit(cls, source: FloatArray, target: FloatArray, n_kinds: int, seed: int) -> Self:
@@ -60,42 +70,51 @@ class Counterparts:
         Args:
             source: (n_events, n_markers).
             target: (n_events, n_markers).
-            n_kinds: Components looked for.
+            n_kinds: Components looked for; those that overlap in the source are joined.
             seed: Where the search for components starts.
         """
-        markers = _telling(source, n_kinds, seed)
+        markers = telling_markers(source, seed)
+        if len(markers) < MIN_TELLING:
+            return cls(markers, np.ones((len(source), 1), np.float32), np.ones((len(target), 1), np.float32))
         for _ in range(N_ROUNDS):
             mixture = Mixture.fit([source[:, markers]], n_kinds, seed)
-            moved = _follow(mixture, source[:, markers], target[:, markers])
+            moved, _ = _follow(mixture, source[:, markers], target[:, markers])
             spread_of_moves = _between(moved.centres - mixture.centres, moved)
             inconsistency = np.sqrt(spread_of_moves / np.maximum(_between(mixture.centres, moved), _TINY))
             kept = inconsistency <= max(CONSISTENT, float(np.median(inconsistency)))
             if kept.all() or kept.sum() < MIN_TELLING:
                 break
             markers = markers[kept]
-        return cls(markers, mixture, moved)
-
-    def source_memberships(self, source: FloatArray) -> FloatArray:
-        """How far each source event belongs to each kind: (n_events, n_markers) → (n_events, n_kinds), sums 1."""
-        return self.source.memberships(source[:, self.markers])
-
-    def target_memberships(self, target: FloatArray) -> FloatArray:
-        """How far each target event belongs to each kind: (n_events, n_markers) → (n_events, n_kinds), sums 1."""
-        return self.target.memberships(target[:, self.markers])
+        mixture = Mixture.fit([source[:, markers]], n_kinds, seed)
+        _, memberships = _follow(mixture, source[:, markers], target[:, markers])
+        in_source = mixture.memberships(source[:, markers])
+        kinds = _kinds(in_source)
+        return cls(markers, in_source @ kinds, memberships @ kinds)
 
 
 _TINY = float(np.finfo(np.float64).tiny)
 
 
-def _telling(source: FloatArray, n_kinds: int, seed: int) -> npt.NDArray[np.int64]:
+def telling_markers(source: FloatArray, seed: int) -> npt.NDArray[np.int64]:
     """Columns that tell kinds apart, ascending: (n_telling,)."""
-    memberships = Mixture.fit([source], n_kinds, seed).memberships(source).astype(np.float64)
+    memberships = Mixture.fit([source], N_TELLING_KINDS, seed).memberships(source).astype(np.float64)
     shares = memberships.mean(axis=0)
     centres = memberships.T @ source / np.maximum(memberships.sum(axis=0), _TINY)[:, None]
     between = shares @ (centres - shares @ centres) ** 2
-    told = between / np.maximum(source.var(axis=0, dtype=np.float64), _TINY)
-    enough = max(MIN_TELLING, int((told >= TELLING).sum()))
-    return np.sort(np.argsort(-told, kind="stable")[:enough])
+    total = source.var(axis=0, dtype=np.float64)
+    told = np.divide(between, total, out=np.zeros_like(total), where=total > 0)  # a dead marker tells nothing
+    return np.flatnonzero(told >= TELLING)
+
+
+def _kinds(memberships: FloatArray) -> FloatArray:
+    """Which kind each component belongs to: (n_events, n_components) → (n_components, n_kinds) float32, 0 or 1."""
+    shared, sizes = memberships.T @ memberships, memberships.sum(axis=0)
+    joined = shared > OVERLAP * np.minimum.outer(sizes, sizes)
+    np.fill_diagonal(joined, val=True)
+    # What is joined to a joined component is joined, too: each squaring doubles the length of the chains.
+    for _ in range(len(joined).bit_length()):
+        joined = joined @ joined
+    return np.unique(joined, axis=1).astype(np.float32)
 
 
 def _between(centres: FloatArray, mixture: Mixture) -> FloatArray64:
@@ -104,40 +123,60 @@ def _between(centres: FloatArray, mixture: Mixture) -> FloatArray64:
     return np.asarray(shares @ (centres - shares @ centres) ** 2)
 
 
-def _follow(mixture: Mixture, source: FloatArray, target: FloatArray) -> Mixture:
-    """The components as they are in the target: the likelier of two searches, from where they were and beside it."""
+def _follow(mixture: Mixture, source: FloatArray, target: FloatArray) -> tuple[Mixture, FloatArray]:
+    """The components as they are in the target, and its memberships: the likelier of two searches.
+
+    One starts from where the components are in the source, one from there moved by the difference of the medians.
+    """
     events = target.astype(np.float64)
     beside = np.median(events, axis=0) - np.median(source, axis=0)
-    found = [_search(mixture, events, start) for start in (np.zeros_like(beside), beside)]
-    return max(found, key=lambda result: result[1])[0]
+    own = _log_densities(source.astype(np.float64), mixture, np.zeros_like(beside), 1.0)
+    unlike = float(np.quantile(np.logaddexp.reduce(own, axis=1), UNLIKELY))
+    found = [_search(mixture, events, start, unlike) for start in (np.zeros_like(beside), beside)]
+    moved, memberships, _ = max(found, key=lambda result: result[2])
+    return moved, memberships.astype(np.float32)
 
 
-def _search(mixture: Mixture, target: FloatArray64, start: FloatArray64) -> tuple[Mixture, float]:
+def _search(
+    mixture: Mixture, target: FloatArray64, start: FloatArray64, unlike: float
+) -> tuple[Mixture, FloatArray64, float]:
     """Expectation–maximisation over displacements and shares; spreads stay the source's.
 
+    Args:
+        mixture: Of the source.
+        target: (n_events, n_markers).
+        start: (n_markers,), every component's first displacement.
+        unlike: Log-density of an event of none of the kinds, wherever it is.
+
     Returns:
-        The displaced mixture, and the target's mean log-likelihood before the last step.
+        The displaced mixture; (n_events, n_kinds) memberships; and the target's mean log-likelihood.
+
+    Source: Dempster, Laird & Rubin 1977, J. R. Stat. Soc. B 39; the constant background as in Banfield & Raftery 1993,
+    Biometrics 49, section 5.
     """
-    centres, log_shares = mixture.centres.astype(np.float64), mixture.log_weights.astype(np.float64)
-    displacements = np.tile(start, (len(centres), 1))
+    displaced, displacements = mixture, np.tile(start, (len(mixture.centres), 1))
     for widened in np.maximum(WIDENED, 1):
-        log_densities = log_shares + _log_density(target, centres + displacements, mixture.spreads, widened)
+        of_kinds = _log_densities(target, displaced, displacements, widened)
+        log_densities = np.column_stack([of_kinds, np.full(len(target), unlike / widened)])
         log_likelihoods = np.logaddexp.reduce(log_densities, axis=1)
-        memberships = np.exp(log_densities - log_likelihoods[:, None])
+        memberships = np.exp(of_kinds - log_likelihoods[:, None])
         counts = memberships.sum(axis=0)
-        log_shares = np.log(np.maximum(counts, 1e-3) / len(target))
-        means = memberships.T @ target / np.maximum(counts, _TINY)[:, None]
-        own = means - centres
+        own = memberships.T @ target / np.maximum(counts, _TINY)[:, None] - mixture.centres
         common = np.median(own[counts >= min(PRIOR_EVENTS, counts.max())], axis=0)
         displacements = (counts[:, None] * own + PRIOR_EVENTS * common) / (counts[:, None] + PRIOR_EVENTS)
-    displaced = Mixture((centres + displacements).astype(np.float32), mixture.spreads, log_shares.astype(np.float32))
-    return displaced, float(log_likelihoods.mean())
+        log_shares = np.log(np.maximum(counts, 1e-3) / len(target)).astype(np.float32)
+        displaced = Mixture(mixture.centres, mixture.spreads, log_shares)
+    centres = (mixture.centres + displacements).astype(np.float32)
+    return Mixture(centres, mixture.spreads, log_shares), memberships, float(log_likelihoods.mean())
 
 
-def _log_density(target: FloatArray64, centres: FloatArray64, spreads: FloatArray, widened: float) -> FloatArray64:
-    """Up to a constant: (n_events, n_markers), (n_kinds, n_markers) → (n_events, n_kinds)."""
+def _log_densities(events: FloatArray64, mixture: Mixture, displacements: FloatArray64, widened: float) -> FloatArray64:
+    """Of displaced components with their shares, up to a constant: (n_events, n_markers) → (n_events, n_kinds)."""
+    centres = mixture.centres + displacements
     columns = [
-        -((((target - centre) / spread) ** 2 / 2 + np.log(spread)).sum(axis=1)) / widened
-        for centre, spread in zip(centres, spreads.astype(np.float64), strict=True)
+        log_share - (((events - centre) / spread) ** 2 / 2 + np.log(spread)).sum(axis=1) / widened
+        for centre, spread, log_share in zip(
+            centres, mixture.spreads.astype(np.float64), mixture.log_weights, strict=True
+        )
     ]
     return np.stack(columns, axis=1)
