@@ -19,12 +19,13 @@ Plan = tuple[EditStep, ...]
 CANDIDATES: Mapping[str, Plan] = {
     "quantile-map": (EditStep(layer=VISIBLE),),
     "strata": (EditStep(layer=VISIBLE, operator="strata"),),
+    "fine-strata": (EditStep(layer=VISIBLE, operator="strata", n_strata=12),),
     "transport": (EditStep(layer=VISIBLE, operator="transport"), EditStep(layer=VISIBLE)),
     "neurons-strata": (EditStep(operator="strata"), EditStep(layer=VISIBLE, operator="strata")),
     "neurons-neighbours": (EditStep(operator="neighbours"), EditStep(layer=VISIBLE)),
 }
-"""Plans that differ in where the shift of an event comes from: its markers one by one, its kind of cell, all markers at
-once, its neurons."""
+"""Plans that differ in where the shift of an event comes from: its markers one by one, its kind of cell, coarse or
+fine, all markers at once, its neurons."""
 
 NO_PLAN = "no edit"
 

@@ -8,8 +8,8 @@ from scipy.stats import mannwhitneyu
 
 from neuronedit import support as support_module
 from neuronedit.autoencoder import VISIBLE
-from neuronedit.edit import activations
 from neuronedit.errors import DataError
+from neuronedit.steps import activations
 from neuronedit.support import N_NEIGHBOURS, Support, reconstruction_errors
 
 

@@ -26,6 +26,7 @@ from neuronedit.review.transfer import FLOOR
 from neuronedit.scaling import to_arcsinh
 from neuronedit.training import TrainingPlan
 
+from .confounded import BY_STRATA, PLAIN, SOURCE_SHARES, measure_confounded
 from .methods import AUTO_NAME, Effort, fit_model, forecast, predict
 from .peers import PEERS, PeerTask, measure_peers
 from .result import Result
@@ -59,21 +60,39 @@ def run(quick: bool, data: Path = DATA, peers: Path | None = None) -> Result:
     """
     effort = QUICK if quick else FULL
     scores = measure_tasks(QUICK_TASKS if quick else TASKS, data, effort, peers)
-    summary, simulated = summarise(scores), measure_simulated(effort, peers)
+    summary, simulated, confounded = summarise(scores), measure_simulated(effort, peers), measure_mixes(effort)
     details = {
         "emd": by_task(scores, "emd"),
         "energy": by_task(scores, "energy"),
         "forecasts": scores.dropna(subset="flagged"),
         "scores": scores.drop(columns=["plan", "flagged"]),
         "simulated": simulated,
+        "confounded": confounded.reset_index(),
     }
-    return Result(summary, _figures(summary.T[AUTO_NAME], simulated.T[AUTO_NAME], details["forecasts"]), details)
+    figures = _figures(summary.T[AUTO_NAME], simulated.T[AUTO_NAME], details["forecasts"])
+    return Result(summary, figures | {"spurious_shift_ratio": _spurious_ratio(confounded)}, details)
+
+
+def _spurious_ratio(confounded: pd.DataFrame) -> float:
+    """The shift of markers that must not move, with matched composition over without, where the mixes differ."""
+    spurious = confounded["spurious"].xs("another mix")
+    return float(spurious[BY_STRATA] / spurious[PLAIN])
+
+
+def measure_mixes(effort: Effort) -> pd.DataFrame:
+    """Means over seeds of edits between populations of another mix of cell types, and of the same mix, by method."""
+    tables = {
+        "another mix": measure_confounded(effort.n_events, effort.n_seeds),
+        "the same mix": measure_confounded(effort.n_events, effort.n_seeds, SOURCE_SHARES[0]),
+    }
+    means = {name: table.drop(columns="seed").groupby("method", sort=False).mean() for name, table in tables.items()}
+    return pd.concat(means, names=["target"])
 
 
 def _figures(summary: pd.Series, simulated: pd.Series, forecasts: pd.DataFrame) -> dict[str, float]:
     """Of ``auto``: on the positive tasks, on the simulated one, and how many it flags before truth is seen."""
     flagged = forecasts["flagged"].astype(float)
-    return {
+    figures = {
         "r_emd": summary["r_emd"],
         "r_energy": summary["r_energy"],
         "share_of_tasks_at_least_quantile_map": summary["at_least_quantile_map"],
@@ -86,6 +105,7 @@ def _figures(summary: pd.Series, simulated: pd.Series, forecasts: pd.DataFrame) 
         "classifier_auc": simulated["auc"],
         "effect_slope": simulated["effect_slope"],
     }
+    return {name: float(value) for name, value in figures.items() if np.isfinite(value)}  # JSON has no NaN
 
 
 def measure_tasks(tasks: Sequence[TransferTask], data: Path, effort: Effort, peers: Path | None = None) -> pd.DataFrame:

@@ -69,7 +69,8 @@ class Effort:
         n_seeds: Each draws its own events, weights and halves of the truth.
         architecture: Of the autoencoder.
         training: How long it is trained.
-        networks: Whether the networks that turn source into target are measured: most of a run's time.
+        networks: Whether the networks that turn source into target are measured, with one seed: they take most of
+            the time.
     """
 
     n_events: int
@@ -78,6 +79,10 @@ class Effort:
     architecture: Architecture
     training: TrainingPlan
     networks: bool = False
+
+    def measures_networks(self, seed: int) -> bool:
+        """Whether they are measured with this seed: the first one's time is enough."""
+        return self.networks and seed == 0
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,9 @@ def predict(model: EditModel, populations: Populations, seed: int, effort: Effor
     source, target, events = (
         model.scaling.arcsinh(population) for population in (populations.source, populations.target, populations.events)
     )
-    methods = baselines(model) | joint_baselines(seed) | (network_baselines(seed) if effort.networks else {})
+    methods = (
+        baselines(model) | joint_baselines(seed) | (network_baselines(seed) if effort.measures_networks(seed) else {})
+    )
     simple = {name: attempt(name, method, source, target, events) for name, method in methods.items()}
     return simple | {plan: model.scaling.arcsinh(model.apply(populations.events, plan)) for plan in PLANS}
 

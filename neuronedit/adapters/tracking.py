@@ -1,6 +1,7 @@
 """MLflow runs: parameters, metrics, figures, and the data that they came from."""
 
 import logging
+import math
 import os
 import re
 import warnings
@@ -112,8 +113,30 @@ def log_training(
     log_series([asdict(loss) for loss in losses], "epoch")
     drawn_events = sum(len(events) for events in drawn.intensities.values())
     mlflow.log_metrics({"populations": len(drawn.counts), "events": dataset.n_events, "events_drawn": drawn_events})
+    mlflow.log_metrics(edit_metrics(model))
     mlflow.log_dict(dict(model.facts), "training.json")
     mlflow.log_figure(loss_figure(pd.DataFrame([asdict(loss) for loss in losses])), "figures/losses.png")
+
+
+def edit_metrics(model: EditModel) -> dict[str, float]:
+    """What is known of each edit before any truth is seen: its errors on events left out, and on the extrapolation.
+
+    The names hold the edit's name, with what MLflow refuses in one replaced.
+    """
+    metrics: dict[str, float] = {}
+    for name, edit in model.edits.items():
+        found = dict(model.facts.get("extrapolation", {}).get(name, {}))
+        if edit.choice:
+            found |= {
+                "expected_extrapolation_error": edit.choice.left_out_error,
+                "within_error": edit.choice.within_error,
+                "neurons_contribution": edit.choice.neurons_contribution,
+                **{f"weight/{plan}": weight for plan, weight in edit.choice.weights.items()},
+            }
+        slug = re.sub(r"[^\w./ -]", "_", name)
+        numbers = {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
+        metrics |= {f"edit/{slug}/{key}": value for key, value in numbers.items() if math.isfinite(value)}
+    return metrics
 
 
 def log_transform(manifest: Mapping[str, Any], dataset: EventDataset, seconds: float) -> None:
