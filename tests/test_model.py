@@ -192,6 +192,64 @@ def test_an_edit_to_pooled_controls_leads_to_the_median_of_equally_weighted_batc
     assert (edit.apply((autoencoder,), populations["a"])[:, :4] == 2).all()
 
 
+def test_edits_are_applied_one_after_another(controls_model, cells):
+    intensities = cells(50) + 1  # a zero's rank comes from all bits of its event
+    there = controls_model.apply(controls_model.apply(intensities, "1"), "2")
+    # Raw intensities between the two steps are rounded to float32 once more.
+    np.testing.assert_allclose(controls_model.apply(intensities, ("1", "2")), there, rtol=1e-4, atol=1e-4)
+
+
+def test_a_route_takes_the_batchs_place(controls_model, cells):
+    route = Route(edits=("1",), strength=0.5, support=True)
+    edited, done, support = controls_model.transform(cells(20), None, route)
+    assert np.array_equal(edited, controls_model.apply(cells(20), "1", strength=0.5))
+    assert set(done) == {EDITED}
+    assert np.array_equal(support, controls_model.support_scores(cells(20), "1"))
+
+
+def test_the_inverse_leads_back(autoencoder, rng):
+    populations = {
+        "a": rng.normal(size=(400, 5)).astype(np.float32),
+        "b": rng.normal(3, 2, (400, 5)).astype(np.float32),
+    }
+    pair = EditPair("a", ("a",), ("b",))
+    zeros = np.full(5, -99, np.float32)
+    plan = (EditStep(layer="visible"),)
+    there, back = (fit_pair(way, (autoencoder,), populations, plan, zeros=zeros) for way in (pair, pair.inverse))
+    assert back.name == "a inverse"
+    moved = there.apply((autoencoder,), populations["a"])
+    # 101 percentiles of 400 events: near, but for the outermost.
+    close = np.abs(back.apply((autoencoder,), moved) - populations["a"]) < 0.1
+    assert close.mean() > 0.97
+
+
+def test_a_differing_mix_is_not_learned_where_composition_is_matched(autoencoder, rng):
+    kinds = [rng.normal(centre, 0.3, (900, 5)).astype(np.float32) for centre in (0, 4)]
+    populations = {
+        "a": np.concatenate([kinds[0][:600], kinds[1][:200]]),
+        "b": np.concatenate([kinds[0][600:800], kinds[1][200:800]]),
+    }
+    labels = {"a": np.repeat(["x", "y"], (600, 200)), "b": np.repeat(["x", "y"], (200, 600))}
+    pair, zeros = EditPair("a", ("a",), ("b",)), np.full(5, -99, np.float32)
+    plain, matched = (
+        fit_pair(
+            pair,
+            (autoencoder,),
+            populations,
+            (EditStep(layer="visible"),),
+            zeros=zeros,
+            labels=labels,
+            match_composition=matching,
+        )
+        for matching in (False, True)
+    )
+    spurious = [
+        np.sqrt(np.mean((edit.apply((autoencoder,), populations["a"]) - populations["a"]) ** 2))
+        for edit in (plain, matched)
+    ]
+    assert spurious[1] < spurious[0] / 5
+
+
 def test_another_number_of_markers_is_told(pair_model):
     with pytest.raises(ModelError, match=r"Intensities have shape \(3, 1\); expected \(n_events, \d+\)"):
         pair_model.apply(np.zeros((3, 1), np.float32), "pair")

@@ -215,6 +215,33 @@ class TestRules:
         cd3 = pair_model.apply(intensities, "pair")[:, 0]
         assert np.array_equal(after.column("CD3").to_numpy()[chosen], cd3)
 
+    def test_edits_strength_and_support_reach_the_events_and_a_column(
+        self, cells_once: Path, tmp_path: Path, controls_model: EditModel
+    ) -> None:
+        rules = TransformRules({}, "zstd", Route(edits=("B", "C"), strength=0.5, support=True))
+        run(cells_once, tmp_path / "edited", controls_model, rules, transform=here)
+        before, after = (pq.read_table(folder / "B-control.parquet") for folder in (cells_once, tmp_path / "edited"))
+        assert after.column_names == [*before.column_names, "neuronedit_support"]
+        intensities = marker_matrix(before, controls_model.panel, "x")
+        expected = controls_model.apply(intensities, ("B", "C"), strength=0.5)
+        assert np.array_equal(marker_matrix(after, controls_model.panel, "x"), expected)
+        support = after.column("neuronedit_support").to_numpy()
+        assert np.array_equal(support, controls_model.support_scores(intensities, "B"))
+        assert (support <= 1).mean() > 0.95  # these are the events that B's edit was fitted on
+
+    def test_support_is_null_where_no_edit_is_applied(
+        self, cells_once: Path, tmp_path: Path, controls_model: EditModel
+    ) -> None:
+        run(
+            cells_once,
+            tmp_path / "edited",
+            controls_model,
+            TransformRules({}, "zstd", Route(support=True)),
+            transform=here,
+        )
+        reference = pq.read_table(tmp_path / "edited/A-control.parquet").column("neuronedit_support")
+        assert reference.null_count == len(reference)
+
     def test_a_pair_design_edits_every_event_without_where(
         self, cells_once: Path, tmp_path: Path, pair_model: EditModel
     ) -> None:

@@ -28,6 +28,8 @@ code = 4
 [training]
 epochs = 3
 minibatch = 128
+[edit]
+preset = "neurons-then-markers"
 [model]
 name = "cells"
 [tracking]

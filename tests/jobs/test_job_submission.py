@@ -196,6 +196,7 @@ panel.markers = {json.dumps(MARKERS)}
 design = {{ kind = "controls", control = {{ role = "control" }}, reference = "B1" }}
 autoencoder = {{ hidden = [16], code = 8 }}
 training = {{ epochs = 2, minibatch = 128 }}
+edit.preset = "neurons-then-markers"
 workers.storage = "{folder / "checkpoints"}"
 model.name = "submitted"
 tracking.artifacts = "{folder / "artifacts"}"
