@@ -43,6 +43,29 @@ def test_tables_and_figures_are_logged_where_a_tracking_uri_is_given(tmp_path: P
     assert [artifact.path for artifact in logged] == ["benchmark/table.md", "benchmark/table.parquet"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], {}),
+        (["--peers"], {"peers": Path("benchmark-output/peers")}),
+        (["--data", "cells", "--peers", "made"], {"data": Path("cells"), "peers": Path("made")}),
+    ],
+)
+def test_folders_reach_the_benchmark_only_where_they_are_given(
+    arguments: list[str], expected: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[dict[str, Path]] = []
+
+    def run(quick: bool, **folders: Path) -> Result:
+        given.append(folders)
+        return fake_run(quick)
+
+    monkeypatch.setattr(benchmark, "import_module", lambda name: argparse.Namespace(run=run))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert benchmark.main(["accuracy", "--output", str(tmp_path), *arguments]) == 0
+    assert given == [expected]
+
+
 def test_tables_are_written_as_markdown_and_parquet(tmp_path: Path) -> None:
     table = pd.DataFrame({"emd": [0.12345], "tasks": [3]}, index=pd.Index(["no edit"], name="method"))
     Result(table, {}, {"further": table}).write(tmp_path / "a" / "b")
