@@ -7,7 +7,7 @@ other on CD4 T cells, beside the wells that had both. No edit has seen an event 
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 
 from neuronedit.arms import Arm, Experiment
 from neuronedit.auto import Plan
-from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.autoencoder import Architecture
 from neuronedit.combinations import (
     A_ON_B,
     B_ON_A,
@@ -26,17 +26,16 @@ from neuronedit.combinations import (
     combine,
     panel_edit,
 )
-from neuronedit.design import PAIR_EDIT, PairDesign, Where, select
-from neuronedit.edit import AUTO, PRESETS, Auto, fit_edit
+from neuronedit.design import PAIR_EDIT, Where, select
+from neuronedit.edit import AUTO, PRESETS, Auto
 from neuronedit.metrics import normalised_residual
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
-from neuronedit.scaling import fit_scaling
-from neuronedit.steps import Fitting
 from neuronedit.synergy import ANTAGONISTIC, SYNERGISTIC, SynergyRule
-from neuronedit.training import TrainingPlan, train
+from neuronedit.training import TrainingPlan
 
 from .calibration import SETTINGS, measure_calibration
+from .methods import fit_plans
 from .result import Result
 from .tasks import DATA, FLUORESCENCE_COFACTOR, Cells, load_cells
 from .two_drugs import ADDITIVE, N_MARKERS, SATURATING, SPECIFIC, design
@@ -50,7 +49,6 @@ DEFAULT = AUTO
 KINDS = {"additive": ADDITIVE, "specific": SPECIFIC, "saturating": SATURATING}
 """Markers of known interaction."""
 
-DESIGN = PairDesign(source={"arm": "control"}, target={"arm": "treated"})
 """A model records its design; here populations come drawn."""
 
 
@@ -131,24 +129,8 @@ def fit_pair(
 ) -> dict[str, EditModel]:
     """Models of one treatment by the name of their plan: one autoencoder, trained on raw source, target and events."""
     raw = {"source": source, "target": target, "extrapolation": events}
-    scaling = fit_scaling(raw.values(), panel.cofactors)
-    standardised = {name: scaling.standardise(scaling.arcsinh(intensities)) for name, intensities in raw.items()}
-    autoencoder = Autoencoder(panel.n_markers, effort.architecture, seed)
-    train(autoencoder, standardised, effort.training.model_copy(update={"seed": seed}))
-    autoencoder.eval().requires_grad_(False)
-    models = {}
-    for name, plan in PLANS.items():
-        edit = fit_edit(
-            PAIR_EDIT,
-            (autoencoder,),
-            plan,
-            standardised["source"],
-            standardised["target"],
-            zeros=scaling.zeros,
-            fitting=Fitting(seed=seed),
-        )
-        models[name] = EditModel(panel, scaling, (autoencoder,), {PAIR_EDIT: edit}, DESIGN)
-    return models
+    model = fit_plans(PLANS, raw, panel, seed, effort.architecture, effort.training)
+    return {name: replace(model, edits={PAIR_EDIT: edit}) for name, edit in model.edits.items()}
 
 
 def combine_each_plan(experiment: Experiment, seed: int, effort: Effort) -> dict[str, Combination]:

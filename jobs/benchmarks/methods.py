@@ -145,24 +145,37 @@ def attempt(name: str, method: Baseline, source: FloatArray, target: FloatArray,
 
 def fit_model(populations: Populations, cofactor: float, seed: int, effort: Effort) -> EditModel:
     """One autoencoder, trained on source, target and events with equal weight, and an edit for each plan."""
-    intensities = vars(populations)
     n_markers = populations.source.shape[1]
     panel = Panel(tuple(f"marker {number}" for number in range(1, n_markers + 1)), (cofactor,) * n_markers)
+    return fit_plans(PLANS, vars(populations), panel, seed, effort.architecture, effort.training)
+
+
+def fit_plans(
+    plans: Mapping[str, Plan | Auto],
+    intensities: Mapping[str, FloatArray],
+    panel: Panel,
+    seed: int,
+    architecture: Architecture,
+    training: TrainingPlan,
+) -> EditModel:
+    """One autoencoder, trained on all populations with equal weight, and an edit for each plan, by its name.
+
+    Args:
+        plans: By name.
+        intensities: Raw, (n_events, n_markers) each; the edits lead from ``source`` to ``target``.
+        panel: The markers.
+        seed: Of weights, minibatches and everything that is drawn.
+        architecture: Of the autoencoder.
+        training: How long it is trained.
+    """
     scaling = fit_scaling(intensities.values(), panel.cofactors)
     standardised = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
-    autoencoder = Autoencoder(n_markers, effort.architecture, seed)
-    train(autoencoder, standardised, effort.training.model_copy(update={"seed": seed}))
-    autoencoder.eval().requires_grad_(False)
+    autoencoder = Autoencoder(panel.n_markers, architecture, seed)
+    train(autoencoder, standardised, training.model_copy(update={"seed": seed}))
+    networks = (autoencoder.eval().requires_grad_(False),)
+    source, target, fitting = standardised["source"], standardised["target"], Fitting(seed=seed)
     edits = {
-        name: fit_edit(
-            name,
-            (autoencoder,),
-            plan,
-            standardised["source"],
-            standardised["target"],
-            zeros=scaling.zeros,
-            fitting=Fitting(seed=seed),
-        )
-        for name, plan in PLANS.items()
+        name: fit_edit(name, networks, plan, source, target, zeros=scaling.zeros, fitting=fitting)
+        for name, plan in plans.items()
     }
-    return EditModel(panel, scaling, (autoencoder,), edits, DESIGN)
+    return EditModel(panel, scaling, networks, edits, DESIGN)

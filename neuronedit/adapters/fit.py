@@ -15,8 +15,9 @@ from neuronedit.adapters.ray_train import train_autoencoder
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.design import EditPair
 from neuronedit.edit import Edit
+from neuronedit.edit_config import EditConfig
 from neuronedit.errors import NeuroneditError
-from neuronedit.job_configs import EditConfig, TrainConfig
+from neuronedit.job_configs import TrainConfig
 from neuronedit.model import EditModel, fit_pair
 from neuronedit.panel import Panel
 from neuronedit.percentiles import FloatArray

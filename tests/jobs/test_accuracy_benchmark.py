@@ -9,7 +9,7 @@ import pytest
 from jobs import benchmark
 from jobs.benchmarks import methods
 from jobs.benchmarks.accuracy import by_task, measure_task, summarise
-from jobs.benchmarks.methods import DEFAULT, METHODS, NETWORKS, Effort, attempt, predict
+from jobs.benchmarks.methods import AUTO_NAME, METHODS, NETWORKS, Effort, attempt, fit_model, forecast, predict
 from jobs.benchmarks.simulated import N_TYPES, SimulatedTask, score, simulate
 from jobs.benchmarks.tasks import DATA, TASKS, Cells, Populations, TransferTask, draw, load_cells
 from neuronedit.autoencoder import Architecture
@@ -20,7 +20,7 @@ from neuronedit.review.transfer import FLOOR
 from neuronedit.training import TrainingPlan
 from tests.jobs.conftest import ROOT, Command
 
-TINY = Effort(200, 1, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=1, minibatch=64))
+TINY = Effort(200, 200, 1, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=1, minibatch=64))
 
 TASK = TransferTask("A→B", "made", {"batch": "A", "role": "c"}, {"batch": "B", "role": "c"}, {"batch": "A"}, {"x": 1})
 
@@ -96,6 +96,10 @@ def made_cells(intensities: np.ndarray) -> Cells:
 # --- methods
 
 
+def predictions_of(populations: Populations, seed: int, effort: Effort) -> dict[str, np.ndarray]:
+    return predict(fit_model(populations, 5.0, seed, effort), populations, seed, effort)
+
+
 def test_what_the_truth_holds_changes_no_prediction() -> None:
     generator = np.random.default_rng(0)
     intensities = generator.lognormal(2, 1, (800, 3)).astype(np.float32)
@@ -103,7 +107,7 @@ def test_what_the_truth_holds_changes_no_prediction() -> None:
     corrupted[600:] = generator.lognormal(6, 2, (200, 3))
     (seen, truth), (seen_again, other) = (draw(made_cells(of), TASK, 150, seed=1) for of in (intensities, corrupted))
     assert not np.array_equal(truth, other)
-    first, second = (predict(populations, 5.0, 1, TINY) for populations in (seen, seen_again))
+    first, second = (predictions_of(populations, 1, TINY) for populations in (seen, seen_again))
     assert set(first) == set(METHODS)
     for method in METHODS:
         np.testing.assert_array_equal(first[method], second[method])
@@ -112,8 +116,8 @@ def test_what_the_truth_holds_changes_no_prediction() -> None:
 def test_a_source_that_equals_the_target_leaves_events_to_the_residual_plans_bit_for_bit() -> None:
     intensities = np.random.default_rng(0).lognormal(2, 1, (400, 3)).astype(np.float32)
     control, events = intensities[:200], intensities[200:]
-    predictions = predict(Populations(control, control, events), 5.0, 0, TINY)
-    for method in (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, DEFAULT):
+    predictions = predictions_of(Populations(control, control, events), 0, TINY)
+    for method in (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, AUTO_NAME):
         np.testing.assert_array_equal(predictions[method], arcsinh(events))
 
 
@@ -128,6 +132,19 @@ def test_every_method_and_the_noise_floor_are_measured() -> None:
     assert not finite.loc["peer"].any()
 
 
+def test_the_forecast_stands_beside_the_scores_of_auto_and_needs_no_truth() -> None:
+    generator = np.random.default_rng(0)
+    intensities = generator.lognormal(2, 1, (800, 3)).astype(np.float32)
+    intensities[200:400] *= 3
+    populations, truth = draw(made_cells(intensities), TASK, 200, seed=0)
+    table = measure_task(TASK, 0, populations, truth, TINY, {}).set_index("method")
+    expected = forecast(fit_model(populations, 5.0, 0, TINY), populations.events)
+    assert table.loc[AUTO_NAME, "plan"] == expected.plan
+    assert table.loc[AUTO_NAME, "expected_error"] == pytest.approx(expected.expected_error)
+    assert not table.loc[AUTO_NAME, "flagged"]
+    assert table["flagged"].isna().sum() == len(table) - 1
+
+
 def test_networks_are_measured_where_the_effort_allows_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def network(source: np.ndarray, target: np.ndarray, events: np.ndarray) -> np.ndarray:
         return events + 1
@@ -135,7 +152,7 @@ def test_networks_are_measured_where_the_effort_allows_for_it(monkeypatch: pytes
     monkeypatch.setattr(methods, "network_baselines", lambda seed: dict.fromkeys(NETWORKS, network))
     intensities = np.random.default_rng(0).lognormal(2, 1, (400, 3)).astype(np.float32)
     populations = Populations(intensities[:100], intensities[100:200], intensities[200:])
-    predictions = predict(populations, 5.0, 0, replace(TINY, networks=True))
+    predictions = predictions_of(populations, 0, replace(TINY, networks=True))
     assert set(predictions) == {*METHODS, *NETWORKS}
     np.testing.assert_array_equal(predictions[NETWORKS[0]], arcsinh(populations.events) + 1)
 
@@ -167,36 +184,41 @@ def scores(values: dict[str, list[float]], *, transfers: list[bool]) -> pd.DataF
 
 
 def test_residuals_are_ratios_of_means_over_the_positive_tasks_alone() -> None:
-    given = {NO_EDIT: [1.1, 3.1, 0.5], FLOOR: [0.1, 0.1, 0.1], QUANTILE_MAP: [0.6, 0.6, 0.9], DEFAULT: [0.5, 0.7, 0.1]}
+    given = {
+        NO_EDIT: [1.1, 3.1, 0.5],
+        FLOOR: [0.1, 0.1, 0.1],
+        QUANTILE_MAP: [0.6, 0.6, 0.9],
+        AUTO_NAME: [0.5, 0.7, 0.1],
+    }
     summary = summarise(scores(given, transfers=[True, True, False]))
     assert summary.loc[NO_EDIT, "r_emd"] == 1
     assert summary.loc[FLOOR, "r_emd"] == 0
     assert summary.loc[QUANTILE_MAP, "r_emd"] == pytest.approx(0.5 / 2)
     assert summary.loc[QUANTILE_MAP, "r_energy"] == pytest.approx(0.5 / 2)
     assert summary.loc[QUANTILE_MAP, "negatives_r_emd"] == pytest.approx(2)
-    assert summary.loc[DEFAULT, "at_least_quantile_map"] == 0.5
+    assert summary.loc[AUTO_NAME, "at_least_quantile_map"] == 0.5
 
 
 def test_a_task_counts_only_where_both_scores_are_at_least_the_quantile_maps() -> None:
-    table = scores({NO_EDIT: [1.0], FLOOR: [0.1], QUANTILE_MAP: [0.5], DEFAULT: [0.4]}, transfers=[True])
-    table.loc[table["method"] == DEFAULT, "energy"] = 6.0
-    assert summarise(table).loc[DEFAULT, "at_least_quantile_map"] == 0
+    table = scores({NO_EDIT: [1.0], FLOOR: [0.1], QUANTILE_MAP: [0.5], AUTO_NAME: [0.4]}, transfers=[True])
+    table.loc[table["method"] == AUTO_NAME, "energy"] = 6.0
+    assert summarise(table).loc[AUTO_NAME, "at_least_quantile_map"] == 0
 
 
 def test_a_method_that_failed_is_compared_on_its_other_tasks_alone() -> None:
-    given = {NO_EDIT: [1.1, 9.0], FLOOR: [0.1, 1.0], QUANTILE_MAP: [0.6, 0.6], DEFAULT: [0.3, float("nan")]}
+    given = {NO_EDIT: [1.1, 9.0], FLOOR: [0.1, 1.0], QUANTILE_MAP: [0.6, 0.6], AUTO_NAME: [0.3, float("nan")]}
     summary = summarise(scores(given, transfers=[True, True]))
-    assert summary.loc[DEFAULT, "r_emd"] == pytest.approx(0.2)
-    assert summary.loc[DEFAULT, "failed"] == 1
-    assert summary.loc[DEFAULT, "at_least_quantile_map"] == 0.5
+    assert summary.loc[AUTO_NAME, "r_emd"] == pytest.approx(0.2)
+    assert summary.loc[AUTO_NAME, "failed"] == 1
+    assert summary.loc[AUTO_NAME, "at_least_quantile_map"] == 0.5
     assert summary["failed"].sum() == 1
 
 
 def test_a_method_that_always_failed_keeps_its_place_in_the_tables() -> None:
-    given = {NO_EDIT: [1.1], FLOOR: [0.1], QUANTILE_MAP: [0.6], DEFAULT: [float("nan")]}
+    given = {NO_EDIT: [1.1], FLOOR: [0.1], QUANTILE_MAP: [0.6], AUTO_NAME: [float("nan")]}
     table = scores(given, transfers=[True])
     assert list(by_task(table, "emd").columns) == [*METHODS, FLOOR]
-    assert np.isnan(summarise(table).loc[DEFAULT, "r_emd"])
+    assert np.isnan(summarise(table).loc[AUTO_NAME, "r_emd"])
 
 
 def test_seeds_are_averaged_before_tasks_are_compared() -> None:
@@ -242,6 +264,7 @@ def test_the_same_seed_draws_the_same_cells(task: SimulatedTask) -> None:
 
 def test_the_counterfactuals_themselves_score_perfectly(task: SimulatedTask) -> None:
     perfect = score(task, arcsinh(task.counterfactuals))
+    assert perfect.pop("auc") <= 0.5
     assert perfect == pytest.approx(
         {"gap_closed": 1, "gap_closed_by_type": 1, "rmse_ratio": 0, "rmse_ratio_lacking": 0, "effect_slope": 1}
     )
