@@ -5,7 +5,8 @@ candidate is tried on populations left out of both source and target; the better
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -61,6 +62,18 @@ class Choice:
     left_out_error: float
     within_error: float
     without_neurons_error: float
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as JSON has it: None for an error that is not known."""
+        facts = asdict(self)
+        facts["errors"] = {name: _known(error) for name, error in self.errors.items()}
+        return facts | {name: _known(facts[name]) for name in _ERRORS}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """The choice whose ``facts`` these are."""
+        errors = {name: _or_nan(error) for name, error in facts["errors"].items()}
+        return cls(facts["weights"], errors, *(_or_nan(facts[name]) for name in _ERRORS))
 
     @property
     def edits(self) -> bool:
@@ -122,6 +135,17 @@ def choose(autoencoder: Autoencoder, source: FloatArray, target: FloatArray, fit
         for folds in (half_folds, left_out_folds)
     )
     return _weigh(left_out, within, fitting.seed)
+
+
+_ERRORS = ("left_out_error", "within_error", "without_neurons_error")
+
+
+def _known(error: float) -> float | None:
+    return error if np.isfinite(error) else None
+
+
+def _or_nan(error: float | None) -> float:
+    return float("nan") if error is None else error
 
 
 def _weigh(left_out: list[Trial], within: list[Trial], seed: int) -> Choice:

@@ -5,7 +5,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +145,7 @@ def _edit_facts(edit: Edit) -> dict[str, Any]:
             for member in edit.members
         ],
         "shrinks": edit.shrinks,
-        "choice": asdict(edit.choice) if edit.choice else None,
+        "choice": edit.choice.facts() if edit.choice else None,
     }
 
 
@@ -206,7 +205,7 @@ def _edit(name: str, facts: Mapping[str, Any], arrays: Arrays) -> Edit:
         Spikes.from_arrays(_below("spikes.", arrays)),
         Support.from_arrays(_below("support.", arrays)),
         facts["shrinks"],
-        Choice(**facts["choice"]) if facts["choice"] else None,
+        Choice.from_facts(facts["choice"]) if facts["choice"] else None,
     )
 
 

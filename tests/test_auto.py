@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -115,6 +117,13 @@ def test_unmeasured_extrapolation_is_said():
     assert "not measured: no stratum is large enough" in choice.summary
     assert not choice.carries_over
     assert choice.expected_error(0) == pytest.approx(0.1)
+
+
+def test_facts_restore_a_choice_and_hold_no_nan():
+    choice = Choice({"strata": 1.0}, {"strata": 0.1, "transport": float("nan")}, float("nan"), 0.1, float("nan"))
+    facts = json.loads(json.dumps(choice.facts(), allow_nan=False))
+    assert Choice.from_facts(facts).facts() == facts
+    assert np.isnan(Choice.from_facts(facts).left_out_error)
 
 
 def test_folds_know_their_masks():

@@ -1,6 +1,7 @@
 """From drawn populations to a model: scaling, the autoencoders (by Ray Train), the edits (Ray tasks)."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -128,14 +129,14 @@ def _judge_extrapolations(
         events = populations.get("extrapolation", populations.get(f"extrapolation {name}"))
         if events is not None and len(events):
             found = edit.support.judge(events)
-            expected = edit.choice.expected_error(found.unsupported) if edit.choice else None
+            expected = edit.choice.expected_error(found.unsupported) if edit.choice else float("nan")
             judged[name] = {
                 **asdict(found),
                 "flagged": found.flagged,
                 "sentence": found.sentence,
-                "expected_error": expected,
+                "expected_error": expected if math.isfinite(expected) else None,  # JSON has no NaN
             }
-            log.info("edit %s: %s", name, found.sentence)
+            log.log(logging.WARNING if found.flagged else logging.INFO, "edit %s: %s", name, found.sentence)
     return judged
 
 
