@@ -111,7 +111,7 @@ class _FileSampler:
     panel: Panel
     design: Design | Choice | ArmChoice
     sample: SampleConfig
-    label_column: str | None
+    label_column: str | None = None
 
     def __call__(self, items: pa.Table) -> pa.Table:
         try:

@@ -8,7 +8,7 @@ import pytest
 
 from jobs import benchmark
 from jobs.benchmarks import methods
-from jobs.benchmarks.accuracy import by_task, measure_task, summarise
+from jobs.benchmarks.accuracy import QUICK_TASKS, by_task, measure_task, summarise
 from jobs.benchmarks.methods import AUTO_NAME, METHODS, NETWORKS, Effort, attempt, fit_model, forecast, predict
 from jobs.benchmarks.simulated import N_TYPES, SimulatedTask, score, simulate
 from jobs.benchmarks.tasks import DATA, TASKS, Cells, Populations, TransferTask, draw, load_cells
@@ -316,10 +316,15 @@ def test_the_quick_benchmark_measures_all_methods(command: Command, installed: t
     done = command(*installed, "accuracy", "--quick", "--output", str(tmp_path))
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
-    assert set(figures) == {"r_emd", "r_energy", "share_of_tasks_at_least_quantile_map"}
+    assert {"share_of_tasks_at_least_quantile_map", "gap_closed", "gap_closed_per_type", "cell_rmse_ratio"} <= set(
+        figures
+    )
     assert 0 < figures["r_emd"] < 1
     assert 0 < figures["r_energy"] < 1
+    assert figures["effect_slope"] == pytest.approx(1, abs=0.15)  # 1,000 events
+    assert figures["spurious_shift_ratio"] < 0.2
+    assert figures["positives_flagged"] == 0
     emd = pd.read_parquet(tmp_path / "emd.parquet")
     assert list(emd.columns) == [*METHODS, FLOOR]
-    assert len(emd) == len(TASKS)
+    assert list(emd.index) == [task.name for task in QUICK_TASKS]
     assert set(pd.read_parquet(tmp_path / "simulated.parquet").index) == set(METHODS)
