@@ -128,9 +128,9 @@ def measure_tasks(tasks: Sequence[TransferTask], data: Path, effort: Effort, pee
 def effects(tasks: Sequence[TransferTask], data: Path, effort: Effort) -> pd.DataFrame:
     """A row for each task: how far the effect to be foreseen is the one that is learned.
 
-    Columns: effect, the mean change of the events; difference, from that of source → target; both the mean over markers
-    of absolute values, arcsinh units, with the first seed. To add the learned mean change leaves at least the difference
-    as EMD.
+    Columns: effect, the mean change of the events; difference, from that of source → target; both the mean over
+    markers of absolute values, arcsinh units, with the first seed. To add the learned mean change leaves at least the
+    difference as EMD.
     """
     rows = []
     for task in tasks:
