@@ -29,7 +29,7 @@ code = 4
 epochs = 3
 minibatch = 128
 [edit]
-preset = "neurons-then-markers"
+steps = [{{ layer = "code" }}, {{ layer = "visible" }}]
 [model]
 name = "cells"
 [tracking]
