@@ -55,7 +55,7 @@ class Edit:
 
     Attributes:
         name: The batch that it leads to the reference, or ``pair``; an inverse has a name of its own.
-        members: None where doing nothing was chosen.
+        members: Empty where doing nothing was chosen.
         spikes: The mass at exact zero, which keeps its rank.
         support: Which events the source has anything like.
         shrinks: Whether the change shrinks to nothing beyond the support.
