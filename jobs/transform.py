@@ -20,6 +20,8 @@ def job(config: TransformConfig) -> int:
     started = monotonic()
     connect(config.tracking)
     pinned = pinned_model(config.model)
+    for name in config.edits:
+        pinned.model.edit(name)
     plan = TransformPlan(pinned.uri, pinned.digest, config.rules(), list_dataset(config.data.path))
     contents = model_contents(pinned.folder)
     output = claim_output(config.output, plan, contents, overwrite=config.overwrite, resume=config.resume)

@@ -128,7 +128,7 @@ def fit_edit(
         fitting: How each plan is fitted.
         beyond_support: What becomes of events unlike any of the source's: ``edit``: they have the same edit;
             ``shrink``: its change shrinks to nothing; ``measured``: it does where ``auto`` saw that the change does
-            not carry over.
+            not carry over, or found no stratum large enough to see.
 
     Raises:
         ConfigError: A step names a layer that the autoencoder does not have.

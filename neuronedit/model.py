@@ -125,7 +125,7 @@ class EditModel:
         arcsinh = self._checked_arcsinh(intensities)
         before = after = self.scaling.standardise(arcsinh)
         for name in [edit] if isinstance(edit, str) else edit:
-            after = self._edit(name).apply(self.autoencoders, after, strength)
+            after = self.edit(name).apply(self.autoencoders, after, strength)
         moved = arcsinh + (after - before) * self.scaling.spreads
         edited = np.where(after == before, intensities, self.scaling.intensities(moved))
         # An event that was led to zero is at exactly zero, not at what rounding leaves of it.
@@ -141,9 +141,14 @@ class EditModel:
             ModelError: There is no such edit, or the shape is not the panel's.
             DataError: A value is not finite.
         """
-        return self._edit(edit).support.scores(self.scaling.standardise(self._checked_arcsinh(intensities)))
+        return self.edit(edit).support.scores(self.scaling.standardise(self._checked_arcsinh(intensities)))
 
-    def _edit(self, name: str) -> Edit:
+    def edit(self, name: str) -> Edit:
+        """The edit of that name.
+
+        Raises:
+            ModelError: There is none.
+        """
         if name not in self.edits:
             raise ModelError(
                 f"The model has no edit {name!r} (edits: {listing(self.edits)}{nearest_name(name, self.edits)})."

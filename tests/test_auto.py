@@ -53,11 +53,10 @@ def test_a_constant_shift_carries_over_to_populations_left_out(network):
 
 
 def test_a_shift_of_one_kind_only_is_not_expected_to_carry_over(network):
-    (source, of), (target, of_target) = kinds(1500, 0), kinds(1500, 1)
+    source, (target, of_target) = kinds(1500, 0)[0], kinds(1500, 1)
     target = target + np.where(of_target[:, None] == 1, np.float32([0, 0, 0, 3]), np.float32(0))
     edit = fit_edit("x", (network,), AUTO, source, target, zeros=ZEROS)
     assert edit.choice.left_out_error > edit.choice.within_error + 0.3
-    assert (of == 1).any()
 
 
 def test_without_folds_nothing_is_known():

@@ -17,7 +17,7 @@ from neuronedit.autoencoder import Autoencoder
 from neuronedit.design import EditPair
 from neuronedit.edit import Edit
 from neuronedit.edit_config import EditConfig
-from neuronedit.errors import NeuroneditError
+from neuronedit.errors import ClusterError, NeuroneditError
 from neuronedit.job_configs import TrainConfig
 from neuronedit.model import EditModel, fit_pair
 from neuronedit.panel import Panel
@@ -86,14 +86,24 @@ def _fit_edits(
     tasks = [_fit_edit.remote(*shared, pair, zeros, config.edit, config.training.seed) for pair in pairs]
     edits = {}
     for pair, task in zip(pairs, tasks, strict=True):
-        try:
-            edits[pair.name] = ray.get(task)
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, NeuroneditError):
-                raise error.cause from None
-            raise
+        edits[pair.name] = _fitted(task, pair.name)
         log.info("edit %s: %s", pair.name, edits[pair.name].summary)
     return edits
+
+
+def _fitted(task: "ray.ObjectRef[Edit]", name: str) -> Edit:
+    try:
+        edit: Edit = ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, NeuroneditError):
+            raise error.cause from None
+        raise  # a fault of ours: its traceback tells where
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"Ray lost the worker that fitted the edit {name!r} ({str(error).strip().splitlines()[-1]}). "
+            "No model was registered: run again, or lower sample.events_per_population if memory ran out."
+        ) from error
+    return edit
 
 
 @ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]  # Ray is untyped

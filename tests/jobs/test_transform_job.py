@@ -126,6 +126,15 @@ def test_an_unknown_batch_ends_the_real_command_with_one_message_and_status_2(
     assert not (tmp_path / "edited/_manifest.json").exists()
 
 
+def test_an_unknown_edit_is_told_before_anything_is_claimed(
+    here: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert transform.main([*here, "--set", 'edits=["B", "C inverse"]']) == 2
+    message = "neuronedit transform: The model has no edit 'C inverse' (edits: 'B', 'C')."
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "edited").exists()
+
+
 def test_a_truncated_file_is_told_before_anything_is_claimed(
     here: list[str], cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
