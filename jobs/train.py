@@ -20,7 +20,7 @@ def job(config: TrainConfig) -> int:
     dataset = list_dataset(config.data.path)
     connect(config.tracking)
     with ray_session(config.ray), tracked_run("train", config.flat()):
-        drawn = draw_populations(dataset, panel, config.design, config.sample)
+        drawn = draw_populations(dataset, panel, config.design, config.sample, config.edit.population_column)
         model, losses = fit_model(config, panel, drawn, dataset)
         log_training(model, drawn, losses, dataset)
         pinned = register_model(model, config.model, example_events(model, drawn))

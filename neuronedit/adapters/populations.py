@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 from pyarrow import fs
 
@@ -27,6 +28,9 @@ from neuronedit.events import Priorities, lowest, row_priorities
 from neuronedit.job_configs import SampleConfig
 from neuronedit.panel import Panel
 from neuronedit.scaling import FloatArray
+
+UNLABELLED = "unlabelled"
+"""The cell type of events whose column has no value: a kind of its own."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +136,11 @@ class _FileSampler:
         for first_row, table in read_blocks(self.filesystem, file, [*self.panel.markers, *stored]):
             choices = choice_columns(table, file, columns)
             assigned = self.design.assign(choices, file.path)
-            labels = choices[self.label_column].astype(str) if self.label_column else np.full(table.num_rows, "")
+            labels = _labels(choices[self.label_column]) if self.label_column else np.full(table.num_rows, "", object)
             block = _Draw(
                 row_priorities(file.name, first_row, table.num_rows, self.sample.seed),
                 marker_matrix(table, self.panel, file.path, first_row),
-                np.asarray(labels, dtype=object),
+                labels,
             )
             for population in sorted(set(assigned) - {""}):
                 chosen = assigned == population
@@ -151,6 +155,10 @@ class _FileSampler:
                 "intensities": events.intensities.astype(np.float32).ravel(),
                 "labels": events.labels,
             }
+
+
+def _labels(column: "pd.Series[Any]") -> npt.NDArray[np.object_]:
+    return np.where(column.notna(), column.astype(str), UNLABELLED).astype(object)
 
 
 _SCHEMA = pa.schema(

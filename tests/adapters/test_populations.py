@@ -8,7 +8,7 @@ import pytest
 
 from neuronedit.adapters import parquet
 from neuronedit.adapters.parquet import EventDataset, list_dataset
-from neuronedit.adapters.populations import DrawnPopulations, _FileSampler, draw_populations
+from neuronedit.adapters.populations import UNLABELLED, DrawnPopulations, _FileSampler, draw_populations
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, files_of, raise_failure, work_items
 from neuronedit.design import ControlsDesign
 from neuronedit.errors import DataError, PanelError
@@ -80,6 +80,19 @@ def test_the_same_rows_are_drawn_however_many_are_read_at_once(
         drawn.append(sampler(items))
     assert drawn[0].equals(drawn[2])
     assert drawn[1].equals(drawn[2])
+
+
+def test_every_event_drawn_has_its_own_label(cells_once: Path, panel: Panel) -> None:
+    dataset = list_dataset(str(cells_once))
+    plain = draw_populations(dataset, panel, PAIR, SAMPLE)
+    labelled = draw_populations(dataset, panel, PAIR, SAMPLE, "donor")
+    assert plain.labels == {}
+    table = pq.read_table(cells_once / "B-control.parquet")
+    found = dict(zip(table.column("CD3").to_pylist(), table.column("donor").to_pylist(), strict=True))
+    assert np.array_equal(labelled.intensities["source"], plain.intensities["source"])
+    column = panel.markers.index("CD3")
+    for intensities, label in zip(labelled.intensities["source"], labelled.labels["source"], strict=True):
+        assert label == (found[float(intensities[column])] or UNLABELLED)
 
 
 def test_a_smaller_sample_is_the_beginning_of_a_larger_one(cells_once: Path, panel: Panel) -> None:

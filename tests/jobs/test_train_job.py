@@ -125,6 +125,26 @@ def test_auto_chooses_for_each_edit_and_says_what_it_rests_on(
     assert np.median(back / events) == pytest.approx(1, abs=0.05)
 
 
+def test_labels_reach_the_edits_and_a_mix_without_overlap_is_refused(
+    workplace: Workplace, ray_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The batch as the cell type: what the source has, the target lacks.
+    overrides = ["--set", "edit.match_composition=true", "--set", "edit.population_column=batch_id"]
+    assert train.main([workplace.train, *overrides]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "neuronedit train: Composition: source and target share no stratum (source: 'B'; target: 'A')." in said.err
+    mlflow.set_registry_uri(workplace.uri)
+    assert MlflowClient(workplace.uri).search_registered_models() == []
+
+
+def test_a_missing_column_of_cell_types_is_told(
+    workplace: Workplace, ray_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main([workplace.train, "--set", "edit.population_column=cell_type"]) == 2
+    assert "the column 'cell_type' is missing" in capsys.readouterr().err
+
+
 def drawn_intensities(path: Path, markers: tuple[str, ...]) -> np.ndarray:
     return np.column_stack([column.to_numpy() for column in pq.read_table(path).select(list(markers)).columns])
 
