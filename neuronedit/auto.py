@@ -52,7 +52,8 @@ class Choice:
     Attributes:
         weights: By plan, sums to 1; ``no edit`` alone where doing nothing scores better.
         errors: By candidate, on populations left out of source and target (the expected extrapolation error).
-        left_out_error: Of the chosen blend, on populations left out; NaN where no stratum is large enough.
+        left_out_error: Of the chosen blend, on populations left out; NaN where no stratum is large enough. The weights
+            come from the same trials, so it is slightly optimistic.
         within_error: Of the chosen blend, on other events of the same populations.
         without_neurons_error: Of the blend without the plans that edit neurons, on populations left out.
     """

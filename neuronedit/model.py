@@ -9,16 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from neuronedit.auto import Plan
 from neuronedit.autoencoder import Autoencoder
-from neuronedit.composition import match
-from neuronedit.design import INVERSE, PAIR_EDIT, POOLED, ControlsDesign, Design, EditPair
-from neuronedit.edit import Auto, BeyondSupport, Edit, fit_edit
+from neuronedit.design import INVERSE, PAIR_EDIT, POOLED, ControlsDesign, Design
+from neuronedit.edit import Edit
 from neuronedit.errors import DataError, ModelError, listing, nearest_name
 from neuronedit.panel import Panel
-from neuronedit.percentiles import N_PERCENTILES
 from neuronedit.scaling import FloatArray, Scaling
-from neuronedit.steps import Fitting
 
 UnknownBatch = Literal["error", "pass"]
 
@@ -228,63 +224,3 @@ class EditModel:
             f"(known: {listing(known)}{nearest_name(batch, known)}). Train with this batch's control, "
             'or set unknown_batch = "pass" to leave its events as they are, flagged.'
         )
-
-
-def fit_pair(
-    pair: EditPair,
-    autoencoders: Sequence[Autoencoder],
-    populations: Mapping[str, npt.NDArray[np.float32]],
-    plan: Plan | Auto,
-    *,
-    zeros: npt.NDArray[np.float32],
-    labels: Mapping[str, npt.NDArray[Any]] | None = None,
-    n_percentiles: int = N_PERCENTILES,
-    seed: int = 0,
-    beyond_support: BeyondSupport = "measured",
-    match_composition: bool = False,
-) -> Edit:
-    """Fit a pair's edit, each of its populations with equal weight.
-
-    Args:
-        pair: Which populations it leads from and to.
-        autoencoders: Trained.
-        populations: Standardised, (n_events, n_markers) float32 each.
-        plan: See ``fit_edit``.
-        zeros: (n_markers,) what zero intensity is when standardised.
-        labels: The cell type of each event of each population, (n_events,); found unlabelled by default.
-        n_percentiles: Evenly spaced from 0 to 100.
-        seed: Of everything that is drawn.
-        beyond_support: See ``fit_edit``.
-        match_composition: Weigh the target's events so that their mix of cell types is the source's.
-
-    Raises:
-        DataError: To match their composition, source and target share no cell types.
-        ModelError: A step could not be fitted.
-    """
-    source, target = (pool_equally([populations[name] for name in names]) for names in (pair.source, pair.target))
-    pooled = None
-    if labels:
-        pooled = (
-            pool_equally([labels[name] for name in pair.source]),
-            pool_equally([labels[name] for name in pair.target]),
-        )
-    weights = match(source, target, seed, pooled).target_weights if match_composition else None
-    return fit_edit(
-        pair.name,
-        autoencoders,
-        plan,
-        source,
-        target,
-        zeros=zeros,
-        fitting=Fitting(n_percentiles, seed, weights, pooled),
-        beyond_support=beyond_support,
-    )
-
-
-def pool_equally(populations: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Populations, or their labels, one after another; smaller ones are repeated until all weigh the same.
-
-    Equal to within one round of repeats.
-    """
-    largest = max(len(population) for population in populations)
-    return np.concatenate([population[np.arange(largest) % len(population)] for population in populations])

@@ -10,9 +10,10 @@ import torch
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS
-from neuronedit.model import EditModel, fit_pair
+from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
+from tests.fitted import fit_pair
 
 MARKERS = ("CD3", "CD4", "CD8", "CD45", "CD45RA")
 COFACTORS = (5.0, 5.0, 5.0, 5.0, 150.0)
@@ -72,7 +73,7 @@ def make_model(autoencoder: Autoencoder) -> Callable[..., EditModel]:
         }
         pairs = design.edits({name: len(events) for name, events in populations.items()})
         edits = {
-            pair.name: fit_pair(pair, (autoencoder,), standardised, plan, zeros=scaling.zeros, n_percentiles=21)
+            pair.name: fit_pair(pair, autoencoder, standardised, plan, scaling.zeros, n_percentiles=21)
             for pair in pairs
         }
         return EditModel(Panel(MARKERS, COFACTORS), scaling, (autoencoder,), edits, design, facts or {})

@@ -15,10 +15,11 @@ from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, Design, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS
 from neuronedit.job_configs import RayConfig, TrackingConfig
-from neuronedit.model import EditModel, fit_pair
+from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
 from neuronedit.training import TrainingPlan, train
+from tests.fitted import fit_pair
 from tests.synthetic_cells import BATCHES, MARKERS, SOURCE, TARGET, write_cells
 
 ARCHITECTURE = Architecture(hidden=(16, 8), code=4)
@@ -116,7 +117,7 @@ def _fit_small(panel: Panel, intensities: Mapping[str, np.ndarray], design: Desi
     autoencoder.eval().requires_grad_(False)
     counts = {name: len(events) for name, events in populations.items()}
     edits = {
-        pair.name: fit_pair(pair, (autoencoder,), populations, NEURONS_THEN_MARKERS, zeros=scaling.zeros)
+        pair.name: fit_pair(pair, autoencoder, populations, NEURONS_THEN_MARKERS, scaling.zeros)
         for pair in design.edits(counts)
     }
     return EditModel(panel, scaling, (autoencoder,), edits, design, {"made": "by a test"})

@@ -5,8 +5,9 @@ import pytest
 from neuronedit.design import ControlsDesign, EditPair
 from neuronedit.edit import NEURONS_THEN_MARKERS
 from neuronedit.errors import DataError, ModelError
-from neuronedit.model import EDITED, REFERENCE, UNKNOWN, Route, fit_pair, pool_equally
+from neuronedit.model import EDITED, REFERENCE, UNKNOWN, Route
 from neuronedit.steps import EditStep
+from tests.fitted import fit_pair
 
 PLANS = {
     "step": [EditStep(operator="step")],
@@ -175,23 +176,6 @@ def test_no_events_are_transformed_to_no_events(controls_model, cells):
     assert done.shape == (0,)
 
 
-def test_pooling_repeats_smaller_populations_until_each_weighs_the_same():
-    small, large = np.zeros((2, 1), np.float32), np.ones((6, 1), np.float32)
-    assert pool_equally([small, large]).mean() == 0.5
-    assert pool_equally([large]).tolist() == large.tolist()
-
-
-def test_an_edit_to_pooled_controls_leads_to_the_median_of_equally_weighted_batches(autoencoder):
-    # Batch a lies at 0 and has 10 times the events of b, which lies at 4: half of the pool is each.
-    populations = {"a": np.zeros((100, 5), np.float32), "b": np.full((10, 5), 4, np.float32)}
-    populations["a"][::2, 4] = 1  # something must tell the source's events apart
-    plan = [EditStep(layer="visible")]
-    zeros = np.full(5, -9, np.float32)
-    edit = fit_pair(EditPair("a", ("a",), ("a", "b")), (autoencoder,), populations, plan, zeros=zeros)
-    # A dead source gets the mean shift: half the pool at 0, half at 4.
-    assert (edit.apply((autoencoder,), populations["a"])[:, :4] == 2).all()
-
-
 def test_edits_are_applied_one_after_another(controls_model, cells):
     intensities = cells(200) + 1
     halfway = controls_model.apply(intensities, "1")
@@ -218,39 +202,12 @@ def test_the_inverse_leads_back(autoencoder, rng):
     pair = EditPair("a", ("a",), ("b",))
     zeros = np.full(5, -99, np.float32)
     plan = (EditStep(layer="visible"),)
-    there, back = (fit_pair(way, (autoencoder,), populations, plan, zeros=zeros) for way in (pair, pair.inverse))
+    there, back = (fit_pair(way, autoencoder, populations, plan, zeros) for way in (pair, pair.inverse))
     assert back.name == "a inverse"
     moved = there.apply((autoencoder,), populations["a"])
     # 101 percentiles of 400 events: near, but for the outermost.
     close = np.abs(back.apply((autoencoder,), moved) - populations["a"]) < 0.1
     assert close.mean() > 0.97
-
-
-def test_a_differing_mix_is_not_learned_where_composition_is_matched(autoencoder, rng):
-    kinds = [rng.normal(centre, 0.3, (900, 5)).astype(np.float32) for centre in (0, 4)]
-    populations = {
-        "a": np.concatenate([kinds[0][:600], kinds[1][:200]]),
-        "b": np.concatenate([kinds[0][600:800], kinds[1][200:800]]),
-    }
-    labels = {"a": np.repeat(["x", "y"], (600, 200)), "b": np.repeat(["x", "y"], (200, 600))}
-    pair, zeros = EditPair("a", ("a",), ("b",)), np.full(5, -99, np.float32)
-    plain, matched = (
-        fit_pair(
-            pair,
-            (autoencoder,),
-            populations,
-            (EditStep(layer="visible"),),
-            zeros=zeros,
-            labels=labels,
-            match_composition=matching,
-        )
-        for matching in (False, True)
-    )
-    spurious = [
-        np.sqrt(np.mean((edit.apply((autoencoder,), populations["a"]) - populations["a"]) ** 2))
-        for edit in (plain, matched)
-    ]
-    assert spurious[1] < spurious[0] / 5
 
 
 def test_another_number_of_markers_is_told(pair_model):

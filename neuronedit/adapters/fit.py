@@ -2,11 +2,10 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import numpy.typing as npt
 import ray
 
 import neuronedit
@@ -14,12 +13,12 @@ from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.populations import DrawnPopulations
 from neuronedit.adapters.ray_train import train_autoencoder
 from neuronedit.autoencoder import Autoencoder
-from neuronedit.design import EditPair
-from neuronedit.edit import Edit
+from neuronedit.edit import Edit, fit_edit
 from neuronedit.edit_config import EditConfig
 from neuronedit.errors import ClusterError, NeuroneditError
 from neuronedit.job_configs import TrainConfig
-from neuronedit.model import EditModel, fit_pair
+from neuronedit.model import EditModel
+from neuronedit.pair_events import PairEvents
 from neuronedit.panel import Panel
 from neuronedit.percentiles import FloatArray
 from neuronedit.scaling import fit_scaling
@@ -46,9 +45,13 @@ def fit_model(
         pairs = [*pairs, *(pair.inverse for pair in pairs)]
     scaling = fit_scaling(drawn.intensities.values(), panel.cofactors)
     populations = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in drawn.intensities.items()}
+    # Pooled and matched first: a mix that cannot be matched is told before anything is trained.
+    events = {pair.name: PairEvents.pool(pair, populations, drawn.labels) for pair in pairs}
+    if config.edit.match_composition:
+        events = {name: found.matched(config.training.seed) for name, found in events.items()}
     log.info("training on %d events of %d populations", sum(map(len, populations.values())), len(populations))
     autoencoders, losses = _train_ensemble(config, populations)
-    edits = _fit_edits(autoencoders, populations, drawn.labels, pairs, scaling.zeros, config)
+    edits = _fit_edits(autoencoders, events, scaling.zeros, config)
     facts = _facts(config, drawn, dataset, losses)
     facts |= {"extrapolation": _judge_extrapolations(edits, populations)}
     return EditModel(panel, scaling, autoencoders, edits, config.design, facts), losses[0]
@@ -74,20 +77,18 @@ def _train_ensemble(
 
 
 def _fit_edits(
-    autoencoders: Sequence[Autoencoder],
-    populations: Mapping[str, FloatArray],
-    labels: Mapping[str, npt.NDArray[Any]],
-    pairs: Sequence[EditPair],
-    zeros: FloatArray,
-    config: TrainConfig,
+    autoencoders: tuple[Autoencoder, ...], events: Mapping[str, PairEvents], zeros: FloatArray, config: TrainConfig
 ) -> dict[str, Edit]:
     """Each edit is a task of its own on one core, which also keeps its bits the same on every machine."""
-    shared = [ray.put(value) for value in (tuple(autoencoders), dict(populations), dict(labels))]
-    tasks = [_fit_edit.remote(*shared, pair, zeros, config.edit, config.training.seed) for pair in pairs]
+    networks = ray.put(autoencoders)
+    tasks = {
+        name: _fit_edit.remote(name, networks, of, zeros, config.edit, config.training.seed)
+        for name, of in events.items()
+    }
     edits = {}
-    for pair, task in zip(pairs, tasks, strict=True):
-        edits[pair.name] = _fitted(task, pair.name)
-        log.info("edit %s: %s", pair.name, edits[pair.name].summary)
+    for name, task in tasks.items():
+        edits[name] = _fitted(task, name)
+        log.info("edit %s: %s", name, edits[name].summary)
     return edits
 
 
@@ -108,25 +109,22 @@ def _fitted(task: "ray.ObjectRef[Edit]", name: str) -> Edit:
 
 @ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]  # Ray is untyped
 def _fit_edit(
+    name: str,
     autoencoders: tuple[Autoencoder, ...],
-    populations: dict[str, FloatArray],
-    labels: dict[str, npt.NDArray[Any]],
-    pair: EditPair,
+    events: PairEvents,
     zeros: FloatArray,
     config: EditConfig,
     seed: int,
 ) -> Edit:
-    return fit_pair(
-        pair,
+    return fit_edit(
+        name,
         autoencoders,
-        populations,
         config.plan,
+        events.source,
+        events.target,
         zeros=zeros,
-        labels=labels,
-        n_percentiles=config.n_percentiles,
-        seed=seed,
+        fitting=events.fitting(config.n_percentiles, seed),
         beyond_support=config.beyond_support,
-        match_composition=config.match_composition,
     )
 
 

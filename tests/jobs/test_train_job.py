@@ -134,6 +134,7 @@ def test_labels_reach_the_edits_and_a_mix_without_overlap_is_refused(
     said = capsys.readouterr()
     assert said.out == ""
     assert "neuronedit train: Composition: source and target share no stratum (source: 'B'; target: 'A')." in said.err
+    assert "training on" not in said.err, "refused before anything is trained"
     mlflow.set_registry_uri(workplace.uri)
     assert MlflowClient(workplace.uri).search_registered_models() == []
 

@@ -8,7 +8,7 @@ import pytest
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS, Edit, Member
-from neuronedit.model import EditModel, fit_pair
+from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.percentiles import PercentileShift
 from neuronedit.review.report import Review, review_model
@@ -18,6 +18,7 @@ from neuronedit.spikes import Spikes
 from neuronedit.steps import EditStep, FittedStep
 from neuronedit.support import Support
 from neuronedit.training import EpochLosses, TrainingPlan, train
+from tests.fitted import fit_pair
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
 
 CELLS = Path(__file__).parents[3] / "shared" / "data" / "cytonorm_ptlg" / "cells.parquet"
@@ -112,9 +113,7 @@ def trained_model(
     train(autoencoder, markers, plan, on_epoch=losses.append)
     autoencoder.eval().requires_grad_(False)
     pairs = design.edits({name: len(events) for name, events in samples.items()})
-    edits = {
-        pair.name: fit_pair(pair, (autoencoder,), markers, NEURONS_THEN_MARKERS, zeros=scaling.zeros) for pair in pairs
-    }
+    edits = {pair.name: fit_pair(pair, autoencoder, markers, NEURONS_THEN_MARKERS, scaling.zeros) for pair in pairs}
     counts = {name: len(events) for name, events in samples.items()}
     facts = {"events": counts, "extrapolation_seen": True}
     return EditModel(panel, scaling, (autoencoder,), edits, design, facts), pd.DataFrame(losses)
