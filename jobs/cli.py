@@ -9,17 +9,21 @@ JOBS = {
     "ingest": "FCS files and their sample sheet to a Parquet dataset",
     "train": "train the autoencoder, fit the edits, register the model",
     "transform": "apply a pinned model to a Parquet dataset",
+    "verify": "check a transform's output against its manifest",
     "review": "show what a model learned, and how well it does",
     "evaluate": "compare edited events with their measured truth, whatever edited them",
     "combine": "predict two treatments together from the edits of each, beside what was measured",
 }
 
+VERIFY = "neuronedit verify OUTPUT"
+
 
 def main() -> int:
     """Run the job that the first argument names."""
     arguments = sys.argv[1:]
-    usage = "usage: neuronedit JOB CONFIG.toml [--set section.key=value ...]\n\njobs:\n" + "\n".join(
-        f"  {name:10} {meaning}" for name, meaning in JOBS.items()
+    usage = (
+        "usage: neuronedit JOB CONFIG.toml [--set section.key=value ...] | neuronedit verify OUTPUT\n\njobs:\n"
+        + "\n".join(f"  {name:10} {meaning}" for name, meaning in JOBS.items())
     )
     if arguments[:1] == ["--version"]:
         print(f"neuronedit {neuronedit.__version__}")

@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 from time import monotonic
 
-from neuronedit.adapters.output_folder import TransformPlan, claim_output
+from neuronedit.adapters.committed_file import Layout
+from neuronedit.adapters.event_editor import TransformRules
+from neuronedit.adapters.file_parts import file_parts
+from neuronedit.adapters.file_transformer import FileRules
+from neuronedit.adapters.manifest import make_manifest
+from neuronedit.adapters.output_folder import MANIFEST, TransformPlan, claimed_output
 from neuronedit.adapters.parquet import list_dataset
-from neuronedit.adapters.ray_data import TransformRules, transform_files
+from neuronedit.adapters.ray_data import transform_parts
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.registry import pinned_model
 from neuronedit.adapters.tracking import connect, log_transform, tracked_run
@@ -22,23 +27,29 @@ def job(config: TransformConfig) -> int:
     pinned = pinned_model(config.model)
     for name in config.edits:
         pinned.model.edit(name)
-    plan = TransformPlan(pinned.uri, pinned.digest, config.rules(), list_dataset(config.data.path))
-    contents = model_contents(pinned.folder)
-    output = claim_output(config.output, plan, contents, overwrite=config.overwrite, resume=config.resume)
-    route = Route(config.edits, config.unknown_batch, config.strength, config.support)
-    rules = TransformRules(config.where, config.compression, route)
-    with ray_session(config.ray), tracked_run("transform", config.flat()):
-        finished = output.reports(plan.inputs.files) if config.resume else []
-        names = {report.file for report in finished}
-        left = [file for file in plan.inputs.files if file.name not in names]
-        written = transform_files(left, plan.inputs.filesystem, output, rules, config.workers)
-        manifest = output.complete(plan, [*finished, *written], config.flat())
-        log_transform(manifest, plan.inputs, monotonic() - started)
+    quarantine = config.on_error == "quarantine"
+    inputs = list_dataset(config.data.path, pass_over=quarantine)
+    plan = TransformPlan(pinned.uri, pinned.digest, config.rules(), inputs)
+    parts = file_parts(inputs.files, inputs.filesystem, config.part_mb * 1024**2)
+    rules = TransformRules(config.where, Route(config.edits, config.unknown_batch, config.strength, config.support))
+    files = FileRules(Layout(config.compression, config.row_group_events), quarantine)
+    claim = claimed_output(
+        config.output, plan, model_contents(pinned.folder), overwrite=config.overwrite, resume=config.resume
+    )
+    with claim as output, ray_session(config.ray), tracked_run("transform", config.flat()):
+        receipts = transform_parts(parts, inputs.filesystem, output, rules, files, config.workers)
+        manifest = make_manifest(plan, parts, receipts, config.flat(), output.started)
+        output.complete(manifest, receipts)
+        log_transform(manifest, inputs, monotonic() - started)
     counts = ", ".join(f"{n:,} {outcome}" for outcome, n in manifest["counts"].items() if n)
     print(
         f"{config.output}: {manifest['events']:,} events in {len(manifest['outputs'])} files ({counts}) by {pinned.uri}"
     )
-    return 0
+    if not manifest["left_out"]:
+        return 0
+    n_left_out = sum(left_out["events"] or 0 for left_out in manifest["left_out"])
+    print(f"left out {n_left_out:,} events in {len(manifest['left_out'])} places: see {config.output}/{MANIFEST}")
+    return 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -31,6 +31,10 @@ class OutputError(NeuroneditError):
     """An output folder is not free to be written, or not what it claims to be."""
 
 
+class StorageError(NeuroneditError):
+    """A storage does not answer, or has no room."""
+
+
 class ClusterError(NeuroneditError):
     """The Ray cluster cannot run what was asked of it."""
 

@@ -179,7 +179,22 @@ class TransformConfig(Config):
     workers: PositiveInt | None = Field(
         None, description="actors at most; by default one per core that is free at the start"
     )
-    compression: Literal["snappy", "zstd", "lz4", "none"] = Field("zstd", description="of the Parquet files written")
+    on_error: Literal["fail", "quarantine"] = Field(
+        "fail",
+        description="quarantine: leave out files and row groups that cannot be read, and events whose intensities are "
+        "not finite; list them in the manifest, go on, and exit with status 3",
+    )
+    compression: Literal["keep", "snappy", "zstd", "lz4", "none"] = Field(
+        "zstd", description="of the Parquet files written; keep: each file's own"
+    )
+    row_group_events: PositiveInt | None = Field(
+        None, description="events of each row group written; by default the input's row groups, up to 131,072 events"
+    )
+    part_mb: PositiveInt = Field(
+        1024,
+        description="larger files are edited in parts of about this size, each with an output file of its own, "
+        "NAME-00001-of-00005.parquet",
+    )
     tracking: TrackingConfig = Field(
         TrackingConfig(), description="where the model is registered and the run is logged"
     )
@@ -187,7 +202,8 @@ class TransformConfig(Config):
 
     def rules(self) -> dict[str, object]:
         """The settings that decide the output's bits."""
-        return self.model_dump(include={"where", "unknown_batch", "edits", "strength", "support", "compression"})
+        others = {"data", "model", "output", "overwrite", "resume", "workers", "tracking", "ray"}
+        return self.model_dump(exclude=others)
 
 
 class ReviewConfig(Config):

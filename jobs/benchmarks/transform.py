@@ -5,6 +5,7 @@ that they reach here. The plain process edits the same files by the same code wi
 """
 
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 from time import process_time
 
@@ -14,10 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from neuronedit.adapters.committed_file import commit_parquet
-from neuronedit.adapters.output_folder import TransformPlan, claim_output
-from neuronedit.adapters.parquet import EventDataset, list_dataset, open_parquet, read_blocks
-from neuronedit.adapters.ray_data import FileTransformer, TransformRules, transform_files
+from neuronedit.adapters.committed_file import Layout, commit_parquet
+from neuronedit.adapters.event_editor import TransformRules
+from neuronedit.adapters.file_blocks import read_blocks
+from neuronedit.adapters.file_parts import FilePart
+from neuronedit.adapters.file_transformer import FileRules, FileTransformer
+from neuronedit.adapters.output_folder import OutputFolder, TransformPlan, claimed_output
+from neuronedit.adapters.parquet import EventDataset, list_dataset, open_parquet
+from neuronedit.adapters.ray_data import transform_parts
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.storage import locate
 from neuronedit.autoencoder import Architecture, Autoencoder
@@ -36,7 +41,7 @@ from .result import Result
 N_MARKERS = 40
 N_FILES = 10
 QUICK_EVENTS, FULL_EVENTS, FEW_EVENTS = 1_000_000, 20_000_000, 10_000
-RULES = TransformRules({}, "snappy")
+FILES = FileRules(Layout("snappy"))
 
 
 def run(quick: bool) -> Result:
@@ -117,8 +122,8 @@ def _copy(cells: str, output: str) -> Cost:
         for file in dataset.files:
             with open_parquet(dataset.filesystem, file.path) as parquet:
                 schema = parquet.schema_arrow
-            blocks = (table for _, table in read_blocks(dataset.filesystem, file))
-            commit_parquet(target / file.name, schema, blocks, dict, RULES.compression)
+            tables = (block.table for block in read_blocks(dataset.filesystem, file))
+            commit_parquet(target / file.name, schema, tables, {}, FILES.layout)
     return cost
 
 
@@ -144,25 +149,23 @@ def _products(events: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor
     return events
 
 
-def _plan(folder: Path, dataset: EventDataset) -> TransformPlan:
-    return TransformPlan(str(folder / "model"), "benchmark", {}, dataset)
-
-
 def _plain(folder: Path, cells: str, name: str) -> Cost:
     dataset = list_dataset(cells)
-    contents = model_contents(folder / "model")
-    output = claim_output(str(folder / name), _plan(folder, dataset), contents, overwrite=False, resume=False)
-    with measured() as cost:
-        transformer = FileTransformer(dataset.filesystem, output, RULES)
+    with _claimed(folder, dataset, name) as output, measured() as cost:
+        transformer = FileTransformer(dataset.filesystem, output, TransformRules(), FILES)
         for file in dataset.files:
-            transformer.transform(file)
+            transformer.transform(FilePart.whole(file))
     return cost
 
 
 def _ray(folder: Path, cells: str, name: str, n_workers: int) -> Cost:
     dataset = list_dataset(cells)
-    contents = model_contents(folder / "model")
-    output = claim_output(str(folder / name), _plan(folder, dataset), contents, overwrite=False, resume=False)
-    with ray_session(RayConfig()), measured() as cost:
-        transform_files(dataset.files, dataset.filesystem, output, RULES, n_workers)
+    parts = [FilePart.whole(file) for file in dataset.files]
+    with _claimed(folder, dataset, name) as output, ray_session(RayConfig()), measured() as cost:
+        transform_parts(parts, dataset.filesystem, output, TransformRules(), FILES, n_workers)
     return cost
+
+
+def _claimed(folder: Path, dataset: EventDataset, name: str) -> AbstractContextManager[OutputFolder]:
+    plan = TransformPlan(str(folder / "model"), "benchmark", {}, dataset)
+    return claimed_output(str(folder / name), plan, model_contents(folder / "model"), overwrite=False, resume=False)

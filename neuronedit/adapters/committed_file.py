@@ -1,58 +1,170 @@
-"""A Parquet file that is there complete or not at all, and says in its footer which plan wrote it."""
+"""A Parquet file that is there complete or not at all, and the SHA-256 of its bytes."""
 
+import errno
+import hashlib
+import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neuronedit.adapters.parquet import open_parquet
+from neuronedit.adapters.parquet import first_line
 from neuronedit.adapters.storage import Location
+from neuronedit.errors import StorageError
 
 STAMP = b"neuronedit.transform"
 
+KEEP = "keep"
+
+READ_BYTES = 1024**2
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a Parquet file is laid out.
+
+    Attributes:
+        compression: Of the columns; ``keep`` stands for that of another file (see ``like``).
+        row_group_events: Events of each row group; None to make each table one of its own.
+    """
+
+    compression: str
+    row_group_events: int | None = None
+
+    def like(self, metadata: pq.FileMetaData) -> "Layout":
+        """The layout, with what is to be kept taken from another file's footer."""
+        if self.compression != KEEP:
+            return self
+        has_columns = metadata.num_row_groups and metadata.num_columns
+        found = metadata.row_group(0).column(0).compression if has_columns else "ZSTD"
+        return replace(self, compression="none" if found == "UNCOMPRESSED" else found.lower())
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A file that was written: its events, its size, and the SHA-256 of its bytes."""
+
+    events: int
+    n_bytes: int
+    sha256: str
+
 
 def commit_parquet(
-    target: Location,
-    schema: pa.Schema,
-    tables: Iterable[pa.Table],
-    stamp: Callable[[], Mapping[str, Any]],
-    compression: str,
-) -> None:
+    target: Location, schema: pa.Schema, tables: Iterable[pa.Table], stamp: Mapping[str, Any], layout: Layout
+) -> Committed:
     """Stream tables to a hidden file and move it to its name when it is complete; on any failure remove it.
 
     Args:
         target: The file's name; a file that is there is replaced.
         schema: Of every table, with its metadata.
         tables: Written in order.
-        stamp: Asked once, after the last table; its answer is kept in the footer.
-        compression: Of the columns.
+        stamp: Kept in the footer.
+        layout: How they are laid out.
+
+    Raises:
+        StorageError: The storage is full, or does not take the file.
     """
     staged = target.staged()
     try:
+        try:
+            written = _write(staged, schema, tables, stamp, layout)
+            staged.filesystem.move(staged.path, target.path)
+        except OSError as error:
+            raise _not_taken(target, error) from error
+    except BaseException:
+        _remove(staged)
+        raise
+    return written
+
+
+def sha256_of(location: Location) -> str:
+    """The SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with location.filesystem.open_input_stream(location.path) as stream:
+        while piece := stream.read(READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _write(
+    staged: Location, schema: pa.Schema, tables: Iterable[pa.Table], stamp: Mapping[str, Any], layout: Layout
+) -> Committed:
+    events = 0
+    with staged.filesystem.open_output_stream(staged.path) as stream:
+        sink = _Hashed(stream)
         with pq.ParquetWriter(
-            staged.path,
+            pa.PythonFile(sink, mode="w"),
             schema,
-            filesystem=staged.filesystem,
-            compression=compression,
+            compression=layout.compression,
             # Dictionaries gain nothing on floating-point columns and cost five times the writing.
             use_dictionary=[field.name for field in schema if not pa.types.is_floating(field.type)],
         ) as writer:
-            for table in tables:
+            for table in _cut(tables, layout.row_group_events):
                 writer.write_table(table)
-            writer.add_key_value_metadata({STAMP: json.dumps(dict(stamp())).encode()})
-        staged.filesystem.move(staged.path, target.path)
-    except BaseException:
+                events += table.num_rows
+            writer.add_key_value_metadata({STAMP: json.dumps(dict(stamp)).encode()})
+    return Committed(events, sink.n_bytes, sink.digest.hexdigest())
+
+
+def _cut(tables: Iterable[pa.Table], n_events: int | None) -> Iterator[pa.Table]:
+    """The same events in tables of ``n_events``; as they come where that is None."""
+    if n_events is None:
+        yield from tables
+        return
+    waiting: list[pa.Table] = []
+    n_waiting = 0
+    for table in tables:
+        waiting.append(table)
+        n_waiting += table.num_rows
+        while n_waiting >= n_events:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, n_events)
+            waiting, n_waiting = [joined.slice(n_events)], n_waiting - n_events
+    if n_waiting:
+        yield pa.concat_tables(waiting)
+
+
+class _Hashed(io.RawIOBase):
+    """Hands bytes on to a stream and takes their digest on the way."""
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        self.stream = stream
+        self.digest = hashlib.sha256()
+        self.n_bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: Any) -> int:
+        self.stream.write(piece)
+        self.digest.update(piece)
+        n_bytes = len(memoryview(piece))
+        self.n_bytes += n_bytes
+        return n_bytes
+
+    def tell(self) -> int:
+        return self.n_bytes
+
+
+def _not_taken(target: Location, error: OSError) -> StorageError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(
+            f"{target.path}: no room is left to write it ({error.strerror}). Nothing of it was left behind, and "
+            "finished files stand: make room, and run again with resume = true."
+        )
+    return StorageError(
+        f"{target.path}: the storage does not take the file ({first_line(error)}). Finished files stand: run again "
+        "with resume = true when it answers."
+    )
+
+
+def _remove(staged: Location) -> None:
+    """Remove what was staged; where the storage fails, it is hidden, and the end of the job removes it."""
+    try:
         if staged.exists:
             staged.filesystem.delete_file(staged.path)
-        raise
-
-
-def read_stamp(target: Location) -> dict[str, Any] | None:
-    """What the file's writer left in its footer, with ``rows``; None where there is no such file or no stamp."""
-    if not target.exists:
-        return None
-    with open_parquet(target.filesystem, target.path) as parquet:
-        stamp = (parquet.metadata.metadata or {}).get(STAMP)
-        return json.loads(stamp) | {"rows": parquet.metadata.num_rows} if stamp else None
+    except OSError:
+        return

@@ -2,27 +2,32 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
 
-import neuronedit
-from neuronedit.adapters.committed_file import read_stamp
-from neuronedit.adapters.parquet import FOOTER_READERS, EventDataset, EventFile
+from neuronedit.adapters.file_parts import FilePart
+from neuronedit.adapters.lease import LEASE, Lease, lease
+from neuronedit.adapters.parquet import EventDataset
+from neuronedit.adapters.receipt import (
+    RECEIPTS,
+    Receipt,
+    receipt_name,
+    remove_receipts,
+    standing_receipt,
+    write_receipt,
+)
 from neuronedit.adapters.storage import Location, locate
-from neuronedit.errors import DataError, OutputError, listing
+from neuronedit.errors import OutputError
 from neuronedit.model import EditModel
 from neuronedit.model_files import ARRAYS, FACTS, parse_model
 
 STARTED, MANIFEST, MODEL = "_started.json", "_manifest.json", "_model"
-
-VERSIONED = ("ray", "torch", "numpy", "pyarrow", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -41,101 +46,61 @@ class TransformPlan:
 
 
 @dataclass(frozen=True)
-class FileReport:
-    """What became of one file: its name, rows, size, and how many events were edited or passed, and why."""
-
-    file: str
-    events: int
-    bytes: int
-    counts: Mapping[str, int]
-
-
-@dataclass(frozen=True)
 class OutputFolder:
-    """A claimed output folder, and the digest of the plan that fills it."""
+    """A claimed output folder, the digest of the plan that fills it, and the right to write it."""
 
     location: Location
     plan_digest: str
     started: str
+    lease: Lease
 
     def model(self) -> EditModel:
         """The model that fills the folder, from the folder itself: every node that can write here can read it."""
         folder = self.location / MODEL
         return parse_model({name: (folder / name).read_bytes() for name in (FACTS, ARRAYS)}, folder.path)
 
-    def report(self, file: EventFile) -> FileReport | None:
-        """What became of an input file; None unless its output stands complete, written by this very plan."""
-        target = self.location / file.name
-        try:
-            stamp = read_stamp(target)
-        except DataError:  # damaged since: as good as not there, it will be written again
-            return None
-        if stamp is None or stamp["plan"] != self.plan_digest or stamp["rows"] != file.n_events:
-            return None
-        size = target.filesystem.get_file_info(target.path).size
-        return FileReport(file.name, file.n_events, size, stamp["counts"])
+    def receipt(self, part: FilePart) -> Receipt | None:
+        """What became of a part; None unless its output stands complete, written by this very plan."""
+        return standing_receipt(self.location, part.output, self.plan_digest)
 
-    def reports(self, files: Sequence[EventFile]) -> list[FileReport]:
-        """The reports of those files that are finished."""
-        with ThreadPoolExecutor(FOOTER_READERS) as pool:
-            return [report for report in pool.map(self.report, files) if report]
+    def accept(self, receipt: Receipt) -> Receipt:
+        """Note that an output is complete."""
+        write_receipt(self.location, receipt)
+        return receipt
 
-    def complete(self, plan: TransformPlan, reports: Sequence[FileReport], config: Mapping[str, str]) -> dict[str, Any]:
+    def complete(self, manifest: Mapping[str, Any], receipts: Sequence[Receipt]) -> None:
         """Remove what does not belong to the output, then write the manifest: it comes last.
 
         Args:
-            plan: What was to be written.
-            reports: What was written, file by file.
-            config: The job's whole configuration, for the record.
+            manifest: Vouches for the output (see ``make_manifest``).
+            receipts: Of all parts of the input.
 
         Raises:
-            OutputError: A file is missing or surplus, or its rows differ from its input's.
+            OutputError: Another transform took the output over.
         """
-        expected = {file.name: file.n_events for file in plan.inputs.files}
-        written = {report.file: report.events for report in reports}
-        if written != expected:
-            wrong = [name for name in expected | written if expected.get(name) != written.get(name)]
-            raise OutputError(
-                f"{self.location.path}: the outputs of {listing(wrong)} are missing or have other rows than the input. "
-                "Run again with resume = true."
-            )
-        self._remove_others(set(expected))
-        manifest = {
-            "neuronedit": neuronedit.__version__,
-            "model": {"uri": plan.model_uri, "sha256": plan.model_digest},
-            "config": dict(config),
-            "plan_sha256": self.plan_digest,
-            "input": plan.inputs.uri,
-            "events": sum(expected.values()),
-            "counts": {name: sum(report.counts[name] for report in reports) for name in reports[0].counts},
-            "inputs": [
-                {"file": file.name, "events": file.n_events, "bytes": file.n_bytes} for file in plan.inputs.files
-            ],
-            "outputs": [
-                {"file": report.file, "events": report.events, "bytes": report.bytes, **report.counts}
-                for report in sorted(reports, key=lambda report: report.file)
-            ],
-            "versions": {name: version(name) for name in VERSIONED},
-            "started": self.started,
-            "finished": _now(),
-        }
+        self.lease.check()
+        self._remove_others({receipt.output: receipt.written for receipt in receipts})
         (self.location / MANIFEST).write_json(manifest)
         self.location.filesystem.delete_file((self.location / STARTED).path)
-        return manifest
 
-    def _remove_others(self, expected: set[str]) -> None:
+    def _remove_others(self, outputs: Mapping[str, bool]) -> None:
         # What an interrupted actor staged, and what an overwritten output had besides.
         start = len(self.location.path.rstrip("/")) + 1
+        receipts = {receipt_name(output) for output in outputs}
         for info in self.location.files():
             name = info.path[start:]
-            if name.endswith((".part", ".parquet", ".pq")) and name not in expected:
+            stale = name.endswith((".part", ".parquet", ".pq")) and not outputs.get(name)
+            if stale or (name.startswith(f"{RECEIPTS}/") and name not in receipts):
                 self.location.filesystem.delete_file(info.path)
 
 
-def claim_output(
+@contextmanager
+def claimed_output(
     uri: str, plan: TransformPlan, model: Mapping[str, bytes], *, overwrite: bool, resume: bool
-) -> OutputFolder:
-    """Make sure that an output folder may be written; leave in it the model and a note of what is to happen.
+) -> Iterator[OutputFolder]:
+    """An output folder that no other transform writes while the block runs.
+
+    In it are then the model and a note of what is to happen.
 
     Args:
         uri: The folder.
@@ -146,32 +111,50 @@ def claim_output(
 
     Raises:
         OutputError: It exists and neither flag is set; or it was not written by a transform; or it was
-            started with another model, other settings or other input; or it lies within the input.
+            started with another model, other settings or other input; or it lies within the input; or another
+            transform is writing it.
     """
     if overwrite and resume:
         raise OutputError("overwrite and resume exclude each other. Set one of them.")
     location = locate(uri)
     _check_apart(location, plan.inputs)
-    started = {"plan_sha256": plan.digest(), "model": plan.model_uri, "started": _now()}
+    _note_of_start(location, plan, uri, overwrite=overwrite, resume=resume)
+    with lease(location) as held:
+        # Asked again: another driver may have finished since.
+        started = _note_of_start(location, plan, uri, overwrite=overwrite, resume=resume)
+        (location / STARTED).write_json(started)
+        for name, content in model.items():
+            (location / MODEL / name).write_bytes(content)
+        if (location / MANIFEST).exists:
+            # From here on the folder may not hold what the old manifest vouches for.
+            location.filesystem.delete_file((location / MANIFEST).path)
+        if not resume:
+            remove_receipts(location)
+        yield OutputFolder(location, started["plan_sha256"], started["started"], held)
+
+
+def _note_of_start(
+    location: Location, plan: TransformPlan, uri: str, *, overwrite: bool, resume: bool
+) -> dict[str, str]:
+    started = {"plan_sha256": plan.digest(), "model": plan.model_uri, "started": now()}
     asked = overwrite or resume
-    if location.kind == fs.FileType.File or (location.files() if asked else _written(location)):
+    if location.kind == fs.FileType.File or (_present(location) if asked else _written(location)):
         _check_may_be_touched(location, uri, asked)
         if resume:
-            started = _earlier_start(location, started, uri)
-    (location / STARTED).write_json(started)
-    for name, content in model.items():
-        (location / MODEL / name).write_bytes(content)
-    if (location / MANIFEST).exists:
-        # From here on the folder may not hold what the old manifest vouches for.
-        location.filesystem.delete_file((location / MANIFEST).path)
-    return OutputFolder(location, started["plan_sha256"], started["started"])
+            return _earlier_start(location, started, uri)
+    return started
+
+
+def _present(location: Location) -> list[str]:
+    """The names of the files in the folder, but for drivers' leases."""
+    start = len(location.path.rstrip("/")) + 1
+    names = [info.path[start:] for info in location.files()]
+    return [name for name in names if not name.startswith(LEASE)]
 
 
 def _written(location: Location) -> list[str]:
     """The names of the files in the folder, but for what claiming alone leaves: a start that wrote nothing is none."""
-    start = len(location.path.rstrip("/")) + 1
-    names = [info.path[start:] for info in location.files()]
-    return [name for name in names if name != STARTED and not name.startswith(f"{MODEL}/")]
+    return [name for name in _present(location) if name != STARTED and not name.startswith(f"{MODEL}/")]
 
 
 def _check_may_be_touched(location: Location, uri: str, asked: bool) -> None:
@@ -215,5 +198,6 @@ def _real_path(location: Location) -> str:
     return f"{path.rstrip('/')}/"
 
 
-def _now() -> str:
+def now() -> str:
+    """The time of day, as the manifest has it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

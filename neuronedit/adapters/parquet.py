@@ -2,27 +2,28 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from neuronedit.adapters.storage import locate
-from neuronedit.errors import DataError
-from neuronedit.events import check_finite
+from neuronedit.errors import DataError, StorageError
+from neuronedit.events import MAX_INTENSITY, check_finite
 from neuronedit.panel import Panel
 from neuronedit.scaling import FloatArray
 
-ROWS_PER_READ = 131_072
-"""Events that are in memory at once: 20 MB of 40 markers."""
-
 FOOTER_READERS = 16
+
+FOOTER_BYTES = 65_536
+"""At the end of a file; most footers are shorter."""
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
@@ -48,11 +49,19 @@ class EventFile:
 
 @dataclass(frozen=True)
 class EventDataset:
-    """A Parquet dataset: its files, in the order of their names."""
+    """A Parquet dataset: its files, in the order of their names.
+
+    Attributes:
+        uri: As the user gave it.
+        filesystem: Where the files are.
+        files: Those that can be read.
+        unreadable: By name, why a file cannot be; only where such files were to be passed over.
+    """
 
     uri: str
     filesystem: fs.FileSystem
     files: tuple[EventFile, ...]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_events(self) -> int:
@@ -65,14 +74,16 @@ class EventDataset:
         return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 
-def list_dataset(uri: str, setting: str = "data.path") -> EventDataset:
+def list_dataset(uri: str, setting: str = "data.path", *, pass_over: bool = False) -> EventDataset:
     """List a Parquet file, or all Parquet files below a folder; names that start with ``_`` or ``.`` are skipped.
 
     Args:
         uri: Where the dataset is.
         setting: The key that a user gave it by, for messages.
+        pass_over: List a file that cannot be read as ``unreadable``, in the place of an error.
 
     Raises:
+        StorageError: The storage does not answer.
         DataError: Nothing is there, a file is not Parquet or damaged, or there are no events at all.
     """
     root = locate(uri)
@@ -85,8 +96,10 @@ def list_dataset(uri: str, setting: str = "data.path") -> EventDataset:
     named = [(info, info.path[start:]) for info in infos]
     visible = [(info, name) for info, name in named if not any(part[0] in "._" for part in name.split("/"))]
     with ThreadPoolExecutor(FOOTER_READERS) as pool:
-        files = tuple(pool.map(lambda found: _describe(root.filesystem, *found), visible))
-    dataset = EventDataset(uri, root.filesystem, files)
+        found = list(pool.map(lambda entry: _described(root.filesystem, *entry, pass_over=pass_over), visible))
+    files = tuple(file for file in found if isinstance(file, EventFile))
+    unreadable = {name: file for (_, name), file in zip(visible, found, strict=True) if isinstance(file, str)}
+    dataset = EventDataset(uri, root.filesystem, files, unreadable)
     if not dataset.n_events:
         raise DataError(f"{uri}: no events in {len(files)} Parquet files. Check {setting}.")
     return dataset
@@ -96,37 +109,55 @@ def open_parquet(filesystem: fs.FileSystem, path: str) -> pq.ParquetFile:
     """Open a Parquet file.
 
     Raises:
-        DataError: The file is empty, truncated or not Parquet.
+        DataError: The file is not there, empty, truncated or not Parquet.
+        StorageError: The storage does not hand out its bytes.
     """
-    if filesystem.get_file_info(path).size == 0:
+    size = _size(filesystem, path)
+    if size == 0:
         raise DataError(f"{path}: the file is empty (0 bytes); expected Parquet. Remove it, or write it again.")
     try:
         return pq.ParquetFile(path, filesystem=filesystem)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
+        check_storage(filesystem, path, [(max(size - FOOTER_BYTES, 0), min(size, FOOTER_BYTES))])
         raise DataError(
-            f"{path}: not a Parquet file, or truncated ({_first_line(error)}). Write it again, or move it away."
+            f"{path}: not a Parquet file, or truncated ({first_line(error)}). Write it again, or move it away."
         ) from error
 
 
-def read_blocks(
-    filesystem: fs.FileSystem, file: EventFile, columns: Sequence[str] | None = None
-) -> Iterator[tuple[int, pa.Table]]:
-    """A file's rows in order, piece by piece: the first row's number and a table.
+def check_storage(filesystem: fs.FileSystem, path: str, ranges: Iterable[tuple[int, int]]) -> None:
+    """Check that a storage hands out bytes: what it raises when it fails looks like what a damaged file raises.
+
+    Args:
+        filesystem: The storage.
+        path: The file.
+        ranges: Where bytes start, and how many they are.
 
     Raises:
-        DataError: The file is damaged.
+        StorageError: It does not.
     """
-    first_row = 0
-    with open_parquet(filesystem, file.path) as parquet:
-        try:
-            for block in parquet.iter_batches(ROWS_PER_READ, columns=columns):
-                yield first_row, pa.Table.from_batches([block])
-                first_row += block.num_rows
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(
-                f"{file.path}: damaged after row {first_row} of {file.n_events} ({_first_line(error)}). "
-                "Write it again, or move it away."
-            ) from error
+    try:
+        with filesystem.open_input_file(path) as stream:
+            for start, n_bytes in ranges:
+                stream.read_at(n_bytes, start)
+    except OSError as error:
+        raise _no_answer(path, error) from error
+
+
+def _size(filesystem: fs.FileSystem, path: str) -> int:
+    try:
+        found = filesystem.get_file_info(path)
+    except OSError as error:
+        raise _no_answer(path, error) from error
+    if found.type == fs.FileType.NotFound:
+        raise DataError(f"{path}: not there any more. Restore the file, or start anew without it.")
+    size: int = found.size
+    return size
+
+
+def _no_answer(path: str, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path}: the storage does not hand out the file ({first_line(error)}). Try again when it answers."
+    )
 
 
 def check_markers(schema: pa.Schema, panel: Panel, where: str) -> None:
@@ -165,6 +196,14 @@ def marker_matrix(table: pa.Table, panel: Panel, where: str, first_row: int = 0)
         matrix[:, index] = table.column(marker).to_numpy()
     check_finite(matrix, panel.markers, where, first_row)
     return matrix
+
+
+def finite_events(table: pa.Table, panel: Panel) -> npt.NDArray[np.bool_]:
+    """Which events have a finite float32 number for every marker: (n_events,)."""
+    finite = np.ones(table.num_rows, dtype=bool)
+    for marker in panel.markers:
+        finite &= np.abs(table.column(marker).to_numpy()) <= MAX_INTENSITY  # False for NaN, which a null becomes, too
+    return finite
 
 
 def edited_type(found: pa.DataType) -> pa.DataType:
@@ -209,6 +248,15 @@ def _choices(column: pa.ChunkedArray) -> pd.Series:
     return column.to_pandas(integer_object_nulls=True)
 
 
+def _described(filesystem: fs.FileSystem, info: fs.FileInfo, name: str, *, pass_over: bool) -> EventFile | str:
+    try:
+        return _describe(filesystem, info, name)
+    except DataError as error:
+        if not pass_over:
+            raise
+        return str(error)
+
+
 def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventFile:
     if not name.endswith((".parquet", ".pq")):
         raise DataError(
@@ -223,5 +271,6 @@ def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventF
     return EventFile(info.path, name, n_events, info.size, partition)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What a library says of its error, for a message of ours."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__

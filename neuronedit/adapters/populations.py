@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import fs
 
+from neuronedit.adapters.file_blocks import read_blocks
 from neuronedit.adapters.parquet import (
     EventDataset,
     EventFile,
@@ -18,9 +19,8 @@ from neuronedit.adapters.parquet import (
     choice_columns,
     marker_matrix,
     open_parquet,
-    read_blocks,
 )
-from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, files_of, raise_failure, work_items
+from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, raise_failure, work_items
 from neuronedit.arms import ArmChoice
 from neuronedit.design import Choice, Design, check_design_columns
 from neuronedit.errors import NeuroneditError
@@ -93,7 +93,7 @@ def draw_populations(
     reader = _FileSampler(dataset.filesystem, panel, design, sample, label_column)
     drawn: dict[str, _Draw] = {}
     counts: Counter[str] = Counter()
-    results = work_items(dataset.files).map_batches(reader, batch_size=1, batch_format="pyarrow")
+    results = work_items(dataset.files).map_batches(reader, batch_size=None, batch_format="pyarrow")
     for row in results.iter_rows():
         raise_failure(row)
         population = row["population"]
@@ -119,7 +119,7 @@ class _FileSampler:
 
     def __call__(self, items: pa.Table) -> pa.Table:
         try:
-            rows = [row for file in files_of(items) for row in self._draw(file)]
+            rows = [row for file in items_of(items, EventFile) for row in self._draw(file)]
         except NeuroneditError as error:
             rows = [failed(error)]
         return pa.Table.from_pylist(rows, schema=_SCHEMA)
@@ -133,7 +133,7 @@ class _FileSampler:
         stored = [name for name in dict.fromkeys(columns) if name in schema.names]
         drawn: dict[str, _Draw] = {}
         counts: Counter[str] = Counter()
-        for first_row, table in read_blocks(self.filesystem, file, [*self.panel.markers, *stored]):
+        for _, first_row, table in read_blocks(self.filesystem, file, [*self.panel.markers, *stored]):
             choices = choice_columns(table, file, columns)
             assigned = self.design.assign(choices, file.path)
             labels = _labels(choices[self.label_column]) if self.label_column else np.full(table.num_rows, "", object)

@@ -1,4 +1,4 @@
-"""Work items: the files of a dataset as rows of a Ray Data dataset, and failures as rows of its result.
+"""Work items: what workers are handed as rows of a Ray Data dataset, and failures as rows of its result.
 
 A user's error must reach the user as it was raised; Ray would wrap it in a remote traceback, and retry it.
 """
@@ -6,27 +6,33 @@ A user's error must reach the user as it was raised; Ray would wrap it in a remo
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import ray
+from pydantic import TypeAdapter
 
 from neuronedit import errors
-from neuronedit.adapters.parquet import EventFile
+
+MAX_TASKS = 1_000
+"""More items than this share tasks: Ray takes 1 ms of the driver to make a task and 6 ms to run one."""
 
 FAILURE_FIELDS = (("error", pa.string()), ("error_type", pa.string()))
 """Columns that every result of a work item has, null where it went well."""
 
-
-def work_items(files: Sequence[EventFile]) -> ray.data.Dataset:
-    """One row per file, each a block of its own, so that every file is a task of its own."""
-    rows = [{"file": json.dumps(asdict(file))} for file in files]
-    return ray.data.from_items(rows, override_num_blocks=len(rows))
+Item = TypeVar("Item")
 
 
-def files_of(items: pa.Table) -> list[EventFile]:
-    """The files that a block of work items stands for."""
-    return [EventFile(**json.loads(text)) for text in items.column("file").to_pylist()]
+def work_items(items: Sequence[Any]) -> ray.data.Dataset:
+    """One row per item, a dataclass; each item is a task of its own, or shares one with its neighbours."""
+    rows = [{"item": json.dumps(asdict(item))} for item in items]
+    return ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_TASKS))
+
+
+def items_of(table: pa.Table, kind: type[Item]) -> list[Item]:
+    """The items that a block of work items stands for."""
+    adapter = TypeAdapter(kind)
+    return [adapter.validate_json(text) for text in table.column("item").to_pylist()]
 
 
 def failed(error: errors.NeuroneditError) -> dict[str, str]:

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from neuronedit.adapters import parquet
-from neuronedit.adapters.output_folder import FileReport
-from neuronedit.adapters.parquet import EventFile
-from neuronedit.adapters.ray_data import FileTransformer, TableEditor
+from neuronedit.adapters import file_blocks
+from neuronedit.adapters.event_editor import Edited, EventEditor
+from neuronedit.adapters.file_parts import FilePart
+from neuronedit.adapters.file_transformer import FileTransformer
+from neuronedit.adapters.receipt import Receipt
 
 
 class DiesOnce(FileTransformer):
@@ -20,26 +20,38 @@ class DiesOnce(FileTransformer):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        parquet.ROWS_PER_READ = 100
+        file_blocks.EVENTS_PER_BLOCK = 100
         note = Path(self.output.location.path).with_name("died.txt")
-        self.editor = _KillingEditor(self.editor.model, self.editor.rules, note)
+        self.editor = _KillingEditor(self.editor, note, always=False)
 
 
-class _KillingEditor(TableEditor):
-    def __init__(self, model: Any, rules: Any, note: Path) -> None:
-        super().__init__(model, rules)
-        object.__setattr__(self, "note", note)
+class DiesAlways(FileTransformer):
+    """Kills its own process whenever it comes to B-control.parquet: a file that costs every worker its life."""
 
-    def edit(self, table: pa.Table, file: EventFile, first_row: int) -> tuple[pa.Table, np.ndarray]:
-        if file.name == "B-control.parquet" and first_row >= 200 and not self.note.exists():
-            self.note.write_text(str(os.getpid()))
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        file_blocks.EVENTS_PER_BLOCK = 100
+        note = Path(self.output.location.path).with_name("died.txt")
+        self.editor = _KillingEditor(self.editor, note, always=True)
+
+
+class _KillingEditor(EventEditor):
+    def __init__(self, editor: EventEditor, note: Path, *, always: bool) -> None:
+        super().__init__(editor.model, editor.rules)
+        self.note = note
+        self.always = always
+
+    def edit(self, table: pa.Table, file: Any, first_row: int, observe: Any = None) -> Edited:
+        if file.name == "B-control.parquet" and first_row >= 200 and (self.always or not self.note.exists()):
+            with self.note.open("a") as stream:
+                stream.write(f"{os.getpid()}\n")
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().edit(table, file, first_row)
+        return super().edit(table, file, first_row, observe)
 
 
 class Dawdles(FileTransformer):
     """Takes its time over every file."""
 
-    def transform(self, file: EventFile) -> FileReport:
+    def transform(self, part: FilePart) -> Receipt:
         time.sleep(0.7)
-        return super().transform(file)
+        return super().transform(part)

@@ -1,38 +1,67 @@
-from collections.abc import Iterator
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from neuronedit.adapters.committed_file import commit_parquet, read_stamp
+from neuronedit.adapters import committed_file
+from neuronedit.adapters.committed_file import KEEP, STAMP, Committed, Layout, commit_parquet, sha256_of
 from neuronedit.adapters.storage import locate
-from neuronedit.errors import DataError
+from neuronedit.errors import DataError, StorageError
 from tests.synthetic_cells import sample_table
 
 CELLS = sample_table("A", "control", 300, seed=5)
 
 
-def commit(path: Path, tables: list[pa.Table], stamp: dict[str, object]) -> None:
-    commit_parquet(locate(str(path)), CELLS.schema, tables, lambda: stamp, "zstd")
+ZSTD = Layout("zstd")
+
+
+def commit(path: Path, tables: Iterable[pa.Table], layout: Layout = ZSTD) -> Committed:
+    return commit_parquet(locate(str(path)), CELLS.schema, tables, {"plan": "p1"}, layout)
+
+
+def row_group_sizes(path: Path) -> list[int]:
+    metadata = pq.ParquetFile(path).metadata
+    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
 
 def test_tables_are_written_in_order_with_schema_and_stamp(tmp_path: Path) -> None:
-    commit(tmp_path / "deep/b7.parquet", [CELLS.slice(0, 100), CELLS.slice(100)], {"plan": "p1"})
-    written = pq.read_table(tmp_path / "deep/b7.parquet")
+    path = tmp_path / "deep/b7.parquet"
+    committed = commit(path, [CELLS.slice(0, 100), CELLS.slice(100)])
+    written = pq.read_table(path)
     assert written.equals(CELLS)
     assert written.schema.metadata.items() >= CELLS.schema.metadata.items()
-    assert read_stamp(locate(str(tmp_path / "deep/b7.parquet"))) == {"plan": "p1", "rows": 300}
+    assert pq.ParquetFile(path).metadata.metadata[STAMP] == b'{"plan": "p1"}'
+    content = path.read_bytes()
+    assert committed == Committed(300, len(content), hashlib.sha256(content).hexdigest())
+    assert sha256_of(locate(str(path))) == committed.sha256
 
 
 @pytest.mark.parametrize("compression", ["snappy", "zstd", "lz4", "none"])
-def test_every_compression_offered_can_be_read(tmp_path: Path, compression: str) -> None:
-    commit_parquet(locate(str(tmp_path / "a.parquet")), CELLS.schema, [CELLS], dict, compression)
+def test_every_compression_offered_can_be_read_and_kept(tmp_path: Path, compression: str) -> None:
+    commit(tmp_path / "a.parquet", [CELLS], Layout(compression))
+    assert pq.read_table(tmp_path / "a.parquet").equals(CELLS)
+    assert Layout(KEEP).like(pq.ParquetFile(tmp_path / "a.parquet").metadata) == Layout(compression)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sizes"), [(None, [100, 50, 150]), (120, [120, 120, 60]), (300, [300]), (1000, [300]), (50, [50] * 6)]
+)
+def test_row_groups_are_the_tables_or_as_large_as_was_chosen(
+    tmp_path: Path, chosen: int | None, sizes: list[int]
+) -> None:
+    tables = [CELLS.slice(0, 100), CELLS.slice(100, 50), CELLS.slice(150)]
+    commit(tmp_path / "a.parquet", tables, Layout("zstd", chosen))
+    assert row_group_sizes(tmp_path / "a.parquet") == sizes
     assert pq.read_table(tmp_path / "a.parquet").equals(CELLS)
 
 
 def test_floating_point_columns_are_not_dictionary_encoded_and_others_are(tmp_path: Path) -> None:
-    commit(tmp_path / "b7.parquet", [CELLS], {})
+    commit(tmp_path / "b7.parquet", [CELLS])
     group = pq.ParquetFile(tmp_path / "b7.parquet").metadata.row_group(0)
     encoded = {group.column(i).path_in_schema: group.column(i).has_dictionary_page for i in range(group.num_columns)}
     assert not any(encoded[name] for name in ("CD3", "CD45", "Time"))
@@ -46,48 +75,42 @@ def test_nothing_is_left_when_the_rows_fail_midway(tmp_path: Path, error: BaseEx
         raise error
 
     with pytest.raises(type(error)):
-        commit_parquet(locate(str(tmp_path / "b7.parquet")), CELLS.schema, tables(), dict, "zstd")
+        commit(tmp_path / "b7.parquet", tables())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_left_when_the_stamp_fails(tmp_path: Path) -> None:
-    def stamp() -> dict[str, object]:
-        raise DataError("the file changed")
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            errno.ENOSPC,
+            r"b7\.parquet: no room is left to write it \(No space left on device\)\. Nothing of it was left",
+        ),
+        (errno.EIO, r"b7\.parquet: the storage does not take the file \(.*Input/output error\)\. Finished files stand"),
+    ],
+)
+def test_a_storage_that_takes_no_more_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
 
-    with pytest.raises(DataError, match="the file changed"):
-        commit_parquet(locate(str(tmp_path / "b7.parquet")), CELLS.schema, [CELLS], stamp, "zstd")
+    monkeypatch.setattr(committed_file._Hashed, "write", fail)
+    with pytest.raises(StorageError, match=message):
+        commit(tmp_path / "b7.parquet", [CELLS])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_commit_leaves_the_file_that_was_there(tmp_path: Path) -> None:
-    commit(tmp_path / "b7.parquet", [CELLS], {"plan": "p1"})
+    commit(tmp_path / "b7.parquet", [CELLS])
     before = (tmp_path / "b7.parquet").read_bytes()
     with pytest.raises(ValueError, match="schema"):
-        commit(tmp_path / "b7.parquet", [CELLS.drop_columns(["CD3"])], {"plan": "p2"})
+        commit(tmp_path / "b7.parquet", [CELLS.drop_columns(["CD3"])])
     assert (tmp_path / "b7.parquet").read_bytes() == before
 
 
 def test_a_second_commit_replaces_the_first(tmp_path: Path) -> None:
-    commit(tmp_path / "b7.parquet", [CELLS], {"plan": "p1"})
-    commit(tmp_path / "b7.parquet", [CELLS.slice(0, 10)], {"plan": "p2"})
-    assert read_stamp(locate(str(tmp_path / "b7.parquet"))) == {"plan": "p2", "rows": 10}
+    commit(tmp_path / "b7.parquet", [CELLS])
+    commit(tmp_path / "b7.parquet", [CELLS.slice(0, 10)])
+    assert pq.read_table(tmp_path / "b7.parquet").num_rows == 10
     assert [path.name for path in tmp_path.iterdir()] == ["b7.parquet"]
-
-
-def test_the_stamp_is_asked_after_the_last_table(tmp_path: Path) -> None:
-    seen: list[int] = []
-
-    def tables() -> Iterator[pa.Table]:
-        for start in (0, 100, 200):
-            seen.append(start)
-            yield CELLS.slice(start, 100)
-
-    target = locate(str(tmp_path / "b7.parquet"))
-    commit_parquet(target, CELLS.schema, tables(), lambda: {"tables": len(seen)}, "zstd")
-    assert read_stamp(target) == {"tables": 3, "rows": 300}
-
-
-def test_a_file_without_a_stamp_and_no_file_have_none(tmp_path: Path) -> None:
-    pq.write_table(CELLS, tmp_path / "plain.parquet")
-    assert read_stamp(locate(str(tmp_path / "plain.parquet"))) is None
-    assert read_stamp(locate(str(tmp_path / "none.parquet"))) is None

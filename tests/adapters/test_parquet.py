@@ -7,8 +7,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from neuronedit.adapters import parquet
+from neuronedit.adapters import file_blocks
+from neuronedit.adapters.file_blocks import read_blocks
 from neuronedit.adapters.parquet import (
+    EventDataset,
     EventFile,
     check_markers,
     choice_columns,
@@ -16,7 +18,6 @@ from neuronedit.adapters.parquet import (
     list_dataset,
     marker_matrix,
     open_parquet,
-    read_blocks,
     replace_markers,
 )
 from neuronedit.design import select
@@ -28,13 +29,13 @@ CELLS = sample_table("A", "control", 300, seed=5)
 NUMBERS = list(range(300))
 
 
-def rows(dataset: parquet.EventDataset, file: EventFile, columns: list[str] | None = None) -> pa.Table:
-    return pa.concat_tables([table for _, table in read_blocks(dataset.filesystem, file, columns)])
+def rows(dataset: EventDataset, file: EventFile, columns: list[str] | None = None) -> pa.Table:
+    return pa.concat_tables([block.table for block in read_blocks(dataset.filesystem, file, columns)])
 
 
-def all_matrices(dataset: parquet.EventDataset, panel: Panel) -> list[np.ndarray]:
+def all_matrices(dataset: EventDataset, panel: Panel) -> list[np.ndarray]:
     blocks = read_blocks(dataset.filesystem, dataset.files[0])
-    return [marker_matrix(table, panel, "b7.parquet", first_row) for first_row, table in blocks]
+    return [marker_matrix(table, panel, "b7.parquet", first_row) for _, first_row, table in blocks]
 
 
 class TestListing:
@@ -155,7 +156,7 @@ class TestDamage:
             list_dataset(str(cells))
 
     def test_damage_within_the_rows_is_told_with_the_row(self, cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(parquet, "ROWS_PER_READ", 128)
+        monkeypatch.setattr(file_blocks, "EVENTS_PER_BLOCK", 128)
         target = cells / "B-control.parquet"
         with pq.ParquetFile(target) as whole:
             start = whole.metadata.row_group(2).column(0).dictionary_page_offset
@@ -164,7 +165,10 @@ class TestDamage:
         target.write_bytes(content)
         dataset = list_dataset(str(cells))
         file = next(file for file in dataset.files if file.name == "B-control.parquet")
-        with pytest.raises(DataError, match=r"B-control\.parquet: damaged after row 256 of 500 \(.+\)\. Write"):
+        with pytest.raises(
+            DataError,
+            match=r"row group 2 is damaged \(from row 256 on, of rows 256 to 383: .+\)\. Write",
+        ):
             rows(dataset, file)
 
 
@@ -173,13 +177,14 @@ class TestReading:
     def test_blocks_give_all_rows_in_order(
         self, cells_once: Path, monkeypatch: pytest.MonkeyPatch, n_rows: int
     ) -> None:
-        monkeypatch.setattr(parquet, "ROWS_PER_READ", n_rows)
+        monkeypatch.setattr(file_blocks, "EVENTS_PER_BLOCK", n_rows)
         dataset = list_dataset(str(cells_once / "A-validation.parquet"))
         blocks = list(read_blocks(dataset.filesystem, dataset.files[0]))
-        starts = np.cumsum([0, *(table.num_rows for _, table in blocks)])
-        assert [first_row for first_row, _ in blocks] == list(starts[:-1])
-        assert max(table.num_rows for _, table in blocks) <= n_rows
-        assert pa.concat_tables([table for _, table in blocks]).equals(
+        starts = np.cumsum([0, *(block.table.num_rows for block in blocks)])
+        assert [block.first_row for block in blocks] == list(starts[:-1])
+        assert [block.row_group for block in blocks] == sorted(block.first_row // 128 for block in blocks)
+        assert max(block.table.num_rows for block in blocks) <= n_rows
+        assert pa.concat_tables([block.table for block in blocks]).equals(
             pq.read_table(cells_once / "A-validation.parquet"), check_metadata=True
         )
 
@@ -190,7 +195,7 @@ class TestReading:
     def test_a_file_that_vanished_is_a_data_error(self, cells: Path) -> None:
         dataset = list_dataset(str(cells))
         Path(dataset.files[0].path).unlink()
-        with pytest.raises(DataError, match=r"A-control\.parquet: not a Parquet file, or truncated \(.*No such file"):
+        with pytest.raises(DataError, match=r"A-control\.parquet: not there any more\. Restore"):
             open_parquet(dataset.filesystem, dataset.files[0].path)
 
 
@@ -293,7 +298,7 @@ class TestMarkers:
         found: str,
         row: int,
     ) -> None:
-        monkeypatch.setattr(parquet, "ROWS_PER_READ", 100)
+        monkeypatch.setattr(file_blocks, "EVENTS_PER_BLOCK", 100)
         pq.write_table(with_value(CELLS, "HLA-DR", row, value), tmp_path / "b7.parquet")
         dataset = list_dataset(str(tmp_path))
         expected = re.escape(f"marker 'HLA-DR' has {found} in row {row} (1 such events among 100)")

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from neuronedit.adapters import parquet
-from neuronedit.adapters.parquet import EventDataset, list_dataset
+from neuronedit.adapters import file_blocks
+from neuronedit.adapters.parquet import EventDataset, EventFile, list_dataset
 from neuronedit.adapters.populations import UNLABELLED, DrawnPopulations, _FileSampler, draw_populations
-from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, files_of, raise_failure, work_items
+from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, raise_failure, work_items
 from neuronedit.design import ControlsDesign
 from neuronedit.errors import DataError, PanelError
 from neuronedit.job_configs import SampleConfig
@@ -76,7 +76,7 @@ def test_the_same_rows_are_drawn_however_many_are_read_at_once(
     sampler = _FileSampler(dataset.filesystem, panel, CONTROLS, SAMPLE)
     drawn = []
     for n_rows in (1, 37, 10_000):
-        monkeypatch.setattr(parquet, "ROWS_PER_READ", n_rows)
+        monkeypatch.setattr(file_blocks, "EVENTS_PER_BLOCK", n_rows)
         drawn.append(sampler(items))
     assert drawn[0].equals(drawn[2])
     assert drawn[1].equals(drawn[2])
@@ -160,14 +160,14 @@ def test_a_missing_column_is_told_with_the_nearest_name(cells_once: Path, panel:
 def test_a_file_that_vanished_is_a_data_error(cells: Path, panel: Panel) -> None:
     dataset = list_dataset(str(cells))
     (cells / "C-control.parquet").unlink()
-    with pytest.raises(DataError, match=r"C-control\.parquet: not a Parquet file, or truncated \(.*No such file"):
+    with pytest.raises(DataError, match=r"C-control\.parquet: not there any more\."):
         draw_populations(dataset, panel, CONTROLS, SAMPLE)
 
 
 def test_work_items_carry_every_file_unchanged(cells_once: Path) -> None:
     dataset: EventDataset = list_dataset(str(cells_once))
     blocks = list(work_items(dataset.files).iter_batches(batch_size=None, batch_format="pyarrow"))
-    assert [file for block in blocks for file in files_of(block)] == list(dataset.files)
+    assert [file for block in blocks for file in items_of(block, EventFile)] == list(dataset.files)
 
 
 def test_a_failure_travels_as_a_row() -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +17,15 @@ import torch
 from pyarrow import fs
 
 from neuronedit.adapters import ray_data
-from neuronedit.adapters.output_folder import FileReport, OutputFolder, TransformPlan, claim_output
-from neuronedit.adapters.parquet import EventFile, list_dataset, marker_matrix
-from neuronedit.adapters.ray_data import FileTransformer, TransformRules, transform_files
+from neuronedit.adapters.committed_file import Layout
+from neuronedit.adapters.event_editor import TransformRules
+from neuronedit.adapters.file_parts import FilePart, file_parts
+from neuronedit.adapters.file_transformer import FileRules, FileTransformer
+from neuronedit.adapters.manifest import make_manifest
+from neuronedit.adapters.output_folder import OutputFolder, TransformPlan, claimed_output
+from neuronedit.adapters.parquet import list_dataset, marker_matrix
+from neuronedit.adapters.ray_data import transform_parts
+from neuronedit.adapters.receipt import Receipt
 from neuronedit.errors import DataError, ModelError, NeuroneditError, PanelError
 from neuronedit.model import EditModel, Route
 from neuronedit.model_files import model_contents, model_digest, save_model
@@ -28,7 +35,8 @@ from tests.synthetic_cells import GAINS, MARKERS, sample_table, with_column, wit
 pytestmark = pytest.mark.ray
 
 ROOT = Path(__file__).parents[2]
-PLAIN = TransformRules({}, "zstd")
+PLAIN = TransformRules()
+FILES = FileRules(Layout("zstd"))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -46,21 +54,15 @@ def edited_once(cells_once: Path, controls_model: EditModel, tmp_path_factory: p
     return target
 
 
-def claim(cells: Path, target: Path, model: EditModel, rules: TransformRules, resume: bool) -> tuple:
-    folder = target.with_name(f"{target.name}-model")
-    if not folder.exists():
-        save_model(model, folder)
-    settings = {"where": rules.where, "unknown_batch": rules.route.unknown_batch}
-    plan = TransformPlan("m", model_digest(folder), settings, list_dataset(str(cells)))
-    return plan, claim_output(str(target), plan, model_contents(folder), overwrite=False, resume=resume)
+Transform = Callable[..., list[Receipt]]
 
 
 def here(
-    files: Sequence[EventFile], filesystem: fs.FileSystem, output: OutputFolder, rules: TransformRules
-) -> list[FileReport]:
-    """What ``transform_files`` does, by one worker in this process: starting an actor takes five seconds."""
-    worker = FileTransformer(filesystem, output, rules)
-    return [worker.transform(file) for file in files]
+    parts: Sequence[FilePart], filesystem: fs.FileSystem, output: OutputFolder, rules: TransformRules, files: FileRules
+) -> list[Receipt]:
+    """What ``transform_parts`` does, by one worker in this process: starting an actor takes five seconds."""
+    worker = FileTransformer(filesystem, output, rules, files)
+    return [worker.transform(part) for part in parts]
 
 
 def run(
@@ -68,18 +70,25 @@ def run(
     target: Path,
     model: EditModel,
     rules: TransformRules = PLAIN,
+    files: FileRules = FILES,
     *,
     resume: bool = False,
-    transform: Callable[..., list[FileReport]] = transform_files,
-) -> OutputFolder:
-    """What the job does between claiming the output and logging."""
-    plan, output = claim(cells, target, model, rules, resume)
-    finished = output.reports(plan.inputs.files)
-    names = {report.file for report in finished}
-    left = [file for file in plan.inputs.files if file.name not in names]
-    written = transform(left, plan.inputs.filesystem, output, rules)
-    output.complete(plan, [*finished, *written], {})
-    return output
+    max_bytes: int = 2**30,
+    transform: Transform = transform_parts,
+) -> dict[str, Any]:
+    """What the job does between claiming the output and logging; the manifest."""
+    folder = target.with_name(f"{target.name}-model")
+    if not folder.exists():
+        save_model(model, folder)
+    settings = {"where": rules.where, "unknown_batch": rules.route.unknown_batch}
+    inputs = list_dataset(str(cells), pass_over=files.quarantine)
+    plan = TransformPlan("m", model_digest(folder), settings, inputs)
+    parts = file_parts(inputs.files, inputs.filesystem, max_bytes)
+    with claimed_output(str(target), plan, model_contents(folder), overwrite=False, resume=resume) as output:
+        receipts = transform(parts, inputs.filesystem, output, rules, files)
+        manifest = make_manifest(plan, parts, receipts, {}, output.started)
+        output.complete(manifest, receipts)
+    return manifest
 
 
 def expected_markers(path: Path, model: EditModel, batch_id: str) -> dict[str, np.ndarray]:
@@ -140,10 +149,6 @@ class TestOutput:
         assert manifest["events"] == 2500
         assert leftovers(edited_once) == []
 
-    def test_no_files_are_no_work(self, cells_once: Path, controls_model: EditModel, tmp_path: Path) -> None:
-        plan, output = claim(cells_once, tmp_path / "edited", controls_model, PLAIN, resume=False)
-        assert transform_files([], plan.inputs.filesystem, output, PLAIN) == []
-
     def test_an_empty_file_among_others_comes_out_empty(
         self, cells: Path, tmp_path: Path, controls_model: EditModel
     ) -> None:
@@ -187,7 +192,7 @@ class TestRules:
             cells,
             tmp_path / "edited",
             controls_model,
-            TransformRules({}, "snappy", Route(unknown_batch="pass")),
+            TransformRules(route=Route(unknown_batch="pass")),
             transform=here,
         )
         written = pq.read_table(tmp_path / "edited/mixed.parquet")
@@ -200,7 +205,7 @@ class TestRules:
     def test_where_chooses_the_events_of_a_pair_design(
         self, cells_once: Path, tmp_path: Path, pair_model: EditModel
     ) -> None:
-        rules = TransformRules({"batch_id": "B", "donor": "P1"}, "zstd")
+        rules = TransformRules({"batch_id": "B", "donor": "P1"})
         run(cells_once, tmp_path / "edited", pair_model, rules, transform=here)
         before, after = (pq.read_table(folder / "B-control.parquet") for folder in (cells_once, tmp_path / "edited"))
         chosen = np.array([donor == "P1" for donor in before.column("donor").to_pylist()])
@@ -218,7 +223,7 @@ class TestRules:
     def test_edits_strength_and_support_reach_the_events_and_a_column(
         self, cells_once: Path, tmp_path: Path, controls_model: EditModel
     ) -> None:
-        rules = TransformRules({}, "zstd", Route(edits=("B", "C"), strength=0.5, support=True))
+        rules = TransformRules(route=Route(edits=("B", "C"), strength=0.5, support=True))
         run(cells_once, tmp_path / "edited", controls_model, rules, transform=here)
         before, after = (pq.read_table(folder / "B-control.parquet") for folder in (cells_once, tmp_path / "edited"))
         assert after.column_names == [*before.column_names, "neuronedit_support"]
@@ -236,7 +241,7 @@ class TestRules:
             cells_once,
             tmp_path / "edited",
             controls_model,
-            TransformRules({}, "zstd", Route(support=True)),
+            TransformRules(route=Route(support=True)),
             transform=here,
         )
         reference = pq.read_table(tmp_path / "edited/A-control.parquet").column("neuronedit_support")
@@ -302,14 +307,14 @@ BAD_INPUTS: list[tuple[str, Callable[[pa.Table], pa.Table], TransformRules, type
     (
         "where column",
         lambda table: table.drop_columns(["donor"]),
-        TransformRules({"donor": "P1"}, "zstd"),
+        TransformRules({"donor": "P1"}),
         DataError,
         "the column 'donor' is missing",
     ),
     (
         "flag column",
         lambda table: table.append_column("neuronedit", table.column("Time")),
-        TransformRules({}, "zstd", Route(unknown_batch="pass")),
+        TransformRules(route=Route(unknown_batch="pass")),
         DataError,
         "has a column 'neuronedit' already, which this transform is to write. Rename it.",
     ),
@@ -353,7 +358,7 @@ def test_a_file_damaged_within_its_rows_is_told_and_leaves_nothing(
     content = bytearray(path.read_bytes())
     content[4:4000] = b"\xff" * 3996
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"B-control\.parquet: damaged after row 0 of 500 \("):
+    with pytest.raises(DataError, match=r"B-control\.parquet: row group 0 is damaged \(from row 0 on, of rows 0 to "):
         run(cells, tmp_path / "edited", controls_model, transform=here)
     assert not (tmp_path / "edited/B-control.parquet").exists()
 
@@ -361,11 +366,14 @@ def test_a_file_damaged_within_its_rows_is_told_and_leaves_nothing(
 def test_a_file_that_lost_rows_since_it_was_listed_is_told(
     cells: Path, tmp_path: Path, controls_model: EditModel
 ) -> None:
-    plan, output = claim(cells, tmp_path / "edited", controls_model, PLAIN, resume=False)
     path = cells / "B-control.parquet"
-    pq.write_table(pq.read_table(path).slice(0, 100), path)
-    with pytest.raises(DataError, match=r"B-control\.parquet: the file changed while it was read\. Run again with"):
-        here(plan.inputs.files, plan.inputs.filesystem, output, PLAIN)
+
+    def loses_rows(*arguments: Any) -> list[Receipt]:
+        pq.write_table(pq.read_table(path).slice(0, 100), path)
+        return here(*arguments)
+
+    with pytest.raises(DataError, match=r"B-control\.parquet: the file changed since it was listed\. Start the tran"):
+        run(cells, tmp_path / "edited", controls_model, transform=loses_rows)
     assert not (tmp_path / "edited/B-control.parquet").exists()
 
 
@@ -389,7 +397,7 @@ def test_a_killed_actor_costs_and_doubles_no_row(
 ) -> None:
     monkeypatch.setattr(ray_data, "FileTransformer", DiesOnce)
     run(cells_once, tmp_path / "edited", controls_model)
-    assert int((tmp_path / "died.txt").read_text()) != os.getpid()
+    assert int((tmp_path / "died.txt").read_text()) != os.getpid(), "it died once, in a process of its own"
     assert leftovers(tmp_path / "edited") == []
     for path in cells_once.iterdir():
         killed, undisturbed = (pq.read_table(folder / path.name) for folder in (tmp_path / "edited", edited_once))

@@ -1,0 +1,129 @@
+"""A Parquet file's events, block by block, in memory that depends neither on its size nor on its row groups'."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from neuronedit.adapters.parquet import EventFile, check_storage, first_line, open_parquet
+from neuronedit.errors import DataError
+
+EVENTS_PER_BLOCK = 131_072
+"""Events that are in memory at once: 20 MB of 40 markers."""
+
+WHOLE_BYTES = 64 * 1024**2
+"""Row groups up to this size are fetched whole, in few large requests; larger ones column by column through buffers."""
+
+BUFFER_BYTES = 2 * 1024**2
+"""Of each column of a large row group."""
+
+
+class Block(NamedTuple):
+    """Consecutive events of one row group.
+
+    Attributes:
+        row_group: Its number in the file.
+        first_row: The number of the first event in the file.
+        table: All columns that were asked for.
+    """
+
+    row_group: int
+    first_row: int
+    table: pa.Table
+
+
+class RowGroup(NamedTuple):
+    """Where a row group lies: its number, its first event's number, how many events, bytes on storage."""
+
+    number: int
+    first_row: int
+    n_events: int
+    n_bytes: int
+
+
+def row_groups(metadata: pq.FileMetaData) -> list[RowGroup]:
+    """A file's row groups, from its footer."""
+    found, first_row = [], 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        n_bytes = sum(group.column(column).total_compressed_size for column in range(group.num_columns))
+        found.append(RowGroup(number, first_row, group.num_rows, n_bytes))
+        first_row += group.num_rows
+    return found
+
+
+class FileReader:
+    """Reads row groups of one file.
+
+    Left to itself, Arrow keeps all that it has fetched of a file until the file is closed: 5 GB for a file of 5 GB.
+    """
+
+    def __init__(self, filesystem: fs.FileSystem, file: EventFile, columns: Sequence[str] | None = None) -> None:
+        self.filesystem = filesystem
+        self.file = file
+        self.columns = columns
+        self.parquet = open_parquet(filesystem, file.path)
+        self.row_groups = row_groups(self.parquet.metadata)
+
+    def __enter__(self) -> "FileReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.parquet.close()
+
+    def blocks(self, group: RowGroup) -> Iterator[Block]:
+        """A row group's events in order.
+
+        Raises:
+            DataError: The row group is damaged.
+            StorageError: The storage does not hand out the row group's bytes.
+        """
+        first_row = group.first_row
+        parquet = self.parquet if group.n_bytes <= WHOLE_BYTES else self._buffered()
+        try:
+            batches = parquet.iter_batches(
+                EVENTS_PER_BLOCK, row_groups=[group.number], columns=self.columns, use_threads=False
+            )
+            for batch in batches:
+                yield Block(group.number, first_row, pa.Table.from_batches([batch]))
+                first_row += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            check_storage(self.filesystem, self.file.path, self._column_ranges(group))
+            raise DataError(
+                f"{self.file.path}: row group {group.number} is damaged (from row {first_row} on, of rows "
+                f"{group.first_row} to {group.first_row + group.n_events - 1}: {first_line(error)}). "
+                "Write the file again, or move it away; with on_error = quarantine, transform does without these rows."
+            ) from error
+
+    def _buffered(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self.file.path, filesystem=self.filesystem, pre_buffer=False, buffer_size=BUFFER_BYTES)
+
+    def _column_ranges(self, group: RowGroup) -> Iterator[tuple[int, int]]:
+        metadata = self.parquet.metadata.row_group(group.number)
+        for index in range(metadata.num_columns):
+            column = metadata.column(index)
+            yield column.dictionary_page_offset or column.data_page_offset, column.total_compressed_size
+
+
+def read_blocks(filesystem: fs.FileSystem, file: EventFile, columns: Sequence[str] | None = None) -> Iterator[Block]:
+    """All events of a file in order.
+
+    Raises:
+        DataError: The file is damaged.
+        StorageError: The storage does not hand out its bytes.
+    """
+    with FileReader(filesystem, file, columns) as reader:
+        for group in reader.row_groups:
+            yield from reader.blocks(group)
+
+
+def one_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
+    """The same blocks; the next one is fetched while the caller works on this one."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = thread.submit(next, blocks, None)
+            yield block

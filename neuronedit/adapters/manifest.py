@@ -1,0 +1,80 @@
+"""The manifest: what an output consists of, what made it, and what of the input is not in it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import neuronedit
+from neuronedit.adapters.event_editor import OUTCOMES
+from neuronedit.adapters.file_parts import FilePart
+from neuronedit.adapters.output_folder import TransformPlan, now
+from neuronedit.adapters.receipt import LeftOut, Receipt
+from neuronedit.errors import OutputError, listing
+
+VERSIONED = ("ray", "torch", "numpy", "pyarrow", "mlflow")
+
+
+def make_manifest(
+    plan: TransformPlan,
+    parts: Sequence[FilePart],
+    receipts: Sequence[Receipt],
+    config: Mapping[str, str],
+    started: str,
+) -> dict[str, Any]:
+    """What vouches for an output.
+
+    Args:
+        plan: What was to be written.
+        parts: Of the input, each of which has a receipt.
+        receipts: What was written.
+        config: The job's whole configuration, for the record.
+        started: When.
+
+    Raises:
+        OutputError: An output is missing or surplus, or its rows and those left out are not its input's.
+    """
+    _check_accounts(parts, receipts)
+    receipts = sorted(receipts, key=lambda receipt: receipt.output)
+    unreadable = [LeftOut(name, None, 0, None, reason) for name, reason in plan.inputs.unreadable.items()]
+    left_out = [*unreadable, *(left_out for receipt in receipts for left_out in receipt.left_out)]
+    return {
+        "neuronedit": neuronedit.__version__,
+        "model": {"uri": plan.model_uri, "sha256": plan.model_digest},
+        "config": dict(config),
+        "plan_sha256": plan.digest(),
+        "input": plan.inputs.uri,
+        "events": sum(receipt.events for receipt in receipts),
+        "counts": {outcome: sum(receipt.counts[outcome] for receipt in receipts) for outcome in OUTCOMES},
+        "left_out": [asdict(entry) for entry in left_out],
+        "inputs": [{"file": file.name, "events": file.n_events, "bytes": file.n_bytes} for file in plan.inputs.files],
+        "outputs": [_output(receipt) for receipt in receipts if receipt.written],
+        "versions": {name: version(name) for name in VERSIONED},
+        "started": started,
+        "finished": now(),
+    }
+
+
+def _output(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "file": receipt.output,
+        "input": receipt.input,
+        "events": receipt.events,
+        "bytes": receipt.n_bytes,
+        "sha256": receipt.sha256,
+        **receipt.counts,
+    }
+
+
+def _check_accounts(parts: Sequence[FilePart], receipts: Sequence[Receipt]) -> None:
+    expected = Counter({part.output: part.n_events for part in parts})
+    written: Counter[str] = Counter()
+    for receipt in receipts:
+        written[receipt.output] += receipt.events + sum(left_out.events or 0 for left_out in receipt.left_out)
+    if len(receipts) != len(parts) or written != expected:
+        wrong = [name for name in expected | written if expected.get(name) != written.get(name)]
+        raise OutputError(
+            f"The outputs of {listing(wrong)} are missing or have other rows than the input. "
+            "Run again with resume = true."
+        )
