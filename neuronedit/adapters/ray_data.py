@@ -89,8 +89,11 @@ class _Ledger:
         return self.done
 
 
-def _look(ledger: Any) -> Done:
-    done: Done = ray.get(ledger.look.remote())
+def _look(ledger: Any) -> Done | None:
+    try:
+        done: Done = ray.get(ledger.look.remote())
+    except ray.exceptions.RayError:  # what is wrong, the stream of results tells
+        return None
     return done
 
 
