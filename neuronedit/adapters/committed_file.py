@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -152,8 +153,8 @@ class _Hashed(io.RawIOBase):
 def _not_taken(target: Location, error: OSError) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(
-            f"{target.path}: no room is left to write it ({error.strerror}). Nothing of it was left behind, and "
-            "finished files stand: make room, and run again with resume = true."
+            f"{target.path}: no room is left to write it ({os.strerror(error.errno)}). Nothing of it was left behind, "
+            "and finished files stand: make room, and run again with resume = true."
         )
     return StorageError(
         f"{target.path}: the storage does not take the file ({first_line(error)}). Finished files stand: run again "
