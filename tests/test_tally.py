@@ -156,6 +156,7 @@ def test_a_tally_is_its_bytes(before, after, rng):
     again = Tally.from_bytes(tally.to_bytes())
     assert again == tally
     assert again.to_bytes() == tally.to_bytes()
+    assert Tally.from_text(tally.to_text()) == tally
     again.observe("day1", before, after)  # it can be added to
     assert again == tally.merge(tallied(before, after))
 
@@ -190,6 +191,12 @@ def test_a_million_events_of_forty_markers_take_at_most_25_kb(rng):
 def test_damaged_bytes_are_told(content, found):
     with pytest.raises(DataError, match=rf"Tally: damaged \(.*{found}.*\)\. Transform the file that it is of again"):
         Tally.from_bytes(content)
+
+
+@pytest.mark.parametrize("text", ["", "abc", "AAAA"])
+def test_damaged_text_is_told(text):
+    with pytest.raises(DataError, match=r"^Tally: damaged \("):
+        Tally.from_text(text)
 
 
 def test_cut_bytes_are_told(before, after):
