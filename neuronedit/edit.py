@@ -8,7 +8,7 @@ import numpy as np
 
 from neuronedit.auto import CANDIDATES, NO_PLAN, Choice, Plan, choose
 from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder
-from neuronedit.percentiles import FloatArray
+from neuronedit.percentiles import FloatArray, percentiles
 from neuronedit.spikes import Spikes
 from neuronedit.steps import EditStep, FittedStep, Fitting, apply_steps, fit_steps
 from neuronedit.support import Support
@@ -58,6 +58,7 @@ class Edit:
         members: Empty where doing nothing was chosen.
         spikes: The mass at exact zero, which keeps its rank.
         support: Which events the source has anything like.
+        target_percentiles: (n_percentiles, n_markers) float32, of the target as measured, standardised.
         shrinks: Whether the change shrinks to nothing beyond the support.
         choice: How the plan was chosen; None where it was given.
     """
@@ -66,6 +67,7 @@ class Edit:
     members: tuple[Member, ...]
     spikes: Spikes
     support: Support
+    target_percentiles: FloatArray
     shrinks: bool = False
     choice: Choice | None = None
 
@@ -151,7 +153,8 @@ def fit_edit(
         for n_members in [len(autoencoders) if any(step.latent for step in steps) else 1]
         for number in range(n_members)
     )
-    edit = Edit(name, members, spikes, support, choice=choice)
+    target_percentiles = percentiles(target, weights=fitting.target_weights)
+    edit = Edit(name, members, spikes, support, target_percentiles, choice=choice)
     matched = spikes.matched(edit._blended(autoencoders, spread), target) if members else spikes
     not_carried = choice is not None and not choice.carries_over
     shrinks = beyond_support == "shrink" or (beyond_support == "measured" and not_carried)
