@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 
 import psutil
 import pyarrow.parquet as pq
@@ -51,15 +51,15 @@ from neuronedit.model_files import load_model
 from tests.adapters import killers, test_ray_data
 from tests.adapters.test_faults import wait_for_outputs, in_background
 cells, target = Path(sys.argv[1]), Path(sys.argv[2])
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-second = cluster.add_node(num_cpus=2)
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
 ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
 ray_data.FileTransformer = killers.Slow
 
 def lose_node():
     wait_for_outputs(target, 1)
-    assert target.with_name(f"node-{second.node_id}").exists(), "a worker is on the node that is lost"
-    cluster.remove_node(second, allow_graceful=False)
+    at_work = [node for node in nodes if target.with_name(f"node-{node.node_id}").exists()]
+    cluster.remove_node(at_work[0], allow_graceful=False)
     print("lost a node")
 
 with in_background(lose_node):
@@ -106,10 +106,10 @@ def wait_for_outputs(target: Path, n_files: int, driver: subprocess.Popen[bytes]
 
 @contextmanager
 def in_background(work: Callable[[], None]) -> Iterator[None]:
-    thread = Thread(target=work)
-    thread.start()
-    yield
-    thread.join()
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(work)
+        yield
+        done.result()
 
 
 def start_driver(cells: Path, target: Path, script: str = DRIVER) -> subprocess.Popen[bytes]:
