@@ -21,6 +21,7 @@ from neuronedit.adapters.ray_data import FileTransformer, TransformRules, transf
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.storage import locate
 from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.chunks import CHUNK
 from neuronedit.design import PAIR_EDIT, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS, fit_edit
 from neuronedit.job_configs import RayConfig
@@ -28,7 +29,6 @@ from neuronedit.model import EditModel
 from neuronedit.model_files import model_contents, save_model
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
-from neuronedit.steps import CHUNK
 
 from .measure import Cost, in_new_process, measured
 from .result import Result
