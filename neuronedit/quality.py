@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -11,12 +10,10 @@ import pandas as pd
 
 from neuronedit.cumulative import Cumulative
 from neuronedit.design import INVERSE, PAIR_EDIT
-from neuronedit.model import EditModel, Route
+from neuronedit.model import EditModel, Observer, Route
 from neuronedit.percentiles import FloatArray
 from neuronedit.support import Support
 from neuronedit.tally import AFTER, BEFORE, NOT_FINITE, Counts, Tally, sampled
-
-Observe = Callable[[str, FloatArray, FloatArray, FloatArray | None], None]
 
 PERCENTS: Final = (1, 5, 25, 50, 75, 95, 99)
 """The quantiles that are told."""
@@ -34,7 +31,7 @@ MAX_NAME = 150
 """Characters of a batch's name in the name of a metric, of which MLflow allows 250."""
 
 
-def observer(tally: Tally, model: EditModel, route: Route) -> Observe:
+def observer(tally: Tally, model: EditModel, route: Route) -> Observer:
     """What a transform calls for each group of events: it tallies them, and scores the support of sampled ones.
 
     Args:

@@ -102,12 +102,8 @@ class Support:
         return self.scores(events) <= 1
 
     def shrink(self, events: FloatArray) -> FloatArray:
-        """What an edit's shift may be multiplied by: (n_events, n_markers) → (n_events,) float32.
-
-        1 for supported events, then falling smoothly (a cubic, flat at both ends) to 0 at ``NOTHING_LEFT``.
-        """
-        beyond = np.clip((self.scores(events) - 1) / np.float32(NOTHING_LEFT - 1), 0, 1)
-        return 1 - beyond**2 * (3 - 2 * beyond)
+        """What an edit's shift may be multiplied by: (n_events, n_markers) → (n_events,) float32; see ``shrink``."""
+        return shrink(self.scores(events))
 
     def outside_range(self, events: FloatArray) -> FloatArray:
         """Share of an event's markers beyond every landmark's: (n_events, n_markers) → (n_events,) float32."""
@@ -132,6 +128,15 @@ class Support:
             distance=_mean_emd(self.landmarks, events),
             effect=self.effect,
         )
+
+
+def shrink(scores: FloatArray) -> FloatArray:
+    """What an edit's shift may be multiplied by, from the events' scores: (n_events,) → (n_events,) float32.
+
+    1 for supported events, then falling smoothly (a cubic, flat at both ends) to 0 at ``NOTHING_LEFT``.
+    """
+    beyond = np.clip((scores - 1) / np.float32(NOTHING_LEFT - 1), 0, 1)
+    return 1 - beyond**2 * (3 - 2 * beyond)
 
 
 def reconstruction_errors(autoencoder: Autoencoder, events: FloatArray) -> FloatArray:

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from neuronedit.compiled import compiled
 from neuronedit.errors import DataError
 from neuronedit.events import mix_bits
 from neuronedit.scaling import FloatArray
@@ -250,7 +250,7 @@ def _damaged(error: Exception) -> DataError:
     return DataError(f"Tally: damaged ({type(error).__name__}: {error}). Transform the file that it is of again.")
 
 
-@numba.njit(error_model="numpy", nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _count(
     events: FloatArray,
     zeros: npt.NDArray[np.float32],
@@ -275,7 +275,7 @@ def _count(
             values[marker, places[marker]] += 1
 
 
-@numba.njit(error_model="numpy", nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _count_edited(before: FloatArray, after: FloatArray, edited: npt.NDArray[np.int64]) -> None:
     """Add the values that differ, (n_events, n_markers) each; one that is NaN on both sides does not."""
     for event in range(before.shape[0]):

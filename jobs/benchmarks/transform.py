@@ -26,14 +26,15 @@ from neuronedit.adapters.ray_data import transform_parts
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.storage import locate
 from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.chunks import CHUNK
 from neuronedit.design import PAIR_EDIT, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS, fit_edit
 from neuronedit.job_configs import RayConfig
 from neuronedit.model import EditModel
-from neuronedit.model_files import model_contents, save_model
+from neuronedit.model_files import load_model, model_contents, save_model
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
-from neuronedit.steps import CHUNK
+from neuronedit.tally import Tally
 
 from .measure import Cost, in_new_process, measured
 from .result import Result
@@ -161,8 +162,9 @@ def _plain(folder: Path, cells: str, name: str) -> Cost:
 def _ray(folder: Path, cells: str, name: str, n_workers: int) -> Cost:
     dataset = list_dataset(cells)
     parts = [FilePart.whole(file) for file in dataset.files]
+    tally = Tally(load_model(folder / "model").scaling.zeros)
     with _claimed(folder, dataset, name) as output, ray_session(RayConfig()), measured() as cost:
-        transform_parts(parts, dataset.filesystem, output, TransformRules(), FILES, n_workers)
+        transform_parts(parts, dataset.filesystem, output, TransformRules(), FILES, tally, n_workers)
     return cost
 
 

@@ -42,7 +42,7 @@ class Receipt:
         sha256: Of the output's bytes; empty where nothing could be written because all of the input was left out.
         counts: How many events were edited or passed, and why.
         left_out: What of the input is not in the output.
-        quality: The summary of what the edit did, as ``Quality.to_text`` gives it.
+        quality: The tally of what the edit did, as ``Tally.to_text`` gives it.
     """
 
     plan: str

@@ -23,6 +23,8 @@ from neuronedit.adapters.receipt import Receipt
 from neuronedit.errors import DataError, ModelError, NeuroneditError, PanelError
 from neuronedit.model import EditModel, Route
 from neuronedit.model_files import model_contents, model_digest, save_model
+from neuronedit.quality import manifest_facts, quality_table
+from neuronedit.tally import Tally
 from tests.synthetic_cells import GAINS, MARKERS, sample_table, with_column, with_value
 
 pytestmark = pytest.mark.ray
@@ -51,11 +53,19 @@ Transform = Callable[..., list[Receipt]]
 
 
 def here(
-    parts: Sequence[FilePart], filesystem: fs.FileSystem, output: OutputFolder, rules: TransformRules, files: FileRules
+    parts: Sequence[FilePart],
+    filesystem: fs.FileSystem,
+    output: OutputFolder,
+    rules: TransformRules,
+    files: FileRules,
+    tally: Tally,
 ) -> list[Receipt]:
     """What ``transform_parts`` does, by one worker in this process: starting an actor takes five seconds."""
     worker = FileTransformer(filesystem, output, rules, files)
-    return [worker.transform(part) for part in parts]
+    receipts = [worker.transform(part) for part in parts]
+    for receipt in receipts:
+        tally.merge(Tally.from_text(receipt.quality))
+    return receipts
 
 
 def run(
@@ -78,9 +88,11 @@ def run(
     plan = TransformPlan("m", model_digest(folder), settings, inputs)
     parts = file_parts(inputs.files, inputs.filesystem, max_bytes)
     with claimed_output(str(target), plan, model_contents(folder), overwrite=False, resume=resume) as output:
-        receipts = transform(parts, inputs.filesystem, output, rules, files)
-        manifest = make_manifest(plan, parts, receipts, {}, output.started)
-        output.complete(manifest, receipts)
+        tally = Tally(model.scaling.zeros)
+        receipts = transform(parts, inputs.filesystem, output, rules, files, tally)
+        quality = quality_table(tally, model, rules.route)
+        manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), {}, output.started)
+        output.complete(manifest, receipts, quality)
     return manifest
 
 
@@ -94,7 +106,7 @@ def rows(path: Path) -> int:
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
+    return {path.name: path.read_bytes() for path in folder.glob("[!_]*.parquet")}
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -375,7 +387,7 @@ def test_resume_writes_only_what_is_missing(
 ) -> None:
     target = tmp_path / "edited"
     run(cells_once, target, controls_model)
-    paths = sorted(target.glob("*.parquet"))
+    paths = sorted(target.glob("[!_]*.parquet"))
     before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
     for path in paths[::2]:
         path.unlink()
