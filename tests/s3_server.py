@@ -114,6 +114,8 @@ class FaultyApplication:
             with self.lock:
                 self.faults = [_Rule(Fault(**fault)) for fault in asked["faults"]]
                 self.requests = []
+            for path in asked.get("empty", []):
+                _put_empty(path)
         with self.lock:
             content = json.dumps(self.requests).encode()
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(content)))])
@@ -137,6 +139,14 @@ class _Rule:
             return False
         self.done += 1
         return True
+
+
+def _put_empty(path: str) -> None:
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    bucket, _, key = path.partition("/")
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, key, b"")
 
 
 def _error(fault: Fault, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -188,6 +198,10 @@ class S3Server:
         content = json.dumps({"faults": [asdict(fault) for fault in faults]}).encode()
         self._ask(Request(self.endpoint + CONTROL, data=content))
 
+    def put_empty(self, paths: Sequence[str]) -> None:
+        """Many empty objects at once."""
+        self._ask(Request(self.endpoint + CONTROL, data=json.dumps({"faults": [], "empty": paths}).encode()))
+
     def requests(self) -> list[tuple[str, str, str]]:
         """Each request since the last ``inject``: its kind, ``bucket/key``, and the fault injected or nothing."""
         return [(kind, path, fault) for kind, path, fault in self._ask(Request(self.endpoint + CONTROL))]
@@ -197,7 +211,7 @@ class S3Server:
         return Counter(kind for kind, path, _ in self.requests() if key in path)
 
     def _ask(self, request: Request) -> Any:
-        with urlopen(request, timeout=10) as response:
+        with urlopen(request, timeout=60) as response:
             return json.loads(response.read())
 
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,29 +66,28 @@ def test_folders_are_known_by_what_is_in_them(s3: Bucket) -> None:
     assert locate(s3.uri("none")).size is None
 
 
-@pytest.mark.slow
 def test_every_page_of_a_long_listing_is_read(s3: Bucket) -> None:
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda number: s3.put(f"cells/{number % 7}/{number:05}.parquet", b""), range(2100)))
+    names = [f"{number:05}.parquet" for number in range(10_000)]
+    s3.server.put_empty([f"{s3.name}/cells/{int(name[:5]) % 7}/{name}" for name in names])
+    location = locate(s3.uri("cells"))
     s3.server.inject()
-    files = locate(s3.uri("cells")).files()
-    assert sorted(info.base_name for info in files) == [f"{number:05}.parquet" for number in range(2100)]
-    assert s3.server.counts()["LIST"] == 3  # of 1,000 each
+    assert sorted(info.base_name for info in location.files()) == names
+    assert s3.server.counts() == {"LIST": 10}  # of 1,000 each
 
 
 class TestPatience:
-    def test_eight_failures_in_a_row_are_outlasted_by_a_file_system_that_went_to_a_worker(self, s3: Bucket) -> None:
+    def test_six_failures_in_a_row_are_outlasted_by_a_file_system_that_went_to_a_worker(self, s3: Bucket) -> None:
         s3.put("note", b"12")
         location = pickle.loads(pickle.dumps(locate(s3.uri("note"))))
-        s3.server.inject(Fault("SlowDown", kinds=("HEAD",), times=8))
+        s3.server.inject(Fault("SlowDown", kinds=("HEAD",), times=6))
         assert location.read_bytes() == b"12"
-        assert s3.server.counts() == {"HEAD": 9, "GET": 1}
+        assert s3.server.counts() == {"HEAD": 7, "GET": 1}
 
     @pytest.mark.parametrize("n_bytes", [0, 2, 100, 1000])
     def test_so_are_failures_whose_text_is_longer_than_what_was_asked_for(self, s3: Bucket, n_bytes: int) -> None:
         # The SDK reports a full buffer then, and does not try again.
         s3.put("note", bytes(n_bytes))
-        s3.server.inject(Fault("SlowDown", kinds=("GET",), times=6))
+        s3.server.inject(Fault("SlowDown", kinds=("GET",), times=4))
         assert locate(s3.uri("note")).read_bytes() == bytes(n_bytes)
 
     def test_pyarrows_own_gives_up_after_three(self, s3: Bucket) -> None:
@@ -146,7 +144,6 @@ class TestErrors:
         ("old", "new", "message"),
         [
             ("127.0.0.1:{port}", "127.0.0.1:1", r"no answer \(.*connect.*\)\. Check the network and the endpoint"),
-            ("127.0.0.1:{port}", "no.such.host", r"no answer \(.*resolve.*\)\. Check the network and the endpoint"),
             ("scheme=http", "scheme=https", r"no encrypted connection \(.*\)\. .* plain HTTP, add scheme=http"),
         ],
     )
