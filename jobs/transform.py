@@ -15,6 +15,7 @@ from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.registry import pinned_model
 from neuronedit.adapters.tracking import connect, log_quality, log_transform, tracked_run
 from neuronedit.command import run_job
+from neuronedit.credentials import masked
 from neuronedit.job_configs import TransformConfig
 from neuronedit.model import Route
 from neuronedit.model_files import model_contents
@@ -48,13 +49,12 @@ def job(config: TransformConfig) -> int:
         log_transform(manifest, inputs, monotonic() - started)
         log_quality(quality_scalars(quality), quality_figure(quality))
     counts = ", ".join(f"{n:,} {outcome}" for outcome, n in manifest["counts"].items() if n)
-    print(
-        f"{config.output}: {manifest['events']:,} events in {len(manifest['outputs'])} files ({counts}) by {pinned.uri}"
-    )
+    shown = masked(config.output)
+    print(f"{shown}: {manifest['events']:,} events in {len(manifest['outputs'])} files ({counts}) by {pinned.uri}")
     if not manifest["left_out"]:
         return 0
     n_left_out = sum(left_out["events"] or 0 for left_out in manifest["left_out"])
-    print(f"left out {n_left_out:,} events in {len(manifest['left_out'])} places: see {config.output}/{MANIFEST}")
+    print(f"left out {n_left_out:,} events in {len(manifest['left_out'])} places: see {shown}/{MANIFEST}")
     return 3
 
 

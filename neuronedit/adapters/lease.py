@@ -16,7 +16,7 @@ import psutil
 from pyarrow import fs
 
 from neuronedit.adapters.storage import Location
-from neuronedit.errors import OutputError
+from neuronedit.errors import OutputError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,7 @@ def lease(folder: Location) -> Iterator[Lease]:
         stop.set()
         if signs.is_alive():
             signs.join()
-        if own.place.exists:
-            own.place.filesystem.delete_file(own.place.path)
+        own.place.delete()
 
 
 def _outlast_others(folder: Location, own: Location) -> None:
@@ -93,7 +92,7 @@ def _outlast_others(folder: Location, own: Location) -> None:
                 )
             if other.ran_here or other.silent >= SILENT_SECONDS:
                 log.warning("%s left the output unfinished: its work is taken over", other)
-                folder.filesystem.delete_file(path)
+                Location(folder.filesystem, path).delete()
         if not leases:
             return
         log.warning("%s: waiting for a sign of life of another transform's driver, or its absence", folder.path)
@@ -141,5 +140,5 @@ def _give_signs(own: Lease, stop: Event) -> None:
             if not own.place.exists:
                 return  # lost: to write it again would take the folder back
             own.place.write_json(_who())
-        except OSError as error:  # a sign missed; the next may reach
+        except StorageError as error:  # a sign missed; the next may reach
             log.warning("%s: no sign of life could be written (%s)", own.place.path, error)

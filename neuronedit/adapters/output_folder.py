@@ -86,7 +86,7 @@ class OutputFolder:
         self._remove_others({receipt.output: receipt.written for receipt in receipts})
         (self.location / QUALITY).write_bytes(quality.to_parquet(index=False))
         (self.location / MANIFEST).write_json(manifest)
-        self.location.filesystem.delete_file((self.location / STARTED).path)
+        (self.location / STARTED).delete()
 
     def _remove_others(self, outputs: Mapping[str, bool]) -> None:
         # What an interrupted actor staged, and what an overwritten output had besides.
@@ -96,7 +96,7 @@ class OutputFolder:
             name = info.path[start:]
             stale = name.endswith((".part", ".parquet", ".pq")) and name != QUALITY and not outputs.get(name)
             if stale or (name.startswith(f"{RECEIPTS}/") and name not in receipts):
-                self.location.filesystem.delete_file(info.path)
+                (self.location / name).delete()
 
 
 @contextmanager
@@ -130,9 +130,8 @@ def claimed_output(
         (location / STARTED).write_json(started)
         for name, content in model.items():
             (location / MODEL / name).write_bytes(content)
-        if (location / MANIFEST).exists:
-            # From here on the folder may not hold what the old manifest vouches for.
-            location.filesystem.delete_file((location / MANIFEST).path)
+        # From here on the folder may not hold what an old manifest vouches for.
+        (location / MANIFEST).delete()
         if not resume:
             remove_receipts(location)
         yield OutputFolder(location, started["plan_sha256"], started["started"], held)
@@ -187,7 +186,7 @@ def _earlier_start(location: Location, now: dict[str, str], uri: str) -> dict[st
 
 
 def _check_apart(location: Location, inputs: EventDataset) -> None:
-    source = locate(inputs.uri)
+    source = inputs.root
     if source.filesystem != location.filesystem:
         return
     folder, other = _real_path(location), _real_path(source)

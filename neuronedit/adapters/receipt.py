@@ -89,8 +89,7 @@ def standing_receipt(folder: Location, output: str, plan: str) -> Receipt | None
         return None
     if not receipt.written:
         return receipt
-    size = target.filesystem.get_file_info(target.path).size
-    return receipt if size == receipt.n_bytes and sha256_of(target) == receipt.sha256 else None
+    return receipt if target.size == receipt.n_bytes and sha256_of(target) == receipt.sha256 else None
 
 
 def remove_receipts(folder: Location) -> None:

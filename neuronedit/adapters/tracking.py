@@ -25,7 +25,6 @@ from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.populations import DrawnPopulations
-from neuronedit.credentials import masked
 from neuronedit.errors import ModelError
 from neuronedit.job_configs import TrackingConfig
 from neuronedit.model import EditModel
@@ -92,7 +91,7 @@ def log_dataset(dataset: EventDataset, name: str, context: str) -> None:
     """Record which data a run has read: where it is, and a digest of its files' names, rows and sizes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a path could be read by two equal kinds of source
-        source = resolve_dataset_source(masked(dataset.uri))
+        source = resolve_dataset_source(dataset.uri)
     mlflow.log_input(MetaDataset(source, name=name, digest=dataset.digest()[:DIGEST_LENGTH]), context=context)
 
 

@@ -75,7 +75,7 @@ def test_a_storage_that_fails_is_not_taken_for_damage(tmp_path: Path) -> None:
     pq.write_table(pa.table(dict(zip("abcd", noise.T, strict=True))), tmp_path / "a.parquet", row_group_size=10_000)
     file = list_dataset(str(tmp_path)).files[0]
     broken = fs.PyFileSystem(fs.FSSpecHandler(_FailingStorage()))
-    message = r"a\.parquet: the storage does not hand out the file \(.*500.*\)\. Try again"
+    message = r"a\.parquet: the storage keeps failing \(.*500.*\)\. Try again"
     with pytest.raises(StorageError, match=message):
         read(file, broken)
 

@@ -23,7 +23,7 @@ from neuronedit.adapters.output_folder import (
     TransformPlan,
     claimed_output,
 )
-from neuronedit.adapters.parquet import EventDataset, list_dataset
+from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.receipt import LeftOut, Receipt
 from neuronedit.adapters.storage import Location
 from neuronedit.errors import OutputError
@@ -108,7 +108,7 @@ def test_the_claimed_folder_hands_out_the_model(
 
 
 def test_the_plans_digest_changes_with_model_settings_and_input(plan: TransformPlan) -> None:
-    other_input = EventDataset(plan.inputs.uri, plan.inputs.filesystem, plan.inputs.files[1:])
+    other_input = replace(plan.inputs, files=plan.inputs.files[1:])
     others = [
         replace(plan, model_digest="d2"),
         replace(plan, settings={"where": {"a": 1}}),
@@ -302,7 +302,7 @@ def test_the_manifest_comes_last(target: Path, plan: TransformPlan, monkeypatch:
 
 def test_leftovers_and_stale_outputs_are_removed_and_other_files_stay(target: Path, plan: TransformPlan) -> None:
     finish(target, plan)
-    smaller = replace(plan, inputs=EventDataset(plan.inputs.uri, plan.inputs.filesystem, plan.inputs.files[:2]))
+    smaller = replace(plan, inputs=replace(plan.inputs, files=plan.inputs.files[:2]))
     for leftover in (".A-control.parquet.123.part", "sub/.x.parquet.9.part", "sub/old.parquet"):
         (target / leftover).parent.mkdir(exist_ok=True)
         (target / leftover).touch()

@@ -126,7 +126,6 @@ def test_credentials_in_a_uri_are_not_logged_with_the_run(clean: Clean, store: T
     assert SECRET_KEY not in json.dumps(json.loads(clean.bucket.get("edited/_manifest.json"))["config"])
 
 
-@pytest.mark.xfail(strict=True, reason="the manifest's input and the job's last line are not masked yet")
 def test_credentials_in_a_uri_are_neither_shown_nor_stored(clean: Clean) -> None:
     stored = b"".join(clean.bucket.get(key) for key in clean.bucket.keys("edited") if key.endswith(".json"))
     assert SECRET_KEY not in clean.said + stored.decode()
