@@ -7,7 +7,6 @@ each worker tallies what it streams, and no event is read twice.
 import base64
 import json
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -110,20 +109,6 @@ class Tally:
     zeros: npt.NDArray[np.float32]
     groups: dict[str, Counts] = field(default_factory=dict)
 
-    @classmethod
-    def sum(cls, tallies: Iterable[Self]) -> Self:
-        """All events of several tallies, which are left as they are; there must be one at least.
-
-        Raises:
-            DataError: They are of different models.
-        """
-        total: Self | None = None
-        for tally in tallies:
-            total = total or cls(tally.zeros)
-            total._add(tally)
-        assert total is not None
-        return total
-
     def observe(
         self, group: str, before: FloatArray, after: FloatArray, support: npt.NDArray[np.floating] | None = None
     ) -> None:
@@ -146,13 +131,19 @@ class Tally:
             scores = support[sampled(before)]
             counts.support[:] += [(~np.isnan(scores)).sum(), (scores > 1).sum()]
 
-    def merge(self, other: Self) -> Self:
-        """The events of both. The order does not matter, nor who counted which.
+    def add(self, other: "Tally") -> None:
+        """Count the other's events here, too. The order does not matter, nor who counted which.
 
         Raises:
             DataError: They are of different models.
         """
-        return self.sum([self, other])
+        if self.zeros.tobytes() != other.zeros.tobytes():
+            raise DataError(
+                "Tally: expected tallies of one model, found two whose markers are scaled differently. "
+                "Transform all files with the same model."
+            )
+        for group, counts in other.groups.items():
+            self.groups.setdefault(group, Counts.nothing(len(self.zeros))).add(counts)
 
     def to_bytes(self) -> bytes:
         """The same bytes for the same counts: about 20 KB for a group of 40 markers and a million events."""
@@ -196,15 +187,6 @@ class Tally:
     def __eq__(self, other: object) -> bool:
         """Whether all counts are the same, bit for bit."""
         return isinstance(other, Tally) and self._content() == other._content()
-
-    def _add(self, other: "Tally") -> None:
-        if self.zeros.tobytes() != other.zeros.tobytes():
-            raise DataError(
-                "Tally: expected tallies of one model, found two whose markers are scaled differently. "
-                "Transform all files with the same model."
-            )
-        for group, counts in other.groups.items():
-            self.groups.setdefault(group, Counts.nothing(len(self.zeros))).add(counts)
 
     def _content(self) -> bytes:
         names = sorted(self.groups)

@@ -28,6 +28,13 @@ def every_event_sampled(monkeypatch):
     monkeypatch.setattr(tally_module, "SAMPLED", 1)
 
 
+def total(*tallies: Tally) -> Tally:
+    found = Tally(ZEROS)
+    for tally in tallies:
+        found.add(tally)
+    return found
+
+
 def tallied(before, after, support=None, group="day1") -> Tally:
     tally = Tally(ZEROS)
     tally.observe(group, before, after, support)
@@ -120,17 +127,21 @@ def test_any_cut_any_order_and_any_grouping_of_workers_gives_the_bits_of_a_singl
     parts = [counted(rows) for rows in shuffled]
     for order in list(permutations(range(5)))[::17]:
         a, b, c, d, e = (parts[number] for number in order)
-        one_by_one = a.merge(b.merge(c.merge(d.merge(e))))
-        for merged in (Tally.sum([a, b, c, d, e]), one_by_one, a.merge(b).merge(c.merge(d)).merge(e)):
-            assert merged == whole
-            assert merged.to_bytes() == whole.to_bytes()
+        for added in (
+            total(a, b, c, d, e),
+            total(a, total(b, total(c, total(d, e)))),
+            total(total(a, b), total(c, d), e),
+        ):
+            assert added == whole
+            assert added.to_bytes() == whole.to_bytes()
 
 
-def test_merging_leaves_both_as_they_were(before, after):
+def test_adding_leaves_the_other_as_it_was(before, after):
     first, second = tallied(before, after), tallied(after, before)
-    kept = first.to_bytes(), second.to_bytes()
-    first.merge(second).observe("day1", before, after)
-    assert (first.to_bytes(), second.to_bytes()) == kept
+    kept = second.to_bytes()
+    first.add(second)
+    first.observe("day1", before, after)
+    assert second.to_bytes() == kept
 
 
 def test_one_count_makes_tallies_unequal(before, after):
@@ -143,7 +154,7 @@ def test_one_count_makes_tallies_unequal(before, after):
 def test_tallies_of_models_with_other_scaling_are_refused(before, after):
     other = Tally(ZEROS + np.float32(1))
     with pytest.raises(DataError) as caught:
-        tallied(before, after).merge(other)
+        tallied(before, after).add(other)
     assert str(caught.value) == (
         "Tally: expected tallies of one model, found two whose markers are scaled differently. "
         "Transform all files with the same model."
@@ -158,7 +169,7 @@ def test_a_tally_is_its_bytes(before, after, rng):
     assert again.to_bytes() == tally.to_bytes()
     assert Tally.from_text(tally.to_text()) == tally
     again.observe("day1", before, after)  # it can be added to
-    assert again == tally.merge(tallied(before, after))
+    assert again == total(tally, tallied(before, after))
 
 
 def test_nothing_has_bytes_too():

@@ -204,7 +204,7 @@ class _PartStream:
         tally = Tally(self.tally.zeros)
         observe = observer(tally, self.editor.model, self.editor.rules.route)
         edited = self.editor.edit(block.table, self.part.file, block.first_row, observe)
-        self.tally.merge(tally)
+        self.tally.add(tally)
         return edited
 
     def _leave_out(self, row_group: int, first_row: int, n_events: int, error: DataError) -> None:

@@ -73,7 +73,7 @@ def transform_parts(
         for row in stream.iter_rows():
             raise_failure(row)
             receipt = Receipt.from_json(row["receipt"])
-            tally.merge(Tally.from_text(receipt.quality))
+            tally.add(Tally.from_text(receipt.quality))
             receipts.append(replace(receipt, quality=""))
     return receipts
 

@@ -84,7 +84,7 @@ def test_nothing_is_left_when_the_rows_fail_midway(tmp_path: Path, error: BaseEx
     [
         (
             errno.ENOSPC,
-            r"b7\.parquet: no room is left \(.*No space left on device\)\. Make room\. Nothing of it was left",
+            r"b7\.parquet: no room is left \(.*No space left on device\)\. Make room\. Nothing of it was",
         ),
         (errno.EIO, r"b7\.parquet: .* \(.*Input/output error\)\. .* Nothing of it was left behind, and finished files"),
     ],

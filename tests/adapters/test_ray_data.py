@@ -64,7 +64,7 @@ def here(
     worker = FileTransformer(filesystem, output, rules, files)
     receipts = [worker.transform(part) for part in parts]
     for receipt in receipts:
-        tally.merge(Tally.from_text(receipt.quality))
+        tally.add(Tally.from_text(receipt.quality))
     return receipts
 
 
