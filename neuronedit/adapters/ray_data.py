@@ -29,7 +29,7 @@ from neuronedit.adapters.ray_session import free_slots
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, files_of, raise_failure, work_items
 from neuronedit.design import Where, check_design_columns, select
 from neuronedit.errors import ClusterError, DataError, NeuroneditError
-from neuronedit.model import BATCHES_OWN, EDITED, REFERENCE, UNKNOWN, EditModel, Route
+from neuronedit.model import BATCHES_OWN, EDITED, REFERENCE, UNKNOWN, EditModel, Route, alike
 from neuronedit.scaling import FloatArray
 
 FLAG_COLUMN = "neuronedit"
@@ -215,7 +215,9 @@ class TableEditor:
         chosen = select(choices, self.rules.where)
         column = self.model.batch_column
         batch_ids = choices[column].to_numpy(dtype=object)[chosen] if column in choices else None
-        edited, done = intensities.copy(), np.full(len(intensities), NOT_CHOSEN, dtype=object)
+        if chosen.all():
+            return self.model.transform(intensities, batch_ids, self.rules.route, where)
+        edited, done = intensities.copy(), alike(len(intensities), NOT_CHOSEN)
         found = self.model.transform(intensities[chosen], batch_ids, self.rules.route, where)
         edited[chosen], done[chosen] = found.intensities, found.outcomes
         if found.support is None:
