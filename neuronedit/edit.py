@@ -109,7 +109,7 @@ class Edit:
             return markers
         spread = self.spikes.spread(markers)
         blended = self._blended(autoencoders, spread)
-        edited = np.where(blended == spread, markers, self.spikes.gather(blended))
+        edited = self.spikes.gather(blended, spread, markers)
         if strength == 1 and not self.shrinks:
             return edited
         kept = np.full((len(markers), 1), strength, dtype=np.float32)

@@ -66,6 +66,13 @@ class Transformed(NamedTuple):
     support: npt.NDArray[np.float32] | None
 
 
+def alike(n_events: int, outcome: str) -> npt.NDArray[np.object_]:
+    """(n_events,) the same outcome, one object: ``np.full`` would make a string of each."""
+    outcomes = np.empty(n_events, dtype=object)
+    outcomes.fill(outcome)
+    return outcomes
+
+
 @dataclass(frozen=True)
 class EditModel:
     """Everything that an edit needs, to be saved, versioned and reviewed as one artefact.
@@ -173,7 +180,7 @@ class EditModel:
             ModelError: A batch or an edit is unknown, or the batches are not given where the design needs them.
             DataError: A value of an event that is edited is not finite.
         """
-        outcomes = np.full(len(intensities), EDITED, dtype=object)
+        outcomes = alike(len(intensities), EDITED)
         if route.edits or self.batch_column is None:
             names = route.edits or (PAIR_EDIT,)
             passed = self._observed(" → ".join(names), names, intensities, route, observe)

@@ -92,9 +92,20 @@ class Spikes:
             ranks = _evenly(ranks, markers == self.zeros)
         return markers - np.float32(WIDTH) * ranks
 
-    def gather(self, edited: FloatArray) -> FloatArray:
-        """Edited events with everything up to the thresholds at zero: (n_events, n_markers) → the same shape."""
-        return np.where(edited <= self.thresholds, self.zeros, edited)  # NaN is below nothing
+    def gather(self, edited: FloatArray, spread: FloatArray, markers: FloatArray) -> FloatArray:
+        """Edited events with everything up to the thresholds at zero, and what was not moved as it was.
+
+        Args:
+            edited: (n_events, n_markers).
+            spread: The same events before their edit, as ``spread`` left them.
+            markers: The same events before that.
+
+        Returns:
+            (n_events, n_markers) float32.
+        """
+        gathered = np.empty_like(edited)
+        _gather(edited, spread, markers, self.zeros, self.thresholds, gathered)
+        return gathered
 
 
 def _evenly(ranks: FloatArray, tied: npt.NDArray[np.bool_]) -> FloatArray:
@@ -126,3 +137,19 @@ def _ranks(bits: npt.NDArray[np.uint32], tied: npt.NDArray[np.bool_]) -> tuple[F
 
 
 _mix = compiled(mix)
+
+
+@compiled
+def _gather(
+    edited: FloatArray,
+    spread: FloatArray,
+    markers: FloatArray,
+    zeros: FloatArray,
+    thresholds: FloatArray,
+    gathered: FloatArray,
+) -> None:
+    for event in range(len(edited)):
+        for marker in range(edited.shape[1]):
+            value = edited[event, marker]
+            moved = zeros[marker] if value <= thresholds[marker] else value  # NaN is below nothing
+            gathered[event, marker] = markers[event, marker] if value == spread[event, marker] else moved

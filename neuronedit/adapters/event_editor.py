@@ -20,7 +20,7 @@ from neuronedit.adapters.parquet import (
 )
 from neuronedit.design import Where, check_design_columns, select
 from neuronedit.errors import DataError
-from neuronedit.model import BATCHES_OWN, EDITED, REFERENCE, UNKNOWN, EditModel, Observer, Route
+from neuronedit.model import BATCHES_OWN, EDITED, REFERENCE, UNKNOWN, EditModel, Observer, Route, alike
 from neuronedit.model_files import load_model
 from neuronedit.scaling import FloatArray
 
@@ -159,7 +159,7 @@ class EventEditor:
         batch_ids = choices[column].to_numpy(dtype=object) if column in choices else None
         if chosen.all():
             return self.model.transform(intensities, batch_ids, self.rules.route, where, observe)
-        edited, done = intensities.copy(), np.full(len(intensities), NOT_CHOSEN, dtype=object)
+        edited, done = intensities.copy(), alike(len(intensities), NOT_CHOSEN)
         of_chosen = None if batch_ids is None else batch_ids[chosen]
         found = self.model.transform(intensities[chosen], of_chosen, self.rules.route, where, observe)
         edited[chosen], done[chosen] = found.intensities, found.outcomes
