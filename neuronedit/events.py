@@ -11,6 +11,7 @@ from neuronedit.errors import DataError
 from neuronedit.scaling import FloatArray
 
 Priorities = npt.NDArray[np.uint64]
+State = TypeVar("State", Priorities, np.uint64)
 
 MAX_INTENSITY = float(np.finfo(np.float32).max)
 """The network computes in float32; what it cannot hold would come out as NaN, without a word."""
@@ -66,9 +67,6 @@ def mix_bits(state: Priorities) -> Priorities:
     """
     with np.errstate(over="ignore"):
         return mix(state)
-
-
-State = TypeVar("State", Priorities, np.uint64)
 
 
 def mix(state: State) -> State:
