@@ -12,7 +12,7 @@ from pathlib import Path
 from neuronedit.errors import NeuroneditError
 
 BENCHMARKS = {
-    "transform": "events per CPU-second, against the floors and a plain process",
+    "transform": "events per CPU-second, against the floors, a plain process and other tools",
     "accuracy": "distance to the measured truth on real cells, beside the simple methods",
     "combinations": "predicted and measured excess over additivity, where it is known and on real cells",
 }
@@ -22,7 +22,7 @@ PEERS_FOLDER = Path("benchmark-output") / "peers"
 ON_REAL_CELLS = ("accuracy", "combinations")
 """Benchmarks that read the folder given by ``--data``."""
 
-BESIDE_PEERS = "accuracy"
+BESIDE_PEERS = ("accuracy", "transform")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.data and arguments.name not in ON_REAL_CELLS:
         parser.error(f"--data is for {', '.join(ON_REAL_CELLS)}; {arguments.name} makes its own cells")
-    if arguments.peers and (arguments.quick or arguments.name != BESIDE_PEERS):
-        parser.error(f"--peers is for {BESIDE_PEERS} without --quick: it takes minutes to install them")
+    if arguments.peers and (arguments.quick or arguments.name not in BESIDE_PEERS):
+        parser.error(f"--peers is for {' and '.join(BESIDE_PEERS)} without --quick: it takes minutes to install them")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
         return measure(arguments)

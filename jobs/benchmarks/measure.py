@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from threading import Event, Thread
 from time import monotonic
@@ -12,31 +12,59 @@ import psutil
 
 SECONDS_BETWEEN_LOOKS = 0.2
 
+MEGABYTE = 1e6
+
 
 @dataclass
 class Cost:
-    """What a piece of work took: seconds on the clock, seconds of all cores, the largest process's memory."""
+    """What a piece of work took.
+
+    Attributes:
+        wall_s: Seconds on the clock.
+        cpu_s: Seconds of all cores, of this process and all that it started.
+        own_rss_mb: The most memory that the process itself held (resident).
+        worker_rss_mb: The most that any process below it held; 0 where there is none.
+        together_mb: The most that all held together, pages that several share counted once; 0 where not asked for.
+    """
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
-    peak_rss_mb: float = 0.0
+    own_rss_mb: float = 0.0
+    worker_rss_mb: float = 0.0
+    together_mb: float = 0.0
+
+    @property
+    def peak_rss_mb(self) -> float:
+        """The most that one process held."""
+        return max(self.own_rss_mb, self.worker_rss_mb)
 
     def less(self, fixed: "Cost") -> "Cost":
         """The cost without what the same work takes on next to nothing."""
-        return Cost(self.wall_s - fixed.wall_s, self.cpu_s - fixed.cpu_s, self.peak_rss_mb)
+        return replace(self, wall_s=self.wall_s - fixed.wall_s, cpu_s=self.cpu_s - fixed.cpu_s)
 
 
 @contextmanager
-def measured() -> Iterator[Cost]:
-    """Measure the body: this process and all below it; a worker that ends before the body does is missed."""
-    cost, tree, stop = Cost(), psutil.Process(), Event()
-    watcher = Thread(target=_watch, args=(tree, cost, stop), daemon=True)
+def measured(*, together: bool = False) -> Iterator[Cost]:
+    """Measure the body: this process and all below it, those that end before the body does, too.
+
+    Of these, what came after the last look is missed.
+
+    Args:
+        together: Whether to ask for the memory that all hold together, which takes the processor's time itself.
+    """
+    cost, tree, stop = Cost(), _Tree(shared=together), Event()
+    tree.look()
+    before = tree.cpu_seconds
+    watcher = Thread(target=_watch, args=(tree, stop), daemon=True)
+    started = monotonic()
     watcher.start()
-    started, cpu = monotonic(), _cpu_seconds(tree)
     yield cost
-    cost.wall_s, cost.cpu_s = monotonic() - started, _cpu_seconds(tree) - cpu
+    cost.wall_s = monotonic() - started
     stop.set()
     watcher.join()
+    tree.look()
+    cost.cpu_s = tree.cpu_seconds - before
+    cost.own_rss_mb, cost.worker_rss_mb, cost.together_mb = tree.own, tree.worker, tree.together
 
 
 def in_new_process(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -45,21 +73,54 @@ def in_new_process(work: Callable[..., Any], *arguments: Any) -> Any:
         return pool.apply(work, arguments)
 
 
-def _cpu_seconds(tree: psutil.Process) -> float:
-    total = 0.0
-    for process in [tree, *tree.children(recursive=True)]:
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system
-    return total
+def side_by_side(work: Callable[..., Cost], *arguments: tuple[Any, ...]) -> Cost:
+    """Run a function in fresh processes at a time, one for each tuple of arguments.
+
+    The function gets a barrier first, on which it waits before what it measures; the clock of all is the slowest's.
+    """
+    context = get_context("spawn")
+    with context.Manager() as manager, context.Pool(len(arguments)) as pool:
+        barrier = manager.Barrier(len(arguments))
+        costs = pool.starmap(work, [(barrier, *own) for own in arguments], chunksize=1)
+    return Cost(
+        max(cost.wall_s for cost in costs),
+        sum(cost.cpu_s for cost in costs),
+        max(cost.own_rss_mb for cost in costs),
+    )
 
 
-def _watch(tree: psutil.Process, cost: Cost, stop: Event) -> None:
-    while not stop.wait(SECONDS_BETWEEN_LOOKS):
-        for process in [tree, *tree.children(recursive=True)]:
+@dataclass
+class _Tree:
+    """This process and all below it: what each has used so far, and the most memory that they were seen with, in MB."""
+
+    shared: bool
+    root: psutil.Process = field(default_factory=psutil.Process)
+    seconds: dict[psutil.Process, float] = field(default_factory=dict)
+    own: float = 0.0
+    worker: float = 0.0
+    together: float = 0.0
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self.seconds.values())
+
+    def look(self) -> None:
+        together = 0.0
+        for process in [self.root, *self.root.children(recursive=True)]:
             try:
-                cost.peak_rss_mb = max(cost.peak_rss_mb, process.memory_info().rss / 1e6)
+                times, held = process.cpu_times(), process.memory_info().rss / MEGABYTE
+                # A page that n processes share counts 1/n for each.
+                together += process.memory_full_info().pss / MEGABYTE if self.shared else 0.0
             except psutil.NoSuchProcess:
                 continue
+            self.seconds[process] = times.user + times.system
+            if process == self.root:
+                self.own = max(self.own, held)
+            else:
+                self.worker = max(self.worker, held)
+        self.together = max(self.together, together)
+
+
+def _watch(tree: _Tree, stop: Event) -> None:
+    while not stop.wait(SECONDS_BETWEEN_LOOKS * (5 if tree.shared else 1)):
+        tree.look()

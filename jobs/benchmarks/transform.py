@@ -1,173 +1,176 @@
-"""How fast ``transform`` is, against what no transform can beat.
+"""How fast ``transform`` is, against what no transform can beat, and what a user would do instead.
 
-Floor A reads and writes the same bytes with pyarrow; floor B does the model's matrix products alone, at the rate
-that they reach here. The plain process edits the same files by the same code without Ray.
+All cells are synthetic, all processes work on one core each, and what is loaded or compiled on first use is loaded and
+compiled before. Files are compressed by snappy, as pyarrow does by default, but for the rows that name zstd. The model
+has the plan ``neurons-then-markers`` but for the rows that name another (``trial_models``). What each row does is told
+where it is done: ``floors``, ``ways``, ``pandas_loop``, ``peer_speed``. Rows have processes of their own, but for the
+two floors, and for the plans and zstd, which share one each: their memory is that of all before them, too.
 """
 
 import tempfile
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from time import process_time
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-import torch
 
-from neuronedit.adapters.committed_file import Layout, commit_parquet
-from neuronedit.adapters.event_editor import TransformRules
-from neuronedit.adapters.file_blocks import read_blocks
-from neuronedit.adapters.file_parts import FilePart
-from neuronedit.adapters.file_transformer import FileRules, FileTransformer
-from neuronedit.adapters.output_folder import OutputFolder, TransformPlan, claimed_output
-from neuronedit.adapters.parquet import EventDataset, list_dataset, open_parquet
-from neuronedit.adapters.ray_data import transform_parts
-from neuronedit.adapters.ray_session import ray_session
-from neuronedit.adapters.storage import locate
-from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.chunks import CHUNK
-from neuronedit.design import PAIR_EDIT, PairDesign
-from neuronedit.edit import NEURONS_THEN_MARKERS, fit_edit
-from neuronedit.job_configs import RayConfig
-from neuronedit.model import EditModel
-from neuronedit.model_files import load_model, model_contents, save_model
-from neuronedit.panel import Panel
-from neuronedit.scaling import fit_scaling
-from neuronedit.tally import Tally
-
-from .measure import Cost, in_new_process, measured
+from .event_files import FileSet
+from .floors import copy_cost, products_cost
+from .measure import Cost, in_new_process, side_by_side
+from .pandas_loop import pandas_cost
+from .peer_speed import CLUSTERED, FROM_FILES, peer_costs
 from .result import Result
+from .trial_models import DEFAULT, LINEAR, NEIGHBOURS, NEURONS, QUANTILE_MAP, SMALL, STRATA, save_trials
+from .ways import Work, half_cost, plain_cost, ray_costs
 
-N_MARKERS = 40
-N_FILES = 10
-QUICK_EVENTS, FULL_EVENTS, FEW_EVENTS = 1_000_000, 20_000_000, 10_000
-FILES = FileRules(Layout("snappy"))
+PLANS = (SMALL, QUANTILE_MAP, LINEAR, STRATA, NEIGHBOURS, DEFAULT)
+
+MAIN, SAMPLE, ZSTD, FEW = "cells", "sample", "sample-zstd", "few"
+
+FLOOR_A, FLOOR_B = "floor A: read and write", "floor B: matrix products"
+PLAIN, TWO_PLAIN = "plain process", "2 plain processes"
+START, ONE_ACTOR, TWO_ACTORS = "Ray, start", "Ray, 1 actor", "Ray, 2 actors"
+PANDAS = "mlflow.pyfunc in a pandas loop"
 
 
-def run(quick: bool) -> Result:
-    """Measure floors, plain process and Ray on synthetic cells."""
-    n_events = QUICK_EVENTS if quick else FULL_EVENTS
+@dataclass(frozen=True)
+class Size:
+    """How many cells: in the files that the main rows edit, and in those of all other rows."""
+
+    n_events: int
+    n_sample: int
+
+
+FULL, QUICK = Size(20_000_000, 2_000_000), Size(1_000_000, 50_000)
+
+N_PEER = 500_000
+"""For CytoNormPy, which holds them several times over in memory."""
+
+N_FEW = 10_000
+"""Next to nothing."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What editing so many events took."""
+
+    n_events: int
+    cost: Cost
+
+    @property
+    def rate(self) -> float:
+        """Events per CPU-second."""
+        return self.n_events / self.cost.cpu_s
+
+
+def run(quick: bool, peers: Path | None = None) -> Result:
+    """Measure every row.
+
+    Args:
+        quick: Fewer cells.
+        peers: A folder for the environment of CytoNormPy, which is then measured, too.
+
+    Raises:
+        PeerError: CytoNormPy cannot be installed, or fails.
+    """
     with tempfile.TemporaryDirectory(prefix="neuronedit-benchmark-") as temporary:
-        folder = Path(temporary)
-        in_new_process(_make, folder, n_events)
-        cells = str(folder / "cells")
-        floor_a = in_new_process(_copy, cells, str(folder / "copied"))
-        floor_b = in_new_process(_multiply, n_events)
-        plain = in_new_process(_plain, folder, cells, "plain")
-        started = in_new_process(_ray, folder, str(folder / "few"), "ray-few", 1)
-        one = in_new_process(_ray, folder, cells, "ray-1", 1)
-        two = None if quick else in_new_process(_ray, folder, cells, "ray-2", 2)
-    rows = {
-        "floor A: read and write": floor_a,
-        "floor B: matrix products": floor_b,
-        "plain process": plain,
-        "Ray, start and stop": started,
-        "Ray, 1 actor": one,
+        rows = measure(Path(temporary), QUICK if quick else FULL)
+    if peers:
+        rows |= {name: Row(N_PEER, cost) for name, cost in peer_costs(N_PEER, peers).items()}
+    return Result(_table(rows), _figures(rows))
+
+
+def measure(folder: Path, size: Size) -> dict[str, Row]:
+    """All rows but other tools', by name."""
+    in_new_process(_prepare, folder, size)
+    work = Work(folder / NEURONS, folder / MAIN, folder / "edited", folder / FEW)
+    main = in_new_process(_floors, folder, size)
+    main[PLAIN] = in_new_process(plain_cost, work)
+    main[TWO_PLAIN] = side_by_side(half_cost, (work, 0, 2), (work, 1, 2))
+    start, ray = in_new_process(ray_costs, work, (1, 2))
+    few = {START: start, "Ray, 1 actor, fixed": ray[1][0], "Ray, 2 actors, fixed": ray[2][0]}
+    main |= {ONE_ACTOR: ray[1][1], TWO_ACTORS: ray[2][1]}
+    sample = in_new_process(_plans, folder)
+    sample[PANDAS] = in_new_process(pandas_cost, folder / NEURONS, folder / SAMPLE, folder)
+    groups = ((size.n_events, main), (N_FEW, few), (size.n_sample, sample))
+    return {name: Row(n_events, cost) for n_events, costs in groups for name, cost in costs.items()}
+
+
+def _prepare(folder: Path, size: Size) -> None:
+    for name, files in {
+        MAIN: FileSet(size.n_events),
+        SAMPLE: FileSet(size.n_sample, 2),
+        ZSTD: FileSet(size.n_sample, 2, "zstd"),
+        FEW: FileSet(N_FEW, 2),
+    }.items():
+        files.write(folder / name)
+    save_trials(folder)
+
+
+def _floors(folder: Path, size: Size) -> dict[str, Cost]:
+    moved, multiplied = copy_cost(folder / MAIN, folder / "copied", "snappy"), products_cost(size.n_events)
+    return {FLOOR_A: moved, FLOOR_B: multiplied}
+
+
+def _plans(folder: Path) -> dict[str, Cost]:
+    sample, zstd, output, few = folder / SAMPLE, folder / ZSTD, folder / "edited", folder / FEW
+    costs = {
+        f"{FLOOR_A}, zstd": copy_cost(zstd, folder / "copied-zstd", "zstd"),
+        f"{PLAIN}, zstd": plain_cost(Work(folder / NEURONS, zstd, output, few, "zstd")),
     }
-    if two:
-        rows["Ray, 2 actors"] = two
-    table = pd.DataFrame({name: vars(cost) for name, cost in rows.items()}).T
-    table["events_per_cpu_s"] = n_events / table["cpu_s"]
-    table.loc["Ray, start and stop", "events_per_cpu_s"] = float("nan")
+    return costs | {_of(plan): plain_cost(Work(folder / plan, sample, output, few)) for plan in PLANS}
+
+
+def _of(plan: str) -> str:
+    return f"{PLAIN}, {plan}"
+
+
+def _table(rows: Mapping[str, Row]) -> pd.DataFrame:
+    columns = ("events", "wall_s", "cpu_s", "events_per_cpu_s", "peak_rss_mb")
+    values = [
+        (row.n_events, row.cost.wall_s, row.cost.cpu_s, round(row.rate), round(row.cost.peak_rss_mb))
+        for row in rows.values()
+    ]
+    table = pd.DataFrame(values, pd.Index(rows, name="row"), columns)
+    table.loc[table["events"] == N_FEW, "events_per_cpu_s"] = 0  # fixed costs: it would mean nothing
+    return table
+
+
+def _figures(rows: Mapping[str, Row]) -> dict[str, float]:
+    """Ratios, rates and extrapolations.
+
+    Those named ``A_over_B`` are ratios of speed, more than 1 where A is faster; but for ``strata_over_linear`` and
+    ``neighbours_over_linear``, ratios of what the whole transform costs with an operator on the code. Rates are the
+    plain process's. Minutes are for 100 million events of 40 markers by two actors, start included.
+    """
+    cost = {name: row.cost for name, row in rows.items()}
+    rate = {name: row.rate for name, row in rows.items()}
+    n_events = rows[PLAIN].n_events
+    two_actors_s = cost[TWO_ACTORS].wall_s
     figures = {
         "events": n_events,
-        "plain_over_floors": (floor_a.cpu_s + floor_b.cpu_s) / plain.cpu_s,
-        "ray_over_plain": plain.cpu_s / one.less(started).cpu_s,
-        "plain_events_per_cpu_s": n_events / plain.cpu_s,
-        "peak_rss_mb": one.peak_rss_mb,
+        "plain_over_floors": (cost[FLOOR_A].cpu_s + cost[FLOOR_B].cpu_s) / cost[PLAIN].cpu_s,
+        "ray_over_plain": cost[PLAIN].cpu_s / cost[ONE_ACTOR].cpu_s,
+        "two_actors_over_two_processes": cost[TWO_PLAIN].wall_s / two_actors_s,
+        "peak_rss_mb": max(cost[name].peak_rss_mb for name in (ONE_ACTOR, TWO_ACTORS)),
+        "ray_start_s": cost[START].wall_s,
+        "plain_events_per_cpu_s": rate[PLAIN],
+        "small_events_per_cpu_s": rate[_of(SMALL)],
+        "default_events_per_cpu_s": rate[_of(DEFAULT)],
+        "strata_over_linear": rate[_of(LINEAR)] / rate[_of(STRATA)],
+        "neighbours_over_linear": rate[_of(LINEAR)] / rate[_of(NEIGHBOURS)],
+        "over_pandas_loop": rate[PLAIN] / rate[PANDAS],
+        "minutes_for_100m": _minutes(cost[START], two_actors_s / n_events),
+        # Two actors gain on the plain process by as much, whatever the plan.
+        "default_minutes_for_100m": _minutes(cost[START], two_actors_s / cost[PLAIN].cpu_s / rate[_of(DEFAULT)]),
     }
-    if two:
-        figures["two_actors_over_one_wall"] = one.less(started).wall_s / two.less(started).wall_s
-    return Result(table.round(2), figures)
+    if CLUSTERED in rows:
+        for name, peer in (("over_cytonormpy", CLUSTERED), ("over_cytonormpy_from_files", FROM_FILES)):
+            figures[name] = rate[_of(DEFAULT)] / rate[peer]
+            figures[f"small_{name}"] = rate[_of(SMALL)] / rate[peer]
+    return figures
 
 
-def _make(folder: Path, n_events: int) -> None:
-    """Write cells like mass cytometry's (two kinds, many zeros), few and many, and a model fitted to them."""
-    generator = np.random.default_rng(0)
-    for name, total, n_files in (("cells", n_events, N_FILES), ("few", FEW_EVENTS, 1)):
-        (folder / name).mkdir()
-        for index in range(n_files):
-            table = _cells(total // n_files, generator)
-            pq.write_table(table, folder / name / f"{index:03}.parquet", use_dictionary=["sample_id"])
-    source, target = (_intensities(20_000, generator) for _ in range(2))
-    panel = Panel(tuple(_names()), (5.0,) * N_MARKERS)
-    scaling = fit_scaling([source, target], panel.cofactors)
-    autoencoder = Autoencoder(N_MARKERS, Architecture()).eval().requires_grad_(False)
-    before, after = (scaling.standardise(scaling.arcsinh(events)) for events in (source, target * 1.5))
-    networks = (autoencoder,)
-    edits = {PAIR_EDIT: fit_edit(PAIR_EDIT, networks, NEURONS_THEN_MARKERS, before, after, zeros=scaling.zeros)}
-    design = PairDesign(source={"condition": "a"}, target={"condition": "b"})
-    save_model(EditModel(panel, scaling, networks, edits, design), folder / "model")
-
-
-def _names() -> list[str]:
-    return [f"marker{index}" for index in range(N_MARKERS)]
-
-
-def _intensities(n_events: int, generator: np.random.Generator) -> np.ndarray:
-    kind = generator.integers(0, 2, (n_events, 1))
-    signal = generator.standard_normal((n_events, N_MARKERS), dtype=np.float32) * 1.2 + 1 + kind
-    return np.clip(np.sinh(signal) * 5, 0, None).astype(np.float32)
-
-
-def _cells(n_events: int, generator: np.random.Generator) -> pa.Table:
-    columns = dict(zip(_names(), _intensities(n_events, generator).T, strict=True))
-    sample = pa.array(["sample"] * n_events).dictionary_encode()
-    return pa.table({"sample_id": sample, "event": np.arange(n_events), **columns})
-
-
-def _copy(cells: str, output: str) -> Cost:
-    dataset, target = list_dataset(cells), locate(output)
-    with measured() as cost:
-        for file in dataset.files:
-            with open_parquet(dataset.filesystem, file.path) as parquet:
-                schema = parquet.schema_arrow
-            tables = (block.table for block in read_blocks(dataset.filesystem, file))
-            commit_parquet(target / file.name, schema, tables, {}, FILES.layout)
-    return cost
-
-
-def _multiply(n_events: int) -> Cost:
-    """The matrix products of encoding once and decoding twice (the residual form), on one core."""
-    torch.set_num_threads(1)
-    autoencoder = Autoencoder(N_MARKERS, Architecture())
-    weights = [weight.T.contiguous() for weight in autoencoder.state_dict().values() if weight.ndim == 2]
-    depth = len(weights) // 2
-    events = torch.zeros(CHUNK, N_MARKERS)
-    n_chunks, sampled = n_events // CHUNK, min(n_events // CHUNK, 200)
-    started = process_time()
-    for _ in range(sampled):
-        _products(_products(events, weights[:depth]), weights[depth:])
-        _products(torch.zeros(CHUNK, weights[depth].shape[0]), weights[depth:])
-    seconds = (process_time() - started) * n_chunks / sampled
-    return Cost(wall_s=seconds, cpu_s=seconds)
-
-
-def _products(events: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
-    for weight in weights:
-        events = events @ weight
-    return events
-
-
-def _plain(folder: Path, cells: str, name: str) -> Cost:
-    dataset = list_dataset(cells)
-    with _claimed(folder, dataset, name) as output, measured() as cost:
-        transformer = FileTransformer(dataset.filesystem, output, TransformRules(), FILES)
-        for file in dataset.files:
-            transformer.transform(FilePart.whole(file))
-    return cost
-
-
-def _ray(folder: Path, cells: str, name: str, n_workers: int) -> Cost:
-    dataset = list_dataset(cells)
-    parts = [FilePart.whole(file) for file in dataset.files]
-    tally = Tally(load_model(folder / "model").scaling.zeros)
-    with _claimed(folder, dataset, name) as output, ray_session(RayConfig()), measured() as cost:
-        transform_parts(parts, dataset.filesystem, output, TransformRules(), FILES, tally, n_workers)
-    return cost
-
-
-def _claimed(folder: Path, dataset: EventDataset, name: str) -> AbstractContextManager[OutputFolder]:
-    plan = TransformPlan(str(folder / "model"), "benchmark", {}, dataset)
-    return claimed_output(str(folder / name), plan, model_contents(folder / "model"), overwrite=False, resume=False)
+def _minutes(start: Cost, seconds_per_event: float) -> float:
+    """For 100 million events: the start, once, and what every event takes."""
+    return (start.wall_s + 1e8 * seconds_per_event) / 60

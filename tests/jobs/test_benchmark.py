@@ -74,3 +74,19 @@ def test_tables_are_written_as_markdown_and_parquet(tmp_path: Path) -> None:
     )
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a/b/table.parquet"), table)
     assert markdown(table.reset_index(drop=True)).startswith("| emd | tasks |")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["transform", "--data", "cells"], "--data is for accuracy, combinations; transform makes its own cells"),
+        (["transform", "--peers", "--quick"], "--peers is for accuracy and transform without --quick"),
+        (["combinations", "--peers"], "--peers is for accuracy and transform without --quick"),
+    ],
+)
+def test_folders_that_a_benchmark_does_not_use_are_refused(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        benchmark.main(arguments)
+    assert told in capsys.readouterr().err

@@ -1,0 +1,194 @@
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.benchmarks import peer_speed, transform, trial_models
+from jobs.benchmarks.event_files import MARKERS, FileSet
+from jobs.benchmarks.floors import copy_cost, products_cost
+from jobs.benchmarks.measure import Cost, measured, side_by_side
+from jobs.benchmarks.peers import PeerError
+from jobs.benchmarks.trial_models import DEFAULT, NEURONS, save_trials
+from jobs.benchmarks.ways import Work, half_cost, plain_cost
+from neuronedit.auto import CANDIDATES
+from neuronedit.design import PAIR_EDIT
+from neuronedit.model_files import load_model
+
+SPIN = "import time\nwhile time.process_time() < {}: pass"
+
+
+def spin(barrier: Any, seconds: float) -> Cost:
+    barrier.wait()
+    with measured() as cost:
+        subprocess.run([sys.executable, "-c", SPIN.format(seconds)], check=True)
+    return cost
+
+
+# --- measuring
+
+
+def test_the_seconds_of_a_process_that_has_ended_are_counted() -> None:
+    cost = spin(Barrier(1), 1.0)
+    assert 0.5 < cost.cpu_s < 1.5  # it is looked at every 0.2 s: up to that much, and a start, is missed
+    assert cost.wall_s > 0.9
+    assert cost.worker_rss_mb > 1
+    assert cost.own_rss_mb == pytest.approx(psutil.Process().memory_info().rss / 1e6, rel=0.2)
+    assert cost.peak_rss_mb == max(cost.own_rss_mb, cost.worker_rss_mb)
+
+
+def test_memory_that_all_hold_together_is_less_than_their_sum() -> None:
+    with measured(together=True) as cost:
+        subprocess.run([sys.executable, "-c", SPIN.format(1.5)], check=True)
+    assert cost.own_rss_mb * 0.3 < cost.together_mb < cost.own_rss_mb + cost.worker_rss_mb
+
+
+def test_fixed_costs_are_taken_off() -> None:
+    rest = Cost(wall_s=5, cpu_s=4, own_rss_mb=300).less(Cost(wall_s=2, cpu_s=3, own_rss_mb=900))
+    assert rest == Cost(wall_s=3, cpu_s=1, own_rss_mb=300)
+
+
+@pytest.mark.slow
+def test_processes_side_by_side_cost_the_sum_on_the_clock_of_the_slowest() -> None:
+    cost = side_by_side(spin, (0.6,), (1.2,))
+    assert 1.0 < cost.cpu_s < 2.2
+    assert cost.wall_s > 1.1
+
+
+# --- files and models
+
+
+@pytest.mark.parametrize("compression", ["snappy", "zstd"])
+def test_cells_are_written_in_the_files_and_row_groups_that_are_asked_for(tmp_path: Path, compression: str) -> None:
+    FileSet(300, 2, compression, 60).write(tmp_path / "cells")
+    files = sorted((tmp_path / "cells").iterdir())
+    assert [pq.read_metadata(path).num_rows for path in files] == [150, 150]
+    metadata = pq.read_metadata(files[0])
+    assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [60, 60, 30]
+    assert metadata.row_group(0).column(5).compression == compression.upper()
+    first, second = (pd.read_parquet(path)[list(MARKERS)] for path in files)
+    assert not first.equals(second)
+    assert 0.05 < (first == 0).to_numpy().mean() < 0.3
+
+
+def test_a_row_group_larger_than_a_million_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.benchmarks.event_files.MILLION", 100)
+    FileSet(250, 1, row_group_events=250).write(tmp_path / "cells")
+    table = pq.read_table(tmp_path / "cells")
+    assert pq.read_metadata(tmp_path / "cells" / "00000.parquet").num_row_groups == 1
+    assert table.slice(0, 100).equals(table.slice(100, 100))
+    assert table.slice(0, 50).equals(table.slice(200, 50))
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("benchmark")
+    FileSet(400, 4).write(folder / "cells")
+    FileSet(20, 2).write(folder / "few")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial_models, "N_LANDMARKS", 200)
+        patch.setattr(trial_models, "N_OTHERWISE", 200)
+        save_trials(folder / "models")
+    return folder
+
+
+def test_the_default_model_blends_all_candidates_evenly(places: Path) -> None:
+    members = load_model(places / "models" / DEFAULT).edits[PAIR_EDIT].members
+    assert len(members) == len(CANDIDATES)
+    assert {member.weight for member in members} == {1 / len(CANDIDATES)}
+    assert [len(member.steps) for member in members] == [len(plan) for plan in CANDIDATES.values()]
+
+
+# --- rows
+
+
+def test_floor_a_writes_what_it_reads(places: Path, tmp_path: Path) -> None:
+    cost = copy_cost(places / "cells", tmp_path / "copied", "zstd")
+    assert cost.wall_s > 0
+    assert pq.read_table(tmp_path / "copied").equals(pq.read_table(places / "cells"))
+
+
+def test_floor_b_grows_with_the_number_of_events() -> None:
+    few, many = products_cost(400_000), products_cost(4_000_000)
+    assert 3 < many.cpu_s / few.cpu_s < 30  # 10, on a machine that others use
+
+
+def test_a_plain_process_edits_its_share_of_the_files_and_leaves_nothing(
+    places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited: list[str] = []
+    monkeypatch.setattr("jobs.benchmarks.ways.FileTransformer.transform", lambda self, part: edited.append(part.output))
+    work = Work(places / "models" / NEURONS, places / "cells", tmp_path / "edited", places / "few")
+    plain_cost(work)
+    assert len(edited) == 4
+    edited.clear()
+    for number in range(2):
+        half_cost(Barrier(1), work, number, 2)
+    assert sorted(edited[:2] + edited[2:]) == sorted(f"{number:05}.parquet" for number in range(4))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_every_row_is_measured_and_every_figure_is_a_number(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def here(work: Callable[..., Any], *arguments: Any) -> Any:
+        return work(*arguments)
+
+    def one_after_another(work: Callable[..., Any], *arguments: tuple[Any, ...]) -> Any:
+        for own in arguments:
+            cost = work(Barrier(1), *own)
+        return cost
+
+    monkeypatch.setattr(transform, "in_new_process", here)
+    monkeypatch.setattr(transform, "side_by_side", one_after_another)
+    monkeypatch.setattr(
+        transform, "save_trials", lambda folder: shutil.copytree(places / "models", folder, dirs_exist_ok=True)
+    )
+    monkeypatch.setattr(transform, "QUICK", transform.Size(4_000, 400))
+    result = transform.run(quick=True)
+    assert result.table.index.is_unique
+    assert len(result.table) == 18
+    assert (result.table["wall_s"] > 0).all()
+    assert np.isfinite(list(result.figures.values())).all()
+    expected = {"ray_over_plain", "plain_over_floors", "two_actors_over_two_processes", "peak_rss_mb"}
+    assert expected <= set(result.figures)
+    assert result.figures["peak_rss_mb"] > 100
+
+
+# --- other tools
+
+
+@pytest.fixture
+def no_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer_speed, "install", lambda environment, folder: Path(sys.executable))
+
+
+@pytest.mark.usefixtures("no_installation")
+def test_other_tools_are_given_events_and_asked_for_seconds(tmp_path: Path) -> None:
+    script = tmp_path / "fake.py"
+    script.write_text(
+        "import pathlib, sys\n"
+        "import numpy as np\n"
+        "given = np.load(pathlib.Path(sys.argv[3]) / 'given.npz')\n"
+        "print('normalized file')\n"
+        "print(sum(len(given[name]) for name in given) + int(sys.argv[2]) + (sys.argv[1] == 'from_fcs_to_fcs') / 2)\n"
+    )
+    costs = peer_speed.peer_costs(20_000, tmp_path, script)
+    assert [cost.cpu_s for cost in costs.values()] == [20_005, 20_000, 20_005.5]
+
+
+@pytest.mark.usefixtures("no_installation")
+def test_another_tool_that_fails_is_an_error_that_names_the_command(tmp_path: Path) -> None:
+    script = tmp_path / "fake.py"
+    script.write_text("import sys; sys.exit('no memory')")
+    with pytest.raises(PeerError, match=r"fake\.py in_memory 5 (.|\n)*ended with 1: no memory\. Leave out --peers"):
+        peer_speed.peer_costs(20_000, tmp_path, script)
