@@ -13,11 +13,15 @@ from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_data import transform_parts
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.registry import pinned_model
-from neuronedit.adapters.tracking import connect, log_transform, tracked_run
+from neuronedit.adapters.tracking import connect, log_quality, log_transform, tracked_run
 from neuronedit.command import run_job
+from neuronedit.credentials import masked
 from neuronedit.job_configs import TransformConfig
 from neuronedit.model import Route
 from neuronedit.model_files import model_contents
+from neuronedit.quality import manifest_facts, quality_scalars, quality_table
+from neuronedit.review.quality_figure import quality_figure
+from neuronedit.tally import Tally
 
 
 def job(config: TransformConfig) -> int:
@@ -37,18 +41,20 @@ def job(config: TransformConfig) -> int:
         config.output, plan, model_contents(pinned.folder), overwrite=config.overwrite, resume=config.resume
     )
     with claim as output, ray_session(config.ray), tracked_run("transform", config.flat()):
-        receipts = transform_parts(parts, inputs.filesystem, output, rules, files, config.workers)
-        manifest = make_manifest(plan, parts, receipts, config.flat(), output.started)
-        output.complete(manifest, receipts)
+        tally = Tally(pinned.model.scaling.zeros)
+        receipts = transform_parts(parts, inputs.filesystem, output, rules, files, tally, config.workers)
+        quality = quality_table(tally, pinned.model, rules.route)
+        manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), config.flat(), output.started)
+        output.complete(manifest, receipts, quality)
         log_transform(manifest, inputs, monotonic() - started)
+        log_quality(quality_scalars(quality), quality_figure(quality))
     counts = ", ".join(f"{n:,} {outcome}" for outcome, n in manifest["counts"].items() if n)
-    print(
-        f"{config.output}: {manifest['events']:,} events in {len(manifest['outputs'])} files ({counts}) by {pinned.uri}"
-    )
+    shown = masked(config.output)
+    print(f"{shown}: {manifest['events']:,} events in {len(manifest['outputs'])} files ({counts}) by {pinned.uri}")
     if not manifest["left_out"]:
         return 0
     n_left_out = sum(left_out["events"] or 0 for left_out in manifest["left_out"])
-    print(f"left out {n_left_out:,} events in {len(manifest['left_out'])} places: see {config.output}/{MANIFEST}")
+    print(f"left out {n_left_out:,} events in {len(manifest['left_out'])} places: see {shown}/{MANIFEST}")
     return 3
 
 

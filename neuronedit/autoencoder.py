@@ -80,6 +80,19 @@ class Autoencoder(nn.Module):
         # The visible layer *is* the markers: decoding it through the network would only blur it.
         return activations if depth == 0 else self._run(activations, depth, len(self.layers))
 
+    def last_hidden(self, activations: Tensor, layer: str) -> Tensor:
+        """Activations of the layer before the output from a layer's: (n_events, n_neurons) → (n_events, n_last)."""
+        return self._run(activations, self.depth(layer), len(self.layers) - 1)
+
+    def output_change(self, change: Tensor) -> Tensor:
+        """What a change of the last hidden layer does to the markers: (n_events, n_last) → (n_events, n_markers).
+
+        The output is linear: one product in place of the difference of two, and no change is exactly none.
+        """
+        output = self.layers[-1]
+        assert isinstance(output, nn.Linear)
+        return change @ output.weight.T
+
     def depth(self, layer: str) -> int:
         """How many weight matrices lie before a layer.
 
@@ -93,7 +106,7 @@ class Autoencoder(nn.Module):
         for index in range(start, stop):
             activations = self.layers[index](activations)
             if index not in self._linear:
-                activations = nn.functional.leaky_relu(activations, LEAKY_SLOPE)
+                activations = nn.functional.leaky_relu(activations, LEAKY_SLOPE, inplace=True)
         return activations
 
     def _initialise(self, generator: torch.Generator) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
 
+from neuronedit.credentials import masked
 from neuronedit.errors import ConfigError, listing, nearest_name
 
 
@@ -37,8 +38,8 @@ class Config(BaseModel):
             raise ConfigError("\n".join(f"{path or 'command line'}: {detail}" for detail in details)) from error
 
     def flat(self) -> dict[str, str]:
-        """Every setting as ``section.key`` → text, as it is logged with a run."""
-        return {key: _as_text(value) for key, value in _leaves(self.model_dump(mode="json"))}
+        """Every setting as ``section.key`` → text, as it is logged with a run: without the credentials of URIs."""
+        return {key: masked(_as_text(value)) for key, value in _leaves(self.model_dump(mode="json"))}
 
     def digest(self) -> str:
         """SHA-256 of the settings, in hexadecimal."""

@@ -8,10 +8,11 @@ import numpy as np
 
 from neuronedit.auto import CANDIDATES, NO_PLAN, Choice, Plan, choose
 from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder
-from neuronedit.percentiles import FloatArray
+from neuronedit.chunks import Chunk, in_chunks
+from neuronedit.percentiles import FloatArray, percentiles
 from neuronedit.spikes import Spikes
-from neuronedit.steps import EditStep, FittedStep, Fitting, apply_steps, fit_steps
-from neuronedit.support import Support
+from neuronedit.steps import EditStep, FittedStep, Fitting, edit_chunk, fit_steps
+from neuronedit.support import Support, shrink
 
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
@@ -48,6 +49,10 @@ class Member:
     autoencoder: int
     steps: tuple[FittedStep, ...]
 
+    def edit(self, autoencoders: Sequence[Autoencoder], chunk: Chunk) -> FloatArray:
+        """Edit a chunk's markers, whatever the weight: → (n_events, n_markers) float32."""
+        return edit_chunk(self.steps, autoencoders[self.autoencoder], chunk)
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -58,6 +63,7 @@ class Edit:
         members: Empty where doing nothing was chosen.
         spikes: The mass at exact zero, which keeps its rank.
         support: Which events the source has anything like.
+        target_percentiles: (n_percentiles, n_markers) float32, of the target as measured, standardised.
         shrinks: Whether the change shrinks to nothing beyond the support.
         choice: How the plan was chosen; None where it was given.
     """
@@ -66,6 +72,7 @@ class Edit:
     members: tuple[Member, ...]
     spikes: Spikes
     support: Support
+    target_percentiles: FloatArray
     shrinks: bool = False
     choice: Choice | None = None
 
@@ -88,20 +95,36 @@ class Edit:
         """
         if not self.members:
             return markers
+        return in_chunks(lambda events: self.edit(autoencoders, events, strength), markers)
+
+    def edit(
+        self,
+        autoencoders: Sequence[Autoencoder],
+        markers: FloatArray,
+        strength: float = 1.0,
+        scores: FloatArray | None = None,
+    ) -> FloatArray:
+        """``apply`` for one of ``filled_chunks``; ``scores``, (n_events,), are the support's, where they are known."""
+        if not self.members:
+            return markers
         spread = self.spikes.spread(markers)
         blended = self._blended(autoencoders, spread)
-        edited = np.where(blended == spread, markers, self.spikes.gather(blended))
-        kept = np.float32(strength) * (self.support.shrink(markers)[:, None] if self.shrinks else np.float32(1))
+        edited = self.spikes.gather(blended, spread, markers)
+        if strength == 1 and not self.shrinks:
+            return edited
+        kept = np.full((len(markers), 1), strength, dtype=np.float32)
+        if self.shrinks:
+            kept *= shrink(self.support.scores(markers) if scores is None else scores)[:, None]
         # Where the whole change is made, its bits are kept.
         return np.where(kept == 1, edited, markers + kept * (edited - markers))
 
     def _blended(self, autoencoders: Sequence[Autoencoder], markers: FloatArray) -> FloatArray:
+        start = Chunk(markers)  # one for all members: what networks make of the unedited events is computed once
         if len(self.members) == 1:
-            return apply_steps(self.members[0].steps, autoencoders[self.members[0].autoencoder], markers)
+            return self.members[0].edit(autoencoders, start)
         change = np.zeros_like(markers)
         for member in self.members:
-            edited = apply_steps(member.steps, autoencoders[member.autoencoder], markers)
-            change += np.float32(member.weight) * (edited - markers)
+            change += np.float32(member.weight) * (member.edit(autoencoders, start) - markers)
         return markers + change
 
 
@@ -151,11 +174,14 @@ def fit_edit(
         for n_members in [len(autoencoders) if any(step.latent for step in steps) else 1]
         for number in range(n_members)
     )
-    edit = Edit(name, members, spikes, support, choice=choice)
-    matched = spikes.matched(edit._blended(autoencoders, spread), target) if members else spikes
+    target_percentiles = percentiles(target, weights=fitting.target_weights)
+    edit = Edit(name, members, spikes, support, target_percentiles, choice=choice)
+    if members:
+        blended = in_chunks(lambda events: edit._blended(autoencoders, events), spread)
+        spikes = spikes.matched(blended, target)
     not_carried = choice is not None and not choice.carries_over
     shrinks = beyond_support == "shrink" or (beyond_support == "measured" and not_carried)
-    return replace(edit, spikes=matched, shrinks=shrinks)
+    return replace(edit, spikes=spikes, shrinks=shrinks)
 
 
 def _residual(plan: Plan | Auto) -> bool:

@@ -6,9 +6,14 @@ A message says what was expected, what was found, where, and what to do about it
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from neuronedit.credentials import masked
+
 
 class NeuroneditError(Exception):
-    """Base of all errors whose message is meant for the user."""
+    """Base of all errors whose message is meant for the user: it never shows the credentials of a URI."""
+
+    def __str__(self) -> str:
+        return masked(super().__str__())
 
 
 class ConfigError(NeuroneditError):

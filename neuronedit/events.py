@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from neuronedit.errors import DataError
 from neuronedit.scaling import FloatArray
 
 Priorities = npt.NDArray[np.uint64]
+State = TypeVar("State", Priorities, np.uint64)
 
 MAX_INTENSITY = float(np.finfo(np.float32).max)
 """The network computes in float32; what it cannot hold would come out as NaN, without a word."""
@@ -64,9 +66,14 @@ def mix_bits(state: Priorities) -> Priorities:
     Source: Vigna 2015, SplitMix64 (public domain, prng.di.unimi.it/splitmix64.c).
     """
     with np.errstate(over="ignore"):
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return state ^ (state >> np.uint64(31))
+        return mix(state)
+
+
+def mix(state: State) -> State:
+    """``mix_bits`` for NumPy and for Numba, which knows no ``errstate`` and no overflow."""
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
 
 
 def lowest(priorities: Priorities, n_events: int) -> npt.NDArray[np.int64]:

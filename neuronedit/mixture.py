@@ -1,5 +1,6 @@
 """A mixture of Gaussians that says how far an event belongs to each kind of cell."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -7,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from neuronedit.compiled import compiled
 from neuronedit.percentiles import FloatArray
 
 MAX_EVENTS = 20_000
@@ -17,6 +19,12 @@ N_STARTS = 5
 
 MIN_SPREAD = 0.1
 """The least spread of a component, in standard deviations of all events: a spike at zero has none of its own."""
+
+LEAST_LOG_SHARE = -30 * math.log(2)
+"""A component of a smaller share, by the largest, has none: a billionth of a shift is below float32's rounding."""
+
+BLOCK = 64
+"""Events whose distances are taken together."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +104,65 @@ class Mixture:
             events: (n_events, n_neurons).
             reach: The squared distance (see ``distances``) up to which densities count in full.
         """
-        distances = self.distances(events)
-        flatness = np.maximum(1.0, distances.min(axis=1, keepdims=True) / reach) ** 2
-        log_densities = -distances / 2 - np.log(self.spreads).sum(axis=1, dtype=np.float64)
-        log_shares = log_densities / flatness + self.log_weights
-        shares = np.exp(log_shares - log_shares.max(axis=1, keepdims=True))
-        return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+        shares = np.empty((len(events), len(self.centres)), dtype=np.float32)
+        log_spreads = np.log(self.spreads).sum(axis=1, dtype=np.float64)
+        _share(self.distances(events), log_spreads, self.log_weights, reach, shares)
+        return shares
 
     def distances(self, events: FloatArray) -> npt.NDArray[np.float64]:
         """Squared distances in units of the spreads: (n_events, n_neurons) → (n_events, n_components)."""
         squares = np.empty((len(events), len(self.centres)))
-        for component, (centre, spread) in enumerate(zip(self.centres, self.spreads, strict=True)):
-            # float64: the square of an event far beyond any that was seen must not overflow.
-            squares[:, component] = (((events.astype(np.float64) - centre) / spread) ** 2).sum(axis=1)
+        # float64: the square of an event far beyond any that was seen must not overflow.
+        centres, densities = self.centres.astype(np.float64), 1 / self.spreads.astype(np.float64)
+        _square_distances(np.asarray(events, np.float32), centres, densities, squares)
         return squares
+
+
+@compiled
+def _square_distances(
+    events: FloatArray,
+    centres: npt.NDArray[np.float64],
+    densities: npt.NDArray[np.float64],
+    squares: npt.NDArray[np.float64],
+) -> None:
+    """Loops run over the events of a block at last, which the processor takes many at once, each by itself."""
+    n_events, n_neurons = events.shape
+    column = np.empty((n_neurons, BLOCK), np.float64)
+    total = np.empty(BLOCK, np.float64)
+    for start in range(0, n_events, BLOCK):
+        rows = min(BLOCK, n_events - start)
+        for row in range(rows):
+            for neuron in range(n_neurons):
+                column[neuron, row] = events[start + row, neuron]
+        for component in range(len(centres)):
+            total[:] = 0
+            for neuron in range(n_neurons):
+                centre, density = centres[component, neuron], densities[component, neuron]
+                for row in range(BLOCK):
+                    total[row] += ((column[neuron, row] - centre) * density) ** 2
+            for row in range(rows):
+                squares[start + row, component] = total[row]
+
+
+@compiled
+def _share(
+    distances: npt.NDArray[np.float64],
+    log_spreads: npt.NDArray[np.float64],
+    log_weights: FloatArray,
+    reach: float,
+    shares: FloatArray,
+) -> None:
+    n_events, n_components = distances.shape
+    log_shares = np.empty(n_components, np.float64)
+    for event in range(n_events):
+        flatness = max(1.0, distances[event].min() / reach) ** 2
+        for component in range(n_components):
+            log_density = -distances[event, component] / 2 - log_spreads[component]
+            log_shares[component] = log_density / flatness + log_weights[component]
+        most, total = log_shares.max(), 0.0
+        for component in range(n_components):
+            further = log_shares[component] - most
+            log_shares[component] = math.exp(further) if further > LEAST_LOG_SHARE else 0.0
+            total += log_shares[component]
+        for component in range(n_components):
+            shares[event, component] = log_shares[component] / total

@@ -1,6 +1,6 @@
 """The model: panel, scaling, autoencoder and edits, which mean something only together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -14,11 +14,20 @@ from neuronedit.design import INVERSE, PAIR_EDIT, POOLED, ControlsDesign, Design
 from neuronedit.edit import Edit
 from neuronedit.errors import DataError, ModelError, listing, nearest_name
 from neuronedit.panel import Panel
+from neuronedit.passage import NotFiniteError, Passage, Passed
 from neuronedit.scaling import FloatArray, Scaling
 
 UnknownBatch = Literal["error", "pass"]
 
 EDITED, REFERENCE, UNKNOWN = "edited", "reference", "unknown batch"
+
+
+Float32Array = npt.NDArray[np.float32]
+
+Observer = Callable[[str, Float32Array, Float32Array, Float32Array | None], None]
+"""Told of events that went the same way: their batch, or their edits' names joined by " → " where the batch does not
+choose; their standardised markers before and after, (n_events, n_markers) each; their support scores, (n_events,), or
+None where they were not asked for or nothing was applied."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,13 @@ class Transformed(NamedTuple):
     intensities: FloatArray
     outcomes: npt.NDArray[np.object_]
     support: npt.NDArray[np.float32] | None
+
+
+def alike(n_events: int, outcome: str) -> npt.NDArray[np.object_]:
+    """(n_events,) the same outcome, one object: ``np.full`` would make a string of each."""
+    outcomes = np.empty(n_events, dtype=object)
+    outcomes.fill(outcome)
+    return outcomes
 
 
 @dataclass(frozen=True)
@@ -118,17 +134,8 @@ class EditModel:
             ModelError: There is no such edit, or the shape is not the panel's.
             DataError: A value is not finite: through the network it would spoil its event's other markers too.
         """
-        arcsinh = self._checked_arcsinh(intensities)
-        before = after = self.scaling.standardise(arcsinh)
-        for name in [edit] if isinstance(edit, str) else edit:
-            after = self.edit(name).apply(self.autoencoders, after, strength)
-        moved = arcsinh + (after - before) * self.scaling.spreads
-        edited = np.where(after == before, intensities, self.scaling.intensities(moved))
-        # An event that was led to zero is at exactly zero, not at what rounding leaves of it.
-        edited = np.where((after == self.scaling.zeros) & (after != before), 0, edited)
-        if np.issubdtype(intensities.dtype, np.integer):
-            edited = np.rint(edited)
-        return edited.astype(intensities.dtype, copy=False)
+        names = [edit] if isinstance(edit, str) else edit
+        return self._take(self._passage(names, strength), intensities).intensities
 
     def support_scores(self, intensities: FloatArray, edit: str) -> npt.NDArray[np.float32]:
         """How far each event is from what an edit was learned on: (n_events, n_markers) → (n_events,); see ``Support``.
@@ -137,7 +144,8 @@ class EditModel:
             ModelError: There is no such edit, or the shape is not the panel's.
             DataError: A value is not finite.
         """
-        return self.edit(edit).support.scores(self.scaling.standardise(self._checked_arcsinh(intensities)))
+        support = self.edit(edit).support
+        return support.scores(self.scaling.standardise(self._checked_arcsinh(intensities)))
 
     def edit(self, name: str) -> Edit:
         """The edit of that name.
@@ -151,22 +159,13 @@ class EditModel:
             )
         return self.edits[name]
 
-    def _checked_arcsinh(self, intensities: FloatArray) -> npt.NDArray[np.float32]:
-        if intensities.shape[1:] != (self.panel.n_markers,):
-            raise ModelError(
-                f"Intensities have shape {intensities.shape}; expected (n_events, {self.panel.n_markers}): "
-                f"the panel's {self.panel.n_markers} markers in its order."
-            )
-        arcsinh = self.scaling.arcsinh(intensities)
-        self._check_finite(arcsinh)
-        return arcsinh
-
     def transform(
         self,
         intensities: FloatArray,
         batch_ids: Sequence[object] | npt.NDArray[Any] | None,
         route: Route = BATCHES_OWN,
         where: str = "events",
+        observe: Observer | None = None,
     ) -> Transformed:
         """Give each event the edit of its batch, or the edits that the route names.
 
@@ -175,34 +174,75 @@ class EditModel:
             batch_ids: (n_events,) values of the batch column; None where the batch does not choose the edit.
             route: Which edits, how strong, and what becomes of unknown batches.
             where: What the events are from, for the message.
+            observe: Told of each group of events that went the same way.
 
         Raises:
             ModelError: A batch or an edit is unknown, or the batches are not given where the design needs them.
+            DataError: A value of an event that is edited is not finite.
         """
-        outcomes = np.full(len(intensities), EDITED, dtype=object)
-        support = np.full(len(intensities), np.nan, dtype=np.float32) if route.support else None
+        outcomes = alike(len(intensities), EDITED)
         if route.edits or self.batch_column is None:
             names = route.edits or (PAIR_EDIT,)
-            if support is not None:
-                support[:] = self.support_scores(intensities, names[0])
-            return Transformed(self.apply(intensities, names, route.strength), outcomes, support)
+            passed = self._observed(" → ".join(names), names, intensities, route, observe)
+            return Transformed(passed.intensities, outcomes, passed.support)
         if batch_ids is None:
             raise ModelError(f"{where}: the model needs the column {self.batch_column!r} to choose each event's edit.")
+        support = np.full(len(intensities), np.nan, dtype=np.float32) if route.support else None
         edited = intensities.copy()
         codes, values = pd.factorize(np.asarray(batch_ids, dtype=object))  # a missing value has the code -1
         for code in np.unique(codes):
             chosen, batch = codes == code, "" if code < 0 else str(values[code])
-            if batch == self.reference:
-                outcomes[chosen] = REFERENCE
-            elif batch in self.edits:
-                edited[chosen] = self.apply(intensities[chosen], batch, route.strength)
+            if batch in self.edits and batch != self.reference:
+                passed = self._observed(batch, (batch,), intensities[chosen], route, observe)
+                edited[chosen] = passed.intensities
                 if support is not None:
-                    support[chosen] = self.support_scores(intensities[chosen], batch)
-            elif route.unknown_batch == "pass":
-                outcomes[chosen] = UNKNOWN
+                    support[chosen] = passed.support
+            elif batch == self.reference or route.unknown_batch == "pass":
+                outcomes[chosen] = REFERENCE if batch == self.reference else UNKNOWN
+                if observe:
+                    standardised = self.standardised(intensities[chosen])
+                    observe(batch, standardised, standardised, None)
             else:
                 raise ModelError(self._unknown_batch_message(batch, where))
         return Transformed(edited, outcomes, support)
+
+    def _observed(
+        self, group: str, names: Sequence[str], intensities: FloatArray, route: Route, observe: Observer | None
+    ) -> Passed:
+        passage = self._passage(names, route.strength, support=route.support, traced=observe is not None)
+        passed = self._take(passage, intensities)
+        if observe:
+            assert passed.before is not None
+            assert passed.after is not None
+            observe(group, passed.before, passed.after, passed.support)
+        return passed
+
+    def _passage(
+        self, names: Sequence[str], strength: float, *, support: bool = False, traced: bool = False
+    ) -> Passage:
+        edits = tuple(self.edit(name) for name in names)
+        return Passage(self.scaling, self.autoencoders, edits, strength, support, traced)
+
+    def _take(self, passage: Passage, intensities: FloatArray) -> Passed:
+        self._check_shape(intensities)
+        try:
+            return passage.take(intensities)
+        except NotFiniteError:
+            self._checked_arcsinh(intensities)  # names the marker, and counts all such values
+            raise
+
+    def _checked_arcsinh(self, intensities: FloatArray) -> npt.NDArray[np.float32]:
+        self._check_shape(intensities)
+        arcsinh = self.scaling.arcsinh(intensities)
+        self._check_finite(arcsinh)
+        return arcsinh
+
+    def _check_shape(self, intensities: FloatArray) -> None:
+        if intensities.shape[1:] != (self.panel.n_markers,):
+            raise ModelError(
+                f"Intensities have shape {intensities.shape}; expected (n_events, {self.panel.n_markers}): "
+                f"the panel's {self.panel.n_markers} markers in its order."
+            )
 
     def _check_finite(self, arcsinh: FloatArray) -> None:
         n_wrong = (~np.isfinite(arcsinh)).sum(axis=0)

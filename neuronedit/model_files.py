@@ -27,7 +27,7 @@ from neuronedit.spikes import Spikes
 from neuronedit.steps import EditStep, FittedStep, restore_shift
 from neuronedit.support import Support
 
-FORMAT = 2
+FORMAT = 3
 FACTS, ARRAYS = "model.json", "model.safetensors"
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -159,7 +159,11 @@ def _arrays(model: EditModel) -> Arrays:
         weights = autoencoder.state_dict().items()
         arrays |= {f"autoencoders.{number}.{name}": weight.cpu().numpy() for name, weight in weights}
     for name, edit in model.edits.items():
-        parts = {"spikes": edit.spikes.arrays(), "support": edit.support.arrays()}
+        parts = {
+            "spikes": edit.spikes.arrays(),
+            "support": edit.support.arrays(),
+            "target": {"percentiles": edit.target_percentiles},
+        }
         for number, member in enumerate(edit.members):
             parts |= {f"{number}.{index}": step.shift.arrays() for index, step in enumerate(member.steps)}
         arrays |= {f"edits.{name}.{part}.{key}": array for part, found in parts.items() for key, array in found.items()}
@@ -204,6 +208,7 @@ def _edit(name: str, facts: Mapping[str, Any], arrays: Arrays) -> Edit:
         members,
         Spikes.from_arrays(_below("spikes.", arrays)),
         Support.from_arrays(_below("support.", arrays)),
+        arrays["target.percentiles"],
         facts["shrinks"],
         Choice.from_facts(facts["choice"]) if facts["choice"] else None,
     )

@@ -1,14 +1,15 @@
 """A shift that depends on the combination of neurons: the mean of the nearest source events' shifts."""
 
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from neuronedit.autoencoder import tensor
-from neuronedit.percentiles import Arrays, FloatArray, PercentileShift
+from neuronedit.compiled import compiled
+from neuronedit.landmarks import Landmarks
+from neuronedit.percentiles import Arrays, FloatArray, PercentileShift, own_fields
 
 MAX_LANDMARKS = 4096
 """Source events kept to look for neighbours among; more cost time on every event that is edited."""
@@ -55,9 +56,31 @@ class NeighbourShift:
 
     def at(self, activations: FloatArray) -> FloatArray:
         """The shift of each event: (n_events, n_neurons) → (n_events, n_neurons) float32."""
-        return self.shifts[self.nearest(activations)].mean(axis=1, dtype=np.float32)
+        shifts = np.empty(activations.shape, dtype=np.float32)
+        _mean_rows(self.shifts, self.nearest(activations), shifts)
+        return shifts
 
     def nearest(self, activations: FloatArray) -> npt.NDArray[np.int64]:
-        """The nearest landmarks of each event, in no order: (n_events, n_neurons) → (n_events, K)."""
-        distances = torch.cdist(tensor(activations), tensor(self.landmarks))
-        return distances.topk(self.n_neighbours, dim=1, largest=False, sorted=False).indices.numpy()
+        """The nearest landmarks of each event: (n_events, n_neurons) → (n_events, K)."""
+        return self._kept.nearest(activations, self.n_neighbours)[0]
+
+    @cached_property
+    def _kept(self) -> Landmarks:
+        return Landmarks(self.landmarks)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what is made of the landmarks does not travel."""
+        return own_fields(self)
+
+
+@compiled
+def _mean_rows(values: FloatArray, rows: npt.NDArray[np.int64], means: FloatArray) -> None:
+    """Means of some rows of (n_rows, n_neurons): (n_means, n_averaged) numbers → (n_means, n_neurons)."""
+    for event in range(len(rows)):
+        mean = means[event]
+        mean[:] = 0
+        for i in range(rows.shape[1]):
+            row = values[rows[event, i]]
+            for neuron in range(len(mean)):
+                mean[neuron] += row[neuron]
+        mean /= np.float32(rows.shape[1])

@@ -1,11 +1,14 @@
 """Percentiles of activations, and the shift that leads one population's percentiles to another's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from neuronedit.lookup import Lookup
 
 Interpolation = Literal["step", "linear"]
 
@@ -108,16 +111,21 @@ class PercentileShift:
 
     def at(self, activations: FloatArray) -> FloatArray:
         """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
-        shifts = np.empty_like(activations, dtype=np.float32)
-        for neuron in range(activations.shape[1]):
-            knots, values = self.source_percentiles[:, neuron], self.shifts[:, neuron]
-            if self.interpolation == "linear":
-                shifts[:, neuron] = np.interp(activations[:, neuron], knots, values)
-            else:
-                # An activation equal to a percentile belongs to the bin that starts there.
-                bins = np.searchsorted(knots, activations[:, neuron], side="right") - 1
-                shifts[:, neuron] = values[np.clip(bins, 0, None)]
-        return shifts
+        return self.lookup.at(activations)
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """The shifts as a table, made when it is first needed."""
+        return Lookup.of([self.source_percentiles], [self.shifts], self.interpolation)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: a table is made anew where it is needed, and does not travel."""
+        return own_fields(self)
+
+
+def own_fields(learned: Any) -> dict[str, Any]:
+    """A dataclass's fields by name, without what was made from them and kept."""
+    return {field.name: getattr(learned, field.name) for field in fields(learned)}
 
 
 def _share_between_ties(knots: FloatArray, values: FloatArray) -> FloatArray:

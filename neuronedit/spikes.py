@@ -11,7 +11,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from neuronedit.events import mix_bits
+from neuronedit.compiled import compiled
+from neuronedit.events import mix
 from neuronedit.percentiles import Arrays, FloatArray
 
 MIN_MASS = 0.01
@@ -84,20 +85,27 @@ class Spikes:
             evenly: For populations that an edit is fitted on: the same ranks, evenly apart, so that equal masses have
                 equal percentiles.
         """
-        columns = np.flatnonzero(~np.isnan(self.zeros))
-        tied = markers[:, columns] == self.zeros[columns]
-        if not tied.any():
+        ranks, n_tied = _ranks(np.ascontiguousarray(markers).view(np.uint32), markers == self.zeros)
+        if not n_tied:
             return markers
-        ranks = _ranks(markers, columns)
         if evenly:
-            ranks = _evenly(ranks, tied)
-        spread = markers.copy()
-        spread[:, columns] -= np.where(tied, np.float32(WIDTH) * ranks, np.float32(0))
-        return spread
+            ranks = _evenly(ranks, markers == self.zeros)
+        return markers - np.float32(WIDTH) * ranks
 
-    def gather(self, edited: FloatArray) -> FloatArray:
-        """Edited events with everything up to the thresholds at zero: (n_events, n_markers) → the same shape."""
-        return np.where(edited <= self.thresholds, self.zeros, edited)  # NaN is below nothing
+    def gather(self, edited: FloatArray, spread: FloatArray, markers: FloatArray) -> FloatArray:
+        """Edited events with everything up to the thresholds at zero, and what was not moved as it was.
+
+        Args:
+            edited: (n_events, n_markers).
+            spread: The same events before their edit, as ``spread`` left them.
+            markers: The same events before that.
+
+        Returns:
+            (n_events, n_markers) float32.
+        """
+        gathered = np.empty_like(edited)
+        _gather(edited, spread, markers, self.zeros, self.thresholds, gathered)
+        return gathered
 
 
 def _evenly(ranks: FloatArray, tied: npt.NDArray[np.bool_]) -> FloatArray:
@@ -108,10 +116,40 @@ def _evenly(ranks: FloatArray, tied: npt.NDArray[np.bool_]) -> FloatArray:
     return even
 
 
-def _ranks(markers: FloatArray, columns: npt.NDArray[np.int64]) -> FloatArray:
-    """A number in [0, 1) for each event and column, (n_events, n_columns) float32, from the event's bits."""
-    bits = np.ascontiguousarray(markers, dtype=np.float32).view(np.uint32).astype(np.uint64)
-    with np.errstate(over="ignore"):
-        odd = np.arange(1, 2 * markers.shape[1], 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        states = (bits * odd).sum(axis=1)[:, None] + columns.astype(np.uint64) * np.uint64(0xD1B54A32D192ED03)
-    return (mix_bits(states) >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
+@compiled
+def _ranks(bits: npt.NDArray[np.uint32], tied: npt.NDArray[np.bool_]) -> tuple[FloatArray, int]:
+    """A number in [0, 1) for each value of an event that is tied, from the event's bits, and how many are."""
+    n_events, n_markers = bits.shape
+    ranks = np.zeros((n_events, n_markers), dtype=np.float32)
+    n_tied = 0
+    for event in range(n_events):
+        if not tied[event].any():
+            continue
+        state = np.uint64(0)
+        for marker in range(n_markers):
+            state += np.uint64(bits[event, marker]) * (np.uint64(2 * marker + 1) * np.uint64(0x9E3779B97F4A7C15))
+        for marker in range(n_markers):
+            if tied[event, marker]:
+                mixed = _mix(state + np.uint64(marker) * np.uint64(0xD1B54A32D192ED03))
+                ranks[event, marker] = np.float32(mixed >> np.uint64(40)) / np.float32(2**24)
+                n_tied += 1
+    return ranks, n_tied
+
+
+_mix = compiled(mix)
+
+
+@compiled
+def _gather(
+    edited: FloatArray,
+    spread: FloatArray,
+    markers: FloatArray,
+    zeros: FloatArray,
+    thresholds: FloatArray,
+    gathered: FloatArray,
+) -> None:
+    for event in range(len(edited)):
+        for marker in range(edited.shape[1]):
+            value = edited[event, marker]
+            moved = zeros[marker] if value <= thresholds[marker] else value  # NaN is below nothing
+            gathered[event, marker] = markers[event, marker] if value == spread[event, marker] else moved

@@ -10,14 +10,12 @@ import torch
 from pydantic import Field
 
 from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder, tensor
+from neuronedit.chunks import CHUNK, Chunk, in_chunks
 from neuronedit.config import Config
 from neuronedit.neighbours import NeighbourShift
 from neuronedit.percentiles import N_PERCENTILES, Arrays, FloatArray, PercentileShift, Shift, Weights, percentiles
 from neuronedit.strata import Labels, StrataShift
 from neuronedit.transport import TransportShift
-
-CHUNK = 4096
-"""Events per pass through the network: few enough to stay in the processor's cache."""
 
 
 class EditStep(Config):
@@ -79,21 +77,21 @@ class FittedStep:
 
     def apply(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
         """Edit standardised markers: (n_events, n_markers) → (n_events, n_markers) float32."""
-        edited = np.empty_like(markers)
-        for start in range(0, len(markers), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            edited[chunk] = self._apply_chunk(autoencoder, markers[chunk])
-        return edited
+        return apply_steps((self,), autoencoder, markers)
 
     @torch.inference_mode()
-    def _apply_chunk(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
-        before = autoencoder.encode(tensor(markers), self.plan.layer)
-        after = before + torch.from_numpy(self.shift.at(before.numpy()))
-        decoded: FloatArray = autoencoder.decode(after, self.plan.layer).numpy()
+    def edit(self, autoencoder: Autoencoder, chunk: Chunk) -> FloatArray:
+        """Edit a chunk's markers: → (n_events, n_markers) float32."""
+        layer = self.plan.layer
+        before = chunk.activations(autoencoder, layer)
+        shift = self.shift.at(before)
+        if not self.plan.latent:
+            return before + shift
+        after = torch.from_numpy(before + shift)
         if self.plan.form == "plain":
-            return decoded
-        # An edit that shifts nothing decodes to the same bits twice, so nothing at all is added.
-        return markers + (decoded - autoencoder.decode(before, self.plan.layer).numpy())
+            return np.asarray(autoencoder.decode(after, layer).numpy())
+        change = autoencoder.last_hidden(after, layer) - chunk.last_hidden(autoencoder, layer)
+        return chunk.markers + autoencoder.output_change(change).numpy()
 
 
 def fit_steps(
@@ -127,9 +125,14 @@ def fit_steps(
 
 def apply_steps(steps: Sequence[FittedStep], autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
     """Edit standardised markers, step after step: (n_events, n_markers) → (n_events, n_markers) float32."""
+    return in_chunks(lambda events: edit_chunk(steps, autoencoder, Chunk(events)), markers)
+
+
+def edit_chunk(steps: Sequence[FittedStep], autoencoder: Autoencoder, chunk: Chunk) -> FloatArray:
+    """Edit a chunk, step after step: → (n_events, n_markers) float32."""
     for step in steps:
-        markers = step.apply(autoencoder, markers)
-    return markers
+        chunk = Chunk(step.edit(autoencoder, chunk))
+    return chunk.markers
 
 
 def activations(autoencoder: Autoencoder, markers: FloatArray, layer: str) -> FloatArray:

@@ -1,13 +1,23 @@
 """A shift for each kind of cell: soft strata, found on coarsely aligned events, with percentiles of their own."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from neuronedit.lookup import Lookup
 from neuronedit.mixture import Mixture
-from neuronedit.percentiles import Arrays, FloatArray, PercentileShift, Weights, percentiles, weighted_percentiles
+from neuronedit.percentiles import (
+    Arrays,
+    FloatArray,
+    PercentileShift,
+    Weights,
+    own_fields,
+    percentiles,
+    weighted_percentiles,
+)
 
 N_ALIGNMENT_PERCENTILES = 5
 """Quartiles bring the kinds of cell together; finer percentiles would force a differing mix into the same shape."""
@@ -138,11 +148,20 @@ class StrataShift:
 
     def at(self, activations: FloatArray) -> FloatArray:
         """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
-        memberships = self.memberships(activations)
-        shifts = np.zeros(activations.shape, dtype=np.float32)
-        for stratum, shift in enumerate(self.strata):
-            shifts += memberships[:, stratum, None] * shift.at(activations)
-        return shifts
+        return self.lookup.mean_at(activations, self.memberships(activations))
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """The strata's shifts as tables, made when they are first needed."""
+        return Lookup.of(
+            [stratum.source_percentiles for stratum in self.strata],
+            [stratum.shifts for stratum in self.strata],
+            "linear",
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: tables are made anew where they are needed, and do not travel."""
+        return own_fields(self)
 
     def memberships(self, activations: FloatArray) -> FloatArray:
         """How far each event belongs to each stratum: (n_events, n_neurons) → (n_events, n_strata), rows sum to 1."""

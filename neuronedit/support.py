@@ -5,16 +5,19 @@ combination of markers; the distance to the nearest source events does.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from neuronedit.autoencoder import Autoencoder, tensor
+from neuronedit.chunks import CHUNK
 from neuronedit.errors import DataError
 from neuronedit.extrapolation import Extrapolation
-from neuronedit.percentiles import Arrays, FloatArray
+from neuronedit.landmarks import Landmarks
+from neuronedit.percentiles import Arrays, FloatArray, own_fields
 
 MAX_LANDMARKS = 2048
 """Source events kept to look for neighbours among; more cost time on every event that is scored."""
@@ -27,9 +30,6 @@ OWN_PERCENTILE = 99
 
 NOTHING_LEFT = 2.0
 """The score at which an edit's shift has shrunk to nothing."""
-
-CHUNK = 1024
-"""Events whose distances to all landmarks are held at once: 1,024 x 2,048 float32 are 8 MB."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class Support:
                 "how near source events are to one another. Choose the source's events anew."
             )
         # The nearest landmark of a landmark is itself, at distance 0.
-        others = _nearest(landmarks, landmarks, min(N_NEIGHBOURS, len(landmarks) - 1) + 1)[:, 1:]
+        _, distances = Landmarks(landmarks).nearest(landmarks, min(N_NEIGHBOURS, len(landmarks) - 1) + 1)
+        others = np.sort(distances, axis=1)[:, 1:]
         return cls(landmarks, np.sort(others.mean(axis=1)), _mean_emd(source, target))
 
     @classmethod
@@ -83,12 +84,16 @@ class Support:
 
         Each event is computed by itself, so that its bits do not depend on the events beside it.
         """
-        n_neighbours = min(N_NEIGHBOURS, len(self.landmarks) - 1)
-        distances = np.empty(len(events), dtype=np.float32)
-        for start in range(0, len(events), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            distances[chunk] = _nearest(events[chunk], self.landmarks, n_neighbours).mean(axis=1)
-        return distances
+        _, distances = self._kept.nearest(events, min(N_NEIGHBOURS, len(self.landmarks) - 1))
+        return np.asarray(distances.mean(axis=1))
+
+    @cached_property
+    def _kept(self) -> Landmarks:
+        return Landmarks(self.landmarks)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what is made of the landmarks does not travel."""
+        return own_fields(self)
 
     def scores(self, events: FloatArray) -> FloatArray:
         """Distance to the source in units of the source's own: (n_events, n_markers) → (n_events,) float32.
@@ -102,12 +107,8 @@ class Support:
         return self.scores(events) <= 1
 
     def shrink(self, events: FloatArray) -> FloatArray:
-        """What an edit's shift may be multiplied by: (n_events, n_markers) → (n_events,) float32.
-
-        1 for supported events, then falling smoothly (a cubic, flat at both ends) to 0 at ``NOTHING_LEFT``.
-        """
-        beyond = np.clip((self.scores(events) - 1) / np.float32(NOTHING_LEFT - 1), 0, 1)
-        return 1 - beyond**2 * (3 - 2 * beyond)
+        """What an edit's shift may be multiplied by: (n_events, n_markers) → (n_events,) float32; see ``shrink``."""
+        return shrink(self.scores(events))
 
     def outside_range(self, events: FloatArray) -> FloatArray:
         """Share of an event's markers beyond every landmark's: (n_events, n_markers) → (n_events,) float32."""
@@ -134,6 +135,15 @@ class Support:
         )
 
 
+def shrink(scores: FloatArray) -> FloatArray:
+    """What an edit's shift may be multiplied by, from the events' scores: (n_events,) → (n_events,) float32.
+
+    1 for supported events, then falling smoothly (a cubic, flat at both ends) to 0 at ``NOTHING_LEFT``.
+    """
+    beyond = np.clip((scores - 1) / np.float32(NOTHING_LEFT - 1), 0, 1)
+    return 1 - beyond**2 * (3 - 2 * beyond)
+
+
 def reconstruction_errors(autoencoder: Autoencoder, events: FloatArray) -> FloatArray:
     """Mean squared error of the autoencoder's output: (n_events, n_markers) → (n_events,) float32.
 
@@ -150,11 +160,3 @@ def _mean_emd(a: FloatArray, b: FloatArray) -> float:
     from neuronedit.metrics import emd
 
     return float(emd(a, b).mean())
-
-
-def _nearest(events: FloatArray, landmarks: FloatArray, n_nearest: int) -> FloatArray:
-    """Distances to the nearest landmarks, ascending: (n_events, n_markers) → (n_events, n_nearest) float32."""
-    # Through a matrix product, an event's bits would depend on how many events are beside it.
-    exact = "donot_use_mm_for_euclid_dist"
-    distances = torch.cdist(tensor(events), tensor(landmarks), compute_mode=exact)
-    return np.asarray(distances.topk(n_nearest, dim=1, largest=False).values.numpy())

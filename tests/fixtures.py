@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from uuid import uuid4
 
 import mlflow
 import numpy as np
@@ -20,6 +21,7 @@ from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
 from neuronedit.training import TrainingPlan, train
 from tests.fitted import fit_pair
+from tests.s3_server import Bucket, S3Server, running_server
 from tests.synthetic_cells import BATCHES, MARKERS, SOURCE, TARGET, write_cells
 
 ARCHITECTURE = Architecture(hidden=(16, 8), code=4)
@@ -121,3 +123,17 @@ def _fit_small(panel: Panel, intensities: Mapping[str, np.ndarray], design: Desi
         for pair in design.edits(counts)
     }
     return EditModel(panel, scaling, (autoencoder,), edits, design, {"made": "by a test"})
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3 server for all tests."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server) -> Iterator[Bucket]:
+    """A fresh, empty bucket; the server does not fail."""
+    yield s3_server.make_bucket(f"bucket-{uuid4().hex[:12]}")
+    s3_server.inject()

@@ -6,6 +6,7 @@ import pytest
 from neuronedit.auto import CANDIDATES
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.edit import NEURONS_THEN_MARKERS, PRESETS, fit_edit
+from neuronedit.percentiles import percentiles
 from neuronedit.steps import Fitting, apply_steps
 
 ZEROS = np.full(5, -99, np.float32)
@@ -116,3 +117,11 @@ def test_weights_and_labels_reach_the_steps(networks, rng, source):
         fitting=Fitting(target_weights=weights),
     )
     np.testing.assert_allclose(edit.apply(networks, source) - source, 1, atol=0.2)
+    assert edit.target_percentiles.max() < 9
+
+
+def test_an_edit_knows_its_targets_percentiles_as_measured(networks, source, target):
+    target[:60] = -99  # of 300 events: exactly zero, not spread below it
+    edit = fit_edit("pair", networks, PRESETS["quantile-map"], source, target, zeros=ZEROS)
+    assert edit.target_percentiles.tobytes() == percentiles(target).tobytes()
+    assert (edit.target_percentiles[:20] == -99).all()

@@ -29,6 +29,21 @@ def test_memberships_agree_with_bayes_rule_written_out(populations, rng):
     np.testing.assert_allclose(mixture.memberships(events), expected, atol=1e-6)
 
 
+def test_distances_agree_with_a_sum_over_neurons(populations, rng):
+    mixture = Mixture.fit(populations, 3, seed=0)
+    events = (rng.normal(size=(2 * mixture_module.BLOCK + 5, 3)) * 9).astype(np.float32)
+    expected = [(((event - mixture.centres) / mixture.spreads.astype(float)) ** 2).sum(axis=1) for event in events]
+    # Differences of float32 numbers, which here NumPy rounds to float32.
+    np.testing.assert_allclose(mixture.distances(events), expected, rtol=1e-5)
+
+
+def test_a_share_too_small_for_float32_to_add_is_none():
+    mixture = Mixture(np.float32([[0], [1]]), np.float32([[1], [1]]), np.float32([0, 0]))
+    # At x, the log of the shares' ratio is 1/2 − x; 2^-30 is at x = −20.3.
+    shares = mixture.memberships(np.float32([[-20], [-21], [21.2], [22]]))
+    assert (shares > 0).tolist() == [[True, True], [True, False], [True, True], [False, True]]
+
+
 def test_components_are_where_the_kinds_are(populations):
     mixture = Mixture.fit(populations, 2, seed=0)
     low, high = mixture.centres[:, 1].argsort()

@@ -1,12 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from neuronedit.auto import CANDIDATES
+from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.chunks import CHUNK
 from neuronedit.design import ControlsDesign, EditPair
-from neuronedit.edit import NEURONS_THEN_MARKERS
+from neuronedit.edit import NEURONS_THEN_MARKERS, fit_edit
 from neuronedit.errors import DataError, ModelError
-from neuronedit.model import EDITED, REFERENCE, UNKNOWN, Route
+from neuronedit.model import EDITED, REFERENCE, UNKNOWN, EditModel, Route
+from neuronedit.panel import Panel
+from neuronedit.scaling import fit_scaling
 from neuronedit.steps import EditStep
+from tests.conftest import PAIR
 from tests.fitted import fit_pair
 
 PLANS = {
@@ -213,3 +221,70 @@ def test_the_inverse_leads_back(autoencoder, rng):
 def test_another_number_of_markers_is_told(pair_model):
     with pytest.raises(ModelError, match=r"Intensities have shape \(3, 1\); expected \(n_events, \d+\)"):
         pair_model.apply(np.zeros((3, 1), np.float32), "pair")
+
+
+@pytest.fixture
+def make_wide_model():
+    """A model of 20 markers with the default network, and events of more than one chunk."""
+
+    def make(plan):
+        generator = np.random.default_rng(3)
+        kinds = generator.normal(2, 1.5, (4, 20))
+        source, target, events = (
+            np.clip(np.sinh(kinds[generator.integers(0, 4, n)] + generator.normal(size=(n, 20))) * 5, 0, None)
+            for n in (1500, 1500, CHUNK + 300)
+        )
+        network = Autoencoder(20, Architecture(), seed=1).eval().requires_grad_(False)
+        scaling = fit_scaling([source, target], [5.0] * 20)
+        before, after = (scaling.standardise(scaling.arcsinh(population)) for population in (source, target * 1.5))
+        edit = fit_edit("pair", (network,), plan, before, after, zeros=scaling.zeros)
+        panel = Panel(tuple(f"marker{i}" for i in range(20)), (5.0,) * 20)
+        shrinking = replace(edit, shrinks=True)
+        return EditModel(panel, scaling, (network,), {"pair": shrinking}, PAIR), events.astype(np.float32)
+
+    return make
+
+
+ALL_PLANS = {name: list(plan) for name, plan in CANDIDATES.items()} | PLANS
+
+
+@pytest.mark.parametrize("plan", ALL_PLANS.values(), ids=ALL_PLANS)
+def test_however_events_are_cut_into_tables_each_has_the_same_bits(make_wide_model, plan):
+    model, events = make_wide_model(plan)
+    whole = model.apply(events, "pair")
+    assert (whole != events).any()
+    for size in (1, 2, 3, 5, 17, 100, CHUNK + 1):
+        starts = range(0, min(40 * size, len(events)), size)
+        parts = [model.apply(events[start : start + size], "pair") for start in starts]
+        cut = np.concatenate(parts)
+        assert cut.tobytes() == whole[: len(cut)].tobytes(), size
+
+
+def test_each_group_of_events_is_observed_with_what_its_edit_saw_and_made(controls_model, cells):
+    intensities = cells(90)
+    seen = {}
+    route = Route(unknown_batch="pass", support=True)
+    batches = np.array(["1", "3", "7"] * 30)
+    found = controls_model.transform(
+        intensities, batches, route, observe=lambda group, *arrays: seen.update({group: arrays})
+    )
+    assert list(seen) == ["1", "3", "7"]
+    for batch, (before, after, scores) in seen.items():
+        chosen = batches == batch
+        assert before.tobytes() == controls_model.standardised(intensities[chosen]).tobytes()
+        if batch != "1":
+            assert after is before
+            assert scores is None
+    before, after, scores = seen["1"]
+    expected = controls_model.edit("1").apply(controls_model.autoencoders, before)
+    assert after.tobytes() == expected.tobytes()
+    assert scores.tobytes() == found.support[batches == "1"].tobytes()
+    assert (found.intensities == controls_model.transform(intensities, batches, route).intensities).all()
+
+
+def test_events_that_get_the_same_edits_are_observed_as_one_group(controls_model, pair_model, cells):
+    seen = []
+    pair_model.transform(cells(20), None, observe=lambda *told: seen.append(told))
+    controls_model.transform(cells(20), None, Route(edits=("1", "2")), observe=lambda *told: seen.append(told))
+    assert [told[0] for told in seen] == ["pair", "1 → 2"]
+    assert all(told[1].shape == told[2].shape == (20, 5) and told[3] is None for told in seen)

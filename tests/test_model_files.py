@@ -127,10 +127,10 @@ def test_a_model_json_that_is_not_json_is_told(folder, content):
         load_model(folder)
 
 
-@pytest.mark.parametrize(("content", "found"), [("[]", "None"), ("{}", "None"), ('{"format": 1}', "1")])
+@pytest.mark.parametrize(("content", "found"), [("[]", "None"), ("{}", "None"), ('{"format": 2}', "2")])
 def test_another_format_is_told(folder, content, found):
     (folder / "model.json").write_text(content)
-    with pytest.raises(ModelError, match=rf"expected model format 2, found {found}\. Use the neuronedit that wrote"):
+    with pytest.raises(ModelError, match=rf"expected model format 3, found {found}\. Use the neuronedit that wrote"):
         load_model(folder)
 
 

@@ -34,7 +34,9 @@ def test_spreading_moves_zeros_below_zero_and_nothing_else(source):
     assert 0 <= moved.min() < 0.1 * WIDTH
     assert 0.9 * WIDTH < moved.max() <= WIDTH
     assert len(np.unique(moved)) == at_zero.sum()
-    assert (spikes.gather(spread) == source).all()
+    assert (spikes.gather(spread, spread, source) == source).all()
+    nudged = np.nextafter(spread, np.float32(9))
+    assert (spikes.gather(nudged, spread, source)[at_zero, 0] == ZEROS[0]).all()
 
 
 def test_ranks_are_an_events_own(source):
@@ -56,19 +58,19 @@ def test_as_many_edited_events_are_at_zero_as_target_events(source):
     spikes = Spikes.find(source, target, ZEROS)
     edited = spikes.spread(source)
     matched = spikes.matched(edited, target)
-    at_zero = (matched.gather(edited)[:, 0] == ZEROS[0]).mean()
+    at_zero = (matched.gather(edited, edited - 1, source)[:, 0] == ZEROS[0]).mean()  # all of them moved
     assert at_zero == pytest.approx((target[:, 0] == ZEROS[0]).mean(), abs=1 / len(source))
 
 
 def test_nothing_stays_below_zero(source):
     spikes = Spikes.find(source, source, ZEROS)
-    assert spikes.gather(spikes.spread(source) - 0.3)[:, 0].min() == ZEROS[0]
+    assert spikes.gather(spikes.spread(source) - np.float32(0.3), source, source)[:, 0].min() == ZEROS[0]
 
 
 def test_without_spikes_nothing_is_spread_or_gathered(source):
     none = Spikes.none(3)
     assert none.spread(source) is source
-    assert (none.gather(source - 5) == source - 5).all()
+    assert (none.gather(source - 5, source, source) == source - 5).all()
 
 
 def test_arrays_restore_it(source):

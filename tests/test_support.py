@@ -6,6 +6,7 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
+from neuronedit import landmarks as landmarks_module
 from neuronedit import support as support_module
 from neuronedit.autoencoder import VISIBLE
 from neuronedit.errors import DataError
@@ -108,7 +109,7 @@ def test_each_event_gets_the_bits_that_it_gets_alone(support, rng, monkeypatch):
     whole = support.scores(events)
     alone = np.concatenate([support.scores(events[row : row + 1]) for row in range(len(events))])
     assert alone.tobytes() == whole.tobytes()
-    monkeypatch.setattr(support_module, "CHUNK", 7)
+    monkeypatch.setattr(landmarks_module, "BLOCK", 7)
     assert support.scores(events).tobytes() == whole.tobytes()
 
 

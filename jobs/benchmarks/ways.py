@@ -18,7 +18,8 @@ from neuronedit.adapters.parquet import EventDataset, list_dataset
 from neuronedit.adapters.ray_data import transform_parts
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.job_configs import RayConfig, TransformConfig
-from neuronedit.model_files import model_contents
+from neuronedit.model_files import load_model, model_contents
+from neuronedit.tally import Tally
 
 from .measure import Cost, measured
 
@@ -122,6 +123,7 @@ def ray_cost(work: Work, n_workers: int, n_files: int | None = None, *, together
     dataset = list_dataset(str(work.cells))
     dataset = replace(dataset, files=dataset.files[:n_files])
     parts = file_parts(dataset.files, dataset.filesystem, PART_BYTES)
+    tally = Tally(load_model(work.model).scaling.zeros)
     with work.claimed(dataset) as output, measured(together=together) as cost:
-        transform_parts(parts, dataset.filesystem, output, TransformRules(), work.rules, n_workers)
+        transform_parts(parts, dataset.filesystem, output, TransformRules(), work.rules, tally, n_workers)
     return cost

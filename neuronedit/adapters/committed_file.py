@@ -1,25 +1,24 @@
 """A Parquet file that is there complete or not at all, and the SHA-256 of its bytes."""
 
-import errno
 import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neuronedit.adapters.parquet import first_line
-from neuronedit.adapters.storage import Location
+from neuronedit.adapters.storage import Location, storage_error
 from neuronedit.errors import StorageError
 
 STAMP = b"neuronedit.transform"
 
 KEEP = "keep"
 
-READ_BYTES = 1024**2
+READ_BYTES = 16 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,10 @@ def commit_parquet(
             written = _write(staged, schema, tables, stamp, layout)
             staged.filesystem.move(staged.path, target.path)
         except OSError as error:
-            raise _not_taken(target, error) from error
+            raise StorageError(
+                f"{storage_error(target.path, error)} Nothing of it was left behind, and finished files stand: "
+                "run again with resume = true."
+            ) from error
     except BaseException:
         _remove(staged)
         raise
@@ -149,22 +151,7 @@ class _Hashed(io.RawIOBase):
         return self.n_bytes
 
 
-def _not_taken(target: Location, error: OSError) -> StorageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(
-            f"{target.path}: no room is left to write it ({error.strerror}). Nothing of it was left behind, and "
-            "finished files stand: make room, and run again with resume = true."
-        )
-    return StorageError(
-        f"{target.path}: the storage does not take the file ({first_line(error)}). Finished files stand: run again "
-        "with resume = true when it answers."
-    )
-
-
 def _remove(staged: Location) -> None:
     """Remove what was staged; where the storage fails, it is hidden, and the end of the job removes it."""
-    try:
-        if staged.exists:
-            staged.filesystem.delete_file(staged.path)
-    except OSError:
-        return
+    with suppress(StorageError):
+        staged.delete()

@@ -1,7 +1,6 @@
 """Applies a model to Arrow tables of events."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from neuronedit.adapters.parquet import (
 )
 from neuronedit.design import Where, check_design_columns, select
 from neuronedit.errors import DataError
-from neuronedit.model import BATCHES_OWN, EDITED, REFERENCE, UNKNOWN, EditModel, Route
+from neuronedit.model import BATCHES_OWN, EDITED, REFERENCE, UNKNOWN, EditModel, Observer, Route, alike
 from neuronedit.model_files import load_model
 from neuronedit.scaling import FloatArray
 
@@ -37,9 +36,6 @@ OUTCOMES = (EDITED, REFERENCE, UNKNOWN, NOT_CHOSEN)
 
 NO_FILE = EventFile("events", "events", 0, 0)
 """Stands in messages for tables that come from no file."""
-
-Observe = Callable[[str, npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32] | None], None]
-"""See ``EditModel.transform``."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +118,7 @@ class EventEditor:
             edited = edited.append(added)
         return edited
 
-    def edit(self, table: pa.Table, file: EventFile, first_row: int, observe: Observe | None = None) -> Edited:
+    def edit(self, table: pa.Table, file: EventFile, first_row: int, observe: Observer | None = None) -> Edited:
         """Edit a table that was checked.
 
         Args:
@@ -146,21 +142,26 @@ class EventEditor:
             result = result.append_column(_SUPPORT_FIELD, pa.array(support, from_pandas=True))
         return Edited(result, Counter(done.tolist()))
 
+    def standardised(self, table: pa.Table) -> npt.NDArray[np.float32]:
+        """A table's markers as the model sees them, (n_events, n_markers), whatever they are; null is NaN."""
+        columns = [table.column(marker).to_numpy() for marker in self.model.panel.markers]
+        return self.model.standardised(np.column_stack(columns))
+
     @property
     def _added_fields(self) -> list[pa.Field]:
         return [*([_FLAG_FIELD] if self.rules.flags else []), *([_SUPPORT_FIELD] if self.rules.route.support else [])]
 
     def _edit(
-        self, intensities: FloatArray, choices: pd.DataFrame, where: str, observe: Observe | None
+        self, intensities: FloatArray, choices: pd.DataFrame, where: str, observe: Observer | None
     ) -> tuple[FloatArray, npt.NDArray[np.object_], npt.NDArray[np.float32] | None]:
         chosen = select(choices, self.rules.where)
         column = self.model.batch_column
         batch_ids = choices[column].to_numpy(dtype=object) if column in choices else None
         if chosen.all():
-            return self.model.transform(intensities, batch_ids, self.rules.route, where)
-        edited, done = intensities.copy(), np.full(len(intensities), NOT_CHOSEN, dtype=object)
+            return self.model.transform(intensities, batch_ids, self.rules.route, where, observe)
+        edited, done = intensities.copy(), alike(len(intensities), NOT_CHOSEN)
         of_chosen = None if batch_ids is None else batch_ids[chosen]
-        found = self.model.transform(intensities[chosen], of_chosen, self.rules.route, where)
+        found = self.model.transform(intensities[chosen], of_chosen, self.rules.route, where, observe)
         edited[chosen], done[chosen] = found.intensities, found.outcomes
         if found.support is None:
             return edited, done, None

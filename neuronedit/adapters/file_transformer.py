@@ -19,6 +19,11 @@ from neuronedit.adapters.parquet import finite_events
 from neuronedit.adapters.receipt import LeftOut, Receipt
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of
 from neuronedit.errors import ClusterError, DataError, NeuroneditError, PanelError
+from neuronedit.quality import observer
+from neuronedit.tally import Tally
+
+LEFT_OUT = "left out"
+"""The group in the tally of events whose intensities are not finite."""
 
 MAX_ATTEMPTS = 4
 """Workers that may be lost over one file before the file is taken for the reason. Ray would go on for ever."""
@@ -98,8 +103,8 @@ class FileTransformer:
                 raise
             # Nothing of the file can be used: its footer is damaged, or its columns are not the panel's.
             written = Committed(0, 0, "")
-            stream.counts.clear()
-            stream.left_out = [LeftOut(part.file.name, None, 0, part.n_events, str(error))]
+            stream = _PartStream(self.editor, part, self.files.quarantine, self._advance)
+            stream.left_out.append(LeftOut(part.file.name, None, 0, part.n_events, str(error)))
         return self.output.accept(
             Receipt(
                 plan=self.output.plan_digest,
@@ -110,6 +115,7 @@ class FileTransformer:
                 sha256=written.sha256,
                 counts={outcome: stream.counts[outcome] for outcome in OUTCOMES},
                 left_out=tuple(stream.left_out),
+                quality=stream.tally.to_text(),
             )
         )
 
@@ -152,6 +158,7 @@ class _PartStream:
         self.advance = advance
         self.counts: Counter[str] = Counter()
         self.left_out: list[LeftOut] = []
+        self.tally = Tally(editor.model.scaling.zeros)
 
     def edited(self, reader: FileReader) -> Iterator[pa.Table]:
         groups = reader.row_groups[self.part.first_group : self.part.stop_group]
@@ -179,7 +186,7 @@ class _PartStream:
 
     def _edit(self, block: Block) -> Edited:
         try:
-            return self.editor.edit(block.table, self.part.file, block.first_row)
+            return self._edit_all(block)
         except DataError as error:
             usable = finite_events(block.table, self.editor.model.panel)
             if usable.all():
@@ -188,7 +195,17 @@ class _PartStream:
                 raise DataError(f"{error} The row group is number {block.row_group}.") from error
             first = block.first_row + int(usable.argmin())
             self._leave_out(block.row_group, first, int((~usable).sum()), error)
-            return self.editor.edit(block.table.filter(pa.array(usable)), self.part.file, block.first_row)
+            bad = self.editor.standardised(block.table.filter(pa.array(~usable)))
+            self.tally.observe(LEFT_OUT, bad, bad)
+            return self._edit_all(block._replace(table=block.table.filter(pa.array(usable))))
+
+    def _edit_all(self, block: Block) -> Edited:
+        # A tally of its own: were one group counted before another fails, it would count twice.
+        tally = Tally(self.tally.zeros)
+        observe = observer(tally, self.editor.model, self.editor.rules.route)
+        edited = self.editor.edit(block.table, self.part.file, block.first_row, observe)
+        self.tally.add(tally)
+        return edited
 
     def _leave_out(self, row_group: int, first_row: int, n_events: int, error: DataError) -> None:
         self.left_out.append(LeftOut(self.part.file.name, row_group, first_row, n_events, str(error)))

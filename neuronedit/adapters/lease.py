@@ -6,7 +6,9 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Event, Thread
+from time import sleep
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +16,7 @@ import psutil
 from pyarrow import fs
 
 from neuronedit.adapters.storage import Location
-from neuronedit.errors import OutputError
+from neuronedit.errors import OutputError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ LEASE = "_lease-"
 """Prefix of the files by which drivers say that they are at work; readers of Parquet skip the name."""
 
 SECONDS_BETWEEN_SIGNS = 15.0
+SECONDS_BETWEEN_LOOKS = 5.0
 SILENT_SECONDS = 120.0
 """A driver that gave no sign of life for so long is taken as gone; one on this machine is looked for itself."""
 
@@ -51,7 +54,7 @@ class Lease:
 
 @contextmanager
 def lease(folder: Location) -> Iterator[Lease]:
-    """Hold the right to write a folder while the block runs.
+    """Hold the right to write a folder while the block runs; wait for a driver that may be gone until that is sure.
 
     Ages are told by the storage's own clock. Of two drivers that start at the same moment each may see the other, so
     that both are refused; never do both go on.
@@ -62,51 +65,73 @@ def lease(folder: Location) -> Iterator[Lease]:
     own = Lease(folder / f"{LEASE}{uuid4().hex}.json")
     stop = Event()
     own.place.write_json(_who())
+    signs = Thread(target=_give_signs, args=(own, stop), daemon=True)
     try:
-        _refuse_beside_others(folder, own.place)
-        signs = Thread(target=_give_signs, args=(own, stop), daemon=True)
+        _outlast_others(folder, own.place)
         signs.start()
         yield own
-        stop.set()
-        signs.join()
     finally:
         stop.set()
-        if own.place.exists:
-            own.place.filesystem.delete_file(own.place.path)
+        if signs.is_alive():
+            signs.join()
+        own.place.delete()
 
 
-def _refuse_beside_others(folder: Location, own: Location) -> None:
-    found = folder.filesystem.get_file_info(fs.FileSelector(folder.path))
-    leases = {info.path: info for info in found if info.base_name.startswith(LEASE)}
-    now = leases[own.path].mtime
-    for path, info in leases.items():
-        if path == own.path:
-            continue
-        other = Location(folder.filesystem, path)
-        who = other.read_json()
-        silent = (now - info.mtime).total_seconds()
-        if silent < SILENT_SECONDS and not _known_dead(who):
-            raise OutputError(
-                f"{folder.path}: another transform is writing it (process {who['pid']} on {who['host']}, last sign of "
-                f"life {max(silent, 0):.0f} s ago). Wait for it, or stop it and run again with resume = true; if it is "
-                f"gone already, this takes {SILENT_SECONDS:.0f} s to show."
-            )
-        log.warning("process %s on %s left the output unfinished: its work is taken over", who["pid"], who["host"])
-        folder.filesystem.delete_file(path)
+def _outlast_others(folder: Location, own: Location) -> None:
+    first_seen: dict[str, datetime] = {}
+    while True:
+        found = folder.filesystem.get_file_info(fs.FileSelector(folder.path))
+        leases = {info.path: info for info in found if info.base_name.startswith(LEASE)}
+        now = leases.pop(own.path).mtime
+        for path, info in leases.items():
+            other = _Other.read(Location(folder.filesystem, path), (now - info.mtime).total_seconds())
+            if other.runs_here or info.mtime > first_seen.setdefault(path, info.mtime):
+                raise OutputError(
+                    f"{folder.path}: another transform is writing it ({other}). Wait for it, or stop it and run again "
+                    "with resume = true."
+                )
+            if other.ran_here or other.silent >= SILENT_SECONDS:
+                log.warning("%s left the output unfinished: its work is taken over", other)
+                Location(folder.filesystem, path).delete()
+        if not leases:
+            return
+        log.warning("%s: waiting for a sign of life of another transform's driver, or its absence", folder.path)
+        sleep(SECONDS_BETWEEN_LOOKS)
+        own.write_json(_who())
+
+
+@dataclass(frozen=True)
+class _Other:
+    """Another driver.
+
+    Attributes:
+        host: Where it runs, or ran.
+        pid: Its process there.
+        runs_here: It is a process of this machine.
+        ran_here: It was one, and is gone.
+        silent: Seconds since its last sign of life.
+    """
+
+    host: str
+    pid: int
+    runs_here: bool
+    ran_here: bool
+    silent: float
+
+    @classmethod
+    def read(cls, place: Location, silent: float) -> "_Other":
+        who = place.read_json()
+        here = who["host"] == socket.gethostname()
+        # A process that has its number now, but began at another time, is not it.
+        runs = here and psutil.pid_exists(who["pid"]) and psutil.Process(who["pid"]).create_time() == who["started"]
+        return cls(who["host"], who["pid"], runs, here and not runs, max(silent, 0.0))
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, last sign of life {self.silent:.0f} s ago"
 
 
 def _who() -> dict[str, Any]:
     return {"host": socket.gethostname(), "pid": os.getpid(), "started": psutil.Process().create_time()}
-
-
-def _known_dead(who: dict[str, Any]) -> bool:
-    """Whether it ran on this machine, and does no longer; a number that another process has now is not it."""
-    if who["host"] != socket.gethostname():
-        return False
-    try:
-        return psutil.Process(who["pid"]).create_time() != who["started"]
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _give_signs(own: Lease, stop: Event) -> None:
@@ -115,5 +140,5 @@ def _give_signs(own: Lease, stop: Event) -> None:
             if not own.place.exists:
                 return  # lost: to write it again would take the folder back
             own.place.write_json(_who())
-        except OSError as error:  # a sign missed; the next may reach
+        except StorageError as error:  # a sign missed; the next may reach
             log.warning("%s: no sign of life could be written (%s)", own.place.path, error)

@@ -20,6 +20,7 @@ def make_manifest(
     plan: TransformPlan,
     parts: Sequence[FilePart],
     receipts: Sequence[Receipt],
+    quality: Mapping[str, Any],
     config: Mapping[str, str],
     started: str,
 ) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def make_manifest(
         plan: What was to be written.
         parts: Of the input, each of which has a receipt.
         receipts: What was written.
+        quality: What the edits did to each batch (see ``manifest_facts``).
         config: The job's whole configuration, for the record.
         started: When.
 
@@ -47,6 +49,7 @@ def make_manifest(
         "input": plan.inputs.uri,
         "events": sum(receipt.events for receipt in receipts),
         "counts": {outcome: sum(receipt.counts[outcome] for receipt in receipts) for outcome in OUTCOMES},
+        "quality": dict(quality),
         "left_out": [asdict(entry) for entry in left_out],
         "inputs": [{"file": file.name, "events": file.n_events, "bytes": file.n_bytes} for file in plan.inputs.files],
         "outputs": [_output(receipt) for receipt in receipts if receipt.written],

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pyarrow import fs
 
 from neuronedit.adapters.file_parts import FilePart
@@ -28,6 +29,8 @@ from neuronedit.model import EditModel
 from neuronedit.model_files import ARRAYS, FACTS, parse_model
 
 STARTED, MANIFEST, MODEL = "_started.json", "_manifest.json", "_model"
+
+QUALITY = "_quality.parquet"
 
 
 @dataclass(frozen=True)
@@ -68,20 +71,22 @@ class OutputFolder:
         write_receipt(self.location, receipt)
         return receipt
 
-    def complete(self, manifest: Mapping[str, Any], receipts: Sequence[Receipt]) -> None:
+    def complete(self, manifest: Mapping[str, Any], receipts: Sequence[Receipt], quality: pd.DataFrame) -> None:
         """Remove what does not belong to the output, then write the manifest: it comes last.
 
         Args:
             manifest: Vouches for the output (see ``make_manifest``).
             receipts: Of all parts of the input.
+            quality: What the edits did (see ``quality_table``).
 
         Raises:
             OutputError: Another transform took the output over.
         """
         self.lease.check()
         self._remove_others({receipt.output: receipt.written for receipt in receipts})
+        (self.location / QUALITY).write_bytes(quality.to_parquet(index=False))
         (self.location / MANIFEST).write_json(manifest)
-        self.location.filesystem.delete_file((self.location / STARTED).path)
+        (self.location / STARTED).delete()
 
     def _remove_others(self, outputs: Mapping[str, bool]) -> None:
         # What an interrupted actor staged, and what an overwritten output had besides.
@@ -89,9 +94,9 @@ class OutputFolder:
         receipts = {receipt_name(output) for output in outputs}
         for info in self.location.files():
             name = info.path[start:]
-            stale = name.endswith((".part", ".parquet", ".pq")) and not outputs.get(name)
+            stale = name.endswith((".part", ".parquet", ".pq")) and name != QUALITY and not outputs.get(name)
             if stale or (name.startswith(f"{RECEIPTS}/") and name not in receipts):
-                self.location.filesystem.delete_file(info.path)
+                (self.location / name).delete()
 
 
 @contextmanager
@@ -125,9 +130,8 @@ def claimed_output(
         (location / STARTED).write_json(started)
         for name, content in model.items():
             (location / MODEL / name).write_bytes(content)
-        if (location / MANIFEST).exists:
-            # From here on the folder may not hold what the old manifest vouches for.
-            location.filesystem.delete_file((location / MANIFEST).path)
+        # From here on the folder may not hold what an old manifest vouches for.
+        (location / MANIFEST).delete()
         if not resume:
             remove_receipts(location)
         yield OutputFolder(location, started["plan_sha256"], started["started"], held)
@@ -182,7 +186,7 @@ def _earlier_start(location: Location, now: dict[str, str], uri: str) -> dict[st
 
 
 def _check_apart(location: Location, inputs: EventDataset) -> None:
-    source = locate(inputs.uri)
+    source = inputs.root
     if source.filesystem != location.filesystem:
         return
     folder, other = _real_path(location), _real_path(source)

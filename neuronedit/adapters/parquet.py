@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from neuronedit.adapters.storage import locate
-from neuronedit.errors import DataError, StorageError
+from neuronedit.adapters.storage import Location, locate, storage_error
+from neuronedit.credentials import masked
+from neuronedit.errors import DataError
 from neuronedit.events import MAX_INTENSITY, check_finite
 from neuronedit.panel import Panel
 from neuronedit.scaling import FloatArray
@@ -52,16 +53,21 @@ class EventDataset:
     """A Parquet dataset: its files, in the order of their names.
 
     Attributes:
-        uri: As the user gave it.
-        filesystem: Where the files are.
+        uri: As the user gave it, with credentials masked.
+        root: The folder or file.
         files: Those that can be read.
         unreadable: By name, why a file cannot be; only where such files were to be passed over.
     """
 
     uri: str
-    filesystem: fs.FileSystem
+    root: Location
     files: tuple[EventFile, ...]
     unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def filesystem(self) -> fs.FileSystem:
+        """Where the files are."""
+        return self.root.filesystem
 
     @property
     def n_events(self) -> int:
@@ -86,7 +92,7 @@ def list_dataset(uri: str, setting: str = "data.path", *, pass_over: bool = Fals
         StorageError: The storage does not answer.
         DataError: Nothing is there, a file is not Parquet or damaged, or there are no events at all.
     """
-    root = locate(uri)
+    root, uri = locate(uri), masked(uri)
     if root.kind == fs.FileType.NotFound:
         raise DataError(f"{uri}: not found. Expected a Parquet file or a folder of Parquet files; check {setting}.")
     if root.kind == fs.FileType.File:
@@ -99,7 +105,7 @@ def list_dataset(uri: str, setting: str = "data.path", *, pass_over: bool = Fals
         found = list(pool.map(lambda entry: _described(root.filesystem, *entry, pass_over=pass_over), visible))
     files = tuple(file for file in found if isinstance(file, EventFile))
     unreadable = {name: file for (_, name), file in zip(visible, found, strict=True) if isinstance(file, str)}
-    dataset = EventDataset(uri, root.filesystem, files, unreadable)
+    dataset = EventDataset(uri, root, files, unreadable)
     if not dataset.n_events:
         raise DataError(f"{uri}: no events in {len(files)} Parquet files. Check {setting}.")
     return dataset
@@ -140,24 +146,14 @@ def check_storage(filesystem: fs.FileSystem, path: str, ranges: Iterable[tuple[i
             for start, n_bytes in ranges:
                 stream.read_at(n_bytes, start)
     except OSError as error:
-        raise _no_answer(path, error) from error
+        raise storage_error(path, error) from error
 
 
 def _size(filesystem: fs.FileSystem, path: str) -> int:
-    try:
-        found = filesystem.get_file_info(path)
-    except OSError as error:
-        raise _no_answer(path, error) from error
-    if found.type == fs.FileType.NotFound:
+    size = Location(filesystem, path).size
+    if size is None:
         raise DataError(f"{path}: not there any more. Restore the file, or start anew without it.")
-    size: int = found.size
     return size
-
-
-def _no_answer(path: str, error: OSError) -> StorageError:
-    return StorageError(
-        f"{path}: the storage does not hand out the file ({first_line(error)}). Try again when it answers."
-    )
 
 
 def check_markers(schema: pa.Schema, panel: Panel, where: str) -> None:

@@ -27,11 +27,11 @@ class Done:
 
 
 @contextmanager
-def shown_progress(look: Callable[[], Done], n_files: int, n_events: int) -> Iterator[None]:
+def shown_progress(look: Callable[[], Done | None], n_files: int, n_events: int) -> Iterator[None]:
     """Show how far the block's work is.
 
     Args:
-        look: Tells what is done so far; called from another thread.
+        look: Tells what is done so far, or None where that is not known now; called from another thread.
         n_files: All files.
         n_events: All events.
     """
@@ -45,13 +45,13 @@ def shown_progress(look: Callable[[], Done], n_files: int, n_events: int) -> Ite
         watcher.join()
 
 
-def _watch(look: Callable[[], Done], stop: Event, n_files: int, n_events: int) -> None:
+def _watch(look: Callable[[], Done | None], stop: Event, n_files: int, n_events: int) -> None:
     started = said = moved = monotonic()
     before = Done(0, 0)
     # Where there is no terminal, the bar is mute, and lines are logged.
     with tqdm(total=n_events, unit="events", unit_scale=True, disable=None, leave=False, file=sys.stderr) as bar:
         while not stop.wait(SECONDS_BETWEEN_LOOKS):
-            done, now = look(), monotonic()
+            done, now = look() or before, monotonic()
             if done != before:
                 moved = now
             elif now - moved >= SECONDS_OF_SILENCE:

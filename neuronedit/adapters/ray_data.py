@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -17,6 +18,7 @@ from neuronedit.adapters.ray_session import free_slots
 from neuronedit.adapters.receipt import Receipt
 from neuronedit.adapters.work_items import raise_failure, work_items
 from neuronedit.errors import ClusterError
+from neuronedit.tally import Tally
 
 
 def transform_parts(
@@ -25,11 +27,21 @@ def transform_parts(
     output: OutputFolder,
     rules: TransformRules,
     files: FileRules,
+    tally: Tally,
     n_workers: int | None = None,
 ) -> list[Receipt]:
     """Edit parts of the input with an autoscaling pool of Ray actors, each part streamed and committed by one of them.
 
     Parts whose outputs stand already are checked and left as they are.
+
+    Args:
+        parts: Of the input.
+        filesystem: Where the input is.
+        output: What is to be written.
+        rules: What is done with which events.
+        files: How files are written, and what becomes of bad ones.
+        tally: Added to: what the edits did. Receipts come without their own, of which there may be gigabytes.
+        n_workers: Actors at most; by default one per core that is free now.
 
     Raises:
         PanelError: A marker is missing in a file.
@@ -60,7 +72,9 @@ def transform_parts(
     with _ray_errors_told(), shown_progress(lambda: _look(ledger), len(parts), sum(part.n_events for part in parts)):
         for row in stream.iter_rows():
             raise_failure(row)
-            receipts.append(Receipt.from_json(row["receipt"]))
+            receipt = Receipt.from_json(row["receipt"])
+            tally.add(Tally.from_text(receipt.quality))
+            receipts.append(replace(receipt, quality=""))
     return receipts
 
 
@@ -89,8 +103,11 @@ class _Ledger:
         return self.done
 
 
-def _look(ledger: Any) -> Done:
-    done: Done = ray.get(ledger.look.remote())
+def _look(ledger: Any) -> Done | None:
+    try:
+        done: Done = ray.get(ledger.look.remote())
+    except ray.exceptions.RayError:  # what is wrong, the stream of results tells
+        return None
     return done
 
 

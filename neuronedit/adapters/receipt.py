@@ -42,7 +42,7 @@ class Receipt:
         sha256: Of the output's bytes; empty where nothing could be written because all of the input was left out.
         counts: How many events were edited or passed, and why.
         left_out: What of the input is not in the output.
-        quality: The summary of what the edit did, as ``Quality.to_text`` gives it.
+        quality: The tally of what the edit did, as ``Tally.to_text`` gives it.
     """
 
     plan: str
@@ -89,8 +89,7 @@ def standing_receipt(folder: Location, output: str, plan: str) -> Receipt | None
         return None
     if not receipt.written:
         return receipt
-    size = target.filesystem.get_file_info(target.path).size
-    return receipt if size == receipt.n_bytes and sha256_of(target) == receipt.sha256 else None
+    return receipt if target.size == receipt.n_bytes and sha256_of(target) == receipt.sha256 else None
 
 
 def remove_receipts(folder: Location) -> None:

@@ -16,6 +16,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads it whe
 
 import mlflow
 import pandas as pd
+from matplotlib.figure import Figure
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param
@@ -28,6 +29,7 @@ from neuronedit.errors import ModelError
 from neuronedit.job_configs import TrackingConfig
 from neuronedit.model import EditModel
 from neuronedit.review.figures import loss_figure
+from neuronedit.review.quality_figure import QUALITY_FIGURE
 from neuronedit.training import EpochLosses
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
@@ -146,6 +148,12 @@ def log_transform(manifest: Mapping[str, Any], dataset: EventDataset, seconds: f
     mlflow.set_tags({"neuronedit.model": manifest["model"]["uri"], "neuronedit.digest": manifest["model"]["sha256"]})
     counts = {f"events/{outcome.replace(' ', '_')}": n for outcome, n in manifest["counts"].items()}
     mlflow.log_metrics({**counts, "events_per_second": manifest["events"] / seconds, "seconds": seconds})
+
+
+def log_quality(scalars: Mapping[str, float], figure: Figure) -> None:
+    """Record the quality of a transform: ``quality_scalars`` as metrics, ``quality_figure`` as a figure."""
+    log_series([{**scalars, "step": 0}], "step")
+    mlflow.log_figure(figure, f"figures/{QUALITY_FIGURE}")
 
 
 def log_review(folder: Path, scalars: Mapping[str, float], dataset: EventDataset) -> None:

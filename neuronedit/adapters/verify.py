@@ -5,8 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pyarrow import fs
-
 from neuronedit.adapters.committed_file import sha256_of
 from neuronedit.adapters.output_folder import MANIFEST, STARTED
 from neuronedit.adapters.parquet import open_parquet
@@ -54,11 +52,10 @@ def verify_output(uri: str) -> Verification:
 
 def _problem(location: Location, output: Mapping[str, Any]) -> str | None:
     name, target = output["file"], location / output["file"]
-    info = target.filesystem.get_file_info(target.path)
-    if info.type != fs.FileType.File:
+    if (size := target.size) is None:
         return f"{name}: missing"
-    if info.size != output["bytes"]:
-        return f"{name}: {info.size:,} bytes, expected {output['bytes']:,}"
+    if size != output["bytes"]:
+        return f"{name}: {size:,} bytes, expected {output['bytes']:,}"
     if sha256_of(target) != output["sha256"]:
         return f"{name}: the content changed (SHA-256 differs)"
     try:

@@ -6,6 +6,8 @@ from tests.fixtures import (
     pair_model,
     panel,
     ray_cluster,
+    s3,
+    s3_server,
     tracking,
 )
 
@@ -17,5 +19,7 @@ __all__ = [
     "pair_model",
     "panel",
     "ray_cluster",
+    "s3",
+    "s3_server",
     "tracking",
 ]

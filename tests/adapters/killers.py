@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import ray
 
-from neuronedit.adapters import file_blocks
 from neuronedit.adapters.event_editor import Edited, EventEditor
-from neuronedit.adapters.file_parts import FilePart
 from neuronedit.adapters.file_transformer import FileTransformer
-from neuronedit.adapters.receipt import Receipt
 
 
 class DiesOnce(FileTransformer):
@@ -20,19 +18,19 @@ class DiesOnce(FileTransformer):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        file_blocks.EVENTS_PER_BLOCK = 100
-        note = Path(self.output.location.path).with_name("died.txt")
-        self.editor = _KillingEditor(self.editor, note, always=False)
+        self.editor = _KillingEditor(self.editor, self.note, always=False)
+
+    @property
+    def note(self) -> Path:
+        return Path(self.output.location.path).with_name("died.txt")
 
 
-class DiesAlways(FileTransformer):
+class DiesAlways(DiesOnce):
     """Kills its own process whenever it comes to B-control.parquet: a file that costs every worker its life."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        file_blocks.EVENTS_PER_BLOCK = 100
-        note = Path(self.output.location.path).with_name("died.txt")
-        self.editor = _KillingEditor(self.editor, note, always=True)
+        self.editor = _KillingEditor(self.editor, self.note, always=True)
 
 
 class _KillingEditor(EventEditor):
@@ -49,9 +47,17 @@ class _KillingEditor(EventEditor):
         return super().edit(table, file, first_row, observe)
 
 
-class Dawdles(FileTransformer):
-    """Takes its time over every file."""
+class Slow(FileTransformer):
+    """Takes its time over every block of events, so that it can be killed amid a file; notes on which node it is."""
 
-    def transform(self, part: FilePart) -> Receipt:
-        time.sleep(0.7)
-        return super().transform(part)
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        node = ray.get_runtime_context().get_node_id()
+        Path(self.output.location.path).with_name(f"node-{node}").touch()
+        self.editor = _SlowEditor(self.editor.model, self.editor.rules)
+
+
+class _SlowEditor(EventEditor):
+    def edit(self, table: pa.Table, file: Any, first_row: int, observe: Any = None) -> Edited:
+        time.sleep(0.3)
+        return super().edit(table, file, first_row, observe)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,8 +14,16 @@ from neuronedit.adapters.event_editor import OUTCOMES
 from neuronedit.adapters.file_parts import FilePart
 from neuronedit.adapters.lease import LEASE
 from neuronedit.adapters.manifest import make_manifest
-from neuronedit.adapters.output_folder import MANIFEST, MODEL, STARTED, OutputFolder, TransformPlan, claimed_output
-from neuronedit.adapters.parquet import EventDataset, list_dataset
+from neuronedit.adapters.output_folder import (
+    MANIFEST,
+    MODEL,
+    QUALITY,
+    STARTED,
+    OutputFolder,
+    TransformPlan,
+    claimed_output,
+)
+from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.receipt import LeftOut, Receipt
 from neuronedit.adapters.storage import Location
 from neuronedit.errors import OutputError
@@ -23,6 +32,7 @@ from neuronedit.model_files import model_contents, save_model
 
 COUNTS = dict(zip(OUTCOMES, (3, 1, 0, 0), strict=True))
 CONTENTS = {"model.json": b"{}", "model.safetensors": b""}
+NO_QUALITY = pd.DataFrame({"group": []})
 CONFIG = {"compression": "zstd", "where": "{}"}
 
 
@@ -68,7 +78,7 @@ def standing(output: OutputFolder, plan: TransformPlan) -> list[str]:
 def finish(target: Path, plan: TransformPlan, *, overwrite: bool = False) -> OutputFolder:
     with claim(target, plan, overwrite=overwrite) as output:
         receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
-        output.complete(make_manifest(plan, parts(plan), receipts, CONFIG, output.started), receipts)
+        output.complete(make_manifest(plan, parts(plan), receipts, {}, CONFIG, output.started), receipts, NO_QUALITY)
     return output
 
 
@@ -98,7 +108,7 @@ def test_the_claimed_folder_hands_out_the_model(
 
 
 def test_the_plans_digest_changes_with_model_settings_and_input(plan: TransformPlan) -> None:
-    other_input = EventDataset(plan.inputs.uri, plan.inputs.filesystem, plan.inputs.files[1:])
+    other_input = replace(plan.inputs, files=plan.inputs.files[1:])
     others = [
         replace(plan, model_digest="d2"),
         replace(plan, settings={"where": {"a": 1}}),
@@ -263,7 +273,7 @@ def test_no_manifest_where_a_file_is_not_as_its_input(target: Path, plan: Transf
         with pytest.raises(
             OutputError, match=r"outputs of 'A-control\.parquet' are missing or have other rows .*resume"
         ):
-            make_manifest(plan, parts(plan), wrong, CONFIG, output.started)
+            make_manifest(plan, parts(plan), wrong, {}, CONFIG, output.started)
 
 
 def test_events_left_out_are_accounted_for(target: Path, plan: TransformPlan) -> None:
@@ -271,7 +281,7 @@ def test_events_left_out_are_accounted_for(target: Path, plan: TransformPlan) ->
     with claim(target, plan) as output:
         receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
         first = replace(receipts[0], events=receipts[0].events - 3, left_out=(left_out,))
-        manifest = make_manifest(plan, parts(plan), [first, *receipts[1:]], CONFIG, output.started)
+        manifest = make_manifest(plan, parts(plan), [first, *receipts[1:]], {}, CONFIG, output.started)
     assert manifest["left_out"] == [asdict(left_out)]
     assert manifest["events"] == 2497
 
@@ -285,14 +295,14 @@ def test_the_manifest_comes_last(target: Path, plan: TransformPlan, monkeypatch:
         (target / ".A-control.parquet.123.part").touch()
         monkeypatch.setattr(Location, "write_json", fail)
         with pytest.raises(OSError, match="disk full"):
-            output.complete({}, receipts)
+            output.complete({}, receipts, NO_QUALITY)
     assert not list(target.glob(".*.part"))
     assert (target / STARTED).exists()
 
 
 def test_leftovers_and_stale_outputs_are_removed_and_other_files_stay(target: Path, plan: TransformPlan) -> None:
     finish(target, plan)
-    smaller = replace(plan, inputs=EventDataset(plan.inputs.uri, plan.inputs.filesystem, plan.inputs.files[:2]))
+    smaller = replace(plan, inputs=replace(plan.inputs, files=plan.inputs.files[:2]))
     for leftover in (".A-control.parquet.123.part", "sub/.x.parquet.9.part", "sub/old.parquet"):
         (target / leftover).parent.mkdir(exist_ok=True)
         (target / leftover).touch()
@@ -304,6 +314,7 @@ def test_leftovers_and_stale_outputs_are_removed_and_other_files_stay(target: Pa
         *(f"_receipts/{name}.json" for name in outputs),
         "README.txt",
         MANIFEST,
+        QUALITY,
         f"{MODEL}/model.json",
         f"{MODEL}/model.safetensors",
     }

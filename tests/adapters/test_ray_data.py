@@ -1,10 +1,5 @@
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +11,6 @@ import pytest
 import torch
 from pyarrow import fs
 
-from neuronedit.adapters import ray_data
 from neuronedit.adapters.committed_file import Layout
 from neuronedit.adapters.event_editor import TransformRules
 from neuronedit.adapters.file_parts import FilePart, file_parts
@@ -29,7 +23,8 @@ from neuronedit.adapters.receipt import Receipt
 from neuronedit.errors import DataError, ModelError, NeuroneditError, PanelError
 from neuronedit.model import EditModel, Route
 from neuronedit.model_files import model_contents, model_digest, save_model
-from tests.adapters.killers import DiesOnce
+from neuronedit.quality import manifest_facts, quality_table
+from neuronedit.tally import Tally
 from tests.synthetic_cells import GAINS, MARKERS, sample_table, with_column, with_value
 
 pytestmark = pytest.mark.ray
@@ -58,11 +53,19 @@ Transform = Callable[..., list[Receipt]]
 
 
 def here(
-    parts: Sequence[FilePart], filesystem: fs.FileSystem, output: OutputFolder, rules: TransformRules, files: FileRules
+    parts: Sequence[FilePart],
+    filesystem: fs.FileSystem,
+    output: OutputFolder,
+    rules: TransformRules,
+    files: FileRules,
+    tally: Tally,
 ) -> list[Receipt]:
     """What ``transform_parts`` does, by one worker in this process: starting an actor takes five seconds."""
     worker = FileTransformer(filesystem, output, rules, files)
-    return [worker.transform(part) for part in parts]
+    receipts = [worker.transform(part) for part in parts]
+    for receipt in receipts:
+        tally.add(Tally.from_text(receipt.quality))
+    return receipts
 
 
 def run(
@@ -85,9 +88,11 @@ def run(
     plan = TransformPlan("m", model_digest(folder), settings, inputs)
     parts = file_parts(inputs.files, inputs.filesystem, max_bytes)
     with claimed_output(str(target), plan, model_contents(folder), overwrite=False, resume=resume) as output:
-        receipts = transform(parts, inputs.filesystem, output, rules, files)
-        manifest = make_manifest(plan, parts, receipts, {}, output.started)
-        output.complete(manifest, receipts)
+        tally = Tally(model.scaling.zeros)
+        receipts = transform(parts, inputs.filesystem, output, rules, files, tally)
+        quality = quality_table(tally, model, rules.route)
+        manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), {}, output.started)
+        output.complete(manifest, receipts, quality)
     return manifest
 
 
@@ -101,7 +106,7 @@ def rows(path: Path) -> int:
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
+    return {path.name: path.read_bytes() for path in folder.glob("[!_]*.parquet")}
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -382,7 +387,7 @@ def test_resume_writes_only_what_is_missing(
 ) -> None:
     target = tmp_path / "edited"
     run(cells_once, target, controls_model)
-    paths = sorted(target.glob("*.parquet"))
+    paths = sorted(target.glob("[!_]*.parquet"))
     before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
     for path in paths[::2]:
         path.unlink()
@@ -390,64 +395,3 @@ def test_resume_writes_only_what_is_missing(
     kept = [path for path in paths if (path.stat().st_ino, path.stat().st_mtime_ns) == before[path]]
     assert kept == paths[1::2]
     assert outputs(target) == outputs(edited_once)
-
-
-def test_a_killed_actor_costs_and_doubles_no_row(
-    cells_once: Path, tmp_path: Path, edited_once: Path, controls_model: EditModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray_data, "FileTransformer", DiesOnce)
-    run(cells_once, tmp_path / "edited", controls_model)
-    assert int((tmp_path / "died.txt").read_text()) != os.getpid(), "it died once, in a process of its own"
-    assert leftovers(tmp_path / "edited") == []
-    for path in cells_once.iterdir():
-        killed, undisturbed = (pq.read_table(folder / path.name) for folder in (tmp_path / "edited", edited_once))
-        assert killed.num_rows == undisturbed.num_rows
-        # It reads 100 rows at a time to be killed amid them, so the network's sums may differ in the last digit.
-        for name in killed.column_names:
-            if name in MARKERS:
-                assert np.allclose(killed.column(name), undisturbed.column(name), rtol=1e-4)
-            else:
-                assert killed.column(name).equals(undisturbed.column(name))
-
-
-@pytest.mark.slow
-def test_a_killed_driver_and_a_resume_write_the_same_bytes(
-    cells_once: Path, tmp_path: Path, edited_once: Path, controls_model: EditModel
-) -> None:
-    script = (
-        "import sys; from pathlib import Path\n"
-        "from neuronedit.adapters import ray_data, ray_session\n"
-        "from neuronedit.job_configs import RayConfig\n"
-        "from neuronedit.model_files import load_model\n"
-        "from tests.adapters import killers, test_ray_data\n"
-        "cells, target = Path(sys.argv[1]), Path(sys.argv[2])\n"
-        "ray_data.FileTransformer = killers.Dawdles\n"
-        "with ray_session.ray_session(RayConfig(num_cpus=1)):\n"
-        "    test_ray_data.run(cells, target, load_model(f'{target}-model'))\n"
-    )
-    target = tmp_path / "edited"
-    save_model(controls_model, tmp_path / "edited-model")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
-    driver = subprocess.Popen(
-        [sys.executable, "-c", script, str(cells_once), str(target)],
-        env=environment,
-        cwd=ROOT,
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while len(outputs(target)) < 2:
-            assert driver.poll() is None, driver.stderr and driver.stderr.read().decode()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        driver.send_signal(signal.SIGKILL)
-        driver.wait()
-    time.sleep(2)  # its actors notice that it is gone, or finish the file that they are at
-    done = outputs(target)
-    assert 2 <= len(done) < 6
-    assert not (target / "_manifest.json").exists()
-    run(cells_once, target, controls_model, resume=True)
-    assert outputs(target) == outputs(edited_once)
-    assert leftovers(target) == []

@@ -10,10 +10,13 @@ from mlflow.tracking import MlflowClient
 from neuronedit.adapters import tracking as tracking_module
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.populations import DrawnPopulations
-from neuronedit.adapters.tracking import connect, log_training, log_transform, tracked_run
+from neuronedit.adapters.tracking import connect, log_quality, log_training, log_transform, tracked_run
 from neuronedit.errors import DataError, ModelError
 from neuronedit.job_configs import TrackingConfig
-from neuronedit.model import EditModel
+from neuronedit.model import EditModel, Route
+from neuronedit.quality import quality_scalars, quality_table
+from neuronedit.review.quality_figure import quality_figure
+from neuronedit.tally import Tally
 from neuronedit.training import EpochLosses
 
 SETTINGS = {"data.path": "cells/", "training.epochs": "3", "long": "x" * 900}
@@ -122,6 +125,25 @@ def test_a_transform_run_names_model_counts_and_speed(tracking: TrackingConfig, 
             "seconds": 10,
         }.items()
     )
+
+
+def test_a_transforms_quality_is_metrics_and_a_figure_whatever_its_batches_are_called(
+    tracking: TrackingConfig, controls_model: EditModel
+) -> None:
+    tally = Tally(controls_model.scaling.zeros)
+    target = controls_model.edits["B"].target_percentiles
+    names = ["B", "a/b", "a_b", "..", "", "§ %", "x" * 300, *(f"day {number}" for number in range(400))]
+    for name in names:
+        tally.observe(name, target, target)
+    table = quality_table(tally, controls_model, Route(edits=("B",)))
+    with tracked_run("transform", {}) as run_id:
+        log_quality(quality_scalars(table), quality_figure(table))
+    metrics = mlflow.get_run(run_id).data.metrics
+    assert sum(name.endswith("/emd_after") for name in metrics) == len(names) + 1
+    assert {"quality/B/emd_before", "quality/a_b/emd_after", "quality/a_b_2/emd_after"} <= set(metrics)
+    assert "quality/emd_after" in metrics
+    assert metrics["quality/B/emd_after"] == pytest.approx(table["emd_after"].mean())
+    assert [found.path for found in MlflowClient().list_artifacts(run_id, "figures")] == ["figures/quality.png"]
 
 
 def test_a_run_that_lasts_has_system_metrics(tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch) -> None:

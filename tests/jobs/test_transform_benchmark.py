@@ -1,5 +1,4 @@
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,60 +7,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from jobs.benchmarks import peer_speed, transform, trial_models
 from jobs.benchmarks.event_files import MARKERS, FileSet
 from jobs.benchmarks.floors import copy_cost, products_cost
-from jobs.benchmarks.measure import Cost, measured, side_by_side
 from jobs.benchmarks.peers import PeerError
 from jobs.benchmarks.trial_models import DEFAULT, NEURONS, save_trials
 from jobs.benchmarks.ways import Work, half_cost, plain_cost
 from neuronedit.auto import CANDIDATES
 from neuronedit.design import PAIR_EDIT
 from neuronedit.model_files import load_model
-
-SPIN = "import time\nwhile time.process_time() < {}: pass"
-
-
-def spin(barrier: Any, seconds: float) -> Cost:
-    barrier.wait()
-    with measured() as cost:
-        subprocess.run([sys.executable, "-c", SPIN.format(seconds)], check=True)
-    return cost
-
-
-# --- measuring
-
-
-def test_the_seconds_of_a_process_that_has_ended_are_counted() -> None:
-    cost = spin(Barrier(1), 1.0)
-    assert 0.5 < cost.cpu_s < 1.5  # it is looked at every 0.2 s: up to that much, and a start, is missed
-    assert cost.wall_s > 0.9
-    assert cost.worker_rss_mb > 1
-    assert cost.own_rss_mb == pytest.approx(psutil.Process().memory_info().rss / 1e6, rel=0.2)
-    assert cost.peak_rss_mb == max(cost.own_rss_mb, cost.worker_rss_mb)
-
-
-def test_memory_that_all_hold_together_is_less_than_their_sum() -> None:
-    with measured(together=True) as cost:
-        subprocess.run([sys.executable, "-c", SPIN.format(1.5)], check=True)
-    assert cost.own_rss_mb * 0.3 < cost.together_mb < cost.own_rss_mb + cost.worker_rss_mb
-
-
-def test_fixed_costs_are_taken_off() -> None:
-    rest = Cost(wall_s=5, cpu_s=4, own_rss_mb=300).less(Cost(wall_s=2, cpu_s=3, own_rss_mb=900))
-    assert rest == Cost(wall_s=3, cpu_s=1, own_rss_mb=300)
-
-
-@pytest.mark.slow
-def test_processes_side_by_side_cost_the_sum_on_the_clock_of_the_slowest() -> None:
-    cost = side_by_side(spin, (0.6,), (1.2,))
-    assert 1.0 < cost.cpu_s < 2.2
-    assert cost.wall_s > 1.1
-
 
 # --- files and models
 
@@ -117,7 +74,7 @@ def test_floor_a_writes_what_it_reads(places: Path, tmp_path: Path) -> None:
 
 
 def test_floor_b_grows_with_the_number_of_events() -> None:
-    few, many = products_cost(400_000), products_cost(4_000_000)
+    few, many = products_cost(40_000), products_cost(400_000)
     assert 3 < many.cpu_s / few.cpu_s < 30  # 10, on a machine that others use
 
 

@@ -17,7 +17,7 @@ from neuronedit.model_files import save_model
 from neuronedit.panel import Panel
 from tests.fixtures import CONTROLS, fit_small_model
 from tests.jobs.conftest import Command, Workplace
-from tests.synthetic_cells import MARKERS, with_column
+from tests.synthetic_cells import MARKERS, with_column, with_value
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -75,6 +75,52 @@ def test_the_run_names_model_counts_and_input(transformed: Trained) -> None:
     assert len(run.inputs.dataset_inputs) == 1
 
 
+def test_quality_is_in_the_manifest_a_table_and_the_run(transformed: Trained) -> None:
+    workplace = transformed[0]
+    table = pq.read_table(workplace.output / "_quality.parquet").to_pandas()
+    assert table.groupby("group")["events"].first().to_dict() == {"A": 900, "B": 900, "C": 700}
+    assert table["marker"].tolist() == list(MARKERS) * 3
+    facts = json.loads((workplace.output / "_manifest.json").read_text())["quality"]
+    for batch_id in "BC":
+        rows = table[table["group"] == batch_id]
+        assert facts[batch_id]["emd_after"] == pytest.approx(rows["emd_after"].mean(), abs=1e-5)
+        # The batch's gain is 2 or 1/2, log 2 = 0.69 on the arcsinh scale; the rest is scatter of a few hundred events.
+        assert facts[batch_id]["emd_after"] < facts[batch_id]["emd_before"] / 2
+    mlflow.set_tracking_uri(workplace.uri)
+    experiment = mlflow.get_experiment_by_name("tests").experiment_id
+    runs = MlflowClient().search_runs([experiment], filter_string="tags.`neuronedit.job` = 'transform'")
+    run = next(run for run in runs if run.data.params["output"] == str(workplace.output))
+    assert run.data.metrics["quality/B/emd_after"] == pytest.approx(facts["B"]["emd_after"], abs=1e-5)
+    figures = [file.path for file in MlflowClient().list_artifacts(run.info.run_id, "figures")]
+    assert figures == ["figures/quality.png"]
+
+
+def test_verify_checks_what_the_transform_wrote(transformed: Trained, command: Command) -> None:
+    done = command("jobs/verify.py", str(transformed[0].output))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{transformed[0].output}: 2,500 events in 6 files, all as the manifest says\n"
+
+
+def test_quarantine_goes_on_and_says_so_by_its_exit_status(
+    here: list[str], cells: Path, tmp_path: Path, ray_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cells / "C-control.parquet").write_bytes(b"PAR1, not")
+    pq.write_table(
+        with_value(pq.read_table(cells / "B-control.parquet"), "CD3", 7, np.nan), cells / "B-control.parquet"
+    )
+    assert transform.main([*here, "--on-error", "quarantine"]) == 3
+    output = tmp_path / "edited"
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"{output}: 2,149 events in 5 files (")
+    assert said[1] == f"left out 1 events in 2 places: see {output}/_manifest.json"
+    manifest = json.loads((output / "_manifest.json").read_text())
+    assert [(part["file"], part["row_group"], part["events"]) for part in manifest["left_out"]] == [
+        ("C-control.parquet", None, None),
+        ("B-control.parquet", 0, 1),
+    ]
+    assert manifest["quality"]["left out"]["not_finite"] == {"CD3": 1}
+
+
 def test_mlflow_predicts_what_the_transform_writes(
     transformed: Trained, cells_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,12 +145,12 @@ def test_an_existing_output_is_refused_and_resume_of_a_finished_one_changes_noth
     transformed: Trained, ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workplace = transformed[0]
-    before = {path: path.stat().st_mtime_ns for path in workplace.output.glob("*.parquet")}
+    before = {path: path.stat().st_mtime_ns for path in workplace.output.glob("[!_]*.parquet")}
     assert transform.main([workplace.transform]) == 2
     assert f"{workplace.output}: the output exists and is not empty." in capsys.readouterr().err
     assert transform.main([workplace.transform, "--set", "resume=true"]) == 0
     assert "2,500 events in 6 files (1,600 edited, 900 reference)" in capsys.readouterr().out
-    assert {path: path.stat().st_mtime_ns for path in workplace.output.glob("*.parquet")} == before
+    assert {path: path.stat().st_mtime_ns for path in workplace.output.glob("[!_]*.parquet")} == before
     assert (workplace.output / "_manifest.json").exists()
     assert transform.main([workplace.transform, "--set", "resume=true", "--set", "compression=snappy"]) == 2
     assert "was started with another model, other settings or other input files" in capsys.readouterr().err

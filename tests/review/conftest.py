@@ -10,7 +10,7 @@ from neuronedit.design import ControlsDesign, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS, Edit, Member
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
-from neuronedit.percentiles import PercentileShift
+from neuronedit.percentiles import PercentileShift, percentiles
 from neuronedit.review.report import Review, review_model
 from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison
 from neuronedit.scaling import fit_scaling
@@ -39,7 +39,8 @@ def planted_model() -> Callable[[np.ndarray], EditModel]:
         design = PairDesign(source={"drug": "no"}, target={"drug": "yes"})
         source, target = (scaling.standardise(scaling.arcsinh(planted_events(500, seed))) for seed in (0, 1))
         support = Support.fit(source, target, seed=0)
-        edit = Edit("pair", (Member("planted", 1.0, 0, (step,)),), Spikes.none(panel.n_markers), support)
+        members = (Member("planted", 1.0, 0, (step,)),)
+        edit = Edit("pair", members, Spikes.none(panel.n_markers), support, percentiles(target))
         return EditModel(panel, scaling, (autoencoder,), {"pair": edit}, design)
 
     return build

@@ -1,0 +1,184 @@
+"""Kept events, and which of them are nearest to others: exactly, although most are ruled out by a matrix product."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from neuronedit.autoencoder import tensor
+from neuronedit.compiled import compiled, compiled_sum
+
+FloatArray = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+
+BLOCK = 128
+"""Events whose products with all landmarks are held at once: 128 x 4,096 float32 are 2 MB."""
+
+LANES = 64
+"""The number of landmarks is filled up to a multiple, so that the processor can take many at once."""
+
+HALVINGS = 12
+"""Of the range that a threshold is looked for in: it leaves few landmarks to compare one by one."""
+
+
+class Landmarks:
+    """Events to look for neighbours among.
+
+    ‖x − y‖² = ‖x‖² + ‖y‖² − 2⟨x, y⟩: one matrix product tells all distances, but for its rounding, which depends on
+    the events beside an event. So it only rules out the landmarks that are surely further away than enough others;
+    the distances of those left are taken one by one, and the nearest are the true ones, in the same bits wherever an
+    event is read.
+    """
+
+    def __init__(self, events: FloatArray) -> None:
+        """Take (n_landmarks, n_neurons) float32 as landmarks."""
+        self.events = np.ascontiguousarray(events, dtype=np.float32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The events alone: what is made from them does not travel."""
+        return {"events": self.events}
+
+    def nearest(self, events: FloatArray, n_nearest: int) -> tuple[Indices, FloatArray]:
+        """The nearest landmarks of each event, in the order of their numbers; of equally far ones, the first.
+
+        Args:
+            events: (n_events, n_neurons).
+            n_nearest: At most the number of landmarks.
+
+        Returns:
+            (n_events, n_nearest) numbers of landmarks, and their distances, float32.
+        """
+        events = np.ascontiguousarray(events, dtype=np.float32)
+        centre, factors, largest = self._product
+        found = np.empty((len(events), n_nearest), dtype=np.int64)
+        squares = np.empty((len(events), n_nearest), dtype=np.float32)
+        centred = np.append(events - centre, np.ones((len(events), 1), np.float32), axis=1)
+        # A sum of n products is off by no more than n roundings of the largest that it can be.
+        with np.errstate(over="ignore"):  # where the largest is infinite, no landmark is ruled out
+            norms = np.linalg.norm(centred[:, :-1], axis=1) + largest
+            slack = np.float32(2 * (centred.shape[1] + 2) * 2.0**-24) * norms**2
+        with torch.inference_mode():
+            room = torch.empty((min(BLOCK, len(events)), factors.shape[1]))
+            for start in range(0, len(events), BLOCK):
+                part = slice(start, min(start + BLOCK, len(events)))
+                products = torch.mm(tensor(centred[part]), factors, out=room[: part.stop - start]).numpy()
+                _select(products, slack[part], events[part], self.events, found[part], squares[part])
+        return found, np.sqrt(squares)
+
+    @cached_property
+    def _product(self) -> tuple[FloatArray, torch.Tensor, np.float32]:
+        """The landmarks' centre; what makes ‖y‖² − 2⟨x, y⟩ of an event and a 1 about it; the largest ‖y‖.
+
+        Filled up with landmarks infinitely far away.
+        """
+        centre = self.events.mean(axis=0, dtype=np.float32)
+        centred = self.events - centre
+        squares = (centred**2).sum(axis=1, dtype=np.float32)
+        factors = np.concatenate([-2 * centred.T, squares[None]])
+        missing = -len(self.events) % LANES
+        factors = np.pad(factors, ((0, 0), (0, missing)))
+        factors[-1, len(self.events) :] = np.inf
+        return centre, tensor(np.ascontiguousarray(factors)), np.sqrt(squares.max())
+
+
+@compiled
+def _select(
+    products: FloatArray,
+    slack: FloatArray,
+    events: FloatArray,
+    landmarks: FloatArray,
+    found: Indices,
+    squares: FloatArray,
+) -> None:
+    least = np.empty(products.shape[1], np.float32)
+    near = np.empty(products.shape[1], np.bool_)
+    rows = np.empty(products.shape[1], np.int64)
+    distances = np.empty(products.shape[1], np.float32)
+    for event in range(len(events)):
+        limit = _upper_bound(products[event], found.shape[1], least) + 2 * slack[event]
+        n_near = _not_above(products[event], limit, near, rows)
+        while n_near and rows[n_near - 1] >= len(landmarks):  # those infinitely far away
+            n_near -= 1
+        for i in range(n_near):
+            distances[i] = _square(events[event], landmarks[rows[i]])
+        _keep_least(distances[:n_near], rows[:n_near], found[event], squares[event])
+
+
+@compiled
+def _upper_bound(products: FloatArray, n_nearest: int, least: FloatArray) -> np.float32:
+    """What at least ``n_nearest`` products do not exceed, found among the least of groups: no two are one landmark's.
+
+    Products are folded in halves, each pair's least kept, down to few more than ``n_nearest`` groups.
+    """
+    # Written so that the processor takes many products at once: two views and one index, no iterator.
+    n_groups = len(products) // 2
+    first, second = products[:n_groups], products[n_groups:]
+    for i in range(len(second)):
+        least[i] = second[i] if second[i] < first[i] else first[i]
+    while n_groups // 2 >= n_nearest + n_nearest // 4:
+        half = (n_groups + 1) // 2
+        second = least[half:n_groups]
+        for i in range(len(second)):
+            least[i] = second[i] if second[i] < least[i] else least[i]
+        n_groups = half
+    # Half the landmarks may be fewer than are looked for: then none is ruled out.
+    return np.float32(np.inf) if n_groups < n_nearest else _threshold(least[:n_groups], n_nearest)[1]
+
+
+@compiled
+def _threshold(values: FloatArray, n_least: int) -> tuple[np.float32, np.float32]:
+    """Two numbers: fewer values than ``n_least`` are below the first, at least as many up to the second."""
+    low, high = values[0], values[0]
+    for i in range(len(values)):
+        low, high = min(low, values[i]), max(high, values[i])
+    for _ in range(HALVINGS):
+        middle = low + (high - low) / np.float32(2)
+        count = 0
+        for i in range(len(values)):
+            count += values[i] <= middle
+        if count >= n_least:
+            high = middle
+        else:
+            low = middle
+    return low, high
+
+
+@compiled
+def _not_above(products: FloatArray, limit: float, near: npt.NDArray[np.bool_], rows: Indices) -> int:
+    for i in range(len(products)):
+        near[i] = not products[i] > limit  # what is no number is not ruled out
+    n_near = 0
+    for word, eight in enumerate(near.view(np.uint64)):
+        if eight:
+            for i in range(8 * word, 8 * word + 8):
+                rows[n_near] = i
+                n_near += near[i]
+    return n_near
+
+
+@compiled_sum
+def _square(event: FloatArray, landmark: FloatArray) -> np.float32:
+    total = np.float32(0)
+    for neuron in range(len(event)):
+        apart = event[neuron] - landmark[neuron]
+        total += apart * apart
+    return total
+
+
+@compiled
+def _keep_least(distances: FloatArray, rows: Indices, found: Indices, squares: FloatArray) -> None:
+    low, _ = _threshold(distances, len(found))
+    kept = distances < low
+    for _ in range(len(found) - kept.sum()):
+        least = -1
+        for i in range(len(distances)):
+            if not kept[i] and (least < 0 or distances[i] < distances[least]):
+                least = i
+        kept[least] = True
+    n_found = 0
+    for i in range(len(distances)):
+        if kept[i]:
+            found[n_found], squares[n_found] = rows[i], distances[i]
+            n_found += 1

@@ -1,0 +1,201 @@
+"""Quality control of a transform: what it did to each batch and marker, and how far that is from the reference."""
+
+import math
+import re
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from neuronedit.cumulative import Cumulative
+from neuronedit.design import INVERSE, PAIR_EDIT
+from neuronedit.model import EditModel, Observer, Route
+from neuronedit.percentiles import FloatArray
+from neuronedit.support import Support
+from neuronedit.tally import AFTER, BEFORE, NOT_FINITE, Counts, Tally, sampled
+
+PERCENTS: Final = (1, 5, 25, 50, 75, 95, 99)
+"""The quantiles that are told."""
+
+RESOLUTION: Final = 0.03
+"""How far an EMD is from that of the events themselves, standard deviations, at most on real cells.
+
+It is read from bins and from percentiles, between which events are spread evenly. A target with far outliers costs
+more, but the same before and after: half a hundredth of its range at most.
+"""
+
+MOMENTS: Final = {"before": BEFORE, "after": AFTER}
+
+MAX_NAME = 150
+"""Characters of a batch's name in the name of a metric, of which MLflow allows 250."""
+
+
+def observer(tally: Tally, model: EditModel, route: Route) -> Observer:
+    """What a transform calls for each group of events: it tallies them, and scores the support of sampled ones.
+
+    Args:
+        tally: Added to.
+        model: Whose edits are applied.
+        route: Which edits the events get. Scores that the transform has computed already are not computed again.
+    """
+
+    def observe(group: str, before: FloatArray, after: FloatArray, support: FloatArray | None) -> None:
+        edits = edits_of(group, model, route)
+        if support is None and edits:
+            support = _sampled_scores(model.edit(edits[0]).support, before)
+        tally.observe(group, before, after, support)
+
+    return observe
+
+
+def edits_of(group: str, model: EditModel, route: Route) -> tuple[str, ...]:
+    """The edits that a group's events get, in order; none where they pass."""
+    if route.edits:
+        return route.edits
+    if model.batch_column is None:
+        return (PAIR_EDIT,)
+    return (group,) if group in model.edits and group != model.reference else ()
+
+
+def target_of(group: str, model: EditModel, route: Route) -> FloatArray | None:
+    """The percentiles that a group's events should end at, (n_percentiles, n_markers); None where none are known.
+
+    They are the target's of the last edit. The reference batch, which passes, has those that all edits lead to: where
+    the targets were weighted to each source's mix of cell types they differ, and there are none.
+    """
+    edits = edits_of(group, model, route)
+    if edits:
+        return model.edit(edits[-1]).target_percentiles
+    if group != model.reference:
+        return None
+    first, *others = (edit.target_percentiles for name, edit in model.edits.items() if not name.endswith(INVERSE))
+    return first if all(np.array_equal(first, other) for other in others) else None
+
+
+def quality_table(tally: Tally, model: EditModel, route: Route) -> pd.DataFrame:
+    """A row for each group and marker, groups by name and markers in the panel's order; arcsinh units.
+
+    Columns: ``group``, ``marker``, ``events``; ``edited``, the values that were changed; for before and after, with
+    that word at their end: ``not_finite`` (a count), ``zero`` (the share of finite values at exact zero), ``lowest``,
+    ``q01`` to ``q99``, ``highest``, and ``emd``, the distance to the reference, NaN where there is none;
+    ``worse``, whether that grew by more than it is known to; ``scored``, how many of the group's events were sampled
+    to look at their support, and ``unsupported``, the share of these that the source has nothing like.
+    """
+    rows = [
+        row
+        for group, counts in sorted(tally.groups.items())
+        for row in _rows(group, counts, target_of(group, model, route), model)
+    ]
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def manifest_facts(table: pd.DataFrame) -> dict[str, Any]:
+    """A few facts for each group of ``quality_table``, fit for JSON; None where a number is not known."""
+    return {str(group): _facts(rows) for group, rows in table.groupby("group", sort=False)}
+
+
+def quality_scalars(table: pd.DataFrame) -> dict[str, float]:
+    """Metrics under names that MLflow accepts: ``quality/emd_before``, …, and for each group ``quality/GROUP/…``.
+
+    Without a group's name, the mean over the groups that have a reference. What is not known is left out.
+    """
+    scalars: dict[str, float] = {
+        f"quality/{name}": float(table.groupby("group")[name].mean().mean()) for name in _SCALARS if len(table)
+    }
+    taken: set[str] = set()
+    for group, rows in table.groupby("group", sort=False):
+        slug = _slug(str(group), taken)
+        scalars |= {f"quality/{slug}/{name}": float(rows[name].mean()) for name in _SCALARS}
+        scalars[f"quality/{slug}/not_finite"] = float(rows["not_finite_before"].sum())
+    return {name: value for name, value in scalars.items() if math.isfinite(value)}
+
+
+_SCALARS = ("emd_before", "emd_after", "unsupported")
+
+_NUMBERS = ("lowest", *(f"q{percent:02d}" for percent in PERCENTS), "highest")
+
+_COLUMNS = [
+    *("group", "marker", "events", "edited"),
+    *(f"{name}_{moment}" for moment in MOMENTS for name in ("not_finite", "zero", *_NUMBERS, "emd")),
+    *("worse", "scored", "unsupported"),
+]
+
+
+def _rows(group: str, counts: Counts, target: FloatArray | None, model: EditModel) -> list[dict[str, Any]]:
+    scored, beyond = (int(count) for count in counts.support)
+    rows = []
+    for number, marker in enumerate(model.panel.markers):
+        reference = None if target is None else Cumulative.of_percentiles(target[:, number])
+        row: dict[str, Any] = {"group": group, "marker": marker, "events": counts.n_events}
+        row["edited"] = int(counts.edited[number])
+        for name, moment in MOMENTS.items():
+            found = _moment(counts, moment, number, reference, model)
+            row |= {f"{key}_{name}": value for key, value in found.items()}
+        row["worse"] = row["emd_after"] - row["emd_before"] > RESOLUTION * float(model.scaling.spreads[number])
+        row |= {"scored": scored, "unsupported": beyond / scored if scored else math.nan}
+        rows.append(row)
+    return rows
+
+
+def _moment(
+    counts: Counts, moment: int, number: int, reference: Cumulative | None, model: EditModel
+) -> dict[str, float]:
+    """What is told of one marker before or after."""
+    values, zero = counts.values[moment, number], float(model.scaling.zeros[number])
+    mean, spread = float(model.scaling.means[number]), float(model.scaling.spreads[number])
+    found = Cumulative.of_counts(
+        values, float(counts.lowest[moment, number]), float(counts.highest[moment, number]), zero
+    )
+    told: dict[str, float] = {"not_finite": int(values[NOT_FINITE])}
+    if found is None:
+        return told | dict.fromkeys(("zero", *_NUMBERS, "emd"), math.nan)
+    quantiles = found.quantiles(np.array([0, *PERCENTS, 100]) / 100) * spread + mean
+    told["zero"] = found.spike
+    told |= dict(zip(_NUMBERS, quantiles.tolist(), strict=True))
+    return told | {"emd": math.nan if reference is None else found.emd(reference) * spread}
+
+
+def _facts(rows: pd.DataFrame) -> dict[str, Any]:
+    first = rows.iloc[0]
+    known = rows[rows["emd_after"].notna()]
+    worst = known.iloc[int(known["emd_after"].argmax())] if len(known) else None
+    not_finite = rows[rows["not_finite_before"] > 0]
+    return {
+        "events": int(first["events"]),
+        "scored": int(first["scored"]),
+        "unsupported": _number(first["unsupported"]),
+        "emd_before": _number(rows["emd_before"].mean()),
+        "emd_after": _number(rows["emd_after"].mean()),
+        "worst_marker": None if worst is None else str(worst["marker"]),
+        "worst_emd_before": None if worst is None else _number(worst["emd_before"]),
+        "worst_emd_after": None if worst is None else _number(worst["emd_after"]),
+        "made_worse": [str(marker) for marker in rows.loc[rows["worse"], "marker"]],
+        "not_finite": {
+            str(marker): int(count)
+            for marker, count in zip(not_finite["marker"], not_finite["not_finite_before"], strict=True)
+        },
+    }
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 6) if math.isfinite(value) else None
+
+
+def _slug(group: str, taken: set[str]) -> str:
+    """The group's name with what MLflow refuses replaced, and a number where two become the same."""
+    plain = re.sub(r"[^\w. -]", "_", group)[:MAX_NAME]
+    plain = plain if plain.strip(".") else "_"
+    slug, number = plain, 2
+    while slug in taken:
+        slug, number = f"{plain}_{number}", number + 1
+    taken.add(slug)
+    return slug
+
+
+def _sampled_scores(support: Support, events: FloatArray) -> npt.NDArray[np.float32]:
+    scores = np.full(len(events), np.nan, dtype=np.float32)
+    chosen = sampled(events) & np.isfinite(events).all(axis=1)
+    if chosen.any():
+        scores[chosen] = support.scores(events[chosen])
+    return scores

@@ -1,0 +1,142 @@
+"""Each batch's markers before and after the edit, by how far they are from the reference."""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from neuronedit.review.figures import SMALL, VERMILLION
+
+QUALITY_FIGURE: Final = "quality.png"
+
+MAX_BATCHES, MAX_MARKERS = 24, 40
+"""Shown at most; more could not be read."""
+
+MAX_NUMBERED = 6
+"""With so many batches or fewer, every cell has its number."""
+
+ENOUGH = 0.05
+"""The colours' scale ends here, arcsinh units, or further up: noise should not look like an effect."""
+
+NONE: Final = "No batch has a reference to be compared with."
+
+
+def quality_figure(table: pd.DataFrame) -> Figure:
+    """Two heatmaps on one scale, before and after, from ``neuronedit.quality.quality_table``.
+
+    Rows are markers, columns are batches that have a reference; of many, those that are furthest from it after the
+    edit. A cross is a marker that the edit leads away from the reference.
+    """
+    batches, markers = _shown(table)
+    if not batches:
+        return _empty()
+    before, after, worse = (
+        table.pivot(index="marker", columns="group", values=name).loc[markers, batches].to_numpy(dtype=float)
+        for name in ("emd_before", "emd_after", "worse")
+    )
+    cell = 0.55 if len(batches) <= MAX_NUMBERED else 0.24
+    longest = max(len(batch) for batch in batches)
+    figure = Figure(
+        figsize=(max(2.7 + 2 * cell * len(batches), 5.4), 1.9 + 0.2 * len(markers) + 0.06 * min(longest, 24)),
+        layout="constrained",
+    )
+    highest = max(float(np.nanmax([before, after])), ENOUGH)
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, values, title in ((left, before, "before"), (right, after, "after the edit")):
+        # A few far ones must not make all others look alike: colours follow the root.
+        image = axes.imshow(np.sqrt(values), cmap=colormaps["Blues"], vmin=0, vmax=np.sqrt(highest), aspect="auto")
+        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_xticks(range(len(batches)), [_short(batch) for batch in batches], rotation=90, fontsize=SMALL)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        if len(batches) <= MAX_NUMBERED:
+            _write(axes, values, highest)
+    left.set_yticks(range(len(markers)), markers, fontsize=SMALL)
+    rows, columns = np.nonzero(worse)
+    beside = 0.36 if len(batches) <= MAX_NUMBERED else 0
+    right.scatter(columns + beside, rows, marker="X", s=34, color=VERMILLION, edgecolor="white", lw=0.6)
+    bar = figure.colorbar(image, ax=[left, right], pad=0.02, shrink=min(1.0, 8 / len(markers)))
+    ticks = _ticks(highest)
+    bar.set_ticks(list(np.sqrt(ticks)), labels=[f"{tick:g}" for tick in ticks], fontsize=SMALL)
+    bar.set_label("EMD to the reference\n(arcsinh units; dark is far)", fontsize=SMALL)
+    figure.suptitle(_title(table, batches, markers, bool(worse.any())), fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def read_quality(table: pd.DataFrame) -> str:
+    """What the figure shows, in words; of the batches that were edited, where any was."""
+    known = table[table["emd_after"].notna()]
+    if not len(known):
+        return NONE
+    edited = known[known.groupby("group")["edited"].transform("sum") > 0]
+    told = edited if len(edited) else known
+    worst, worse = told.iloc[int(told["emd_after"].argmax())], told[told["worse"]]
+    n_batches = told["group"].nunique()
+    return (
+        f"Over {n_batches} batch{'es' if n_batches > 1 else ''} the mean EMD to the reference goes from "
+        f"{told['emd_before'].mean():.2f} to {told['emd_after'].mean():.2f}; the furthest after the edit is "
+        f"{worst['marker']} of {worst['group']} ({worst['emd_before']:.2f} → {worst['emd_after']:.2f}); "
+        f"{_led_away(worse)}{_unsupported(told)}."
+    )
+
+
+def _led_away(worse: pd.DataFrame) -> str:
+    if not len(worse):
+        return "no marker is led away from it"
+    by_how_much = (worse["emd_before"] - worse["emd_after"]).sort_values(kind="stable").index
+    named = [f"{row.marker} of {row.group}" for row in worse.loc[by_how_much].itertuples()]
+    rest = f" and {len(named) - 3} more" if len(named) > 3 else ""
+    return f"led away from it: {', '.join(named[:3])}{rest}"
+
+
+def _unsupported(told: pd.DataFrame) -> str:
+    shares = told.groupby("group")["unsupported"].first().dropna()
+    if not len(shares):
+        return ""
+    return f"; at most {shares.max():.0%} of a batch's events ({shares.idxmax()}) are unlike what its edit learned on"
+
+
+def _shown(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The batches and markers that are drawn, in the table's order: of many, those that are furthest after the edit."""
+    known = table[table["emd_after"].notna()]
+    shown = []
+    for column, limit in (("group", MAX_BATCHES), ("marker", MAX_MARKERS)):
+        furthest = known.groupby(column, sort=False)["emd_after"].mean().sort_values(ascending=False, kind="stable")
+        kept = set(furthest.index[:limit])
+        shown.append([str(name) for name in known[column].unique() if name in kept])
+    return shown[0], shown[1]
+
+
+def _title(table: pd.DataFrame, batches: list[str], markers: list[str], crosses: bool) -> str:
+    lines = ["How far each batch's markers are from the reference"]
+    known = table.loc[table["emd_after"].notna()]
+    for name, shown, column in (("batches", batches, "group"), ("markers", markers, "marker")):
+        if len(shown) < known[column].nunique():
+            lines.append(f"the {len(shown)} of {known[column].nunique()} {name} that are furthest after the edit")
+    if crosses:
+        lines.append("×: led away from it")
+    return "\n".join([lines[0], "; ".join(lines[1:])]) if len(lines) > 1 else lines[0]
+
+
+def _write(axes: Axes, values: np.ndarray, highest: float) -> None:
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            colour = "white" if np.sqrt(value / highest) > 0.6 else "black"
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6.5, color=colour)
+
+
+def _ticks(highest: float) -> list[float]:
+    return [tick for tick in (0, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10) if tick <= highest]
+
+
+def _short(name: str, limit: int = 24) -> str:
+    return name if len(name) <= limit else f"{name[: limit - 1]}…"
+
+
+def _empty() -> Figure:
+    figure = Figure(figsize=(5, 1))
+    figure.text(0.5, 0.5, NONE, ha="center", va="center", fontsize=9)
+    return figure

@@ -1,0 +1,266 @@
+"""The tally: what events were like before and after an edit, counted while they pass, in one form for all workers.
+
+Counts of fixed bins can be added: whoever counts which events, in whatever order, the sum is the same bit for bit. So
+each worker tallies what it streams, and no event is read twice.
+"""
+
+import base64
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from neuronedit.compiled import compiled
+from neuronedit.errors import DataError
+from neuronedit.events import mix_bits
+from neuronedit.scaling import FloatArray
+
+NEAR, FINE = 4, 24
+"""Up to 4 standard deviations from the mean a bin is 1/24 of one wide."""
+
+FAR, COARSE = 16, 6
+"""From there to 16 a bin is 1/6 wide; a marker that few events have reaches that far. The outermost bins are open."""
+
+HALF: Final = NEAR * FINE + (FAR - NEAR) * COARSE
+N_BINS: Final = 2 * HALF
+
+EDGES: Final = np.concatenate(
+    [
+        np.arange(-FAR * COARSE, -NEAR * COARSE) / COARSE,
+        np.arange(-NEAR * FINE, NEAR * FINE) / FINE,
+        np.arange(NEAR * COARSE, FAR * COARSE + 1) / COARSE,
+    ]
+)
+"""(N_BINS + 1,) where the bins begin and end, standard deviations from the mean."""
+
+AT_ZERO: Final = N_BINS
+"""The counter of values at exact zero intensity, which are in no bin: in mass cytometry they are many."""
+
+NOT_FINITE: Final = N_BINS + 1
+"""The counter of values that are no finite number."""
+
+SAMPLED: Final = 512
+"""One event in so many has its support scored, which costs as much as counting hundreds."""
+
+FORMAT: Final = 1
+
+BEFORE, AFTER = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What was counted of one group's events; the arrays are added to.
+
+    Attributes:
+        values: (2, n_markers, N_BINS + 2) int64, values in each bin, at exact zero, and not finite: before and after.
+        lowest: (2, n_markers) float32, the least finite value before and after; infinity where there is none.
+        highest: (2, n_markers) float32, the greatest; minus infinity where there is none.
+        edited: (n_markers,) int64, values that differ before and after.
+        support: (2,) int64, sampled events that were scored, and those among them beyond the support.
+    """
+
+    values: npt.NDArray[np.int64]
+    lowest: npt.NDArray[np.float32]
+    highest: npt.NDArray[np.float32]
+    edited: npt.NDArray[np.int64]
+    support: npt.NDArray[np.int64]
+
+    @classmethod
+    def nothing(cls, n_markers: int) -> Self:
+        """No events yet."""
+        return cls(
+            np.zeros((2, n_markers, N_BINS + 2), dtype=np.int64),
+            np.full((2, n_markers), np.inf, dtype=np.float32),
+            np.full((2, n_markers), -np.inf, dtype=np.float32),
+            np.zeros(n_markers, dtype=np.int64),
+            np.zeros(2, dtype=np.int64),
+        )
+
+    @property
+    def n_events(self) -> int:
+        """How many events were counted."""
+        return int(self.values[BEFORE, 0].sum())
+
+    def add(self, other: "Counts") -> None:
+        """Count the other's events here, too."""
+        for mine, others in zip(self.integers, other.integers, strict=True):
+            mine += others
+        np.minimum(self.lowest, other.lowest, out=self.lowest)
+        np.maximum(self.highest, other.highest, out=self.highest)
+
+    @property
+    def integers(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """All that is summed."""
+        return self.values, self.edited, self.support
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """What was counted of events that an edit passed over, by group: the events that went the same way.
+
+    Attributes:
+        zeros: (n_markers,) float32, what zero intensity is when standardised, ``Scaling.zeros``.
+        groups: By name.
+    """
+
+    zeros: npt.NDArray[np.float32]
+    groups: dict[str, Counts] = field(default_factory=dict)
+
+    def observe(
+        self, group: str, before: FloatArray, after: FloatArray, support: npt.NDArray[np.floating] | None = None
+    ) -> None:
+        """Count events.
+
+        Args:
+            group: Which way they went: their batch.
+            before: (n_events, n_markers) float32, standardised.
+            after: (n_events, n_markers) float32, standardised: what became of them.
+            support: (n_events,) ``Support.scores``, NaN where an event has none; read for sampled events only.
+        """
+        if not len(before):
+            return
+        counts = self.groups.setdefault(group, Counts.nothing(len(self.zeros)))
+        for moment, events in enumerate((before, after)):
+            _count(events, self.zeros, counts.values[moment], counts.lowest[moment], counts.highest[moment])
+        if after is not before:
+            _count_edited(before, after, counts.edited)
+        if support is not None:
+            scores = support[sampled(before)]
+            counts.support[:] += [(~np.isnan(scores)).sum(), (scores > 1).sum()]
+
+    def add(self, other: "Tally") -> None:
+        """Count the other's events here, too. The order does not matter, nor who counted which.
+
+        Raises:
+            DataError: They are of different models.
+        """
+        if self.zeros.tobytes() != other.zeros.tobytes():
+            raise DataError(
+                "Tally: expected tallies of one model, found two whose markers are scaled differently. "
+                "Transform all files with the same model."
+            )
+        for group, counts in other.groups.items():
+            self.groups.setdefault(group, Counts.nothing(len(self.zeros))).add(counts)
+
+    def to_bytes(self) -> bytes:
+        """The same bytes for the same counts: about 20 KB for a group of 40 markers and a million events."""
+        return zlib.compress(self._content())
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """The tally whose ``to_bytes`` these are.
+
+        Raises:
+            DataError: They are damaged, or of another format.
+        """
+        try:
+            header, _, body = zlib.decompress(content).partition(b"\n")
+            facts = json.loads(header)
+            if facts["format"] != FORMAT:
+                raise DataError(
+                    f"Tally: expected format {FORMAT}, found {facts['format']!r}. Use the neuronedit that wrote it."
+                )
+            return cls._from_body(facts["groups"], facts["n_markers"], body)
+        except (zlib.error, ValueError, KeyError, TypeError) as error:
+            raise _damaged(error) from error
+
+    def to_text(self) -> str:
+        """The bytes as text, a third longer, for JSON."""
+        return base64.b64encode(self.to_bytes()).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """The tally whose ``to_text`` this is.
+
+        Raises:
+            DataError: It is damaged, or of another format.
+        """
+        try:
+            content = base64.b64decode(text)
+        except ValueError as error:
+            raise _damaged(error) from error
+        return cls.from_bytes(content)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all counts are the same, bit for bit."""
+        return isinstance(other, Tally) and self._content() == other._content()
+
+    def _content(self) -> bytes:
+        names = sorted(self.groups)
+        chosen = [self.groups[name] for name in names]
+        facts = {"format": FORMAT, "n_markers": len(self.zeros), "groups": names}
+        floats = np.concatenate([self.zeros, *(part.ravel() for c in chosen for part in (c.lowest, c.highest))])
+        integers = np.concatenate([np.empty(0, np.int64), *(part.ravel() for c in chosen for part in c.integers)])
+        # All lowest bytes first, then all second ones: most of the higher ones are zero, and cost nothing.
+        planes = integers.astype("<i8").view(np.uint8).reshape(-1, 8).T
+        return b"\n".join([json.dumps(facts).encode(), floats.astype("<f4").tobytes() + planes.tobytes()])
+
+    @classmethod
+    def _from_body(cls, names: list[str], n_markers: int, body: bytes) -> Self:
+        n_floats = n_markers * (1 + 4 * len(names))
+        floats = np.frombuffer(body[: 4 * n_floats], dtype="<f4").astype(np.float32)
+        planes = np.frombuffer(body[4 * n_floats :], dtype=np.uint8).reshape(8, -1)
+        integers = np.ascontiguousarray(planes.T).view("<i8").ravel().astype(np.int64)
+        limits = floats[n_markers:].reshape(len(names), 2, 2, n_markers)
+        shape = (2, n_markers, N_BINS + 2)
+        counted = integers.reshape(len(names), int(np.prod(shape)) + n_markers + 2)
+        return cls(
+            floats[:n_markers],
+            {
+                name: Counts(found[: -n_markers - 2].reshape(shape), low, high, found[-n_markers - 2 : -2], found[-2:])
+                for name, found, (low, high) in zip(names, counted, limits, strict=True)
+            },
+        )
+
+
+def sampled(events: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which events have their support looked at: (n_events, n_markers) standardised, as they came → (n_events,).
+
+    An event's own bits decide, so that it is the same wherever and beside whatever it is read.
+    """
+    bits = np.ascontiguousarray(events, dtype=np.float32).view(np.uint32)
+    with np.errstate(over="ignore"):
+        odd = (np.arange(1, 2 * bits.shape[1], 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)).astype(np.uint32)
+    states = np.einsum("em,m->e", bits, odd)
+    return mix_bits(states.astype(np.uint64)) % np.uint64(SAMPLED) == 0
+
+
+def _damaged(error: Exception) -> DataError:
+    return DataError(f"Tally: damaged ({type(error).__name__}: {error}). Transform the file that it is of again.")
+
+
+@compiled
+def _count(
+    events: FloatArray,
+    zeros: npt.NDArray[np.float32],
+    values: npt.NDArray[np.int64],
+    lowest: npt.NDArray[np.float32],
+    highest: npt.NDArray[np.float32],
+) -> None:
+    """Add events, (n_events, n_markers), to one moment's counts; markers side by side, so that it can be vectorised."""
+    places = np.empty(events.shape[1], dtype=np.int32)
+    for event in range(events.shape[0]):
+        for marker in range(events.shape[1]):
+            value = events[event, marker]
+            within = min(max(value, np.float32(-FAR)), np.float32(FAR))
+            near = min(max(value, np.float32(-NEAR)), np.float32(NEAR))
+            scaled = near * np.float32(FINE) + (within - near) * np.float32(COARSE) + np.float32(HALF)
+            in_bin = np.int32(min(scaled, np.float32(N_BINS - 1)))
+            finite = np.abs(value) < np.inf
+            places[marker] = (AT_ZERO if value == zeros[marker] else in_bin) if finite else NOT_FINITE
+            lowest[marker] = value if finite and value < lowest[marker] else lowest[marker]
+            highest[marker] = value if finite and value > highest[marker] else highest[marker]
+        for marker in range(events.shape[1]):
+            values[marker, places[marker]] += 1
+
+
+@compiled
+def _count_edited(before: FloatArray, after: FloatArray, edited: npt.NDArray[np.int64]) -> None:
+    """Add the values that differ, (n_events, n_markers) each; one that is NaN on both sides does not."""
+    for event in range(before.shape[0]):
+        for marker in range(before.shape[1]):
+            was, became = before[event, marker], after[event, marker]
+            edited[marker] += (was != became) & ((was == was) | (became == became))
