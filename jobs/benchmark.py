@@ -13,6 +13,7 @@ from neuronedit.errors import NeuroneditError
 
 BENCHMARKS = {
     "transform": "events per CPU-second, against the floors, a plain process and other tools",
+    "transform-scale": "memory for up to 50 million cells and a 5 GB file, 100,000 files, and 10¹⁰ cells on paper",
     "accuracy": "distance to the measured truth on real cells, beside the simple methods",
     "combinations": "predicted and measured excess over additivity, where it is known and on real cells",
 }
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(arguments: argparse.Namespace) -> int:
     """Run the benchmark; write, log and print what it gives."""
-    run = import_module(f"neuronedit_jobs.benchmarks.{arguments.name}").run
+    run = import_module(module_of(arguments.name)).run
     folders = {name: folder for name in ("data", "peers") if (folder := getattr(arguments, name))}
     result = run(arguments.quick, **folders)
     output = arguments.output or Path("benchmark-output") / arguments.name
@@ -66,6 +67,11 @@ def measure(arguments: argparse.Namespace) -> int:
     print(f"{result.table.round(3).to_string()}\nAll tables: {output}")
     print(json.dumps({name: round(value, 3) for name, value in result.figures.items()}))
     return 0
+
+
+def module_of(name: str) -> str:
+    """The module that runs a benchmark."""
+    return f"neuronedit_jobs.benchmarks.{name.replace('-', '_')}"
 
 
 def _log(arguments: argparse.Namespace, output: Path, figures: Mapping[str, float]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from multiprocessing import get_context
 from threading import Event, Thread
 from time import monotonic
@@ -11,6 +12,8 @@ from typing import Any
 import psutil
 
 SECONDS_BETWEEN_LOOKS = 0.2
+LOOKS_TOGETHER = 5
+"""One look of as many is at the memory that all processes hold together, which takes long."""
 
 MEGABYTE = 1e6
 
@@ -52,10 +55,10 @@ def measured(*, together: bool = False) -> Iterator[Cost]:
     Args:
         together: Whether to ask for the memory that all hold together, which takes the processor's time itself.
     """
-    cost, tree, stop = Cost(), _Tree(shared=together), Event()
+    cost, tree, stop = Cost(), _Tree(), Event()
     tree.look()
     before = tree.cpu_seconds
-    watcher = Thread(target=_watch, args=(tree, stop), daemon=True)
+    watcher = Thread(target=_watch, args=(tree, stop, together), daemon=True)
     started = monotonic()
     watcher.start()
     yield cost
@@ -93,7 +96,6 @@ def side_by_side(work: Callable[..., Cost], *arguments: tuple[Any, ...]) -> Cost
 class _Tree:
     """This process and all below it: what each has used so far, and the most memory that they were seen with, in MB."""
 
-    shared: bool
     root: psutil.Process = field(default_factory=psutil.Process)
     seconds: dict[psutil.Process, float] = field(default_factory=dict)
     own: float = 0.0
@@ -104,13 +106,13 @@ class _Tree:
     def cpu_seconds(self) -> float:
         return sum(self.seconds.values())
 
-    def look(self) -> None:
+    def look(self, *, shared: bool = False) -> None:
         together = 0.0
         for process in [self.root, *self.root.children(recursive=True)]:
             try:
                 times, held = process.cpu_times(), process.memory_info().rss / MEGABYTE
                 # A page that n processes share counts 1/n for each.
-                together += process.memory_full_info().pss / MEGABYTE if self.shared else 0.0
+                together += process.memory_full_info().pss / MEGABYTE if shared else 0.0
             except psutil.NoSuchProcess:
                 continue
             self.seconds[process] = times.user + times.system
@@ -121,6 +123,8 @@ class _Tree:
         self.together = max(self.together, together)
 
 
-def _watch(tree: _Tree, stop: Event) -> None:
-    while not stop.wait(SECONDS_BETWEEN_LOOKS * (5 if tree.shared else 1)):
-        tree.look()
+def _watch(tree: _Tree, stop: Event, together: bool) -> None:
+    for number in count():
+        if stop.wait(SECONDS_BETWEEN_LOOKS):
+            return
+        tree.look(shared=together and number % LOOKS_TOGETHER == 0)

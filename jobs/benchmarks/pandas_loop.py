@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
-
-from neuronedit.adapters import pyfunc_model
 
 from .event_files import MARKERS, intensities
 from .measure import Cost, measured
@@ -22,6 +19,11 @@ def pandas_cost(model: Path, cells: Path, folder: Path) -> Cost:
         cells: The input's.
         folder: For the pyfunc and the output.
     """
+    # Imported here: MLflow takes seconds to import, which each process of the benchmark would do.
+    import mlflow
+
+    from neuronedit.adapters import pyfunc_model
+
     torch.set_num_threads(1)
     pa.set_cpu_count(1)
     markers = list(MARKERS)

@@ -17,18 +17,22 @@ class Result:
         table: For people.
         figures: For programs; the last line on stdout.
         details: Further tables, by name, for the output folder.
+        pictures: PNG files by name, for the output folder.
     """
 
     table: pd.DataFrame
     figures: dict[str, float]
     details: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write every table as ``NAME.md`` and ``NAME.parquet``; a table written earlier is replaced."""
+        """Write tables as ``NAME.md`` and ``NAME.parquet``, pictures as ``NAME.png``; earlier ones are replaced."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in {TABLE: self.table, **self.details}.items():
             table.to_parquet(folder / f"{name}.parquet")
             (folder / f"{name}.md").write_text(markdown(table), encoding="utf-8")
+        for name, picture in self.pictures.items():
+            (folder / f"{name}.png").write_bytes(picture)
 
 
 def markdown(table: pd.DataFrame) -> str:

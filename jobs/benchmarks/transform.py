@@ -82,9 +82,8 @@ def run(quick: bool, peers: Path | None = None) -> Result:
 
 def measure(folder: Path, size: Size) -> dict[str, Row]:
     """All rows but other tools', by name."""
-    in_new_process(_prepare, folder, size)
-    work = Work(folder / NEURONS, folder / MAIN, folder / "edited", folder / FEW)
     main = in_new_process(_floors, folder, size)
+    work = Work(folder / NEURONS, folder / MAIN, folder / "edited", folder / FEW)
     main[PLAIN] = in_new_process(plain_cost, work)
     main[TWO_PLAIN] = side_by_side(half_cost, (work, 0, 2), (work, 1, 2))
     start, ray = in_new_process(ray_costs, work, (1, 2))
@@ -96,7 +95,8 @@ def measure(folder: Path, size: Size) -> dict[str, Row]:
     return {name: Row(n_events, cost) for n_events, costs in groups for name, cost in costs.items()}
 
 
-def _prepare(folder: Path, size: Size) -> None:
+def _floors(folder: Path, size: Size) -> dict[str, Cost]:
+    """Write files and models, then measure the floors."""
     for name, files in {
         MAIN: FileSet(size.n_events),
         SAMPLE: FileSet(size.n_sample, 2),
@@ -105,9 +105,6 @@ def _prepare(folder: Path, size: Size) -> None:
     }.items():
         files.write(folder / name)
     save_trials(folder)
-
-
-def _floors(folder: Path, size: Size) -> dict[str, Cost]:
     moved, multiplied = copy_cost(folder / MAIN, folder / "copied", "snappy"), products_cost(size.n_events)
     return {FLOOR_A: moved, FLOOR_B: multiplied}
 

@@ -111,18 +111,19 @@ def ray_costs(work: Work, counts: tuple[int, ...]) -> tuple[Cost, dict[int, tupl
     return start, costs
 
 
-def ray_cost(work: Work, n_workers: int, n_files: int | None = None) -> Cost:
+def ray_cost(work: Work, n_workers: int, n_files: int | None = None, *, together: bool = False) -> Cost:
     """Ray Data's actors in a session that runs, from the list of files on.
 
     Args:
         work: What is to be done.
         n_workers: At most as many actors.
         n_files: Of the input's files, the first; all by default.
+        together: Whether to ask for the memory that all processes hold together.
     """
     dataset = list_dataset(str(work.cells))
     dataset = replace(dataset, files=dataset.files[:n_files])
     parts = file_parts(dataset.files, dataset.filesystem, PART_BYTES)
     tally = Tally(load_model(work.model).scaling.zeros)
-    with work.claimed(dataset) as output, measured() as cost:
+    with work.claimed(dataset) as output, measured(together=together) as cost:
         transform_parts(parts, dataset.filesystem, output, TransformRules(), work.rules, tally, n_workers)
     return cost

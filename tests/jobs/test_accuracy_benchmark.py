@@ -246,19 +246,6 @@ def test_missing_data_ends_the_command_with_one_message(
     assert "Traceback" not in done.stderr
 
 
-def test_data_is_no_option_of_a_benchmark_that_makes_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        benchmark.main(["transform", "--data", "cells"])
-    assert "--data is for accuracy, combinations; transform makes its own cells" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("arguments", [["accuracy", "--quick", "--peers"], ["transform", "--peers", "folder"]])
-def test_peers_are_for_the_full_accuracy_benchmark(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        benchmark.main(arguments)
-    assert "--peers is for accuracy without --quick" in capsys.readouterr().err
-
-
 @needs_data
 @pytest.mark.slow
 def test_the_quick_benchmark_measures_all_methods(command: Command, installed: tuple[str, ...], tmp_path: Path) -> None:

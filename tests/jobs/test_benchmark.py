@@ -1,4 +1,5 @@
 import argparse
+import importlib
 import json
 from pathlib import Path
 
@@ -28,6 +29,11 @@ def test_the_last_line_on_stdout_is_the_figures_as_json(capsys: pytest.CaptureFi
     assert benchmark.main(["transform", "--quick", "--output", str(tmp_path)]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"r_emd": 0.123, "quick": 1.0}
     assert (tmp_path / "table.md").is_file()
+
+
+@pytest.mark.parametrize("name", benchmark.BENCHMARKS)
+def test_every_name_is_that_of_a_module_with_a_run(name: str) -> None:
+    assert callable(importlib.import_module(benchmark.module_of(name)).run)
 
 
 @pytest.mark.usefixtures("faked")
