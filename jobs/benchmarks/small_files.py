@@ -10,6 +10,7 @@ from time import monotonic, process_time
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+import numpy as np
 import pandas as pd
 import ray
 
@@ -23,7 +24,10 @@ from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.receipt import Receipt
 from neuronedit.job_configs import RayConfig
-from neuronedit.model_files import model_contents
+from neuronedit.model import BATCHES_OWN
+from neuronedit.model_files import load_model, model_contents
+from neuronedit.quality import quality_table
+from neuronedit.tally import Tally
 
 from .event_files import FileSet
 from .measure import in_new_process
@@ -37,19 +41,33 @@ LINKS_PER_FILE = 10_000
 
 N_WORKERS = 2
 
+N_TALLIED = 100_000
+
 N_CALLS = 20_000
 
 Given = TypeVar("Given")
 
 
 class ReceiptsOnly(FileTransformer):
-    """Stands in for the transformer: leaves out reading, editing and writing, and does all else."""
+    """Stands in for the transformer: leaves out reading, editing and writing, and does all else.
+
+    Its receipts have a tally such as files of ``N_TALLIED`` events leave.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        zeros = self.editor.model.scaling.zeros
+        events = np.random.default_rng(0).standard_normal((N_TALLIED, len(zeros)), dtype=np.float32)
+        tally = Tally(zeros)
+        tally.observe("batch", events, events)
+        self.quality = tally.to_text()
 
     def transform(self, part: FilePart) -> Receipt:
         """A receipt as if the part had been edited."""
         self._advance(part, part.n_events, finished=True)
         counts = dict.fromkeys(OUTCOMES, 0) | {OUTCOMES[0]: part.n_events}
-        return Receipt(self.output.plan_digest, part.file.name, part.output, part.n_events, 1, "0" * 64, counts)
+        events, names = part.n_events, (part.file.name, part.output)
+        return Receipt(self.output.plan_digest, *names, events, 1, "0" * 64, counts, quality=self.quality)
 
 
 @dataclass
@@ -72,7 +90,7 @@ def measure_small_files(folder: Path, counts: tuple[int, ...]) -> pd.DataFrame:
 
     Columns, all of the driver, on local storage: list_s, to list the files and read their footers; plan_s, to divide
     them and take the plan's digest; schedule_s, to hand them to two workers that do nothing with
-    them, and gather their receipts; manifest_s, to write the manifest; cpu_ms_per_file, of the driver's process for
+    them, and gather their receipts; manifest_s, to make the manifest, and complete_s, to write it; cpu_ms_per_file, of the driver's process for
     all steps but the listing; driver_rss_mb, the most that it held.
 
     Args:
@@ -126,9 +144,13 @@ def _of_driver(folder: Path, n_files: int) -> dict[str, float]:
         patch.object(ray_data, "FileTransformer", ReceiptsOnly),
     ):
         rules = Work(folder / NEURONS, cells, edited, cells).rules
-        work: tuple[Any, ...] = (parts, inputs.filesystem, output, TransformRules(), rules, N_WORKERS)
+        loaded = load_model(folder / NEURONS)
+        tally = Tally(loaded.scaling.zeros)
+        work: tuple[Any, ...] = (parts, inputs.filesystem, output, TransformRules(), rules, tally, N_WORKERS)
         receipts = clock.time("schedule", lambda: ray_data.transform_parts(*work))
-        clock.time("manifest", lambda: output.complete(make_manifest(plan, parts, receipts, {}, "now"), receipts))
+        quality = quality_table(tally, loaded, BATCHES_OWN)
+        manifest = clock.time("manifest", lambda: make_manifest(plan, parts, receipts, {}, {}, "now"))
+        clock.time("complete", lambda: output.complete(manifest, receipts, quality))
     shutil.rmtree(cells)
     shutil.rmtree(edited)
     # On Linux in units of 1,024 bytes.

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs import benchmark
 from jobs.benchmarks import methods
 from jobs.benchmarks.accuracy import QUICK_TASKS, by_task, measure_task, summarise
 from jobs.benchmarks.flags import measure_flags
