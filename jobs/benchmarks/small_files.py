@@ -89,9 +89,9 @@ def measure_small_files(folder: Path, counts: tuple[int, ...]) -> pd.DataFrame:
     """A row for each number of files.
 
     Columns, all of the driver, on local storage: list_s, to list the files and read their footers; plan_s, to divide
-    them and take the plan's digest; schedule_s, to hand them to two workers that do nothing with
-    them, and gather their receipts; manifest_s, to make the manifest, and complete_s, to write it; cpu_ms_per_file, of the driver's process for
-    all steps but the listing; driver_rss_mb, the most that it held.
+    them and take the plan's digest; schedule_s, to hand them to two workers that do nothing with them, and gather
+    their receipts; manifest_s, to make the manifest, and complete_s, to write it; cpu_ms_per_file, of the driver's
+    process for all steps but the listing; driver_rss_mb, the most that it held.
 
     Args:
         folder: Has the model ``neurons-then-markers``; what is added is removed again.
