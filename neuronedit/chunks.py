@@ -14,7 +14,11 @@ CHUNK = 2048
 """Events per pass: few enough to stay in the processor's cache."""
 
 MIN_ROWS = 16
-"""Fewer events are filled up: a matrix product of one to three rows sums in another order than one of many rows."""
+"""Fewer events are filled up: a matrix product of one to three rows sums in another order than one of many rows.
+
+Measured with MKL: from here on, an event's bits are the same in whatever row of however many, except where a layer of
+at most ten neurons follows one whose number of neurons is not a multiple of four. There, last bits differ.
+"""
 
 
 class Chunk:
@@ -58,7 +62,7 @@ def in_chunks(edit: Callable[[FloatArray], FloatArray], markers: FloatArray) -> 
 def filled_chunks(events: npt.NDArray[Any]) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
     """Chunks of (n_events, n_markers), at least ``MIN_ROWS`` each: which events, and they, with zeros after them.
 
-    So an event has the same bits in whatever chunk it is.
+    So an event has the same bits in whatever chunk it is, see ``MIN_ROWS``.
     """
     for start in range(0, len(events), CHUNK):
         part = slice(start, min(start + CHUNK, len(events)))

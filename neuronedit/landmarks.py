@@ -110,14 +110,14 @@ def _select(
 def _upper_bound(products: FloatArray, n_nearest: int, least: FloatArray) -> np.float32:
     """What at least ``n_nearest`` products do not exceed, found among the least of groups: no two are one landmark's.
 
-    Products are folded in halves, each pair's least kept, down to few more than ``n_nearest`` groups.
+    Products are folded in halves, each pair's least kept, down to at least twice as many groups.
     """
     # Written so that the processor takes many products at once: two views and one index, no iterator.
     n_groups = len(products) // 2
     first, second = products[:n_groups], products[n_groups:]
     for i in range(len(second)):
         least[i] = second[i] if second[i] < first[i] else first[i]
-    while n_groups // 2 >= n_nearest + n_nearest // 4:
+    while n_groups // 2 >= 2 * n_nearest:
         half = (n_groups + 1) // 2
         second = least[half:n_groups]
         for i in range(len(second)):
@@ -150,9 +150,10 @@ def _not_above(products: FloatArray, limit: float, near: npt.NDArray[np.bool_], 
     for i in range(len(products)):
         near[i] = not products[i] > limit  # what is no number is not ruled out
     n_near = 0
-    for word, eight in enumerate(near.view(np.uint64)):
-        if eight:
-            for i in range(8 * word, 8 * word + 8):
+    eights = near.view(np.uint64)
+    for eight in range(len(eights)):
+        if eights[eight]:
+            for i in range(8 * eight, 8 * eight + 8):
                 rows[n_near] = i
                 n_near += near[i]
     return n_near

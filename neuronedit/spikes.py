@@ -85,7 +85,7 @@ class Spikes:
             evenly: For populations that an edit is fitted on: the same ranks, evenly apart, so that equal masses have
                 equal percentiles.
         """
-        ranks, n_tied = _ranks(np.ascontiguousarray(markers).view(np.uint32), markers == self.zeros)
+        ranks, n_tied = _ranks(np.ascontiguousarray(markers, dtype=np.float32).view(np.uint32), markers == self.zeros)
         if not n_tied:
             return markers
         if evenly:

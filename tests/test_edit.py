@@ -72,7 +72,7 @@ def test_a_change_that_was_not_measured_to_carry_over_stays_where_the_plan_was_g
 def test_an_events_bits_do_not_depend_on_the_events_beside_it(edit, networks, source):
     shrinking = replace(edit, shrinks=True)
     mixed = np.concatenate([source[:10], source[:10] + 50])
-    # A matrix product sums in an order that depends on the number of rows: last bits of float32.
+    # A matrix product this narrow sums in an order that depends on the number of rows: last bits of float32.
     np.testing.assert_allclose(shrinking.apply(networks, mixed)[:10], shrinking.apply(networks, source[:10]), atol=1e-5)
 
 

@@ -225,20 +225,20 @@ def test_another_number_of_markers_is_told(pair_model):
 
 @pytest.fixture
 def make_wide_model():
-    """A model of 20 markers with the default network, and events of more than one chunk."""
+    """A model with the default network, and events of more than one chunk."""
 
-    def make(plan):
+    def make(plan, n_markers=20):
         generator = np.random.default_rng(3)
-        kinds = generator.normal(2, 1.5, (4, 20))
+        kinds = generator.normal(2, 1.5, (4, n_markers))
         source, target, events = (
-            np.clip(np.sinh(kinds[generator.integers(0, 4, n)] + generator.normal(size=(n, 20))) * 5, 0, None)
+            np.clip(np.sinh(kinds[generator.integers(0, 4, n)] + generator.normal(size=(n, n_markers))) * 5, 0, None)
             for n in (1500, 1500, CHUNK + 300)
         )
-        network = Autoencoder(20, Architecture(), seed=1).eval().requires_grad_(False)
-        scaling = fit_scaling([source, target], [5.0] * 20)
+        network = Autoencoder(n_markers, Architecture(), seed=1).eval().requires_grad_(False)
+        scaling = fit_scaling([source, target], [5.0] * n_markers)
         before, after = (scaling.standardise(scaling.arcsinh(population)) for population in (source, target * 1.5))
         edit = fit_edit("pair", (network,), plan, before, after, zeros=scaling.zeros)
-        panel = Panel(tuple(f"marker{i}" for i in range(20)), (5.0,) * 20)
+        panel = Panel(tuple(f"marker{i}" for i in range(n_markers)), (5.0,) * n_markers)
         shrinking = replace(edit, shrinks=True)
         return EditModel(panel, scaling, (network,), {"pair": shrinking}, PAIR), events.astype(np.float32)
 
@@ -258,6 +258,14 @@ def test_however_events_are_cut_into_tables_each_has_the_same_bits(make_wide_mod
         parts = [model.apply(events[start : start + size], "pair") for start in starts]
         cut = np.concatenate(parts)
         assert cut.tobytes() == whole[: len(cut)].tobytes(), size
+
+
+@pytest.mark.parametrize("n_markers", [3, 7, 33])
+def test_so_it_is_for_panels_of_any_size(make_wide_model, n_markers):
+    model, events = make_wide_model([*NEURONS_THEN_MARKERS, *CANDIDATES["transport"]], n_markers)
+    whole = model.apply(events, "pair")
+    alone = np.concatenate([model.apply(events[row : row + 1], "pair") for row in range(50)])
+    assert alone.tobytes() == whole[:50].tobytes()
 
 
 def test_each_group_of_events_is_observed_with_what_its_edit_saw_and_made(controls_model, cells):

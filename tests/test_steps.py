@@ -14,7 +14,8 @@ OPERATORS = ("step", "linear", "neighbours", "strata")
 """Those whose shift is nothing where source and target are the same events; a trained network's is near nothing."""
 
 ORDER_OF_SUMS = 1e-3
-"""Never the same bits: a matrix product sums in an order that depends on the number of rows, and on the row.
+"""Not the same bits in a network as narrow as this one (see ``chunks.MIN_ROWS``; wider ones: ``test_model``): a product
+sums in an order that depends on the number of rows, and on the row.
 
 The last bits of float32 (1e-7) then grow where two percentiles nearly touch, as the edit is steep there, by
 up to some hundreds; or another event becomes the tenth neighbour. Edits are of order 1.

@@ -3,33 +3,34 @@
 import os
 import resource
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, process_time
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest.mock import patch
 
+import numpy as np
 import pandas as pd
 import ray
 
 from neuronedit.adapters import ray_data
-from neuronedit.adapters.committed_file import Layout
-from neuronedit.adapters.event_editor import TransformRules
+from neuronedit.adapters.event_editor import OUTCOMES, TransformRules
 from neuronedit.adapters.file_parts import FilePart, file_parts
-from neuronedit.adapters.file_transformer import FileRules, FileTransformer
+from neuronedit.adapters.file_transformer import FileTransformer
 from neuronedit.adapters.manifest import make_manifest
-from neuronedit.adapters.output_folder import OutputFolder, TransformPlan, claimed_output
+from neuronedit.adapters.output_folder import TransformPlan, claimed_output
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.receipt import Receipt
 from neuronedit.job_configs import RayConfig
+from neuronedit.model import BATCHES_OWN
 from neuronedit.model_files import load_model, model_contents
-from neuronedit.quality import manifest_facts, quality_table
+from neuronedit.quality import quality_table
 from neuronedit.tally import Tally
 
 from .event_files import FileSet
-from .measure import MEGABYTE, in_new_process
+from .measure import in_new_process
 from .trial_models import NEURONS
 from .ways import PART_BYTES, Work, plain_cost
 
@@ -40,23 +41,33 @@ LINKS_PER_FILE = 10_000
 
 N_WORKERS = 2
 
+N_TALLIED = 100_000
+
 N_CALLS = 20_000
 
 Given = TypeVar("Given")
 
 
 class ReceiptsOnly(FileTransformer):
-    """Stands in for the transformer: edits the first file that it is given, and of all others claims the same."""
+    """Stands in for the transformer: leaves out reading, editing and writing, and does all else.
 
-    first: Receipt | None = None
+    Its receipts have a tally such as files of ``N_TALLIED`` events leave.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        zeros = self.editor.model.scaling.zeros
+        events = np.random.default_rng(0).standard_normal((N_TALLIED, len(zeros)), dtype=np.float32)
+        tally = Tally(zeros)
+        tally.observe("batch", events, events)
+        self.quality = tally.to_text()
 
     def transform(self, part: FilePart) -> Receipt:
-        """A receipt as if the part had been edited; all parts have as many events."""
-        if self.first is None:
-            self.first = super().transform(part)
-            return self.first
+        """A receipt as if the part had been edited."""
         self._advance(part, part.n_events, finished=True)
-        return replace(self.first, input=part.file.name, output=part.output)
+        counts = dict.fromkeys(OUTCOMES, 0) | {OUTCOMES[0]: part.n_events}
+        events, names = part.n_events, (part.file.name, part.output)
+        return Receipt(self.output.plan_digest, *names, events, 1, "0" * 64, counts, quality=self.quality)
 
 
 @dataclass
@@ -79,8 +90,8 @@ def measure_small_files(folder: Path, counts: tuple[int, ...]) -> pd.DataFrame:
 
     Columns, all of the driver, on local storage: list_s, to list the files and read their footers; plan_s, to divide
     them and take the plan's digest; schedule_s, to hand them to two workers that do nothing with them, and gather
-    their receipts; finish_s, to write the table of quality and the manifest; cpu_ms_per_file, of the driver's process
-    for all steps but the listing; driver_rss_mb, the most that it held.
+    their receipts; manifest_s, to make the manifest, and complete_s, to write it; cpu_ms_per_file, of the driver's
+    process for all steps but the listing; driver_rss_mb, the most that it held.
 
     Args:
         folder: Has the model ``neurons-then-markers``; what is added is removed again.
@@ -119,34 +130,31 @@ def _write(cells: Path, n_files: int) -> None:
 
 
 def _of_driver(folder: Path, n_files: int) -> dict[str, float]:
-    cells, edited, clock = folder / "tiny", folder / "edited", _Clock({})
+    cells, edited = folder / "tiny", folder / "edited"
     _write(cells, n_files)
+    clock = _Clock({})
     inputs = clock.time("list", lambda: list_dataset(str(cells)))
     clock.cpu_s = 0.0
     plan = TransformPlan(str(folder / NEURONS), "benchmark", {}, inputs)
+    model = model_contents(folder / NEURONS)
     parts, _ = clock.time("plan", lambda: (file_parts(inputs.files, inputs.filesystem, PART_BYTES), plan.digest()))
-    claim = claimed_output(str(edited), plan, model_contents(folder / NEURONS), overwrite=False, resume=False)
-    with ray_session(RayConfig()), claim as output, patch.object(ray_data, "FileTransformer", ReceiptsOnly):
-        _transform(plan, parts, output, clock)
+    with (
+        ray_session(RayConfig()),
+        claimed_output(str(edited), plan, model, overwrite=False, resume=False) as output,
+        patch.object(ray_data, "FileTransformer", ReceiptsOnly),
+    ):
+        rules = Work(folder / NEURONS, cells, edited, cells).rules
+        loaded = load_model(folder / NEURONS)
+        tally = Tally(loaded.scaling.zeros)
+        work: tuple[Any, ...] = (parts, inputs.filesystem, output, TransformRules(), rules, tally, N_WORKERS)
+        receipts = clock.time("schedule", lambda: ray_data.transform_parts(*work))
+        quality = quality_table(tally, loaded, BATCHES_OWN)
+        manifest = clock.time("manifest", lambda: make_manifest(plan, parts, receipts, {}, {}, "now"))
+        clock.time("complete", lambda: output.complete(manifest, receipts, quality))
     shutil.rmtree(cells)
     shutil.rmtree(edited)
     # On Linux in units of 1,024 bytes.
     return clock.wall | {
         "cpu_ms_per_file": clock.cpu_s / n_files * 1e3,
-        "driver_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE,
+        "driver_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
     }
-
-
-def _transform(plan: TransformPlan, parts: Sequence[FilePart], output: OutputFolder, clock: _Clock) -> None:
-    model, rules, files = load_model(plan.model_uri), TransformRules(), FileRules(Layout("snappy"))
-    tally = Tally(model.scaling.zeros)
-    receipts = clock.time(
-        "schedule",
-        lambda: ray_data.transform_parts(parts, plan.inputs.filesystem, output, rules, files, tally, N_WORKERS),
-    )
-
-    def finish() -> None:
-        quality = quality_table(tally, model, rules.route)
-        output.complete(make_manifest(plan, parts, receipts, manifest_facts(quality), {}, "now"), receipts, quality)
-
-    clock.time("finish", finish)

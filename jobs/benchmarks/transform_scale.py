@@ -95,7 +95,7 @@ def _memory_figures(memory: pd.DataFrame) -> dict[str, float]:
 
 
 def _file_figures(small: pd.DataFrame) -> dict[str, float]:
-    columns = ("driver_rss_mb", "list_s", "plan_s", "schedule_s", "finish_s")
+    columns = ("driver_rss_mb", "list_s", "plan_s", "schedule_s", "manifest_s")
     return {"files": float(small.index[-1])} | {f"files_{column}": small[column].iloc[-1] for column in columns}
 
 

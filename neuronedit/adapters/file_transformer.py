@@ -75,10 +75,10 @@ class FileTransformer:
         rows: list[dict[str, Any]] = []
         for part in items_of(items, FilePart):
             try:
-                self._check_attempts(part)
                 rows.append({"receipt": self.transform(part).to_json()})
             except NeuroneditError as error:
                 rows.append(failed(error))
+                break  # it ends the job
         return pa.Table.from_pylist(rows, schema=_RESULT)
 
     def transform(self, part: FilePart) -> Receipt:
@@ -89,12 +89,14 @@ class FileTransformer:
             DataError: The file is damaged, or an intensity is not a finite number.
             ModelError: A batch is unknown.
             StorageError: The storage fails, or is full.
+            ClusterError: Too many workers were lost over it.
         """
         receipt = self.output.receipt(part) or self._write(part)
         self._advance(part, part.n_events, finished=True)
         return receipt
 
     def _write(self, part: FilePart) -> Receipt:
+        self._check_attempts(part)
         stream = _PartStream(self.editor, part, self.files.quarantine, self._advance)
         try:
             written = self._commit(stream, part)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs import benchmark
 from jobs.benchmarks import methods
 from jobs.benchmarks.accuracy import QUICK_TASKS, by_task, measure_task, summarise
 from jobs.benchmarks.flags import measure_flags
@@ -244,19 +243,6 @@ def test_missing_data_ends_the_command_with_one_message(
     assert done.stderr.startswith("benchmark.py accuracy: ")
     assert "--data FOLDER" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_data_is_no_option_of_a_benchmark_that_makes_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        benchmark.main(["transform", "--data", "cells"])
-    assert "--data is for accuracy, combinations; transform makes its own cells" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("arguments", [["accuracy", "--quick", "--peers"], ["transform", "--peers", "folder"]])
-def test_peers_are_for_the_full_accuracy_benchmark(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        benchmark.main(arguments)
-    assert "--peers is for accuracy without --quick" in capsys.readouterr().err
 
 
 @needs_data
