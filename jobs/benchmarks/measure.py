@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from multiprocessing import get_context
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any
 
 import psutil
@@ -117,6 +117,7 @@ class _Tree:
                 continue
             self.seconds[process] = times.user + times.system
             if process == self.root:
+                self.seconds[process] = process_time()  # the same, but not in hundredths
                 self.own = max(self.own, held)
             else:
                 self.worker = max(self.worker, held)
