@@ -77,11 +77,15 @@ class Location:
         """Write a file, complete or not at all."""
         whole_at_once = self.filesystem.type_name in OBJECT_STORES
         written = self if whole_at_once else self.staged()
-        with _told(self.path):
-            with self.filesystem.open_output_stream(written.path) as stream:
+        try:
+            with _told(self.path), self.filesystem.open_output_stream(written.path) as stream:
                 stream.write(content)
             if not whole_at_once:
-                self.filesystem.move(written.path, self.path)
+                written.move_to(self)
+        except StorageError:
+            if not whole_at_once:
+                written.delete()
+            raise
 
     def read_json(self) -> Any:
         """The content of a JSON file."""
