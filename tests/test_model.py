@@ -1,20 +1,14 @@
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from neuronedit.auto import CANDIDATES
-from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.chunks import CHUNK
 from neuronedit.design import ControlsDesign, EditPair
-from neuronedit.edit import NEURONS_THEN_MARKERS, fit_edit
+from neuronedit.edit import NEURONS_THEN_MARKERS
 from neuronedit.errors import DataError, ModelError
-from neuronedit.model import EDITED, REFERENCE, UNKNOWN, EditModel, Route
-from neuronedit.panel import Panel
-from neuronedit.scaling import fit_scaling
+from neuronedit.model import EDITED, REFERENCE, UNKNOWN, Route
 from neuronedit.steps import EditStep
-from tests.conftest import PAIR
 from tests.fitted import fit_pair
 
 PLANS = {
@@ -221,28 +215,6 @@ def test_the_inverse_leads_back(autoencoder, rng):
 def test_another_number_of_markers_is_told(pair_model):
     with pytest.raises(ModelError, match=r"Intensities have shape \(3, 1\); expected \(n_events, \d+\)"):
         pair_model.apply(np.zeros((3, 1), np.float32), "pair")
-
-
-@pytest.fixture
-def make_wide_model():
-    """A model of 20 markers with the default network, and events of more than one chunk."""
-
-    def make(plan):
-        generator = np.random.default_rng(3)
-        kinds = generator.normal(2, 1.5, (4, 20))
-        source, target, events = (
-            np.clip(np.sinh(kinds[generator.integers(0, 4, n)] + generator.normal(size=(n, 20))) * 5, 0, None)
-            for n in (1500, 1500, CHUNK + 300)
-        )
-        network = Autoencoder(20, Architecture(), seed=1).eval().requires_grad_(False)
-        scaling = fit_scaling([source, target], [5.0] * 20)
-        before, after = (scaling.standardise(scaling.arcsinh(population)) for population in (source, target * 1.5))
-        edit = fit_edit("pair", (network,), plan, before, after, zeros=scaling.zeros)
-        panel = Panel(tuple(f"marker{i}" for i in range(20)), (5.0,) * 20)
-        shrinking = replace(edit, shrinks=True)
-        return EditModel(panel, scaling, (network,), {"pair": shrinking}, PAIR), events.astype(np.float32)
-
-    return make
 
 
 ALL_PLANS = {name: list(plan) for name, plan in CANDIDATES.items()} | PLANS
