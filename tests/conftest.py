@@ -102,15 +102,13 @@ def make_wide_model() -> Callable[..., tuple[EditModel, np.ndarray]]:
     Events are others than the model's own: none is a percentile, whose last bit would put it in another bin.
     """
 
-    def make(plan, n_networks=1, zeros=True) -> tuple[EditModel, np.ndarray]:
+    def make(plan, n_networks=1) -> tuple[EditModel, np.ndarray]:
         generator = np.random.default_rng(3)
         kinds = generator.normal(2, 1.5, (4, 20))
         source, target, events = (
-            np.sinh(kinds[generator.integers(0, 4, n)] + generator.normal(size=(n, 20))) * 5
+            np.clip(np.sinh(kinds[generator.integers(0, 4, n)] + generator.normal(size=(n, 20))) * 5, 0, None)
             for n in (1500, 1500, CHUNK + 300)
         )
-        if zeros:
-            source, target, events = (np.clip(population, 0, None) for population in (source, target, events))
         networks = tuple(
             Autoencoder(20, Architecture(), seed).eval().requires_grad_(False) for seed in range(1, n_networks + 1)
         )

@@ -26,7 +26,7 @@ class DeviceLandmarks:
         self._squares = (centred**2).sum(dim=1)
 
     def nearest(self, events: Tensor, n_nearest: int) -> tuple[Tensor, Tensor]:
-        """The nearest landmarks of each event, in no order.
+        """The nearest landmarks of each event, the nearest first.
 
         Args:
             events: (n_events, n_neurons) float32.
@@ -42,6 +42,6 @@ class DeviceLandmarks:
     def _nearest(self, events: Tensor, n_nearest: int) -> tuple[Tensor, Tensor]:
         centred = events.double() - self._centre
         products = torch.addmm(self._squares, centred, self._factors)
-        least, found = products.topk(n_nearest, dim=1, largest=False, sorted=False)
+        least, found = products.topk(n_nearest, dim=1, largest=False)
         squares = least + (centred**2).sum(dim=1, keepdim=True)
         return found, squares.clamp_(min=0).sqrt_()

@@ -107,18 +107,17 @@ def test_a_blend_of_all_candidates_and_an_ensemble_do_too(make_wide_model, devic
 
 @pytest.mark.parametrize("route", [Route(), Route(strength=0.5), Route(strength=0, support=True)])
 @pytest.mark.parametrize("shrinks", [False, True])
-def test_strength_and_shrinking_do_too(make_wide_model, route, shrinks):
-    model, events = make_wide_model(PRESETS["neurons-strata"])
-    model = replace(model, edits={"pair": replace(model.edit("pair"), shrinks=shrinks)})
-    far = np.concatenate([events, 100 * events[:50], np.full((1, 20), 3e37, np.float32)])
+def test_strength_and_shrinking_do_too(pair_model, cells, route, shrinks):
+    model = replace(pair_model, edits={"pair": replace(pair_model.edit("pair"), shrinks=shrinks)})
+    events = cells(2500, seed=3)
+    far = np.concatenate([events, 100 * events[:50], np.full((1, 5), 3e37, np.float32)])
     edited = check_agreement(model, far, route=route)
     assert (edited == far).all() == (route.strength == 0)
 
 
-def test_an_edit_that_does_nothing_does_nothing(make_wide_model):
-    model, events = make_wide_model(PRESETS["strata"])
-    nothing = replace(model, edits={"pair": replace(model.edit("pair"), members=())})
-    assert check_agreement(nothing, events).tobytes() == events.tobytes()
+def test_an_edit_that_does_nothing_does_nothing(pair_model, cells):
+    nothing = replace(pair_model, edits={"pair": replace(pair_model.edit("pair"), members=())})
+    assert check_agreement(nothing, cells(2500)).tobytes() == cells(2500).tobytes()
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int32, np.uint16, np.int64])
@@ -171,9 +170,9 @@ def test_any_number_of_events_is_edited(pair_model, cells, n_events):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_however_events_are_cut_results_are_the_same_to_rounding(make_wide_model, device):
-    model, events = make_wide_model(PRESETS["neurons-strata"])
-    model = model.on(device)
+def test_however_events_are_cut_results_are_the_same_to_rounding(make_model, cells, device):
+    populations = {"source": cells(seed=1), "target": cells(seed=2, gain=2.0)}
+    model, events = make_model(populations, PRESETS["neurons-strata"]).on(device), cells(2500, seed=3)
     whole = model.apply(events, "pair")
     assert model.apply(events, "pair").tobytes() == whole.tobytes()
     for size in (1, 3, 700):
