@@ -11,7 +11,7 @@ from neuronedit.adapters.manifest import make_manifest
 from neuronedit.adapters.output_folder import MANIFEST, TransformPlan, claimed_output
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_data import transform_parts
-from neuronedit.adapters.ray_session import ray_session
+from neuronedit.adapters.ray_session import GpuShare, ray_session
 from neuronedit.adapters.registry import pinned_model
 from neuronedit.adapters.tracking import connect, log_quality, log_transform, tracked_run
 from neuronedit.command import run_job
@@ -37,12 +37,13 @@ def job(config: TransformConfig) -> int:
     parts = file_parts(inputs.files, inputs.filesystem, config.part_mb * 1024**2)
     rules = TransformRules(config.where, Route(config.edits, config.unknown_batch, config.strength, config.support))
     files = FileRules(Layout(config.compression, config.row_group_events), quarantine)
+    gpu = GpuShare(config.actors_per_gpu) if config.use_gpu else None
     claim = claimed_output(
         config.output, plan, model_contents(pinned.folder), overwrite=config.overwrite, resume=config.resume
     )
     with claim as output, ray_session(config.ray), tracked_run("transform", config.flat()):
         tally = Tally(pinned.model.scaling.zeros)
-        receipts = transform_parts(parts, inputs.filesystem, output, rules, files, tally, config.workers)
+        receipts = transform_parts(parts, inputs.filesystem, output, rules, files, tally, config.workers, gpu)
         quality = quality_table(tally, pinned.model, rules.route)
         manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), config.flat(), output.started)
         output.complete(manifest, receipts, quality)

@@ -1,6 +1,7 @@
 """The autoencoder whose neurons are edited."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ CODE = "code"
 LEAKY_SLOPE = 0.2
 
 
-def tensor(array: npt.NDArray[np.float32]) -> Tensor:
+def tensor(array: npt.NDArray[Any]) -> Tensor:
     """An array as a tensor on the same memory; a read-only array, as Ray hands out, is copied first."""
     return torch.from_numpy(np.require(array, requirements="W"))
 

@@ -21,34 +21,44 @@ at most ten neurons follows one whose number of neurons is not a multiple of fou
 """
 
 
-class Chunk:
-    """Events that are edited together, and what networks make of them: computed once for all plans that ask.
+class Activations:
+    """What networks make of events that are edited together: computed once for all plans that ask.
 
     Attributes:
         markers: (n_events, n_markers) float32, standardised.
     """
 
-    def __init__(self, markers: FloatArray) -> None:
+    def __init__(self, markers: Tensor) -> None:
         self.markers = markers
         self._encoded: dict[tuple[Autoencoder, str], Tensor] = {}
         self._decoded: dict[tuple[Autoencoder, str], Tensor] = {}
 
-    def activations(self, autoencoder: Autoencoder, layer: str) -> FloatArray:
+    def of(self, autoencoder: Autoencoder, layer: str) -> Tensor:
         """Activations of a layer, (n_events, n_neurons); not to be written to."""
-        return np.asarray(self._activations(autoencoder, layer).numpy())
+        key = autoencoder, layer
+        if key not in self._encoded:
+            self._encoded[key] = autoencoder.encode(self.markers, layer)
+        return self._encoded[key]
 
     def last_hidden(self, autoencoder: Autoencoder, layer: str) -> Tensor:
         """Activations of the layer before the output, (n_events, n_neurons), by way of a layer."""
         key = autoencoder, layer
         if key not in self._decoded:
-            self._decoded[key] = autoencoder.last_hidden(self._activations(autoencoder, layer), layer)
+            self._decoded[key] = autoencoder.last_hidden(self.of(autoencoder, layer), layer)
         return self._decoded[key]
 
-    def _activations(self, autoencoder: Autoencoder, layer: str) -> Tensor:
-        key = autoencoder, layer
-        if key not in self._encoded:
-            self._encoded[key] = autoencoder.encode(tensor(self.markers), layer)
-        return self._encoded[key]
+
+class Chunk:
+    """Events that are edited together.
+
+    Attributes:
+        markers: (n_events, n_markers) float32, standardised.
+        activations: What networks make of them.
+    """
+
+    def __init__(self, markers: FloatArray) -> None:
+        self.markers = markers
+        self.activations = Activations(tensor(markers))
 
 
 def in_chunks(edit: Callable[[FloatArray], FloatArray], markers: FloatArray) -> FloatArray:

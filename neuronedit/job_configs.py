@@ -179,6 +179,12 @@ class TransformConfig(Config):
     workers: PositiveInt | None = Field(
         None, description="actors at most; by default one per core that is free at the start"
     )
+    use_gpu: bool = Field(
+        False, description="edit on GPUs (CUDA): the same results, but for the last digits of float32"
+    )
+    actors_per_gpu: PositiveInt = Field(
+        4, description="actors that share a GPU: some read and write files while it computes for another"
+    )
     on_error: Literal["fail", "quarantine"] = Field(
         "fail",
         description="quarantine: leave out files and row groups that cannot be read, and events whose intensities are "
@@ -202,7 +208,7 @@ class TransformConfig(Config):
 
     def rules(self) -> dict[str, object]:
         """The settings that decide the output's bits."""
-        others = {"data", "model", "output", "overwrite", "resume", "workers", "tracking", "ray"}
+        others = {"data", "model", "output", "overwrite", "resume", "workers", "actors_per_gpu", "tracking", "ray"}
         return self.model_dump(exclude=others)
 
 

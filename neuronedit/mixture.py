@@ -105,9 +105,13 @@ class Mixture:
             reach: The squared distance (see ``distances``) up to which densities count in full.
         """
         shares = np.empty((len(events), len(self.centres)), dtype=np.float32)
-        log_spreads = np.log(self.spreads).sum(axis=1, dtype=np.float64)
-        _share(self.distances(events), log_spreads, self.log_weights, reach, shares)
+        _share(self.distances(events), self.log_spreads, self.log_weights, reach, shares)
         return shares
+
+    @property
+    def log_spreads(self) -> npt.NDArray[np.float64]:
+        """(n_components,) the logarithms of the spreads, summed over neurons."""
+        return np.asarray(np.log(self.spreads).sum(axis=1, dtype=np.float64))
 
     def distances(self, events: FloatArray) -> npt.NDArray[np.float64]:
         """Squared distances in units of the spreads: (n_events, n_neurons) → (n_events, n_components)."""

@@ -1,8 +1,9 @@
 """The model: panel, scaling, autoencoder and edits, which mean something only together."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +12,20 @@ import torch
 
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.design import INVERSE, PAIR_EDIT, POOLED, ControlsDesign, Design
+from neuronedit.device.passage import DevicePassage, found_device
 from neuronedit.edit import Edit
 from neuronedit.errors import DataError, ModelError, listing, nearest_name
 from neuronedit.panel import Panel
 from neuronedit.passage import NotFiniteError, Passage, Passed
+from neuronedit.percentiles import own_fields
 from neuronedit.scaling import FloatArray, Scaling
 
 UnknownBatch = Literal["error", "pass"]
 
 EDITED, REFERENCE, UNKNOWN = "edited", "reference", "unknown batch"
 
+KEPT_PASSAGES = 16
+"""Ways through edits that are held on a device: with its landmarks, an edit has a few megabytes there."""
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -84,6 +89,7 @@ class EditModel:
         edits: By name: the batch that each leads to the reference, or ``pair``; inverses beside them.
         design: How populations were chosen; it says which edit an event gets.
         facts: What else the record needs: event counts, seed, whether X was seen in training, versions.
+        device: Where ``apply`` and ``transform`` compute, see ``on``.
     """
 
     panel: Panel
@@ -92,6 +98,22 @@ class EditModel:
     edits: Mapping[str, Edit]
     design: Design
     facts: Mapping[str, Any] = field(default_factory=dict)
+    device: str | None = field(default=None, compare=False)
+
+    def on(self, device: str | None) -> Self:
+        """The same model, whose ``apply`` and ``transform`` compute on a device of torch.
+
+        Results are the same to float32's rounding, but depend in their last bits on which events are given together.
+
+        Args:
+            device: ``cuda``, ``cuda:1`` or, to try it, ``cpu``; None for NumPy and compiled loops.
+
+        Raises:
+            ModelError: There is no such device.
+        """
+        if device is not None:
+            found_device(device)
+        return replace(self, device=device)
 
     @property
     def autoencoder(self) -> Autoencoder:
@@ -219,11 +241,25 @@ class EditModel:
 
     def _passage(
         self, names: Sequence[str], strength: float, *, support: bool = False, traced: bool = False
-    ) -> Passage:
-        edits = tuple(self.edit(name) for name in names)
-        return Passage(self.scaling, self.autoencoders, edits, strength, support, traced)
+    ) -> Passage | DevicePassage:
+        return self._made_passage(tuple(names), strength, support, traced)
 
-    def _take(self, passage: Passage, intensities: FloatArray) -> Passed:
+    @cached_property
+    def _made_passage(self) -> Callable[[tuple[str, ...], float, bool, bool], Passage | DevicePassage]:
+        """Makes passages; those on a device, which take their time, are kept."""
+
+        def make(names: tuple[str, ...], strength: float, support: bool, traced: bool) -> Passage | DevicePassage:
+            edits = tuple(self.edit(name) for name in names)
+            passage = Passage(self.scaling, self.autoencoders, edits, strength, support, traced)
+            return DevicePassage(passage, found_device(self.device)) if self.device else passage
+
+        return lru_cache(KEPT_PASSAGES)(make)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what is on a device does not travel."""
+        return own_fields(self)
+
+    def _take(self, passage: Passage | DevicePassage, intensities: FloatArray) -> Passed:
         self._check_shape(intensities)
         try:
             return passage.take(intensities)

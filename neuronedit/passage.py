@@ -63,7 +63,7 @@ class Passage:
         Raises:
             NotFiniteError: A value is not a finite float32 number.
         """
-        passed = self._room(intensities)
+        passed = self.room(intensities)
         for part, raw in filled_chunks(intensities):
             rows = slice(part.stop - part.start)
             arcsinh = self.scaling.arcsinh(raw)
@@ -80,7 +80,8 @@ class Passage:
                     kept[part] = found[rows]
         return passed
 
-    def _room(self, intensities: FloatArray) -> Passed:
+    def room(self, intensities: FloatArray) -> Passed:
+        """Arrays for what will come of raw intensities, not yet filled."""
         traces = (np.empty(intensities.shape, np.float32) if self.traced else None for _ in range(2))
         return Passed(
             np.empty_like(intensities), np.empty(len(intensities), np.float32) if self.support else None, *traces

@@ -83,14 +83,14 @@ class FittedStep:
     def edit(self, autoencoder: Autoencoder, chunk: Chunk) -> FloatArray:
         """Edit a chunk's markers: → (n_events, n_markers) float32."""
         layer = self.plan.layer
-        before = chunk.activations(autoencoder, layer)
+        before: FloatArray = chunk.activations.of(autoencoder, layer).numpy()
         shift = self.shift.at(before)
         if not self.plan.latent:
             return before + shift
         after = torch.from_numpy(before + shift)
         if self.plan.form == "plain":
             return np.asarray(autoencoder.decode(after, layer).numpy())
-        change = autoencoder.last_hidden(after, layer) - chunk.last_hidden(autoencoder, layer)
+        change = autoencoder.last_hidden(after, layer) - chunk.activations.last_hidden(autoencoder, layer)
         return chunk.markers + autoencoder.output_change(change).numpy()
 
 

@@ -6,11 +6,12 @@ combination of markers; the distance to the nearest source events does.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from neuronedit.autoencoder import Autoencoder, tensor
 from neuronedit.chunks import CHUNK
@@ -84,8 +85,18 @@ class Support:
 
         Each event is computed by itself, so that its bits do not depend on the events beside it.
         """
-        _, distances = self._kept.nearest(events, min(N_NEIGHBOURS, len(self.landmarks) - 1))
+        _, distances = self._kept.nearest(events, self.n_neighbours)
         return np.asarray(distances.mean(axis=1))
+
+    @property
+    def n_neighbours(self) -> int:
+        """Landmarks whose mean distance is taken."""
+        return min(N_NEIGHBOURS, len(self.landmarks) - 1)
+
+    @property
+    def own_distance(self) -> float:
+        """How far the source's own events are from their nearest, at ``OWN_PERCENTILE``."""
+        return float(np.percentile(self.own_distances, OWN_PERCENTILE))
 
     @cached_property
     def _kept(self) -> Landmarks:
@@ -100,7 +111,7 @@ class Support:
 
         1 is as far as the source's own events at ``OWN_PERCENTILE`` are from their nearest; twice as far is 2.
         """
-        return self.distances(events) / np.float32(np.percentile(self.own_distances, OWN_PERCENTILE))
+        return self.distances(events) / np.float32(self.own_distance)
 
     def supported(self, events: FloatArray) -> npt.NDArray[np.bool_]:
         """Whether the source has anything like each event: (n_events, n_markers) → (n_events,)."""
@@ -128,19 +139,22 @@ class Support:
         distances = self.distances(events)
         nearer, as_near = (np.searchsorted(self.own_distances, distances, side) for side in ("left", "right"))
         return Extrapolation(
-            unsupported=float((distances > np.percentile(self.own_distances, OWN_PERCENTILE)).mean()),
+            unsupported=float((distances > self.own_distance).mean()),
             auroc=float((nearer + as_near).mean() / 2 / len(self.own_distances)),
             distance=_mean_emd(self.landmarks, events),
             effect=self.effect,
         )
 
 
-def shrink(scores: FloatArray) -> FloatArray:
+Scores = TypeVar("Scores", FloatArray, Tensor)
+
+
+def shrink(scores: Scores) -> Scores:
     """What an edit's shift may be multiplied by, from the events' scores: (n_events,) → (n_events,) float32.
 
     1 for supported events, then falling smoothly (a cubic, flat at both ends) to 0 at ``NOTHING_LEFT``.
     """
-    beyond = np.clip((scores - 1) / np.float32(NOTHING_LEFT - 1), 0, 1)
+    beyond = ((scores - 1) / (NOTHING_LEFT - 1)).clip(0, 1)
     return 1 - beyond**2 * (3 - 2 * beyond)
 
 

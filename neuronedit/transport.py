@@ -1,6 +1,6 @@
 """A shift that follows all neurons of a layer at once: a small network that leads the source onto the target."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -86,7 +86,8 @@ class TransportShift:
         """The shift of each event: (n_events, n_neurons) → (n_events, n_neurons) float32."""
         with torch.inference_mode():
             asked = tensor(np.clip(activations, self.lowest, self.highest))
-            added: FloatArray = _forward({name: tensor(array) for name, array in self.weights.items()}, asked).numpy()
+            weights = {name: tensor(array) for name, array in self.weights.items()}
+            added: FloatArray = network_output(weights, asked).numpy()
         return self.drift + added
 
 
@@ -101,7 +102,7 @@ def _train(
     for _ in range(N_STEPS):
         rows = torch.randint(len(asked), (MINIBATCH,), generator=generator)
         others = target[torch.multinomial(chances, MINIBATCH, replacement=True, generator=generator)]
-        added = _forward(weights, asked[rows])
+        added = network_output(weights, asked[rows])
         moved = start[rows] + added
         # The energy distance less its constant E|T − T'|.
         apart = 2 * torch.cdist(moved, others).mean() - torch.cdist(moved, moved).mean()
@@ -130,7 +131,8 @@ def _initial_weights(n_neurons: int, generator: torch.Generator) -> dict[str, Te
     return weights
 
 
-def _forward(weights: dict[str, Tensor], activations: Tensor) -> Tensor:
+def network_output(weights: Mapping[str, Tensor], activations: Tensor) -> Tensor:
+    """What the network adds to a shift: (n_events, n_neurons) → (n_events, n_neurons)."""
     for name in LAYERS:
         activations = nn.functional.linear(
             activations, weights[f"network.{name}.weight"], weights[f"network.{name}.bias"]

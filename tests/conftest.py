@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.chunks import CHUNK
 from neuronedit.design import ControlsDesign, PairDesign
-from neuronedit.edit import NEURONS_THEN_MARKERS
+from neuronedit.edit import NEURONS_THEN_MARKERS, fit_edit
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
@@ -91,3 +93,29 @@ def controls_model(make_model, cells) -> EditModel:
     """Batches 1 and 2 are led to batch 3."""
     populations = {f"control {batch}": cells(seed=batch, gain=float(batch)) for batch in (1, 2, 3)}
     return make_model(populations, design=ControlsDesign(control={"role": "control"}, reference="3"))
+
+
+@pytest.fixture
+def make_wide_model() -> Callable[..., tuple[EditModel, np.ndarray]]:
+    """A model with default networks, which shrinks beyond its support, and events of more than a chunk.
+
+    Events are others than the model's own: none is a percentile, whose last bit would put it in another bin.
+    """
+
+    def make(plan, n_networks=1, n_markers=20) -> tuple[EditModel, np.ndarray]:
+        generator = np.random.default_rng(3)
+        kinds = generator.normal(2, 1.5, (4, n_markers))
+        source, target, events = (
+            np.clip(np.sinh(kinds[generator.integers(0, 4, n)] + generator.normal(size=(n, n_markers))) * 5, 0, None)
+            for n in (1500, 1500, CHUNK + 300)
+        )
+        seeds = range(1, n_networks + 1)
+        networks = tuple(Autoencoder(n_markers, Architecture(), seed).eval().requires_grad_(False) for seed in seeds)
+        scaling = fit_scaling([source, target], [5.0] * n_markers)
+        before, after = (scaling.standardise(scaling.arcsinh(population)) for population in (source, target * 1.5))
+        edit = fit_edit("pair", networks, plan, before, after, zeros=scaling.zeros)
+        panel = Panel(tuple(f"marker{i}" for i in range(n_markers)), (5.0,) * n_markers)
+        shrinking = replace(edit, shrinks=True)
+        return EditModel(panel, scaling, networks, {"pair": shrinking}, PAIR), events.astype(np.float32)
+
+    return make

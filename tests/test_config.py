@@ -268,6 +268,14 @@ def test_the_digest_depends_on_the_settings_and_on_nothing_else(toml):
     json.dumps(config.flat())
 
 
+def test_what_decides_the_outputs_bits_is_told_apart_from_who_computes_them():
+    settings = ["data.path=cells", "model=m", "output=edited"]
+    rules = TransformConfig.load(None, settings).rules()
+    others = ["workers=3", "actors_per_gpu=2", "resume=true"]
+    assert TransformConfig.load(None, [*settings, *others]).rules() == rules
+    assert TransformConfig.load(None, [*settings, "use_gpu=true"]).rules() != rules
+
+
 def test_a_configuration_cannot_be_changed(toml):
     with pytest.raises(ValidationError, match="frozen"):
         TrainConfig.load(toml()).training.epochs = 3

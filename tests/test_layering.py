@@ -14,8 +14,8 @@ ADAPTERS = PACKAGE / "adapters"
 
 FOR_ADAPTERS_ONLY = {"ray", "mlflow", "pyarrow", "flowio"}
 
-CORE = sorted([*PACKAGE.glob("*.py"), *(PACKAGE / "review").glob("**/*.py")])
 ALL = sorted(PACKAGE.glob("**/*.py"))
+CORE = [path for path in ALL if ADAPTERS not in path.parents]
 JOBS = sorted((ROOT / "jobs").glob("*.py"))
 
 

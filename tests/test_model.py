@@ -1,20 +1,14 @@
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from neuronedit.auto import CANDIDATES
-from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.chunks import CHUNK
 from neuronedit.design import ControlsDesign, EditPair
-from neuronedit.edit import NEURONS_THEN_MARKERS, fit_edit
+from neuronedit.edit import NEURONS_THEN_MARKERS
 from neuronedit.errors import DataError, ModelError
-from neuronedit.model import EDITED, REFERENCE, UNKNOWN, EditModel, Route
-from neuronedit.panel import Panel
-from neuronedit.scaling import fit_scaling
+from neuronedit.model import EDITED, REFERENCE, UNKNOWN, Route
 from neuronedit.steps import EditStep
-from tests.conftest import PAIR
 from tests.fitted import fit_pair
 
 PLANS = {
@@ -223,28 +217,6 @@ def test_another_number_of_markers_is_told(pair_model):
         pair_model.apply(np.zeros((3, 1), np.float32), "pair")
 
 
-@pytest.fixture
-def make_wide_model():
-    """A model with the default network, and events of more than one chunk."""
-
-    def make(plan, n_markers=20):
-        generator = np.random.default_rng(3)
-        kinds = generator.normal(2, 1.5, (4, n_markers))
-        source, target, events = (
-            np.clip(np.sinh(kinds[generator.integers(0, 4, n)] + generator.normal(size=(n, n_markers))) * 5, 0, None)
-            for n in (1500, 1500, CHUNK + 300)
-        )
-        network = Autoencoder(n_markers, Architecture(), seed=1).eval().requires_grad_(False)
-        scaling = fit_scaling([source, target], [5.0] * n_markers)
-        before, after = (scaling.standardise(scaling.arcsinh(population)) for population in (source, target * 1.5))
-        edit = fit_edit("pair", (network,), plan, before, after, zeros=scaling.zeros)
-        panel = Panel(tuple(f"marker{i}" for i in range(n_markers)), (5.0,) * n_markers)
-        shrinking = replace(edit, shrinks=True)
-        return EditModel(panel, scaling, (network,), {"pair": shrinking}, PAIR), events.astype(np.float32)
-
-    return make
-
-
 ALL_PLANS = {name: list(plan) for name, plan in CANDIDATES.items()} | PLANS
 
 
@@ -262,7 +234,7 @@ def test_however_events_are_cut_into_tables_each_has_the_same_bits(make_wide_mod
 
 @pytest.mark.parametrize("n_markers", [3, 7, 33])
 def test_so_it_is_for_panels_of_any_size(make_wide_model, n_markers):
-    model, events = make_wide_model([*NEURONS_THEN_MARKERS, *CANDIDATES["transport"]], n_markers)
+    model, events = make_wide_model([*NEURONS_THEN_MARKERS, *CANDIDATES["transport"]], n_markers=n_markers)
     whole = model.apply(events, "pair")
     alone = np.concatenate([model.apply(events[row : row + 1], "pair") for row in range(50)])
     assert alone.tobytes() == whole[:50].tobytes()

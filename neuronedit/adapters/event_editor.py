@@ -66,17 +66,21 @@ class Edited(NamedTuple):
 class EventEditor:
     """A model at work; a class for ``map_batches(EventEditor, batch_format="pyarrow", …)`` of any Ray Dataset, too."""
 
-    def __init__(self, model: EditModel | str | Path, rules: TransformRules | None = None) -> None:
+    def __init__(
+        self, model: EditModel | str | Path, rules: TransformRules | None = None, device: str | None = None
+    ) -> None:
         """Load the model.
 
         Args:
             model: The model, or the folder that it is in.
             rules: What is done with which events.
+            device: Where to compute: ``cuda``, see ``EditModel.on``; by default where the model does.
 
         Raises:
-            ModelError: There is no model in the folder.
+            ModelError: There is no model in the folder, or no such device.
         """
-        self.model = model if isinstance(model, EditModel) else load_model(model)
+        loaded = model if isinstance(model, EditModel) else load_model(model)
+        self.model = loaded.on(device) if device else loaded
         self.rules = rules or TransformRules()
 
     def __call__(self, table: pa.Table) -> pa.Table:

@@ -52,6 +52,7 @@ class FileTransformer:
         rules: TransformRules,
         files: FileRules,
         ledger: Any = None,
+        device: str | None = None,
     ) -> None:
         """Load the model from the output folder.
 
@@ -61,10 +62,11 @@ class FileTransformer:
             rules: What is done with which events.
             files: How files are written, and what becomes of bad ones.
             ledger: The Ray actor that counts attempts and events; none in a plain process.
+            device: Where to compute, see ``EditModel.on``.
         """
         torch.set_num_threads(1)  # one core per actor: more threads collapse beside a busy neighbour
         pa.set_cpu_count(1)
-        self.editor = EventEditor(output.model(), rules)
+        self.editor = EventEditor(output.model(), rules, device)
         self.filesystem = filesystem
         self.output = output
         self.files = files

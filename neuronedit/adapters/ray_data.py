@@ -14,7 +14,7 @@ from neuronedit.adapters.file_parts import FilePart
 from neuronedit.adapters.file_transformer import FileRules, FileTransformer
 from neuronedit.adapters.output_folder import OutputFolder
 from neuronedit.adapters.progress import Done, shown_progress
-from neuronedit.adapters.ray_session import free_slots
+from neuronedit.adapters.ray_session import GpuShare, free_slots
 from neuronedit.adapters.receipt import Receipt
 from neuronedit.adapters.work_items import raise_failure, work_items
 from neuronedit.errors import ClusterError
@@ -29,6 +29,7 @@ def transform_parts(
     files: FileRules,
     tally: Tally,
     n_workers: int | None = None,
+    gpu: GpuShare | None = None,
 ) -> list[Receipt]:
     """Edit parts of the input with an autoscaling pool of Ray actors, each part streamed and committed by one of them.
 
@@ -42,15 +43,16 @@ def transform_parts(
         files: How files are written, and what becomes of bad ones.
         tally: Added to: what the edits did. Receipts come without their own, of which there may be gigabytes.
         n_workers: Actors at most; by default one per core that is free now.
+        gpu: What each actor has of a GPU; by default none has any.
 
     Raises:
         PanelError: A marker is missing in a file.
         DataError: A file is damaged, or an intensity is not a finite number.
         ModelError: A batch is unknown.
         StorageError: A storage fails, or is full.
-        ClusterError: The cluster has no room for a worker, or loses its workers.
+        ClusterError: The cluster has no room for a worker, or no GPU, or loses its workers.
     """
-    slots = free_slots()
+    slots = min(free_slots(), gpu.slots()) if gpu else free_slots()
     if not parts:
         return []
     ledger = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=_here())(_Ledger).remote()
@@ -62,11 +64,13 @@ def transform_parts(
             "rules": rules,
             "files": files,
             "ledger": ledger,
+            "device": gpu.device if gpu else None,
         },
-        batch_size=None,
+        batch_size=1 if gpu else None,  # with GPUs, Ray Data asks for a number
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(n_workers or slots, len(parts))),
         num_cpus=1,
+        num_gpus=gpu.num_gpus if gpu else 0,
     )
     receipts = []
     with _ray_errors_told(), shown_progress(lambda: _look(ledger), len(parts), sum(part.n_events for part in parts)):

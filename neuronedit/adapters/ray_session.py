@@ -4,14 +4,19 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import ray
 
-from neuronedit.errors import ClusterError
+from neuronedit.device.passage import found_device
+from neuronedit.errors import ClusterError, ModelError
 from neuronedit.job_configs import RayConfig
 
 LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
 """Enough when files are streamed by the workers themselves."""
+
+FREE_GPU_SECONDS = 120
+"""How long a GPU may take to be free, and a worker to start on it."""
 
 
 @contextmanager
@@ -89,3 +94,54 @@ def check_workers(count: int, use_gpu: bool = False) -> None:
         raise ClusterError(
             f"{count} workers with a GPU each; the cluster has {gpus} GPU. Lower workers.count, or use_gpu = false."
         )
+
+
+@dataclass(frozen=True)
+class GpuShare:
+    """What each of several workers has of a GPU.
+
+    Attributes:
+        actors_per_gpu: Workers that share one.
+        device: What torch calls it.
+    """
+
+    actors_per_gpu: int
+    device: str = "cuda"
+
+    @property
+    def num_gpus(self) -> float:
+        """A worker's share, rounded down to what Ray counts in, so that all fit."""
+        return 10_000 // self.actors_per_gpu / 10_000
+
+    def slots(self) -> int:
+        """How many workers the cluster's GPUs take.
+
+        Raises:
+            ClusterError: There is no GPU, none becomes free, or torch does not find it.
+        """
+        gpus = int(ray.cluster_resources().get("GPU", 0))
+        if not gpus:
+            raise ClusterError(
+                "use_gpu: the Ray cluster has 0 GPU; expected at least 1. Add a node with one, or use_gpu = false."
+            )
+        asked = ray.remote(num_cpus=0, num_gpus=self.num_gpus)(_unusable).remote(self.device)
+        try:
+            reason: str | None = ray.get(asked, timeout=FREE_GPU_SECONDS)
+        except ray.exceptions.GetTimeoutError as error:
+            ray.cancel(asked)
+            raise ClusterError(
+                f"use_gpu: of the Ray cluster's {gpus} GPU none was free for {FREE_GPU_SECONDS} s; expected 1/"
+                f"{self.actors_per_gpu} of one. Wait for other jobs to end, or use_gpu = false."
+            ) from error
+        if reason:
+            raise ClusterError(f"use_gpu: a worker on a GPU of the Ray cluster cannot use it. {reason}")
+        return gpus * self.actors_per_gpu
+
+
+def _unusable(device: str) -> str | None:
+    """Why torch cannot compute on a device; None where it can."""
+    try:
+        found_device(device)
+    except ModelError as error:
+        return str(error)
+    return None

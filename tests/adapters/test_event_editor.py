@@ -45,6 +45,15 @@ def test_the_model_and_its_folder_are_the_same(tmp_path: Path, controls_model: E
         EventEditor(tmp_path)
 
 
+def test_a_device_is_the_models_or_the_editors(tmp_path: Path, controls_model: EditModel) -> None:
+    save_model(controls_model, tmp_path / "model")
+    named, given = EventEditor(tmp_path / "model", device="cpu"), EventEditor(controls_model.on("cpu"))
+    assert named(CELLS).equals(given(CELLS))
+    assert [editor.model.device for editor in (named, given, EventEditor(controls_model))] == ["cpu", "cpu", None]
+    with pytest.raises(ModelError, match=r"^There is no device 'gpu'; expected 'cpu', 'cuda' or the number of a GPU"):
+        EventEditor(controls_model, device="gpu")
+
+
 def test_a_table_of_no_file_is_named_in_messages(controls_model: EditModel) -> None:
     with pytest.raises(DataError, match=r"^events: marker 'CD3' has NaN in row 7 \("):
         EventEditor(controls_model)(with_value(CELLS, "CD3", 7, np.nan))

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
 
 from jobs import transform
@@ -170,6 +171,15 @@ def test_an_unknown_batch_ends_the_real_command_with_one_message_and_status_2(
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "edited/C-control.parquet").exists()
     assert not (tmp_path / "edited/_manifest.json").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the cluster has a GPU")
+def test_use_gpu_without_a_gpu_is_told(
+    here: list[str], tmp_path: Path, ray_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert transform.main([*here, "--use-gpu"]) == 2
+    assert "neuronedit transform: use_gpu: the Ray cluster has 0 GPU; expected at least 1." in capsys.readouterr().err
+    assert not list((tmp_path / "edited").glob("*.parquet"))
 
 
 def test_an_unknown_edit_is_told_before_anything_is_claimed(

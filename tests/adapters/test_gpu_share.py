@@ -1,0 +1,106 @@
+"""Workers that share GPUs. Ray counts GPUs that there are none of: what they compute on is the processor."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import ray
+import torch
+
+from neuronedit.adapters import ray_session
+from neuronedit.adapters.ray_session import GpuShare
+from neuronedit.errors import ClusterError
+from neuronedit.model import EditModel
+from neuronedit.model_files import save_model
+from tests.adapters.test_ray_data import here, run
+
+ROOT = Path(__file__).parents[2]
+
+ON_ONE_GPU = """
+import json, sys
+from functools import partial
+from pathlib import Path
+import ray
+from neuronedit.adapters import ray_data
+from neuronedit.adapters.ray_session import GpuShare
+from neuronedit.errors import ClusterError
+from neuronedit.model_files import load_model
+from tests.adapters.test_ray_data import run
+
+ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
+cells, output, model = map(Path, sys.argv[1:])
+told = {"slots": [GpuShare(actors, "cpu").slots() for actors in (1, 4, 7)]}
+try:
+    GpuShare(4).slots()
+except ClusterError as error:
+    told["error"] = str(error)
+run(cells, output, load_model(model), transform=partial(ray_data.transform_parts, gpu=GpuShare(3, "cpu")))
+print(json.dumps(told))
+"""
+
+
+def test_shares_of_a_gpu_add_up_to_no_more_than_one() -> None:
+    shares = {actors: GpuShare(actors).num_gpus for actors in (1, 3, 4, 7, 60)}
+    assert shares[1] == 1
+    assert shares[4] == 0.25
+    assert all(0 <= 1 - actors * share < 0.01 for actors, share in shares.items())
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the cluster has a GPU")
+def test_a_cluster_without_a_gpu_is_told(ray_cluster: None) -> None:
+    with pytest.raises(ClusterError) as caught:
+        GpuShare(4).slots()
+    assert str(caught.value) == (
+        "use_gpu: the Ray cluster has 0 GPU; expected at least 1. Add a node with one, or use_gpu = false."
+    )
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the cluster has a GPU")
+def test_a_gpu_that_does_not_become_free_is_told(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 3.0, "GPU": 2.0})
+    monkeypatch.setattr(ray_session, "FREE_GPU_SECONDS", 1)
+    with pytest.raises(ClusterError) as caught:
+        GpuShare(4).slots()
+    assert str(caught.value) == (
+        "use_gpu: of the Ray cluster's 2 GPU none was free for 1 s; expected 1/4 of one. Wait for other jobs to end, "
+        "or use_gpu = false."
+    )
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch finds the GPU")
+def test_workers_share_a_gpu_and_one_that_torch_does_not_find_is_told(
+    cells_once: Path, controls_model: EditModel, tmp_path: Path, ray_cluster: None
+) -> None:
+    save_model(controls_model, tmp_path / "model")
+    finished = subprocess.run(
+        [sys.executable, "-c", ON_ONE_GPU, cells_once, tmp_path / "there", tmp_path / "model"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    told = json.loads(finished.stdout.splitlines()[-1])
+    assert told["slots"] == [1, 4, 7]
+    assert told["error"] == (
+        "use_gpu: a worker on a GPU of the Ray cluster cannot use it. There is no device 'cuda': torch "
+        f"{torch.__version__} finds 0 GPU. Install torch's build for CUDA and NVIDIA's driver, or compute on the "
+        "processor."
+    )
+    run(cells_once, tmp_path / "here", controls_model, transform=here)
+    for path in cells_once.iterdir():
+        found, expected = (pq.read_table(tmp_path / folder / path.name).to_pandas() for folder in ("there", "here"))
+        assert found.drop(columns=list(controls_model.panel.markers)).equals(
+            expected.drop(columns=list(controls_model.panel.markers))
+        )
+        for marker in controls_model.panel.markers:
+            # Sums in another order, on a scale where sinh's slope is 1.
+            assert found[marker].to_numpy() == pytest.approx(expected[marker].to_numpy(), rel=1e-4, abs=1e-4)
