@@ -30,7 +30,8 @@ from neuronedit.model_files import ARRAYS, FACTS, parse_model
 
 STARTED, MANIFEST, MODEL = "_started.json", "_manifest.json", "_model"
 
-QUALITY = "_quality.parquet"
+QUALITY = "_quality.csv"
+"""Not Parquet: whoever reads ``*.parquet`` must not take it for events."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class OutputFolder:
         """
         self.lease.check()
         self._remove_others({receipt.output: receipt.written for receipt in receipts})
-        (self.location / QUALITY).write_bytes(quality.to_parquet(index=False))
+        (self.location / QUALITY).write_bytes(quality.to_csv(index=False).encode())
         (self.location / MANIFEST).write_json(manifest)
         (self.location / STARTED).delete()
 
@@ -94,7 +95,7 @@ class OutputFolder:
         receipts = {receipt_name(output) for output in outputs}
         for info in self.location.files():
             name = info.path[start:]
-            stale = name.endswith((".part", ".parquet", ".pq")) and name != QUALITY and not outputs.get(name)
+            stale = name.endswith((".part", ".parquet", ".pq")) and not outputs.get(name)
             if stale or (name.startswith(f"{RECEIPTS}/") and name not in receipts):
                 (self.location / name).delete()
 

@@ -78,7 +78,7 @@ def test_the_run_names_model_counts_and_input(transformed: Trained) -> None:
 
 def test_quality_is_in_the_manifest_a_table_and_the_run(transformed: Trained) -> None:
     workplace = transformed[0]
-    table = pq.read_table(workplace.output / "_quality.parquet").to_pandas()
+    table = pd.read_csv(workplace.output / "_quality.csv")
     assert table.groupby("group")["events"].first().to_dict() == {"A": 900, "B": 900, "C": 700}
     assert table["marker"].tolist() == list(MARKERS) * 3
     facts = json.loads((workplace.output / "_manifest.json").read_text())["quality"]
