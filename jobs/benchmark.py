@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one benchmark: print its table and, as the last line on stdout, its figures as JSON."""
     parser = argparse.ArgumentParser(prog="benchmark.py", description=main.__doc__)
     parser.add_argument("name", choices=BENCHMARKS, help="; ".join(f"{k}: {v}" for k, v in BENCHMARKS.items()))
-    parser.add_argument("--quick", action="store_true", help="small data: one to two minutes on 2 cores, transform-scale some more")
+    parser.add_argument("--quick", action="store_true", help="small data: minutes on 2 cores")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="datasets of real cells: FOLDER/NAME/cells.parquet")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="for all tables; default benchmark-output/NAME")
     parser.add_argument(
