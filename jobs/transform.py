@@ -17,10 +17,10 @@ from neuronedit.adapters.tracking import connect, log_quality, log_transform, tr
 from neuronedit.command import run_job
 from neuronedit.credentials import masked
 from neuronedit.job_configs import TransformConfig
-from neuronedit.model import Route
 from neuronedit.model_files import model_contents
 from neuronedit.quality import manifest_facts, quality_scalars, quality_table
 from neuronedit.review.quality_figure import quality_figure
+from neuronedit.route import Route
 from neuronedit.tally import Tally
 
 

@@ -9,8 +9,8 @@ from neuronedit.config import Config
 from neuronedit.design import ControlsDesign, PairDesign, Where
 from neuronedit.edit_config import EditConfig
 from neuronedit.errors import PanelError, listing, nearest_name
-from neuronedit.model import UnknownBatch
 from neuronedit.panel import MASS_COFACTOR, Panel, read_panel
+from neuronedit.route import UnknownBatch
 from neuronedit.synergy import SynergyRule
 from neuronedit.training import TrainingPlan
 

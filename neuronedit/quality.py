@@ -10,8 +10,9 @@ import pandas as pd
 
 from neuronedit.cumulative import Cumulative
 from neuronedit.design import INVERSE, PAIR_EDIT
-from neuronedit.model import EditModel, Observer, Route
+from neuronedit.model import EditModel
 from neuronedit.percentiles import FloatArray
+from neuronedit.route import Observer, Route
 from neuronedit.support import Support
 from neuronedit.tally import AFTER, BEFORE, NOT_FINITE, Counts, Tally, sampled
 

@@ -7,7 +7,7 @@ from neuronedit.chunks import CHUNK
 from neuronedit.design import ControlsDesign, EditPair
 from neuronedit.edit import NEURONS_THEN_MARKERS
 from neuronedit.errors import DataError, ModelError
-from neuronedit.model import EDITED, REFERENCE, UNKNOWN, Route
+from neuronedit.route import EDITED, REFERENCE, UNKNOWN, Route
 from neuronedit.steps import EditStep
 from tests.fitted import fit_pair
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from neuronedit import tally as tally_module
-from neuronedit.model import BATCHES_OWN, Route
 from neuronedit.quality import (
     PERCENTS,
     edits_of,
@@ -15,6 +14,7 @@ from neuronedit.quality import (
     quality_table,
     target_of,
 )
+from neuronedit.route import BATCHES_OWN, Route
 from neuronedit.tally import FINE, Tally
 
 

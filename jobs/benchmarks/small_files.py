@@ -24,9 +24,9 @@ from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.receipt import Receipt
 from neuronedit.job_configs import RayConfig
-from neuronedit.model import BATCHES_OWN
 from neuronedit.model_files import load_model, model_contents
 from neuronedit.quality import quality_table
+from neuronedit.route import BATCHES_OWN
 from neuronedit.tally import Tally
 
 from .event_files import FileSet

@@ -2,8 +2,7 @@
 
 import hashlib
 import io
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,10 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neuronedit.adapters.storage import Location, storage_error
+from neuronedit.adapters.storage import Location, storage_error, told
 from neuronedit.errors import StorageError
-
-STAMP = b"neuronedit.transform"
 
 KEEP = "keep"
 
@@ -51,16 +48,13 @@ class Committed:
     sha256: str
 
 
-def commit_parquet(
-    target: Location, schema: pa.Schema, tables: Iterable[pa.Table], stamp: Mapping[str, Any], layout: Layout
-) -> Committed:
+def commit_parquet(target: Location, schema: pa.Schema, tables: Iterable[pa.Table], layout: Layout) -> Committed:
     """Stream tables to a hidden file and move it to its name when it is complete; on any failure remove it.
 
     Args:
         target: The file's name; a file that is there is replaced.
         schema: Of every table, with its metadata.
         tables: Written in order.
-        stamp: Kept in the footer.
         layout: How they are laid out.
 
     Raises:
@@ -69,7 +63,7 @@ def commit_parquet(
     staged = target.staged()
     try:
         try:
-            written = _write(staged, schema, tables, stamp, layout)
+            written = _write(staged, schema, tables, layout)
             staged.filesystem.move(staged.path, target.path)
         except OSError as error:
             raise StorageError(
@@ -83,17 +77,19 @@ def commit_parquet(
 
 
 def sha256_of(location: Location) -> str:
-    """The SHA-256 of a file's bytes."""
+    """The SHA-256 of a file's bytes.
+
+    Raises:
+        StorageError: The storage does not hand them out.
+    """
     digest = hashlib.sha256()
-    with location.filesystem.open_input_stream(location.path) as stream:
+    with told(location.path), location.filesystem.open_input_stream(location.path) as stream:
         while piece := stream.read(READ_BYTES):
             digest.update(piece)
     return digest.hexdigest()
 
 
-def _write(
-    staged: Location, schema: pa.Schema, tables: Iterable[pa.Table], stamp: Mapping[str, Any], layout: Layout
-) -> Committed:
+def _write(staged: Location, schema: pa.Schema, tables: Iterable[pa.Table], layout: Layout) -> Committed:
     events = 0
     with staged.filesystem.open_output_stream(staged.path) as stream:
         sink = _Hashed(stream)
@@ -107,7 +103,6 @@ def _write(
             for table in _cut(tables, layout.row_group_events):
                 writer.write_table(table)
                 events += table.num_rows
-            writer.add_key_value_metadata({STAMP: json.dumps(dict(stamp)).encode()})
     return Committed(events, sink.n_bytes, sink.digest.hexdigest())
 
 

@@ -20,8 +20,9 @@ from neuronedit.adapters.parquet import (
 )
 from neuronedit.design import Where, check_design_columns, select
 from neuronedit.errors import DataError
-from neuronedit.model import BATCHES_OWN, EDITED, REFERENCE, UNKNOWN, EditModel, Observer, Route, alike
+from neuronedit.model import EditModel
 from neuronedit.model_files import load_model
+from neuronedit.route import BATCHES_OWN, EDITED, REFERENCE, UNKNOWN, Observer, Route, alike
 from neuronedit.scaling import FloatArray
 
 FLAG_COLUMN = "neuronedit"

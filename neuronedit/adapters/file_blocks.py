@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from neuronedit.adapters.parquet import EventFile, check_storage, first_line, open_parquet
+from neuronedit.adapters.parquet import EventFile, check_storage, open_parquet
+from neuronedit.adapters.storage import first_line
 from neuronedit.errors import DataError
 
 EVENTS_PER_BLOCK = 131_072

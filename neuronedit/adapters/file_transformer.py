@@ -118,7 +118,8 @@ class FileTransformer:
                 n_bytes=written.n_bytes,
                 sha256=written.sha256,
                 counts={outcome: stream.counts[outcome] for outcome in OUTCOMES},
-                left_out=tuple(stream.left_out),
+                # Reading is a block ahead of editing: what each leaves out comes in no fixed order.
+                left_out=tuple(sorted(stream.left_out, key=lambda left_out: left_out.first_row)),
                 quality=stream.tally.to_text(),
             )
         )
@@ -131,7 +132,6 @@ class FileTransformer:
                 self.output.location / part.output,
                 self.editor.schema(schema),
                 stream.edited(reader),
-                {"plan": self.output.plan_digest},
                 self.files.layout.like(reader.parquet.metadata),
             )
 

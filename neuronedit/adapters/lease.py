@@ -15,7 +15,7 @@ from uuid import uuid4
 import psutil
 from pyarrow import fs
 
-from neuronedit.adapters.storage import Location
+from neuronedit.adapters.storage import Location, told
 from neuronedit.errors import OutputError, StorageError
 
 log = logging.getLogger(__name__)
@@ -80,11 +80,15 @@ def lease(folder: Location) -> Iterator[Lease]:
 def _outlast_others(folder: Location, own: Location) -> None:
     first_seen: dict[str, datetime] = {}
     while True:
-        found = folder.filesystem.get_file_info(fs.FileSelector(folder.path))
+        with told(folder.path):
+            found = folder.filesystem.get_file_info(fs.FileSelector(folder.path))
         leases = {info.path: info for info in found if info.base_name.startswith(LEASE)}
-        now = leases.pop(own.path).mtime
+        now, undecided = leases.pop(own.path).mtime, False
         for path, info in leases.items():
-            other = _Other.read(Location(folder.filesystem, path), (now - info.mtime).total_seconds())
+            place = Location(folder.filesystem, path)
+            if not place.exists:
+                continue  # given back since
+            other = _Other.read(place, (now - info.mtime).total_seconds())
             if other.runs_here or info.mtime > first_seen.setdefault(path, info.mtime):
                 raise OutputError(
                     f"{folder.path}: another transform is writing it ({other}). Wait for it, or stop it and run again "
@@ -92,8 +96,10 @@ def _outlast_others(folder: Location, own: Location) -> None:
                 )
             if other.ran_here or other.silent >= SILENT_SECONDS:
                 log.warning("%s left the output unfinished: its work is taken over", other)
-                Location(folder.filesystem, path).delete()
-        if not leases:
+                place.delete()
+            else:
+                undecided = True
+        if not undecided:
             return
         log.warning("%s: waiting for a sign of life of another transform's driver, or its absence", folder.path)
         sleep(SECONDS_BETWEEN_LOOKS)

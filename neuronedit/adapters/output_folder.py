@@ -19,7 +19,6 @@ from neuronedit.adapters.receipt import (
     RECEIPTS,
     Receipt,
     receipt_name,
-    remove_receipts,
     standing_receipt,
     write_receipt,
 )
@@ -44,7 +43,7 @@ class TransformPlan:
     inputs: EventDataset
 
     def digest(self) -> str:
-        """SHA-256; an output file that carries it was written by this plan."""
+        """SHA-256; an output whose receipt has it was written by this plan."""
         content = [self.model_digest, dict(self.settings), self.inputs.digest()]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -134,7 +133,7 @@ def claimed_output(
         # From here on the folder may not hold what an old manifest vouches for.
         (location / MANIFEST).delete()
         if not resume:
-            remove_receipts(location)
+            (location / RECEIPTS).delete_folder()  # all work is done again
         yield OutputFolder(location, started["plan_sha256"], started["started"], held)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from neuronedit.adapters.storage import Location, locate, storage_error
+from neuronedit.adapters.storage import Location, first_line, locate, told
 from neuronedit.credentials import masked
 from neuronedit.errors import DataError
 from neuronedit.events import MAX_INTENSITY, check_finite
@@ -141,12 +141,9 @@ def check_storage(filesystem: fs.FileSystem, path: str, ranges: Iterable[tuple[i
     Raises:
         StorageError: It does not.
     """
-    try:
-        with filesystem.open_input_file(path) as stream:
-            for start, n_bytes in ranges:
-                stream.read_at(n_bytes, start)
-    except OSError as error:
-        raise storage_error(path, error) from error
+    with told(path), filesystem.open_input_file(path) as stream:
+        for start, n_bytes in ranges:
+            stream.read_at(n_bytes, start)
 
 
 def _size(filesystem: fs.FileSystem, path: str) -> int:
@@ -265,8 +262,3 @@ def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventF
     pairs = [part.split("=", 1) for part in name.split("/")[:-1] if "=" in part]
     partition = {unquote(column): None if value == HIVE_NULL else unquote(value) for column, value in pairs}
     return EventFile(info.path, name, n_events, info.size, partition)
-
-
-def first_line(error: Exception) -> str:
-    """What a library says of its error, for a message of ours."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

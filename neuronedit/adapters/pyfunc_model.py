@@ -11,8 +11,8 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from neuronedit.events import check_finite
-from neuronedit.model import Route
 from neuronedit.model_files import load_model
+from neuronedit.route import Route
 
 ARTIFACT = "neuronedit"
 """The name of the folder with ``model.json`` and ``model.safetensors`` among the pyfunc's artifacts."""

@@ -92,13 +92,6 @@ def standing_receipt(folder: Location, output: str, plan: str) -> Receipt | None
     return receipt if target.size == receipt.n_bytes and sha256_of(target) == receipt.sha256 else None
 
 
-def remove_receipts(folder: Location) -> None:
-    """Remove all receipts, so that all work is done again."""
-    place = folder / RECEIPTS
-    if place.exists:
-        place.filesystem.delete_dir(place.path)
-
-
 def receipt_name(output: str) -> str:
     """Where the receipt of an output is, relative to the output folder."""
     return f"{RECEIPTS}/{output}.json"

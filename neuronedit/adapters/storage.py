@@ -63,13 +63,13 @@ class Location:
 
     def files(self) -> list[fs.FileInfo]:
         """All files below a folder, sorted by path; none where the folder is not there."""
-        with _told(self.path):
+        with told(self.path):
             found = self.filesystem.get_file_info(fs.FileSelector(self.path, recursive=True, allow_not_found=True))
         return sorted((info for info in found if info.type == fs.FileType.File), key=lambda info: info.path)
 
     def read_bytes(self) -> bytes:
         """The content of a file."""
-        with _told(self.path), self.filesystem.open_input_stream(self.path) as stream:
+        with told(self.path), self.filesystem.open_input_stream(self.path) as stream:
             content: bytes = stream.read()
             return content
 
@@ -78,7 +78,7 @@ class Location:
         whole_at_once = self.filesystem.type_name in OBJECT_STORES
         written = self if whole_at_once else self.staged()
         try:
-            with _told(self.path), self.filesystem.open_output_stream(written.path) as stream:
+            with told(self.path), self.filesystem.open_output_stream(written.path) as stream:
                 stream.write(content)
             if not whole_at_once:
                 written.move_to(self)
@@ -99,25 +99,31 @@ class Location:
         """A hidden, unique name beside this one, to write to before moving into place."""
         folder, _, name = self.path.rpartition("/")
         if self.filesystem.type_name not in OBJECT_STORES:  # there it would be an object for every folder in the path
-            with _told(folder):
+            with told(folder):
                 self.filesystem.create_dir(folder, recursive=True)
         return Location(self.filesystem, join(folder, f".{name}.{uuid4().hex}.part"))
 
     def move_to(self, target: "Location") -> None:
         """Give a file on the same file system another name; a file of that name is replaced."""
-        with _told(target.path):
+        with told(target.path):
             self.filesystem.move(self.path, target.path)
 
     def delete(self) -> None:
         """Remove a file, if it is there: a request that is repeated after its answer was lost finds nothing."""
-        with _told(self.path):
+        with told(self.path):
             try:
                 self.filesystem.delete_file(self.path)
             except FileNotFoundError:
                 return
 
+    def delete_folder(self) -> None:
+        """Remove a folder and all in it, if it is there."""
+        with told(self.path):
+            if self.exists:
+                self.filesystem.delete_dir(self.path)
+
     def _info(self) -> fs.FileInfo:
-        with _told(self.path):
+        with told(self.path):
             return self.filesystem.get_file_info(self.path)
 
 
@@ -151,13 +157,18 @@ def storage_error(where: str, error: Exception) -> StorageError:
         where: The file, folder or URI.
         error: As pyarrow raised it.
     """
-    said = (str(error).splitlines() or [type(error).__name__])[0]
+    said = first_line(error)
     cause, remedy = next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, said)), _UNKNOWN)
     if isinstance(error, FileNotFoundError):
         cause, remedy = "not there", "Check its name; if it was there before, restore it."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         cause, remedy = "no room is left", "Make room."
     return StorageError(f"{where}: {cause} ({masked(said)}). {remedy}")
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of its error, for a message of ours."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _patient(filesystem: fs.FileSystem) -> fs.FileSystem:
@@ -180,7 +191,8 @@ def _check_bucket(filesystem: fs.FileSystem, path: str, uri: str) -> None:
 
 
 @contextmanager
-def _told(where: str) -> Iterator[None]:
+def told(where: str) -> Iterator[None]:
+    """What a file system raises in the block comes out as ``storage_error``."""
     try:
         yield
     except (OSError, ArrowException) as error:

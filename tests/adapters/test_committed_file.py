@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from neuronedit.adapters import committed_file
-from neuronedit.adapters.committed_file import KEEP, STAMP, Committed, Layout, commit_parquet, sha256_of
+from neuronedit.adapters.committed_file import KEEP, Committed, Layout, commit_parquet, sha256_of
 from neuronedit.adapters.storage import locate
 from neuronedit.errors import DataError, StorageError
 from tests.synthetic_cells import sample_table
@@ -21,7 +21,7 @@ ZSTD = Layout("zstd")
 
 
 def commit(path: Path, tables: Iterable[pa.Table], layout: Layout = ZSTD) -> Committed:
-    return commit_parquet(locate(str(path)), CELLS.schema, tables, {"plan": "p1"}, layout)
+    return commit_parquet(locate(str(path)), CELLS.schema, tables, layout)
 
 
 def row_group_sizes(path: Path) -> list[int]:
@@ -29,13 +29,12 @@ def row_group_sizes(path: Path) -> list[int]:
     return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
 
-def test_tables_are_written_in_order_with_schema_and_stamp(tmp_path: Path) -> None:
+def test_tables_are_written_in_order_with_their_schema(tmp_path: Path) -> None:
     path = tmp_path / "deep/b7.parquet"
     committed = commit(path, [CELLS.slice(0, 100), CELLS.slice(100)])
     written = pq.read_table(path)
     assert written.equals(CELLS)
     assert written.schema.metadata.items() >= CELLS.schema.metadata.items()
-    assert pq.ParquetFile(path).metadata.metadata[STAMP] == b'{"plan": "p1"}'
     content = path.read_bytes()
     assert committed == Committed(300, len(content), hashlib.sha256(content).hexdigest())
     assert sha256_of(locate(str(path))) == committed.sha256

@@ -9,8 +9,9 @@ import ray
 from neuronedit.adapters.event_editor import NO_FILE, EventEditor, TransformRules
 from neuronedit.adapters.parquet import marker_matrix
 from neuronedit.errors import DataError, ModelError
-from neuronedit.model import EditModel, Route
+from neuronedit.model import EditModel
 from neuronedit.model_files import save_model
+from neuronedit.route import Route
 from tests.synthetic_cells import MARKERS, sample_table, with_value
 
 CELLS = sample_table("B", "control", 400, seed=3)

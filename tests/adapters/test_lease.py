@@ -79,7 +79,9 @@ def test_a_driver_on_another_machine_that_gives_signs_is_waited_for_and_refuses_
     assert leases(folder) == [path]
 
 
-def test_a_driver_of_this_machine_that_was_killed_is_followed_at_once(folder: Location) -> None:
+def test_a_driver_of_this_machine_that_was_killed_is_followed_at_once(
+    folder: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = subprocess.Popen(SLEEPS)
     started = psutil.Process(other.pid).create_time()
     leave_lease(folder, socket.gethostname(), other.pid, started)
@@ -87,6 +89,7 @@ def test_a_driver_of_this_machine_that_was_killed_is_followed_at_once(folder: Lo
         pass
     other.kill()
     other.wait()
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_LOOKS", 600)
     with lease(folder) as held:
         assert leases(folder) == [Path(held.place.path)]
 

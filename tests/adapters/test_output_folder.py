@@ -62,7 +62,7 @@ def start(target: Path, plan: TransformPlan, **flags: bool) -> OutputFolder:
 
 def write_file(output: OutputFolder, plan: TransformPlan, name: str, n_rows: int | None = None) -> Receipt:
     table = pq.read_table(f"{plan.inputs.uri}/{name}").slice(0, n_rows)
-    written = commit_parquet(output.location / name, table.schema, [table], {}, Layout("zstd"))
+    written = commit_parquet(output.location / name, table.schema, [table], Layout("zstd"))
     receipt = Receipt(output.plan_digest, name, name, written.events, written.n_bytes, written.sha256, COUNTS)
     return output.accept(receipt)
 

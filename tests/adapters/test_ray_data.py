@@ -21,9 +21,10 @@ from neuronedit.adapters.parquet import list_dataset, marker_matrix
 from neuronedit.adapters.ray_data import transform_parts
 from neuronedit.adapters.receipt import Receipt
 from neuronedit.errors import DataError, ModelError, NeuroneditError, PanelError
-from neuronedit.model import EditModel, Route
+from neuronedit.model import EditModel
 from neuronedit.model_files import model_contents, model_digest, save_model
 from neuronedit.quality import manifest_facts, quality_table
+from neuronedit.route import Route
 from neuronedit.tally import Tally
 from tests.synthetic_cells import GAINS, MARKERS, sample_table, with_column, with_value
 

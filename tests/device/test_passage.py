@@ -12,7 +12,7 @@ from neuronedit.device import landmarks, passage
 from neuronedit.device.passage import found_device
 from neuronedit.edit import PRESETS
 from neuronedit.errors import DataError, ModelError
-from neuronedit.model import Route
+from neuronedit.route import Route
 from neuronedit.steps import EditStep
 
 ROUNDING = 1e-4
