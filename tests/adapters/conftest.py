@@ -1,3 +1,9 @@
+from pathlib import Path
+
+import pytest
+
+from neuronedit.adapters.output_folder import TransformPlan
+from neuronedit.adapters.parquet import list_dataset
 from tests.fixtures import (
     cells,
     cells_once,
@@ -23,3 +29,13 @@ __all__ = [
     "s3_server",
     "tracking",
 ]
+
+
+@pytest.fixture
+def plan(cells_once: Path) -> TransformPlan:
+    return TransformPlan("models:/m/1", "d1", {"where": {}}, list_dataset(str(cells_once)))
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "edited"

@@ -22,7 +22,7 @@ from neuronedit.errors import ClusterError, StorageError
 from neuronedit.model import EditModel
 from neuronedit.model_files import save_model
 from tests.adapters.killers import DiesAlways, DiesOnce, Slow
-from tests.adapters.test_ray_data import here, leftovers, outputs, run
+from tests.adapters.transforming import here, leftovers, outputs, run
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -34,11 +34,11 @@ from pathlib import Path
 from neuronedit.adapters import ray_data, ray_session
 from neuronedit.job_configs import RayConfig
 from neuronedit.model_files import load_model
-from tests.adapters import killers, test_ray_data
+from tests.adapters import killers, transforming
 cells, target = Path(sys.argv[1]), Path(sys.argv[2])
 ray_data.FileTransformer = killers.Slow
 with ray_session.ray_session(RayConfig(num_cpus=1)):
-    test_ray_data.run(cells, target, load_model(f"{target}-model"))
+    transforming.run(cells, target, load_model(f"{target}-model"))
 """
 
 TWO_NODES = """
@@ -48,7 +48,7 @@ import ray
 from ray.cluster_utils import Cluster
 from neuronedit.adapters import ray_data
 from neuronedit.model_files import load_model
-from tests.adapters import killers, test_ray_data
+from tests.adapters import killers, transforming
 from tests.adapters.test_faults import wait_for_outputs, in_background
 cells, target = Path(sys.argv[1]), Path(sys.argv[2])
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -63,7 +63,7 @@ def lose_node():
     print("lost a node")
 
 with in_background(lose_node):
-    test_ray_data.run(cells, target, load_model(f"{target}-model"))
+    transforming.run(cells, target, load_model(f"{target}-model"))
 ray.shutdown()
 cluster.shutdown()
 """

@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pyarrow import fs
 
 from neuronedit.adapters import file_blocks
-from neuronedit.adapters.file_blocks import Block, FileReader, one_ahead, row_groups
+from neuronedit.adapters.file_blocks import Block, FileReader, one_ahead, read_blocks, row_groups
 from neuronedit.adapters.parquet import EventFile, list_dataset
 from neuronedit.errors import DataError, StorageError
 from tests.synthetic_cells import sample_table
@@ -56,6 +56,26 @@ def test_every_way_of_reading_gives_the_same(
         (2, 400, 100),
     ]
     assert pa.concat_tables([block.table for block in blocks]).equals(CELLS, check_metadata=True)
+
+
+@pytest.mark.parametrize("n_rows", [1, 100, 128, 1000])
+def test_blocks_give_all_rows_in_order(cells_once: Path, monkeypatch: pytest.MonkeyPatch, n_rows: int) -> None:
+    monkeypatch.setattr(file_blocks, "EVENTS_PER_BLOCK", n_rows)
+    dataset = list_dataset(str(cells_once / "A-validation.parquet"))
+    blocks = list(read_blocks(dataset.filesystem, dataset.files[0]))
+    starts = np.cumsum([0, *(block.table.num_rows for block in blocks)])
+    assert [block.first_row for block in blocks] == list(starts[:-1])
+    assert [block.row_group for block in blocks] == sorted(block.first_row // 128 for block in blocks)
+    assert max(block.table.num_rows for block in blocks) <= n_rows
+    assert pa.concat_tables([block.table for block in blocks]).equals(
+        pq.read_table(cells_once / "A-validation.parquet"), check_metadata=True
+    )
+
+
+def test_only_the_columns_asked_for_are_read(cells_once: Path) -> None:
+    dataset = list_dataset(str(cells_once))
+    (block,) = list(read_blocks(dataset.filesystem, dataset.files[0], ["CD3", "role"]))[:1]
+    assert block.table.column_names == ["CD3", "role"]
 
 
 class _FailsInTheMiddle(io.BytesIO):

@@ -20,7 +20,7 @@ from neuronedit.adapters.receipt import Receipt
 from neuronedit.adapters.verify import verify_output
 from neuronedit.errors import DataError, ModelError
 from neuronedit.model import EditModel
-from tests.adapters.test_ray_data import expected_markers, here, run
+from tests.adapters.transforming import expected_markers, here, run
 from tests.synthetic_cells import MARKERS, with_column, with_value
 
 QUARANTINE = FileRules(Layout("zstd"), quarantine=True)

@@ -15,7 +15,7 @@ from neuronedit.adapters.ray_session import GpuShare
 from neuronedit.errors import ClusterError
 from neuronedit.model import EditModel
 from neuronedit.model_files import save_model
-from tests.adapters.test_ray_data import here, run
+from tests.adapters.transforming import here, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ from neuronedit.adapters import ray_data
 from neuronedit.adapters.ray_session import GpuShare
 from neuronedit.errors import ClusterError
 from neuronedit.model_files import load_model
-from tests.adapters.test_ray_data import run
+from tests.adapters.transforming import run
 
 ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
 cells, output, model = map(Path, sys.argv[1:])

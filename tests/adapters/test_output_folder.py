@@ -1,89 +1,24 @@
-import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
-from neuronedit.adapters.committed_file import Layout, commit_parquet
-from neuronedit.adapters.event_editor import OUTCOMES
-from neuronedit.adapters.file_parts import FilePart
 from neuronedit.adapters.lease import LEASE
-from neuronedit.adapters.manifest import make_manifest
 from neuronedit.adapters.output_folder import (
     MANIFEST,
     MODEL,
     QUALITY,
     STARTED,
-    OutputFolder,
     TransformPlan,
     claimed_output,
 )
 from neuronedit.adapters.parquet import list_dataset
-from neuronedit.adapters.receipt import LeftOut, Receipt
 from neuronedit.adapters.storage import Location
 from neuronedit.errors import OutputError
 from neuronedit.model import EditModel
 from neuronedit.model_files import model_contents, save_model
-
-COUNTS = dict(zip(OUTCOMES, (3, 1, 0, 0), strict=True))
-CONTENTS = {"model.json": b"{}", "model.safetensors": b""}
-NO_QUALITY = pd.DataFrame({"group": []})
-CONFIG = {"compression": "zstd", "where": "{}"}
-
-
-@pytest.fixture
-def plan(cells_once: Path) -> TransformPlan:
-    return TransformPlan("models:/m/1", "d1", {"where": {}}, list_dataset(str(cells_once)))
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "edited"
-
-
-@contextmanager
-def claim(
-    target: Path, plan: TransformPlan, *, overwrite: bool = False, resume: bool = False
-) -> Iterator[OutputFolder]:
-    with claimed_output(str(target), plan, CONTENTS, overwrite=overwrite, resume=resume) as output:
-        yield output
-
-
-def start(target: Path, plan: TransformPlan, **flags: bool) -> OutputFolder:
-    """A claim whose driver is gone."""
-    with claim(target, plan, **flags) as output:
-        return output
-
-
-def write_file(output: OutputFolder, plan: TransformPlan, name: str, n_rows: int | None = None) -> Receipt:
-    table = pq.read_table(f"{plan.inputs.uri}/{name}").slice(0, n_rows)
-    written = commit_parquet(output.location / name, table.schema, [table], Layout("zstd"))
-    receipt = Receipt(output.plan_digest, name, name, written.events, written.n_bytes, written.sha256, COUNTS)
-    return output.accept(receipt)
-
-
-def parts(plan: TransformPlan) -> list[FilePart]:
-    return [FilePart.whole(file) for file in plan.inputs.files]
-
-
-def standing(output: OutputFolder, plan: TransformPlan) -> list[str]:
-    return [part.output for part in parts(plan) if output.receipt(part)]
-
-
-def finish(target: Path, plan: TransformPlan, *, overwrite: bool = False) -> OutputFolder:
-    with claim(target, plan, overwrite=overwrite) as output:
-        receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
-        output.complete(make_manifest(plan, parts(plan), receipts, {}, CONFIG, output.started), receipts, NO_QUALITY)
-    return output
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+from tests.adapters.claiming import NO_QUALITY, claim, finish, standing, start, tree, write_file
 
 
 def test_a_new_folder_is_claimed_with_a_note_and_the_model(target: Path, plan: TransformPlan) -> None:
@@ -217,73 +152,6 @@ def test_resume_of_another_plan_is_refused(target: Path, plan: TransformPlan, st
     ):
         start(target, replace(plan, model_digest="d2"), resume=True)
     assert tree(target) == before
-
-
-def test_a_file_counts_as_finished_only_with_this_plans_receipt(target: Path, plan: TransformPlan) -> None:
-    with claim(target, plan) as output:
-        complete, other, plain = plan.inputs.files[:3]
-        receipt = write_file(output, plan, complete.name)
-        write_file(replace(output, plan_digest="another"), plan, other.name)
-        pq.write_table(pq.read_table(plain.path), target / plain.name)
-        assert standing(output, plan) == [complete.name]
-        assert output.receipt(FilePart.whole(complete)) == receipt
-
-
-@pytest.mark.parametrize(
-    "spoil", [lambda content: content[:0], lambda content: content[:-5], lambda content: content[::-1]]
-)
-def test_a_damaged_output_is_not_finished(target: Path, plan: TransformPlan, spoil: Callable[[bytes], bytes]) -> None:
-    with claim(target, plan) as output:
-        write_file(output, plan, "A-control.parquet")
-        path = target / "A-control.parquet"
-        path.write_bytes(spoil(path.read_bytes()))
-        assert standing(output, plan) == []
-
-
-@pytest.mark.parametrize("text", ["", "{", "{}", '{"plan": 1}'])
-def test_a_damaged_receipt_is_none(target: Path, plan: TransformPlan, text: str) -> None:
-    with claim(target, plan) as output:
-        write_file(output, plan, "A-control.parquet")
-        (target / "_receipts/A-control.parquet.json").write_text(text)
-        assert standing(output, plan) == []
-
-
-def test_the_manifest_accounts_for_every_file(target: Path, plan: TransformPlan) -> None:
-    finish(target, plan)
-    manifest = json.loads((target / MANIFEST).read_text())
-    assert manifest["model"] == {"uri": "models:/m/1", "sha256": "d1"}
-    assert manifest["config"] == CONFIG
-    assert manifest["plan_sha256"] == plan.digest()
-    assert manifest["events"] == 2500
-    assert manifest["counts"] == {"edited": 18, "reference": 6, "unknown batch": 0, "not chosen": 0}
-    assert manifest["left_out"] == []
-    assert [entry["file"] for entry in manifest["outputs"]] == [file.name for file in plan.inputs.files]
-    for entry in manifest["outputs"]:
-        content = (target / entry["file"]).read_bytes()
-        assert (entry["bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
-    assert manifest["started"] <= manifest["finished"]
-    assert not (target / STARTED).exists()
-
-
-@pytest.mark.parametrize("missing", [True, False], ids=["missing", "other rows"])
-def test_no_manifest_where_a_file_is_not_as_its_input(target: Path, plan: TransformPlan, missing: bool) -> None:
-    with claim(target, plan) as output:
-        receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
-        wrong = receipts[1:] if missing else [replace(receipts[0], events=1), *receipts[1:]]
-        with pytest.raises(
-            OutputError, match=r"outputs of 'A-control\.parquet' are missing or have other rows .*resume"
-        ):
-            make_manifest(plan, parts(plan), wrong, {}, CONFIG, output.started)
-
-
-def test_events_left_out_are_accounted_for(target: Path, plan: TransformPlan) -> None:
-    left_out = LeftOut("A-control.parquet", 1, 128, 3, "NaN")
-    with claim(target, plan) as output:
-        receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
-        first = replace(receipts[0], events=receipts[0].events - 3, left_out=(left_out,))
-        manifest = make_manifest(plan, parts(plan), [first, *receipts[1:]], {}, CONFIG, output.started)
-    assert manifest["left_out"] == [asdict(left_out)]
-    assert manifest["events"] == 2497
 
 
 def test_the_manifest_comes_last(target: Path, plan: TransformPlan, monkeypatch: pytest.MonkeyPatch) -> None:

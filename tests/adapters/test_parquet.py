@@ -155,43 +155,8 @@ class TestDamage:
         with pytest.raises(DataError, match=r"panel\.csv: not a Parquet file by its name; .* leading underscore"):
             list_dataset(str(cells))
 
-    def test_damage_within_the_rows_is_told_with_the_row(self, cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(file_blocks, "EVENTS_PER_BLOCK", 128)
-        target = cells / "B-control.parquet"
-        with pq.ParquetFile(target) as whole:
-            start = whole.metadata.row_group(2).column(0).dictionary_page_offset
-        content = bytearray(target.read_bytes())
-        content[start : start + 400] = b"\xff" * 400
-        target.write_bytes(content)
-        dataset = list_dataset(str(cells))
-        file = next(file for file in dataset.files if file.name == "B-control.parquet")
-        with pytest.raises(
-            DataError,
-            match=r"row group 2 is damaged \(from row 256 on, of rows 256 to 383: .+\)\. Write",
-        ):
-            rows(dataset, file)
 
-
-class TestReading:
-    @pytest.mark.parametrize("n_rows", [1, 100, 128, 1000])
-    def test_blocks_give_all_rows_in_order(
-        self, cells_once: Path, monkeypatch: pytest.MonkeyPatch, n_rows: int
-    ) -> None:
-        monkeypatch.setattr(file_blocks, "EVENTS_PER_BLOCK", n_rows)
-        dataset = list_dataset(str(cells_once / "A-validation.parquet"))
-        blocks = list(read_blocks(dataset.filesystem, dataset.files[0]))
-        starts = np.cumsum([0, *(block.table.num_rows for block in blocks)])
-        assert [block.first_row for block in blocks] == list(starts[:-1])
-        assert [block.row_group for block in blocks] == sorted(block.first_row // 128 for block in blocks)
-        assert max(block.table.num_rows for block in blocks) <= n_rows
-        assert pa.concat_tables([block.table for block in blocks]).equals(
-            pq.read_table(cells_once / "A-validation.parquet"), check_metadata=True
-        )
-
-    def test_only_the_columns_asked_for_are_read(self, cells_once: Path) -> None:
-        dataset = list_dataset(str(cells_once))
-        assert rows(dataset, dataset.files[0], ["CD3", "role"]).column_names == ["CD3", "role"]
-
+class TestOpening:
     def test_a_file_that_vanished_is_a_data_error(self, cells: Path) -> None:
         dataset = list_dataset(str(cells))
         Path(dataset.files[0].path).unlink()

@@ -10,7 +10,7 @@ from neuronedit.adapters.output_folder import TransformPlan
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.verify import Verification, verify_output
 from neuronedit.errors import OutputError
-from tests.adapters.test_output_folder import finish, start
+from tests.adapters.claiming import finish, start
 
 
 @pytest.fixture

@@ -1,0 +1,89 @@
+"""A transform as the job does it, by Ray or by one worker in this process, and what it leaves."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from neuronedit.adapters.committed_file import Layout
+from neuronedit.adapters.event_editor import TransformRules
+from neuronedit.adapters.file_parts import FilePart, file_parts
+from neuronedit.adapters.file_transformer import FileRules, FileTransformer
+from neuronedit.adapters.manifest import make_manifest
+from neuronedit.adapters.output_folder import OutputFolder, TransformPlan, claimed_output
+from neuronedit.adapters.parquet import list_dataset, marker_matrix
+from neuronedit.adapters.ray_data import transform_parts
+from neuronedit.adapters.receipt import Receipt
+from neuronedit.model import EditModel
+from neuronedit.model_files import model_contents, model_digest, save_model
+from neuronedit.quality import manifest_facts, quality_table
+from neuronedit.tally import Tally
+
+PLAIN = TransformRules()
+FILES = FileRules(Layout("zstd"))
+
+Transform = Callable[..., list[Receipt]]
+
+
+def here(
+    parts: Sequence[FilePart],
+    filesystem: fs.FileSystem,
+    output: OutputFolder,
+    rules: TransformRules,
+    files: FileRules,
+    tally: Tally,
+) -> list[Receipt]:
+    """What ``transform_parts`` does, by one worker in this process: starting an actor takes five seconds."""
+    worker = FileTransformer(filesystem, output, rules, files)
+    receipts = [worker.transform(part) for part in parts]
+    for receipt in receipts:
+        tally.add(Tally.from_text(receipt.quality))
+    return receipts
+
+
+def run(
+    cells: Path,
+    target: Path,
+    model: EditModel,
+    rules: TransformRules = PLAIN,
+    files: FileRules = FILES,
+    *,
+    resume: bool = False,
+    max_bytes: int = 2**30,
+    transform: Transform = transform_parts,
+) -> dict[str, Any]:
+    """What the job does between claiming the output and logging; the manifest."""
+    folder = target.with_name(f"{target.name}-model")
+    if not folder.exists():
+        save_model(model, folder)
+    settings = {"where": rules.where, "unknown_batch": rules.route.unknown_batch}
+    inputs = list_dataset(str(cells), pass_over=files.quarantine)
+    plan = TransformPlan("m", model_digest(folder), settings, inputs)
+    parts = file_parts(inputs.files, inputs.filesystem, max_bytes)
+    with claimed_output(str(target), plan, model_contents(folder), overwrite=False, resume=resume) as output:
+        tally = Tally(model.scaling.zeros)
+        receipts = transform(parts, inputs.filesystem, output, rules, files, tally)
+        quality = quality_table(tally, model, rules.route)
+        manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), {}, output.started)
+        output.complete(manifest, receipts, quality)
+    return manifest
+
+
+def expected_markers(path: Path, model: EditModel, batch_id: str) -> dict[str, np.ndarray]:
+    edited, _, _ = model.transform(marker_matrix(pq.read_table(path), model.panel, "x"), [batch_id] * rows(path))
+    return dict(zip(model.panel.markers, edited.T, strict=True))
+
+
+def rows(path: Path) -> int:
+    return pq.ParquetFile(path).metadata.num_rows
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("[!_]*.parquet")}
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*.part")]
