@@ -12,9 +12,10 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from neuronedit.review.figures import loss_figure
+from neuronedit.review.part import Drawing
 from neuronedit.review.reading import read_losses, read_reconstruction
 from neuronedit.review.report import Review
-from neuronedit.review.section import Drawing, sections
+from neuronedit.review.section import sections
 
 PAGE = "review.html"
 

@@ -1,31 +1,14 @@
 """One comparison's part of the page: its verdict, its rows of the review's tables, its figures."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from neuronedit.review import figures, reading
+from neuronedit.review.part import Drawing
 from neuronedit.review.report import Review
 from neuronedit.review.verdict import Verdict
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure that can be drawn, with what a reader should see in it.
-
-    Attributes:
-        name: Of its file.
-        draw: Draws it.
-        alt: What it is, for readers who do not see it.
-        reading: What it shows, in one sentence.
-    """
-
-    name: str
-    draw: Callable[[], Figure]
-    alt: str
-    reading: str
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,194 @@
+"""What every part of the review reads: one edit, as the neurons of one layer see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from neuronedit.autoencoder import CODE, Autoencoder, tensor
+from neuronedit.chunks import CHUNK
+from neuronedit.edit import Edit, Member
+from neuronedit.errors import DataError
+from neuronedit.model import EditModel
+from neuronedit.percentiles import FloatArray
+from neuronedit.steps import activations
+
+Labels = npt.NDArray[np.object_]
+
+OWN_SHIFT: Final = "the shift that the edit gives this layer"
+ENCODED_AGAIN: Final = "the edited events, encoded again"
+
+
+@dataclass(frozen=True)
+class Population:
+    """Events, and what the network makes of them.
+
+    Attributes:
+        markers: (n_events, n_markers) float32, standardised.
+        activations: (n_events, n_neurons) float32.
+        labels: By column, (n_events,) texts each: cell type, donor, batch, …; empty where none are known.
+    """
+
+    markers: FloatArray
+    activations: FloatArray
+    labels: Mapping[str, Labels] = field(default_factory=dict)
+
+    def of(self, rows: npt.NDArray[Any]) -> Self:
+        """Some of the events, by their numbers or a mask."""
+        labels = {column: values[rows] for column, values in self.labels.items()}
+        return replace(self, markers=self.markers[rows], activations=self.activations[rows], labels=labels)
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """One edit, as the neurons of one layer see it.
+
+    Attributes:
+        edit: What is reviewed.
+        layer: Whose neurons.
+        marker_names: In the panel's order.
+        autoencoder: Frozen.
+        source: What the edit was fitted from.
+        target: What it was fitted to.
+        extrapolation: What it is to be applied to, by name; empty where that is not known.
+        edited: The source's activations after the edit, (n_source, n_neurons) float32.
+        seen_by: Where ``edited`` comes from: ``OWN_SHIFT`` or ``ENCODED_AGAIN``.
+    """
+
+    edit: Edit
+    layer: str
+    marker_names: tuple[str, ...]
+    autoencoder: Autoencoder
+    source: Population
+    target: Population
+    extrapolation: Mapping[str, Population]
+    edited: FloatArray
+    seen_by: str
+
+    @classmethod
+    def of(
+        cls,
+        model: EditModel,
+        edit: str,
+        source: "LabelledEvents",
+        target: "LabelledEvents",
+        extrapolation: Mapping[str, "LabelledEvents"] | None = None,
+        layer: str | None = None,
+    ) -> Self:
+        """Encode a model's events.
+
+        The neurons are those of the model's first autoencoder.
+
+        Args:
+            model: To be reviewed.
+            edit: The edit's name.
+            source: Raw intensities and labels.
+            target: Raw intensities and labels.
+            extrapolation: By name.
+            layer: By default the hidden layer that the edit edits, or else the code.
+
+        Raises:
+            ModelError: The model has no such edit.
+            ConfigError: The autoencoder has no such layer.
+            DataError: Labels are not one for each event.
+        """
+        fitted = model.edit(edit)
+        layer = layer or edited_layer(fitted)
+
+        def encode(events: LabelledEvents) -> Population:
+            markers = model.standardised(events.intensities)
+            return Population(markers, activations(model.autoencoder, markers, layer), dict(events.labels))
+
+        of_source = encode(source)
+        edited, seen_by = _edited(model, fitted, layer, of_source)
+        others = {name: encode(events) for name, events in (extrapolation or {}).items()}
+        return cls(
+            fitted, layer, model.panel.markers, model.autoencoder, of_source, encode(target), others, edited, seen_by
+        )
+
+    @property
+    def n_neurons(self) -> int:
+        """Of the layer."""
+        return int(self.source.activations.shape[1])
+
+    @property
+    def change(self) -> FloatArray:
+        """What the edit does to the source's activations: (n_source, n_neurons)."""
+        return self.edited - self.source.activations
+
+    def encode(self, markers: FloatArray) -> FloatArray:
+        """Activations of the layer: (n_events, n_markers) standardised → (n_events, n_neurons)."""
+        return activations(self.autoencoder, markers, self.layer)
+
+    def decode(self, neurons: FloatArray) -> FloatArray:
+        """What the network makes of activations: (n_events, n_neurons) → (n_events, n_markers) standardised."""
+        with torch.inference_mode():
+            chunks = [self.autoencoder.decode(chunk, self.layer) for chunk in tensor(neurons).split(CHUNK)]
+            return np.asarray(torch.cat(chunks).numpy())
+
+    def sample(self, n_events: int, seed: int) -> Self:
+        """At most so many events of each population, drawn without replacement."""
+        generator = np.random.default_rng(seed)
+
+        def rows(population: Population) -> npt.NDArray[np.int64]:
+            return np.sort(generator.permutation(len(population.markers))[:n_events])
+
+        source = rows(self.source)
+        return replace(
+            self,
+            source=self.source.of(source),
+            target=self.target.of(rows(self.target)),
+            extrapolation={name: each.of(rows(each)) for name, each in self.extrapolation.items()},
+            edited=self.edited[source],
+        )
+
+
+@dataclass(frozen=True)
+class LabelledEvents:
+    """Measured events and what is known of each.
+
+    Attributes:
+        intensities: (n_events, n_markers) raw.
+        labels: By column, (n_events,) texts each.
+
+    Raises:
+        DataError: Labels are not one for each event.
+    """
+
+    intensities: FloatArray
+    labels: Mapping[str, Labels] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for column, labels in self.labels.items():
+            if len(labels) != len(self.intensities):
+                raise DataError(
+                    f"Labels {column!r}: found {len(labels)} for {len(self.intensities)} events; expected one for "
+                    "each event, in the order of the events."
+                )
+
+
+def edited_layer(edit: Edit) -> str:
+    """The hidden layer whose neurons an edit shifts first, by the member of the largest weight; else the code."""
+    member = _member(edit)
+    return member.steps[0].plan.layer if member else CODE
+
+
+def _member(edit: Edit, layer: str | None = None) -> Member | None:
+    """The heaviest member that begins with neurons of the first autoencoder, in a layer if one is named."""
+    found = [
+        member
+        for member in edit.members
+        if member.autoencoder == 0 and member.steps[0].plan.latent and layer in (None, member.steps[0].plan.layer)
+    ]
+    return max(found, key=lambda member: member.weight, default=None)
+
+
+def _edited(model: EditModel, edit: Edit, layer: str, source: Population) -> tuple[FloatArray, str]:
+    member = _member(edit, layer)
+    if member:
+        return source.activations + member.steps[0].shift.at(source.activations), OWN_SHIFT
+    moved = edit.apply(model.autoencoders, source.markers)
+    return activations(model.autoencoder, moved, layer), ENCODED_AGAIN

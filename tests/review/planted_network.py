@@ -1,0 +1,120 @@
+"""A model wired by hand, whose every neuron is known, and events that its programs made.
+
+Markers: 20 of lineage, that tell 8 kinds of cell, and 5 programs of 4 functional markers. Neurons of the code: one for
+each program (0–4), one for each lineage marker (5–24), a copy of the edited program's (25), and dead ones (26–31).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.design import PairDesign
+from neuronedit.edit import Plan, fit_edit
+from neuronedit.model import EditModel
+from neuronedit.panel import Panel
+from neuronedit.review.neurons import LabelledEvents, Neurons
+from neuronedit.scaling import Scaling
+from neuronedit.steps import EditStep
+
+N_LINEAGE, N_PROGRAMS, PER_PROGRAM, N_TYPES = 20, 5, 4, 8
+N_MARKERS, N_NEURONS = N_LINEAGE + N_PROGRAMS * PER_PROGRAM, 32
+MARKERS = tuple(
+    [f"L{number:02}" for number in range(1, N_LINEAGE + 1)]
+    + [f"P{program}{letter}" for program in range(N_PROGRAMS) for letter in "abcd"]
+)
+
+EDITED_PROGRAM, COPY = 1, 25
+EDITED_NEURONS = (EDITED_PROGRAM, COPY)
+DEAD = tuple(range(26, N_NEURONS))
+EDITED_MARKERS = MARKERS[N_LINEAGE + EDITED_PROGRAM * PER_PROGRAM :][:PER_PROGRAM]
+
+SHIFT = 1.5
+"""What the edit adds to the edited program, standard deviations."""
+
+NOISE = 0.3
+MIX = np.full(N_TYPES, 1 / N_TYPES)
+TYPES = tuple(f"type {number}" for number in range(N_TYPES))
+CODE_EDIT: Plan = (EditStep(layer="code"),)
+
+
+@dataclass(frozen=True)
+class PlantedCells:
+    """Events: (n_events, n_markers) standardised, and the number of each one's type, (n_events,)."""
+
+    markers: np.ndarray
+    types: np.ndarray
+
+    @property
+    def labelled(self) -> LabelledEvents:
+        """As raw intensities with the label ``type``."""
+        intensities = np.sinh((self.markers + 3).astype(np.float64)) * 5
+        return LabelledEvents(intensities.astype(np.float32), {"type": np.array(TYPES, dtype=object)[self.types]})
+
+
+def lineage_pattern() -> np.ndarray:
+    """(n_types, n_lineage) of -1 and 1: which lineage markers each type expresses; no two types alike."""
+    return np.where(np.random.default_rng(7).random((N_TYPES, N_LINEAGE)) < 0.5, -1.0, 1.0)
+
+
+def planted_cells(n_events: int, seed: int, *, shift: float = 0.0, mix: np.ndarray = MIX) -> PlantedCells:
+    """Events of all types, whose programs are independent but for the types' own levels.
+
+    Args:
+        n_events: How many.
+        seed: Draws them.
+        shift: Added to the edited program, whatever the type.
+        mix: (n_types,) shares, sum 1.
+    """
+    generator = np.random.default_rng(seed)
+    types = generator.choice(N_TYPES, n_events, p=mix)
+    lineage = lineage_pattern()[types] + NOISE * generator.standard_normal((n_events, N_LINEAGE))
+    levels = 0.8 * np.random.default_rng(8).standard_normal((N_TYPES, N_PROGRAMS))
+    programs = levels[types] + generator.standard_normal((n_events, N_PROGRAMS))
+    programs[:, EDITED_PROGRAM] += shift
+    functional = np.repeat(programs, PER_PROGRAM, axis=1)
+    functional = functional + NOISE * generator.standard_normal(functional.shape)
+    return PlantedCells(np.concatenate([lineage, functional], axis=1).astype(np.float32), types)
+
+
+def planted_autoencoder() -> Autoencoder:
+    """Linear: a program's neuron reads the mean of its four markers and writes all four."""
+    encoder, decoder = np.zeros((N_NEURONS, N_MARKERS)), np.zeros((N_MARKERS, N_NEURONS))
+    for program in range(N_PROGRAMS):
+        markers = slice(N_LINEAGE + program * PER_PROGRAM, N_LINEAGE + (program + 1) * PER_PROGRAM)
+        encoder[program, markers] = 1 / PER_PROGRAM
+        decoder[markers, program] = 1
+    for marker in range(N_LINEAGE):
+        encoder[N_PROGRAMS + marker, marker] = decoder[marker, N_PROGRAMS + marker] = 1
+    # The copy reads what the edited program's neuron reads; each writes one half.
+    encoder[COPY] = encoder[EDITED_PROGRAM]
+    decoder[:, EDITED_PROGRAM] /= 2
+    decoder[:, COPY] = decoder[:, EDITED_PROGRAM]
+    autoencoder = Autoencoder(N_MARKERS, Architecture(hidden=(), code=N_NEURONS))
+    with torch.no_grad():
+        for layer, weights in zip(autoencoder.layers, (encoder, decoder), strict=True):
+            layer.weight.copy_(torch.from_numpy(weights))
+            layer.bias.zero_()
+    return autoencoder.eval().requires_grad_(False)
+
+
+def planted_model(source: PlantedCells, target: PlantedCells, plan: Plan = CODE_EDIT) -> EditModel:
+    """The network by hand; its edit fitted as ever."""
+    scaling = Scaling(*(np.full(N_MARKERS, value, dtype=np.float32) for value in (5, 3, 1)))
+    autoencoders = (planted_autoencoder(),)
+    edit = fit_edit("pair", autoencoders, plan, source.markers, target.markers, zeros=scaling.zeros)
+    design = PairDesign(source={"drug": "no"}, target={"drug": "yes"})
+    return EditModel(Panel(MARKERS, (5.0,) * N_MARKERS), scaling, autoencoders, {"pair": edit}, design)
+
+
+def planted_neurons(
+    n_events: int = 2_000,
+    *,
+    target_mix: np.ndarray = MIX,
+    extrapolation: dict[str, PlantedCells] | None = None,
+) -> Neurons:
+    """The edit of one program, and what it sees: a source, a target shifted by ``SHIFT``, and what is given."""
+    source, target = planted_cells(n_events, 0), planted_cells(n_events, 1, shift=SHIFT, mix=target_mix)
+    others = {name: cells.labelled for name, cells in (extrapolation or {}).items()}
+    return Neurons.of(planted_model(source, target), "pair", source.labelled, target.labelled, others)
