@@ -11,7 +11,7 @@ import torch
 from neuronedit.autoencoder import CODE, Autoencoder, tensor
 from neuronedit.chunks import CHUNK
 from neuronedit.edit import Edit, Member
-from neuronedit.errors import DataError
+from neuronedit.errors import DataError, listing, nearest_name
 from neuronedit.model import EditModel
 from neuronedit.percentiles import FloatArray
 from neuronedit.steps import activations
@@ -20,6 +20,11 @@ Labels = npt.NDArray[np.object_]
 
 OWN_SHIFT: Final = "the shift that the edit gives this layer"
 ENCODED_AGAIN: Final = "the edited events, encoded again"
+
+SOURCE: Final = "source"
+TARGET: Final = "target"
+POPULATION: Final = "population"
+"""The label of pooled events that says which population each is of."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,19 @@ class Population:
         """Some of the events, by their numbers or a mask."""
         labels = {column: values[rows] for column, values in self.labels.items()}
         return replace(self, markers=self.markers[rows], activations=self.activations[rows], labels=labels)
+
+    def label(self, column: str) -> Labels:
+        """One column of labels, (n_events,).
+
+        Raises:
+            DataError: There is no such column.
+        """
+        if column not in self.labels:
+            raise DataError(
+                f"The events have no label {column!r} (labels: {listing(self.labels) or 'none'}"
+                f"{nearest_name(column, self.labels)}). Name a column of the data that all populations have."
+            )
+        return self.labels[column]
 
 
 @dataclass(frozen=True)
@@ -107,6 +125,24 @@ class Neurons:
         others = {name: encode(events) for name, events in (extrapolation or {}).items()}
         return cls(
             fitted, layer, model.panel.markers, model.autoencoder, of_source, encode(target), others, edited, seen_by
+        )
+
+    @property
+    def populations(self) -> dict[str, Population]:
+        """Source, target and what the edit is to be applied to, by name."""
+        return {SOURCE: self.source, TARGET: self.target, **self.extrapolation}
+
+    @property
+    def pooled(self) -> Population:
+        """All populations' events in one, with the labels that all have, and each event's ``population``."""
+        parts = self.populations
+        columns = [column for column in self.source.labels if all(column in part.labels for part in parts.values())]
+        labels = {column: np.concatenate([part.labels[column] for part in parts.values()]) for column in columns}
+        of_events = [np.full(len(part.markers), name, dtype=object) for name, part in parts.items()]
+        return Population(
+            np.concatenate([part.markers for part in parts.values()]),
+            np.concatenate([part.activations for part in parts.values()]),
+            labels | {POPULATION: np.concatenate(of_events)},
         )
 
     @property

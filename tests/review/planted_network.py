@@ -2,6 +2,7 @@
 
 Markers: 20 of lineage, that tell 8 kinds of cell, and 5 programs of 4 functional markers. Neurons of the code: one for
 each program (0–4), one for each lineage marker (5–24), a copy of the edited program's (25), and dead ones (26–31).
+Labels: type, donor, phase (``mid`` where one program's level is), condition and sample (a donor in a condition).
 """
 
 from dataclasses import dataclass
@@ -36,29 +37,51 @@ SHIFT = 1.5
 NOISE = 0.3
 MIX = np.full(N_TYPES, 1 / N_TYPES)
 TYPES = tuple(f"type {number}" for number in range(N_TYPES))
+UNSEEN_TYPES = tuple(f"unseen type {number}" for number in range(N_TYPES))
+DONORS = tuple(f"donor {letter}" for letter in "ABCD")
+
+DONOR_MARKER = 2
+"""The lineage marker that donors differ in, where they differ."""
+
+MID_PROGRAM, MID = 3, (0.42, 0.58)
+"""The program whose level makes events ``mid``, and between which of its quantiles."""
+
 CODE_EDIT: Plan = (EditStep(layer="code"),)
 
 
 @dataclass(frozen=True)
 class PlantedCells:
-    """Events: (n_events, n_markers) standardised, and the number of each one's type, (n_events,)."""
+    """Events: (n_events, n_markers) standardised, and labels by column, (n_events,) each.
+
+    ``types`` are the numbers of the events' types; those of unseen types come after the others'.
+    """
 
     markers: np.ndarray
     types: np.ndarray
+    labels: dict[str, np.ndarray]
 
     @property
     def labelled(self) -> LabelledEvents:
-        """As raw intensities with the label ``type``."""
+        """As raw intensities."""
         intensities = np.sinh((self.markers + 3).astype(np.float64)) * 5
-        return LabelledEvents(intensities.astype(np.float32), {"type": np.array(TYPES, dtype=object)[self.types]})
+        return LabelledEvents(intensities.astype(np.float32), self.labels)
 
 
-def lineage_pattern() -> np.ndarray:
+def lineage_pattern(*, unseen: bool = False) -> np.ndarray:
     """(n_types, n_lineage) of -1 and 1: which lineage markers each type expresses; no two types alike."""
-    return np.where(np.random.default_rng(7).random((N_TYPES, N_LINEAGE)) < 0.5, -1.0, 1.0)
+    return np.where(np.random.default_rng(9 if unseen else 7).random((N_TYPES, N_LINEAGE)) < 0.5, -1.0, 1.0)
 
 
-def planted_cells(n_events: int, seed: int, *, shift: float = 0.0, mix: np.ndarray = MIX) -> PlantedCells:
+def planted_cells(
+    n_events: int,
+    seed: int,
+    *,
+    shift: float = 0.0,
+    mix: np.ndarray = MIX,
+    stretch: float = 1.0,
+    donor_gap: float = 0.0,
+    unseen: bool = False,
+) -> PlantedCells:
     """Events of all types, whose programs are independent but for the types' own levels.
 
     Args:
@@ -66,16 +89,36 @@ def planted_cells(n_events: int, seed: int, *, shift: float = 0.0, mix: np.ndarr
         seed: Draws them.
         shift: Added to the edited program, whatever the type.
         mix: (n_types,) shares, sum 1.
+        stretch: What the edited program is multiplied by.
+        donor_gap: How far one donor's ``DONOR_MARKER`` is from the next one's.
+        unseen: Whether the types are others than those of all other events.
     """
     generator = np.random.default_rng(seed)
     types = generator.choice(N_TYPES, n_events, p=mix)
-    lineage = lineage_pattern()[types] + NOISE * generator.standard_normal((n_events, N_LINEAGE))
+    lineage = lineage_pattern(unseen=unseen)[types] + NOISE * generator.standard_normal((n_events, N_LINEAGE))
     levels = 0.8 * np.random.default_rng(8).standard_normal((N_TYPES, N_PROGRAMS))
     programs = levels[types] + generator.standard_normal((n_events, N_PROGRAMS))
-    programs[:, EDITED_PROGRAM] += shift
+    programs[:, EDITED_PROGRAM] = stretch * programs[:, EDITED_PROGRAM] + shift
     functional = np.repeat(programs, PER_PROGRAM, axis=1)
     functional = functional + NOISE * generator.standard_normal(functional.shape)
-    return PlantedCells(np.concatenate([lineage, functional], axis=1).astype(np.float32), types)
+    # Drawn last: who the donors are changes nothing else.
+    donors = generator.integers(len(DONORS), size=n_events)
+    lineage[:, DONOR_MARKER] += donor_gap * (donors - donors.mean())
+    types = types + unseen * N_TYPES
+    labels = _labels(types, donors, programs[:, MID_PROGRAM], "treated" if shift else "untreated")
+    return PlantedCells(np.concatenate([lineage, functional], axis=1).astype(np.float32), types, labels)
+
+
+def _labels(types: np.ndarray, donors: np.ndarray, levels: np.ndarray, condition: str) -> dict[str, np.ndarray]:
+    low, high = np.quantile(levels, MID)
+    of_donors = np.array(DONORS, dtype=object)[donors]
+    return {
+        "type": np.array(TYPES + UNSEEN_TYPES, dtype=object)[types],
+        "donor": of_donors,
+        "phase": np.where((levels > low) & (levels < high), "mid", "other").astype(object),
+        "condition": np.full(len(types), condition, dtype=object),
+        "sample": of_donors + f", {condition}",
+    }
 
 
 def planted_autoencoder() -> Autoencoder:
@@ -113,8 +156,10 @@ def planted_neurons(
     *,
     target_mix: np.ndarray = MIX,
     extrapolation: dict[str, PlantedCells] | None = None,
+    donor_gap: float = 0.0,
 ) -> Neurons:
     """The edit of one program, and what it sees: a source, a target shifted by ``SHIFT``, and what is given."""
-    source, target = planted_cells(n_events, 0), planted_cells(n_events, 1, shift=SHIFT, mix=target_mix)
+    source = planted_cells(n_events, 0, donor_gap=donor_gap)
+    target = planted_cells(n_events, 1, shift=SHIFT, mix=target_mix, donor_gap=donor_gap)
     others = {name: cells.labelled for name, cells in (extrapolation or {}).items()}
     return Neurons.of(planted_model(source, target), "pair", source.labelled, target.labelled, others)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,16 @@ def test_a_sample_keeps_each_events_values_together(neurons):
     np.testing.assert_array_equal(sample.source.labels["type"], neurons.source.labels["type"][rows])
 
 
+def test_pooled_events_keep_the_labels_that_all_have_and_know_their_population(neurons):
+    pooled = neurons.pooled
+    counts = {name: int((pooled.label("population") == name).sum()) for name in neurons.populations}
+    assert counts == {"source": 2000, "target": 2000, "donor 2": 500}
+    np.testing.assert_array_equal(pooled.activations[4000:], neurons.extrapolation["donor 2"].activations)
+    np.testing.assert_array_equal(pooled.label("type")[:2000], neurons.source.label("type"))
+    bare = replace(neurons, target=replace(neurons.target, labels={}))
+    assert list(bare.pooled.labels) == ["population"]
+
+
 def test_what_is_not_there_is_told():
     source = planted_cells(800, 0)
     model = planted_model(source, source)
@@ -63,3 +75,5 @@ def test_what_is_not_there_is_told():
         Neurons.of(model, "pair", source.labelled, source.labelled, layer="encoder.1")
     with pytest.raises(DataError, match=r"Labels 'type': found 3 for 800 events; expected one for each event"):
         LabelledEvents(source.labelled.intensities, {"type": np.array(["a", "b", "c"], dtype=object)})
+    with pytest.raises(DataError, match=r"no label 'doner' \(labels: 'type', .*nearest name 'donor'\). Name a column"):
+        Neurons.of(model, "pair", source.labelled, source.labelled).pooled.label("doner")
