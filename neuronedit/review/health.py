@@ -1,0 +1,165 @@
+"""Neuron health: which neurons of a layer are dead, which say the same, and in how many directions the layer varies."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse.csgraph import minimum_spanning_tree
+
+from neuronedit.percentiles import FloatArray
+from neuronedit.review.neurons import Neurons
+
+DEAD: Final = 0.01
+"""A neuron is dead where its spread is less than this share of the layer's root mean square spread."""
+
+DUPLICATE: Final = 0.99
+"""Two neurons are duplicates where they correlate as strongly, in whichever direction."""
+
+N_ENTROPY_BINS: Final = 32
+"""Of equal width, over each neuron's own range: a neuron that takes all of it alike has log2(32) = 5 bits."""
+
+N_QUANTILES: Final = 8
+"""Bins of equal counts for mutual information: a copy knows log2(8) = 3 bits."""
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the neurons of a layer fare on the source's and the target's events.
+
+    Attributes:
+        dead: (n_neurons,) bool.
+        correlations: (n_neurons, n_neurons) float64, Pearson's; 0 where one of the two is dead.
+        information: (n_neurons, n_neurons) float64, mutual information in bits, less what chance alone gives.
+        entropies: (n_neurons,) float64, bits of ``N_ENTROPY_BINS``; 0 for dead ones.
+        active: (n_neurons,) float64, share of events in which the activation is not exactly 0.
+        spreads: (n_neurons,) float64, standard deviations.
+        participation: Participation ratio.
+    """
+
+    dead: npt.NDArray[np.bool_]
+    correlations: Doubles
+    information: Doubles
+    entropies: Doubles
+    active: Doubles
+    spreads: Doubles
+    participation: float
+
+    @property
+    def alive(self) -> npt.NDArray[np.int64]:
+        """Numbers of the neurons that are not dead."""
+        return np.flatnonzero(~self.dead)
+
+    @property
+    def duplicates(self) -> list[tuple[int, int]]:
+        """Pairs of neurons that say the same, the lower number first."""
+        return [(int(a), int(b)) for a, b in np.argwhere(np.triu(np.abs(self.correlations) >= DUPLICATE, k=1))]
+
+    @property
+    def max_abs_corr(self) -> float:
+        """Of any two neurons; 0 where fewer than two are alive."""
+        return float(np.abs(_without_diagonal(self.correlations)).max(initial=0))
+
+    def table(self) -> pd.DataFrame:
+        """A row for each neuron.
+
+        Columns: neuron, dead, spread, active (share of events), entropy (bits); closest and r: the neuron that it
+        correlates with most; informed_by and information: the one that it shares most bits with.
+        """
+        correlations, information = (_without_diagonal(pairs) for pairs in (self.correlations, self.information))
+        closest, informed_by = np.abs(correlations).argmax(axis=1), information.argmax(axis=1)
+        numbers = np.arange(len(self.dead))
+        return pd.DataFrame(
+            {
+                "neuron": numbers,
+                "dead": self.dead,
+                "spread": self.spreads,
+                "active": self.active,
+                "entropy": self.entropies,
+                "closest": closest,
+                "r": correlations[numbers, closest],
+                "informed_by": informed_by,
+                "information": information[numbers, informed_by],
+            }
+        )
+
+    def tree(self) -> pd.DataFrame:
+        """The minimum spanning tree of the neurons that are not dead, the closest pair first.
+
+        Columns: first, second, r, distance (1 − |r|).
+        """
+        distances = 1 - np.abs(self.correlations[np.ix_(self.alive, self.alive)])
+        # A weight of 0 would count as no edge, and is just what duplicates have; one added to all changes no tree.
+        edges = minimum_spanning_tree(np.triu(1 + distances, k=1)).tocoo()
+        first, second = self.alive[edges.row], self.alive[edges.col]
+        table = pd.DataFrame({"first": first, "second": second, "r": self.correlations[first, second]})
+        table["distance"] = 1 - table["r"].abs()
+        return table.sort_values("distance", kind="stable", ignore_index=True)
+
+
+def neuron_health(neurons: Neurons) -> Health:
+    """Measure the source's and the target's activations, pooled."""
+    return measure_health(np.concatenate([neurons.source.activations, neurons.target.activations]))
+
+
+def measure_health(activations: FloatArray) -> Health:
+    """Measure a layer's activations: (n_events, n_neurons).
+
+    Source: participation ratio (Σλ)² / Σλ² over eigenvalues λ of the covariance: Gao et al. 2017 (bioRxiv 214262),
+    equation 5; tree of correlations: Ballester et al. 2023 (arXiv 2308.04870).
+    """
+    values = activations.astype(np.float64)
+    centred = values - values.mean(axis=0)
+    covariances = centred.T @ centred / len(values)
+    spreads = np.sqrt(covariances.diagonal())
+    dead = spreads <= DEAD * np.sqrt((spreads**2).mean())
+    scales = np.where(dead, np.inf, spreads)
+    # The sum of a symmetric matrix's squared eigenvalues is that of its squared entries.
+    squares = (covariances**2).sum()
+    return Health(
+        dead,
+        np.clip(covariances / np.outer(scales, scales), -1, 1),
+        _mutual_information(values),
+        _entropies(values),
+        (values != 0).mean(axis=0),
+        spreads,
+        float(covariances.trace() ** 2 / squares) if squares else 0.0,
+    )
+
+
+def _entropies(values: Doubles) -> Doubles:
+    """Bits of each column in bins of equal width over its own range; 0 where it has none."""
+    counts = np.stack([np.histogram(column, N_ENTROPY_BINS)[0] for column in values.T])
+    return _bits(counts / len(values)).sum(axis=1)
+
+
+def _mutual_information(values: Doubles) -> Doubles:
+    """Bits that each pair of columns shares, in bins of equal counts, less the bias of finite samples.
+
+    Source: the bias (B − 1)² / 2N nats of independent columns: Miller 1955; here with the bins that hold events.
+    """
+    n_events, n_columns = values.shape
+    edges = np.quantile(values, np.arange(1, N_QUANTILES) / N_QUANTILES, axis=0)
+    bins = np.stack([np.searchsorted(*of, side="right") for of in zip(edges.T, values.T, strict=True)], axis=1)
+    # One product counts all pairs of bins of all pairs of columns; float32 counts exactly to 16 million events.
+    member = np.zeros((n_events, n_columns, N_QUANTILES), dtype=np.float32)
+    np.put_along_axis(member, bins[:, :, None], 1, axis=2)
+    flat = member.reshape(n_events, -1)
+    joint = (flat.T @ flat).astype(np.float64).reshape(n_columns, N_QUANTILES, n_columns, N_QUANTILES) / n_events
+    shares = member.mean(axis=0, dtype=np.float64)
+    entropies = _bits(shares).sum(axis=1)
+    information = entropies[:, None] + entropies[None, :] - _bits(joint).sum(axis=(1, 3))
+    freedom = (shares > 0).sum(axis=1) - 1
+    return np.maximum(information - np.outer(freedom, freedom) / (2 * n_events * np.log(2)), 0)
+
+
+def _bits(shares: Doubles) -> Doubles:
+    """−p log2 p, 0 where p is 0."""
+    return -shares * np.log2(np.where(shares > 0, shares, 1))
+
+
+def _without_diagonal(pairs: Doubles) -> Doubles:
+    return np.where(np.eye(len(pairs), dtype=bool), 0, pairs)
