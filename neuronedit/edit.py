@@ -138,6 +138,7 @@ def fit_edit(
     zeros: FloatArray,
     fitting: Fitting | None = None,
     beyond_support: BeyondSupport = "measured",
+    choice: Choice | None = None,
 ) -> Edit:
     """Fit an edit.
 
@@ -152,6 +153,7 @@ def fit_edit(
         beyond_support: What becomes of events unlike any of the source's: ``edit``: they have the same edit;
             ``shrink``: its change shrinks to nothing; ``measured``: it does where ``auto`` saw that the change does
             not carry over, or found no stratum large enough to see.
+        choice: For ``auto``, plans that were chosen before, to be fitted again in the place of a new choice.
 
     Raises:
         ConfigError: A step names a layer that the autoencoder does not have.
@@ -162,7 +164,7 @@ def fit_edit(
     support = Support.fit(source, target, fitting.seed)
     spikes = Spikes.find(source, target, zeros) if _residual(plan) else Spikes.none(len(zeros))
     spread, led_to = (spikes.spread(population, evenly=True) for population in (source, target))
-    choice = choose(autoencoders[0], spread, led_to, fitting) if plan == AUTO else None
+    choice = (choice or choose(autoencoders[0], spread, led_to, fitting)) if plan == AUTO else None
     if choice:
         plans = [(name, CANDIDATES[name], weight) for name, weight in choice.weights.items() if name != NO_PLAN]
     else:

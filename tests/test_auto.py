@@ -134,3 +134,13 @@ def test_folds_know_their_masks():
 def test_every_candidate_is_a_plan():
     assert all(isinstance(step, EditStep) for plan in CANDIDATES.values() for step in plan)
     assert any(step.latent for plan in CANDIDATES.values() for step in plan)
+
+
+def test_a_choice_made_before_is_fitted_again_without_a_new_one(network):
+    source, target = kinds(900, 0)[0], kinds(900, 1)[0] + np.float32([1, 0, -1, 0])
+    chosen = Choice({"quantile-map": 0.75, "neurons-strata": 0.25}, {}, 0.1, 0.1, 0.1)
+    edit = fit_edit("x", (network,), AUTO, source, target, zeros=ZEROS, choice=chosen)
+    assert edit.choice is chosen
+    assert [(member.plan, member.weight) for member in edit.members] == [*chosen.weights.items()]
+    given = fit_edit("x", (network,), CANDIDATES["quantile-map"], source, target, zeros=ZEROS, choice=chosen)
+    assert given.choice is None, "a plan that was given is not chosen"

@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import ray
-
 import neuronedit
+from neuronedit.adapters.edit_tasks import EditFitting, fit_edits
 from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.populations import DrawnPopulations
 from neuronedit.adapters.ray_train import train_autoencoder
 from neuronedit.autoencoder import Autoencoder
-from neuronedit.edit import Edit, fit_edit
-from neuronedit.edit_config import EditConfig
-from neuronedit.errors import ClusterError, NeuroneditError
+from neuronedit.edit import Edit
 from neuronedit.job_configs import TrainConfig
 from neuronedit.model import EditModel
 from neuronedit.pair_events import PairEvents
@@ -51,9 +48,9 @@ def fit_model(
         events = {name: found.matched(config.training.seed) for name, found in events.items()}
     log.info("training on %d events of %d populations", sum(map(len, populations.values())), len(populations))
     autoencoders, losses = _train_ensemble(config, populations)
-    edits = _fit_edits(autoencoders, events, scaling.zeros, config)
+    edits = fit_edits(autoencoders, events, EditFitting(config.edit, scaling.zeros, config.training.seed))
     facts = _facts(config, drawn, dataset, losses)
-    facts |= {"extrapolation": _judge_extrapolations(edits, populations)}
+    facts |= {"extrapolation": judge_extrapolations(edits, populations)}
     return EditModel(panel, scaling, autoencoders, edits, config.design, facts), losses[0]
 
 
@@ -76,61 +73,7 @@ def _train_ensemble(
     return tuple(autoencoders), losses
 
 
-def _fit_edits(
-    autoencoders: tuple[Autoencoder, ...], events: Mapping[str, PairEvents], zeros: FloatArray, config: TrainConfig
-) -> dict[str, Edit]:
-    """Each edit is a task of its own on one core, which also keeps its bits the same on every machine."""
-    networks = ray.put(autoencoders)
-    tasks = {
-        name: _fit_edit.remote(name, networks, of, zeros, config.edit, config.training.seed)
-        for name, of in events.items()
-    }
-    edits = {}
-    for name, task in tasks.items():
-        edits[name] = _fitted(task, name)
-        log.info("edit %s: %s", name, edits[name].summary)
-    return edits
-
-
-def _fitted(task: "ray.ObjectRef[Edit]", name: str) -> Edit:
-    try:
-        edit: Edit = ray.get(task)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, NeuroneditError):
-            raise error.cause from None
-        raise  # a fault of ours: its traceback tells where
-    except ray.exceptions.RayError as error:
-        raise ClusterError(
-            f"Ray lost the worker that fitted the edit {name!r} ({str(error).strip().splitlines()[-1]}). "
-            "No model was registered: run again, or lower sample.events_per_population if memory ran out."
-        ) from error
-    return edit
-
-
-@ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]  # Ray is untyped
-def _fit_edit(
-    name: str,
-    autoencoders: tuple[Autoencoder, ...],
-    events: PairEvents,
-    zeros: FloatArray,
-    config: EditConfig,
-    seed: int,
-) -> Edit:
-    return fit_edit(
-        name,
-        autoencoders,
-        config.plan,
-        events.source,
-        events.target,
-        zeros=zeros,
-        fitting=events.fitting(config.n_percentiles, seed),
-        beyond_support=config.beyond_support,
-    )
-
-
-def _judge_extrapolations(
-    edits: Mapping[str, Edit], populations: Mapping[str, FloatArray]
-) -> dict[str, dict[str, Any]]:
+def judge_extrapolations(edits: Mapping[str, Edit], populations: Mapping[str, FloatArray]) -> dict[str, dict[str, Any]]:
     """For each edit, whether it can be expected to hold for the events named as its extrapolation."""
     judged = {}
     for name, edit in edits.items():
