@@ -1,0 +1,60 @@
+"""Whether autoencoders know events that they were not trained on: by how well they reconstruct them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from neuronedit.autoencoder import Autoencoder, tensor
+from neuronedit.chunks import CHUNK
+from neuronedit.percentiles import FloatArray
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """How well new populations are reconstructed, beside those that the autoencoders were trained on.
+
+    Attributes:
+        known: By population, mean squared reconstruction error of standardised markers.
+        new: The same of the new populations.
+        limit: How many times the mean of the known populations' errors a familiar population's may be.
+    """
+
+    known: Mapping[str, float]
+    new: Mapping[str, float]
+    limit: float
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """By new population, its error in units of the mean of the known ones'."""
+        usual = float(np.mean(list(self.known.values())))
+        return {name: error / usual if usual > 0 else float("inf") for name, error in self.new.items()}
+
+    @property
+    def strange(self) -> list[str]:
+        """New populations that the autoencoders do not know, the strangest first."""
+        ratios = self.ratios
+        return sorted((name for name in ratios if ratios[name] > self.limit), key=lambda name: -ratios[name])
+
+    @property
+    def sentence(self) -> str:
+        """What was found, for a person."""
+        ratios = self.ratios
+        worst = max(ratios, key=lambda name: ratios[name])
+        verdict = "the autoencoder knows such events" if not self.strange else "it has to learn such events"
+        return (
+            f"reconstruction error of {worst!r} is {ratios[worst]:.2f} times the mean of the populations trained on "
+            f"(limit {self.limit:g}): {verdict}"
+        )
+
+
+def reconstruction_error(autoencoders: Sequence[Autoencoder], markers: FloatArray) -> float:
+    """Mean squared error of standardised markers, (n_events, n_markers) float32; the mean over autoencoders."""
+    with torch.inference_mode():
+        sums = [
+            float(torch.nn.functional.mse_loss(autoencoder(chunk), chunk, reduction="sum"))
+            for autoencoder in autoencoders
+            for chunk in tensor(markers).split(CHUNK)
+        ]
+    return sum(sums) / (len(autoencoders) * markers.size)
