@@ -78,9 +78,14 @@ class SampleConfig(Config):
     """How many events of each population are drawn for training, fitting and review."""
 
     events_per_population: int = Field(
-        20_000, ge=100, description="at most this many; a percentile's rank error is about 0.5/sqrt of it"
+        20_000, ge=100, description="at most this many; a percentile's rank error is at most 0.5/sqrt of it"
     )
     seed: int = Field(0, ge=0, description="the same seed draws the same events, in whatever order files are read")
+    sample_column: str | None = Field(
+        None,
+        description="a column that names the sample that each event is from; by default sample_id where a file has it, "
+        "otherwise the file's name",
+    )
 
 
 class DataConfig(Config):

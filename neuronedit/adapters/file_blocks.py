@@ -62,10 +62,9 @@ class FileReader:
     Left to itself, Arrow keeps all that it has fetched of a file until the file is closed: 5 GB for a file of 5 GB.
     """
 
-    def __init__(self, filesystem: fs.FileSystem, file: EventFile, columns: Sequence[str] | None = None) -> None:
+    def __init__(self, filesystem: fs.FileSystem, file: EventFile) -> None:
         self.filesystem = filesystem
         self.file = file
-        self.columns = columns
         self.parquet = open_parquet(filesystem, file.path)
         self.row_groups = row_groups(self.parquet.metadata)
 
@@ -75,8 +74,12 @@ class FileReader:
     def __exit__(self, *_: object) -> None:
         self.parquet.close()
 
-    def blocks(self, group: RowGroup) -> Iterator[Block]:
+    def blocks(self, group: RowGroup, columns: Sequence[str] | None = None) -> Iterator[Block]:
         """A row group's events in order.
+
+        Args:
+            group: One of ``row_groups``.
+            columns: Those to read; None for all.
 
         Raises:
             DataError: The row group is damaged.
@@ -86,7 +89,7 @@ class FileReader:
         parquet = self.parquet if group.n_bytes <= WHOLE_BYTES else self._buffered()
         try:
             batches = parquet.iter_batches(
-                EVENTS_PER_BLOCK, row_groups=[group.number], columns=self.columns, use_threads=False
+                EVENTS_PER_BLOCK, row_groups=[group.number], columns=columns, use_threads=False
             )
             for batch in batches:
                 yield Block(group.number, first_row, pa.Table.from_batches([batch]))
@@ -107,18 +110,6 @@ class FileReader:
         for index in range(metadata.num_columns):
             column = metadata.column(index)
             yield column.dictionary_page_offset or column.data_page_offset, column.total_compressed_size
-
-
-def read_blocks(filesystem: fs.FileSystem, file: EventFile, columns: Sequence[str] | None = None) -> Iterator[Block]:
-    """All events of a file in order.
-
-    Raises:
-        DataError: The file is damaged.
-        StorageError: The storage does not hand out its bytes.
-    """
-    with FileReader(filesystem, file, columns) as reader:
-        for group in reader.row_groups:
-            yield from reader.blocks(group)
 
 
 def one_ahead(blocks: Iterator[Block]) -> Iterator[Block]:

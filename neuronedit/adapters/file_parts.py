@@ -45,14 +45,20 @@ def file_parts(files: Sequence[EventFile], filesystem: fs.FileSystem, max_bytes:
     Raises:
         DataError: Two parts would have the same output name.
     """
-    with ThreadPoolExecutor(FOOTER_READERS) as pool:
-        divided = pool.map(lambda file: _parts(file, filesystem, max_bytes), files)
-        parts = [part for of_file in divided for part in of_file]
+    parts = divided(files, filesystem, max_bytes)
     names = [part.output for part in parts]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"{twice}: a part of a large file would have the name of another file. Rename that one.")
     return parts
+
+
+def divided(files: Sequence[EventFile], filesystem: fs.FileSystem, max_bytes: int) -> list[FilePart]:
+    """The same parts for those who only read them: whatever their outputs would be called."""
+    with ThreadPoolExecutor(FOOTER_READERS) as pool:
+        return [
+            part for of_file in pool.map(lambda file: _parts(file, filesystem, max_bytes), files) for part in of_file
+        ]
 
 
 def _parts(file: EventFile, filesystem: fs.FileSystem, max_bytes: int) -> list[FilePart]:

@@ -104,6 +104,7 @@ def _facts(
         },
         "events": drawn.counts,
         "events_drawn": {name: len(events) for name, events in drawn.intensities.items()},
+        "rank_error": drawn.rank_errors,
         # A model fitted without X is a different claim from one fitted with X.
         "extrapolation_seen": any(name.startswith("extrapolation") for name in drawn.counts),
         "sample": config.sample.model_dump(),

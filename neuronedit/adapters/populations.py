@@ -1,36 +1,44 @@
 """One streaming pass of Ray Data over a dataset that draws a seeded sample of every population."""
 
-from collections import Counter
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 from pyarrow import fs
 
-from neuronedit.adapters.file_blocks import read_blocks
+from neuronedit.adapters.file_blocks import FileReader
+from neuronedit.adapters.file_parts import FilePart, divided
 from neuronedit.adapters.parquet import (
     EventDataset,
     EventFile,
     check_markers,
     choice_columns,
+    finite_events,
     marker_matrix,
-    open_parquet,
 )
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, raise_failure, work_items
 from neuronedit.arms import ArmChoice
 from neuronedit.design import Choice, Design, check_design_columns
-from neuronedit.errors import NeuroneditError
-from neuronedit.events import Priorities, lowest, row_priorities
+from neuronedit.draw import Drawing, DrawnEvents, Texts, candidates, rank_error
+from neuronedit.errors import DataError, NeuroneditError
+from neuronedit.events import row_priorities
 from neuronedit.job_configs import SampleConfig
 from neuronedit.panel import Panel
 from neuronedit.scaling import FloatArray
 
+log = logging.getLogger(__name__)
+
 UNLABELLED = "unlabelled"
 """The cell type of events whose column has no value: a kind of its own."""
+
+SAMPLE_COLUMN = "sample_id"
+"""Names an event's sample, where no other column is named to do so: ingest writes it."""
+
+PART_BYTES = 256 * 1024**2
+"""Larger files are read by several workers."""
 
 
 @dataclass(frozen=True)
@@ -41,33 +49,18 @@ class DrawnPopulations:
         intensities: Raw, (n_drawn, n_markers) float32 each, in random order.
         counts: Events of each population in the whole dataset.
         labels: The cell type of each event drawn, (n_drawn,) texts each; empty where no column names them.
+        samples: The sample that each event drawn is from, (n_drawn,) texts each.
     """
 
     intensities: dict[str, FloatArray]
     counts: dict[str, int]
-    labels: dict[str, npt.NDArray[np.object_]] = field(default_factory=dict)
+    labels: dict[str, Texts] = field(default_factory=dict)
+    samples: dict[str, Texts] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class _Draw:
-    """Events with the lowest priorities so far: (n,), (n, n_markers) and (n,) texts."""
-
-    priorities: Priorities
-    intensities: FloatArray
-    labels: npt.NDArray[np.object_]
-
-    def of(self, rows: npt.NDArray[Any]) -> "_Draw":
-        return _Draw(self.priorities[rows], self.intensities[rows], self.labels[rows])
-
-    def with_more(self, more: "_Draw | None", n_events: int) -> "_Draw":
-        if more is None:
-            return self.of(lowest(self.priorities, n_events))
-        both = _Draw(
-            np.concatenate([self.priorities, more.priorities]),
-            np.concatenate([self.intensities, more.intensities]),
-            np.concatenate([self.labels, more.labels]),
-        )
-        return both.of(lowest(both.priorities, n_events))
+    @property
+    def rank_errors(self) -> dict[str, float]:
+        """The standard error of a percentile's rank in each population's sample, at most: 0 where all were drawn."""
+        return {name: rank_error(len(events), self.counts[name]) for name, events in self.intensities.items()}
 
 
 def draw_populations(
@@ -77,40 +70,43 @@ def draw_populations(
     sample: SampleConfig,
     label_column: str | None = None,
 ) -> DrawnPopulations:
-    """Draw up to ``sample.events_per_population`` events of each population; the same whatever the files' order.
+    """Draw up to ``sample.events_per_population`` events of each population.
+
+    The same events are drawn, in the same order, whatever the number of workers, the files' order and their row groups.
+    Each worker and the driver hold at most three times the sample, and one block.
 
     Args:
         dataset: The events.
         panel: The markers to read.
         design: Which events are of which population.
-        sample: How many, by which seed.
+        sample: How many, by which seed, and the column that names an event's sample.
         label_column: The column that names an event's cell type, if it is wanted.
 
     Raises:
         PanelError: A marker is missing in a file.
         DataError: A file is damaged, a column is missing, or any event's intensity is not a finite number.
     """
-    reader = _FileSampler(dataset.filesystem, panel, design, sample, label_column)
-    drawn: dict[str, _Draw] = {}
-    counts: Counter[str] = Counter()
-    results = work_items(dataset.files).map_batches(reader, batch_size=None, batch_format="pyarrow")
-    for row in results.iter_rows():
-        raise_failure(row)
-        population = row["population"]
-        counts[population] += row["n_events"]
-        priorities = np.asarray(row["priorities"], dtype=np.uint64)
-        intensities = np.asarray(row["intensities"], dtype=np.float32).reshape(len(priorities), panel.n_markers)
-        found = _Draw(priorities, intensities, np.asarray(row["labels"], dtype=object))
-        drawn[population] = found.with_more(drawn.get(population), sample.events_per_population)
-    return DrawnPopulations(
-        {name: drawn[name].intensities for name in sorted(drawn)},
-        dict(sorted(counts.items())),
-        {name: drawn[name].labels for name in sorted(drawn)} if label_column else {},
+    sampler = _Sampler(dataset.filesystem, panel, design, sample, label_column)
+    parts = divided(dataset.files, dataset.filesystem, PART_BYTES)
+    results = work_items(parts).map_batches(sampler, batch_size=None, batch_format="pyarrow")
+    tables = results.iter_batches(batch_size=None, batch_format="pyarrow")
+    drawings = _merged(tables, panel.n_markers, sample.events_per_population)
+    drawn = {name: drawings[name].drawn() for name in sorted(drawings)}
+    found = DrawnPopulations(
+        {name: events.intensities for name, events in drawn.items()},
+        {name: drawings[name].n_seen for name in drawn},
+        {name: events.labels for name, events in drawn.items()} if label_column else {},
+        {name: events.samples for name, events in drawn.items()},
     )
+    for name, error in found.rank_errors.items():
+        log.info("%s: %d of %d events drawn, rank error %.4f", name, len(drawn[name]), found.counts[name], error)
+    return found
 
 
 @dataclass(frozen=True)
-class _FileSampler:
+class _Sampler:
+    """Draws from all parts that a task is handed, and so hands on one sample of each population."""
+
     filesystem: fs.FileSystem
     panel: Panel
     design: Design | Choice | ArmChoice
@@ -118,56 +114,149 @@ class _FileSampler:
     label_column: str | None = None
 
     def __call__(self, items: pa.Table) -> pa.Table:
+        drawings: dict[str, Drawing] = {}
         try:
-            rows = [row for file in items_of(items, EventFile) for row in self._draw(file)]
+            for part in items_of(items, FilePart):
+                self._draw(part, drawings)
         except NeuroneditError as error:
-            rows = [failed(error)]
-        return pa.Table.from_pylist(rows, schema=_SCHEMA)
+            return pa.Table.from_pylist([failed(error)], schema=_SCHEMA)
+        return _as_table(drawings)
 
-    def _draw(self, file: EventFile) -> Iterator[dict[str, Any]]:
-        with open_parquet(self.filesystem, file.path) as parquet:
-            schema = parquet.schema_arrow
-        check_markers(schema, self.panel, file.path)
-        columns = [*self.design.columns, *([self.label_column] if self.label_column else [])]
-        check_design_columns([*schema.names, *file.partition], columns, file.path)
-        stored = [name for name in dict.fromkeys(columns) if name in schema.names]
-        drawn: dict[str, _Draw] = {}
-        counts: Counter[str] = Counter()
-        for _, first_row, table in read_blocks(self.filesystem, file, [*self.panel.markers, *stored]):
-            choices = choice_columns(table, file, columns)
-            assigned = self.design.assign(choices, file.path)
-            labels = _labels(choices[self.label_column]) if self.label_column else np.full(table.num_rows, "", object)
-            block = _Draw(
-                row_priorities(file.name, first_row, table.num_rows, self.sample.seed),
-                marker_matrix(table, self.panel, file.path, first_row),
-                labels,
+    def _draw(self, part: FilePart, drawings: dict[str, Drawing]) -> None:
+        file = part.file
+        with FileReader(self.filesystem, file) as reader:
+            schema = reader.parquet.schema_arrow
+            check_markers(schema, self.panel, file.path)
+            sample_column = self._sample_column([*schema.names, *file.partition])
+            others = [name for name in (sample_column, self.label_column) if name]
+            check_design_columns([*schema.names, *file.partition], [*self.design.columns, *others], file.path)
+            stored = [name for name in dict.fromkeys([*self.design.columns, *others]) if name in schema.names]
+            for group in reader.row_groups[part.first_group : part.stop_group]:
+                for _, first_row, table in reader.blocks(group, [*self.panel.markers, *stored]):
+                    self._draw_block(table, first_row, file, sample_column, drawings)
+
+    def _sample_column(self, names: Sequence[str]) -> str | None:
+        return self.sample.sample_column or (SAMPLE_COLUMN if SAMPLE_COLUMN in names else None)
+
+    def _draw_block(
+        self, table: pa.Table, first_row: int, file: EventFile, sample_column: str | None, drawings: dict[str, Drawing]
+    ) -> None:
+        if not finite_events(table, self.panel).all():
+            marker_matrix(table, self.panel, file.path, first_row)  # raises, and tells which event it is
+        priorities = row_priorities(file.name, first_row, table.num_rows, self.sample.seed)
+        for population, chosen in assigned(self.design, table, file):
+            drawing = drawings.setdefault(population, Drawing(self.sample.events_per_population))
+            rows = candidates(priorities, chosen, drawing)
+            taken = table.take(rows)
+            events = DrawnEvents(
+                priorities[rows],
+                marker_matrix(taken, self.panel, file.path).astype(np.float32, copy=False),
+                _texts(taken, file, sample_column, file.name),
+                _texts(taken, file, self.label_column, UNLABELLED if self.label_column else ""),
             )
-            for population in sorted(set(assigned) - {""}):
-                chosen = assigned == population
-                counts[population] += int(chosen.sum())
-                events = block.of(chosen)
-                drawn[population] = events.with_more(drawn.get(population), self.sample.events_per_population)
-        for population, events in drawn.items():
-            yield {
-                "population": population,
-                "n_events": counts[population],
-                "priorities": events.priorities,
-                "intensities": events.intensities.astype(np.float32).ravel(),
-                "labels": events.labels,
-            }
+            drawing.add(events, int(chosen.sum()))
 
 
-def _labels(column: "pd.Series[Any]") -> npt.NDArray[np.object_]:
-    return np.where(column.notna(), column.astype(str), UNLABELLED).astype(object)
+def assigned(
+    design: Design | Choice | ArmChoice, table: pa.Table, file: EventFile
+) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Each population that has events in a table of a file's events, and which these are: (n_events,) bool.
+
+    The design is asked once for each combination of column values: they are few, and texts are slow to compare.
+
+    Raises:
+        DataError: An event cannot be assigned.
+    """
+    stored = [name for name in design.columns if name in table.column_names]
+    first_rows, combination = _combinations([table.column(name) for name in stored], table.num_rows)
+    try:
+        populations = design.assign(choice_columns(table.take(first_rows), file, design.columns), file.path)
+    except DataError:
+        design.assign(choice_columns(table, file, design.columns), file.path)  # the same, with the number of events
+        raise
+    for population in sorted(set(populations) - {""}):
+        yield population, (populations == population)[combination]
+
+
+def _combinations(
+    columns: Sequence[pa.ChunkedArray], n_rows: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The first row of each combination of values, and each row's combination: (n_combinations,) and (n_rows,)."""
+    first_rows, combination = np.zeros(min(n_rows, 1), np.int64), np.zeros(n_rows, np.int64)
+    for column in columns:
+        encoded = column.combine_chunks().dictionary_encode()
+        codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy().astype(np.int64)
+        both = combination * (len(encoded.dictionary) + 1) + codes
+        _, first_rows, combination = np.unique(both, return_index=True, return_inverse=True)
+    return first_rows, combination
+
+
+def _texts(table: pa.Table, file: EventFile, column: str | None, missing: str) -> Texts:
+    if column is None:
+        return np.full(table.num_rows, missing, dtype=object)
+    values = choice_columns(table, file, [column])[column]
+    return np.where(values.notna(), values.astype(str), missing).astype(object)
 
 
 _SCHEMA = pa.schema(
     [
         ("population", pa.string()),
-        ("n_events", pa.int64()),
+        ("n_seen", pa.int64()),
         ("priorities", pa.large_list(pa.uint64())),
         ("intensities", pa.large_list(pa.float32())),
+        ("samples", pa.large_list(pa.string())),
         ("labels", pa.large_list(pa.string())),
         *FAILURE_FIELDS,
     ]
 )
+
+
+def _as_table(drawings: Mapping[str, Drawing]) -> pa.Table:
+    """One row for each population; its events as whole buffers, because a million Python numbers take seconds."""
+    return pa.Table.from_batches([_as_row(name, drawing) for name, drawing in drawings.items()], schema=_SCHEMA)
+
+
+def _as_row(population: str, drawing: Drawing) -> pa.RecordBatch:
+    events = drawing.drawn()
+    columns = {
+        "population": pa.array([population]),
+        "n_seen": pa.array([drawing.n_seen]),
+        "priorities": _list_of(pa.array(events.priorities)),
+        "intensities": _list_of(pa.array(events.intensities.ravel())),
+        "samples": _list_of(pa.array(events.samples, pa.string())),
+        "labels": _list_of(pa.array(events.labels, pa.string())),
+        **{name: pa.nulls(1, kind) for name, kind in FAILURE_FIELDS},
+    }
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=_SCHEMA)
+
+
+def _list_of(values: pa.Array) -> pa.LargeListArray:
+    return pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values)
+
+
+def _merged(tables: Iterable[pa.Table], n_markers: int, n_wanted: int) -> dict[str, Drawing]:
+    drawings: dict[str, Drawing] = {}
+    for table in tables:
+        for population, n_seen, events in _read(table, n_markers):
+            drawings.setdefault(population, Drawing(n_wanted)).add(events, n_seen)
+    return drawings
+
+
+def _read(table: pa.Table, n_markers: int) -> Iterator[tuple[str, int, DrawnEvents]]:
+    for row in range(table.num_rows):
+        raise_failure({name: table.column(name)[row].as_py() for name, _ in FAILURE_FIELDS})
+        lists = {name: table.column(name)[row].values for name in ("priorities", "intensities", "samples", "labels")}
+        events = DrawnEvents(
+            lists["priorities"].to_numpy(),
+            lists["intensities"].to_numpy().reshape(-1, n_markers),
+            _shared_texts(lists["samples"]),
+            _shared_texts(lists["labels"]),
+        )
+        yield table.column("population")[row].as_py(), table.column("n_seen")[row].as_py(), events
+
+
+def _shared_texts(values: pa.Array) -> Texts:
+    """Texts of which there are few, each in memory once."""
+    encoded = values.dictionary_encode()
+    texts: Texts = encoded.dictionary.to_numpy(zero_copy_only=False)
+    return texts[encoded.indices.to_numpy()]

@@ -115,7 +115,7 @@ def log_training(
     log_series([asdict(loss) for loss in losses], "epoch")
     drawn_events = sum(len(events) for events in drawn.intensities.values())
     mlflow.log_metrics({"populations": len(drawn.counts), "events": dataset.n_events, "events_drawn": drawn_events})
-    mlflow.log_metrics(edit_metrics(model))
+    mlflow.log_metrics(edit_metrics(model) | sample_metrics(drawn))
     mlflow.log_dict(dict(model.facts), "training.json")
     mlflow.log_figure(loss_figure(pd.DataFrame([asdict(loss) for loss in losses])), "figures/losses.png")
 
@@ -135,10 +135,19 @@ def edit_metrics(model: EditModel) -> dict[str, float]:
                 "neurons_contribution": edit.choice.neurons_contribution,
                 **{f"weight/{plan}": weight for plan, weight in edit.choice.weights.items()},
             }
-        slug = re.sub(r"[^\w./ -]", "_", name)
         numbers = {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
-        metrics |= {f"edit/{slug}/{key}": value for key, value in numbers.items() if math.isfinite(value)}
+        metrics |= {f"edit/{_slug(name)}/{key}": value for key, value in numbers.items() if math.isfinite(value)}
     return metrics
+
+
+def sample_metrics(drawn: DrawnPopulations) -> dict[str, float]:
+    """How many events of each population were drawn, and the rank error that its percentiles have for it."""
+    sizes = {f"sample/{_slug(name)}/events_drawn": float(len(found)) for name, found in drawn.intensities.items()}
+    return sizes | {f"sample/{_slug(name)}/rank_error": error for name, error in drawn.rank_errors.items()}
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w./ -]", "_", name)
 
 
 def log_transform(manifest: Mapping[str, Any], dataset: EventDataset, seconds: float) -> None:

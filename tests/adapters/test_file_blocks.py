@@ -1,7 +1,7 @@
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pyarrow import fs
 
 from neuronedit.adapters import file_blocks
-from neuronedit.adapters.file_blocks import Block, FileReader, one_ahead, read_blocks, row_groups
+from neuronedit.adapters.file_blocks import Block, FileReader, one_ahead, row_groups
 from neuronedit.adapters.parquet import EventFile, list_dataset
 from neuronedit.errors import DataError, StorageError
 from tests.synthetic_cells import sample_table
@@ -26,9 +26,9 @@ def file(tmp_path: Path) -> EventFile:
     return list_dataset(str(tmp_path)).files[0]
 
 
-def read(file: EventFile, filesystem: fs.FileSystem | None = None) -> list[Block]:
+def read(file: EventFile, filesystem: fs.FileSystem | None = None, columns: Sequence[str] | None = None) -> list[Block]:
     with FileReader(filesystem or fs.LocalFileSystem(), file) as reader:
-        return [block for group in reader.row_groups for block in reader.blocks(group)]
+        return [block for group in reader.row_groups for block in reader.blocks(group, columns)]
 
 
 def test_row_groups_are_told_by_the_footer(file: EventFile) -> None:
@@ -62,7 +62,7 @@ def test_every_way_of_reading_gives_the_same(
 def test_blocks_give_all_rows_in_order(cells_once: Path, monkeypatch: pytest.MonkeyPatch, n_rows: int) -> None:
     monkeypatch.setattr(file_blocks, "EVENTS_PER_BLOCK", n_rows)
     dataset = list_dataset(str(cells_once / "A-validation.parquet"))
-    blocks = list(read_blocks(dataset.filesystem, dataset.files[0]))
+    blocks = read(dataset.files[0])
     starts = np.cumsum([0, *(block.table.num_rows for block in blocks)])
     assert [block.first_row for block in blocks] == list(starts[:-1])
     assert [block.row_group for block in blocks] == sorted(block.first_row // 128 for block in blocks)
@@ -74,7 +74,7 @@ def test_blocks_give_all_rows_in_order(cells_once: Path, monkeypatch: pytest.Mon
 
 def test_only_the_columns_asked_for_are_read(cells_once: Path) -> None:
     dataset = list_dataset(str(cells_once))
-    (block,) = list(read_blocks(dataset.filesystem, dataset.files[0], ["CD3", "role"]))[:1]
+    block = read(dataset.files[0], columns=["CD3", "role"])[0]
     assert block.table.column_names == ["CD3", "role"]
 
 
@@ -143,11 +143,12 @@ def test_memory_depends_neither_on_the_files_size_nor_on_its_row_groups(tmp_path
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=row_group_size, use_dictionary=False)
     script = (
         "import sys, resource\n"
-        "from neuronedit.adapters.file_blocks import read_blocks\n"
+        "from neuronedit.adapters.file_blocks import FileReader\n"
         "from neuronedit.adapters.parquet import list_dataset\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "dataset = list_dataset(sys.argv[1]); before = peak()\n"
-        "n = sum(block.table.num_rows for block in read_blocks(dataset.filesystem, dataset.files[0]))\n"
+        "reader = FileReader(dataset.filesystem, dataset.files[0])\n"
+        "n = sum(block.table.num_rows for group in reader.row_groups for block in reader.blocks(group))\n"
         "print(n, (peak() - before) // 1024)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from neuronedit.adapters import file_blocks
-from neuronedit.adapters.file_blocks import read_blocks
+from neuronedit.adapters.file_blocks import Block, FileReader
 from neuronedit.adapters.parquet import (
     EventDataset,
     EventFile,
@@ -30,12 +30,17 @@ NUMBERS = list(range(300))
 
 
 def rows(dataset: EventDataset, file: EventFile, columns: list[str] | None = None) -> pa.Table:
-    return pa.concat_tables([block.table for block in read_blocks(dataset.filesystem, file, columns)])
+    return pa.concat_tables([block.table for block in blocks(dataset, file, columns)])
+
+
+def blocks(dataset: EventDataset, file: EventFile, columns: list[str] | None = None) -> list[Block]:
+    with FileReader(dataset.filesystem, file) as reader:
+        return [block for group in reader.row_groups for block in reader.blocks(group, columns)]
 
 
 def all_matrices(dataset: EventDataset, panel: Panel) -> list[np.ndarray]:
-    blocks = read_blocks(dataset.filesystem, dataset.files[0])
-    return [marker_matrix(table, panel, "b7.parquet", first_row) for _, first_row, table in blocks]
+    found = blocks(dataset, dataset.files[0])
+    return [marker_matrix(table, panel, "b7.parquet", first_row) for _, first_row, table in found]
 
 
 class TestListing:

@@ -5,12 +5,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.testing import assert_array_equal
 
 from neuronedit.adapters import file_blocks
-from neuronedit.adapters.parquet import EventDataset, EventFile, list_dataset
-from neuronedit.adapters.populations import UNLABELLED, DrawnPopulations, _FileSampler, draw_populations
+from neuronedit.adapters.file_parts import divided
+from neuronedit.adapters.parquet import EventDataset, EventFile, choice_columns, list_dataset
+from neuronedit.adapters.populations import (
+    UNLABELLED,
+    DrawnPopulations,
+    _merged,
+    _Sampler,
+    assigned,
+    draw_populations,
+)
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, raise_failure, work_items
-from neuronedit.design import ControlsDesign
+from neuronedit.design import Choice, ControlsDesign
 from neuronedit.errors import DataError, PanelError
 from neuronedit.job_configs import SampleConfig
 from neuronedit.panel import Panel
@@ -72,14 +81,66 @@ def test_the_same_rows_are_drawn_however_many_are_read_at_once(
     cells_once: Path, panel: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = list_dataset(str(cells_once / "B-control.parquet"))
-    items = pa.concat_tables(list(work_items(dataset.files).iter_batches(batch_size=None, batch_format="pyarrow")))
-    sampler = _FileSampler(dataset.filesystem, panel, CONTROLS, SAMPLE)
     drawn = []
     for n_rows in (1, 37, 10_000):
         monkeypatch.setattr(file_blocks, "EVENTS_PER_BLOCK", n_rows)
-        drawn.append(sampler(items))
+        drawn.append(_Sampler(dataset.filesystem, panel, CONTROLS, SAMPLE)(items(dataset, 2**30)))
     assert drawn[0].equals(drawn[2])
     assert drawn[1].equals(drawn[2])
+
+
+def test_the_same_rows_are_drawn_however_the_work_is_shared(cells_once: Path, panel: Panel) -> None:
+    dataset = list_dataset(str(cells_once))
+    sampler = _Sampler(dataset.filesystem, panel, CONTROLS, SAMPLE)
+    in_one_task = _merged([sampler(items(dataset, 2**30))], panel.n_markers, 200)
+    # Files in parts of single row groups, each a task of its own, which end in the opposite order.
+    parts = items(dataset, 1)
+    assert parts.num_rows == 22
+    tasks = [sampler(parts.slice(row, 1)) for row in reversed(range(parts.num_rows))]
+    in_many = _merged([table for table in tasks if table.num_rows], panel.n_markers, 200)
+    assert in_one_task.keys() == in_many.keys() == {"control A", "control B", "control C"}
+    for name, drawing in in_one_task.items():
+        assert drawing.n_seen == in_many[name].n_seen
+        assert_array_equal(drawing.drawn().intensities, in_many[name].drawn().intensities)
+        assert_array_equal(drawing.drawn().samples, in_many[name].drawn().samples)
+
+
+def test_a_task_hands_on_no_more_than_the_sample(cells_once: Path, panel: Panel) -> None:
+    dataset = list_dataset(str(cells_once))
+    table = _Sampler(dataset.filesystem, panel, Choice({}), SAMPLE)(items(dataset, 2**30))
+    assert table.column("n_seen").to_pylist() == [2500]
+    assert [len(row.values) for row in table.column("priorities")] == [200]
+
+
+def test_samples_are_named_by_a_column_or_else_by_the_file(cells_once: Path, tmp_path: Path, panel: Panel) -> None:
+    dataset = list_dataset(str(cells_once))
+    drawn = draw_populations(dataset, panel, PAIR, SAMPLE)
+    assert_array_equal(drawn.samples["source"], ["B-control"] * 200)
+    by_donor = draw_populations(dataset, panel, PAIR, SAMPLE.model_copy(update={"sample_column": "donor"}))
+    # An event without a donor is told by its file.
+    assert set(by_donor.samples["source"]) == {"P0", "P1", "P2", "B-control.parquet"}
+    nameless = pq.read_table(cells_once / "B-control.parquet").drop_columns(["sample_id"])
+    pq.write_table(nameless, tmp_path / "b.parquet")
+    pq.write_table(pq.read_table(cells_once / "A-control.parquet"), tmp_path / "a.parquet")
+    mixed = draw_populations(list_dataset(str(tmp_path)), panel, PAIR, SAMPLE)
+    assert {name: set(samples) for name, samples in mixed.samples.items()} == {
+        "source": {"b.parquet"},
+        "target": {"A-control"},
+    }
+
+
+def test_a_sample_column_that_is_not_there_is_told(cells_once: Path, panel: Panel) -> None:
+    sample = SAMPLE.model_copy(update={"sample_column": "sample"})
+    with pytest.raises(DataError, match=r"the column 'sample' is missing; .*nearest name 'sample_id'"):
+        draw_populations(list_dataset(str(cells_once)), panel, PAIR, sample)
+
+
+def test_size_and_rank_error_are_logged(cells_once: Path, panel: Panel, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="neuronedit.adapters.populations")
+    drawn = draw_populations(list_dataset(str(cells_once)), panel, PAIR, replace_cap(500))
+    assert drawn.rank_errors == {"source": 0.0, "target": pytest.approx(np.sqrt(0.25 / 500 * 100 / 599))}
+    assert "target: 500 of 600 events drawn, rank error 0.0091" in caplog.messages
+    assert "source: 500 of 500 events drawn, rank error 0.0000" in caplog.messages
 
 
 def test_every_event_drawn_has_its_own_label(cells_once: Path, panel: Panel) -> None:
@@ -175,6 +236,27 @@ def test_a_failure_travels_as_a_row() -> None:
     raise_failure(row)
     with pytest.raises(PanelError, match=r"^CD3 is missing$"):
         raise_failure(row | failed(PanelError("CD3 is missing")))
+
+
+def test_events_are_assigned_as_one_by_one_would_be(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "batch_id": pa.array(["A", None, "B", "A", "B", "B"]).dictionary_encode(),
+            "role": pa.array(["control", "other", "control", "other", "control", None]),
+            "plate": pa.array([1, 1, None, 2, 2, 1]),
+        }
+    )
+    file = EventFile("f.parquet", "f.parquet", 6, 1, {"site": "x"})
+    design = ControlsDesign(control={"role": "control", "site": "x"}, reference="A", extrapolation={"plate": [1, 2]})
+    found = {name: chosen.tolist() for name, chosen in assigned(design, table, file)}
+    one_by_one = design.assign(choice_columns(table, file, design.columns), "f.parquet")
+    assert found == {name: (one_by_one == name).tolist() for name in sorted(set(one_by_one) - {""})}
+    assert found["control B"] == [False, False, True, False, True, False]
+
+
+def items(dataset: EventDataset, part_bytes: int) -> pa.Table:
+    parts = divided(dataset.files, dataset.filesystem, part_bytes)
+    return pa.concat_tables(list(work_items(parts).iter_batches(batch_size=None, batch_format="pyarrow")))
 
 
 def replace_cap(n_events: int) -> SampleConfig:

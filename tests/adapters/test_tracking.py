@@ -98,6 +98,8 @@ def test_a_training_run_has_its_losses_its_counts_and_its_data(
     assert sorted((metric.step, metric.value) for metric in history) == [(n, 2 / n) for n in range(1, 1201)]
     run = MlflowClient().get_run(run_id)
     assert (run.data.metrics["populations"], run.data.metrics["events_drawn"]) == (1, 60)
+    assert run.data.metrics["sample/control A/events_drawn"] == 60
+    assert run.data.metrics["sample/control A/rank_error"] == pytest.approx(np.sqrt(0.25 / 60 * 540 / 599))
     (entry,) = run.inputs.dataset_inputs
     assert entry.dataset.digest == dataset.digest()[:36]
     assert json.loads(entry.dataset.source)["uri"] == str(cells_once)

@@ -1,0 +1,105 @@
+"""A uniform sample of events that arrive in pieces: those whose priorities are lowest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from neuronedit.events import Priorities, lowest
+from neuronedit.scaling import FloatArray
+
+Texts = npt.NDArray[np.object_]
+
+ANY_PRIORITY = np.uint64(2**64 - 1)
+
+
+@dataclass(frozen=True)
+class DrawnEvents:
+    """Events, each with its priority and what is known of it.
+
+    Attributes:
+        priorities: (n_events,).
+        intensities: (n_events, n_markers) float32, raw.
+        samples: (n_events,) the sample that each is from.
+        labels: (n_events,) the cell type of each; empty texts where no column names it.
+    """
+
+    priorities: Priorities
+    intensities: FloatArray
+    samples: Texts
+    labels: Texts
+
+    def __len__(self) -> int:
+        return len(self.priorities)
+
+    @classmethod
+    def joined(cls, pieces: Sequence["DrawnEvents"]) -> Self:
+        """Pieces one after another."""
+        return cls(
+            np.concatenate([piece.priorities for piece in pieces]),
+            np.concatenate([piece.intensities for piece in pieces]),
+            np.concatenate([piece.samples for piece in pieces]),
+            np.concatenate([piece.labels for piece in pieces]),
+        )
+
+    def lowest(self, n_events: int) -> "DrawnEvents":
+        """Those of the lowest priorities, in their order: at most ``n_events``."""
+        rows = lowest(self.priorities, n_events)
+        return DrawnEvents(self.priorities[rows], self.intensities[rows], self.samples[rows], self.labels[rows])
+
+
+class Drawing:
+    """Draws up to ``n_wanted`` events from pieces, the same in whatever order these come.
+
+    It holds at most three times as many; sorting only now and then makes a piece cost no more than its own events.
+
+    Attributes:
+        n_seen: How many events the pieces were taken from.
+        bound: No event of a higher priority can be drawn any more.
+    """
+
+    def __init__(self, n_wanted: int) -> None:
+        self.n_wanted = n_wanted
+        self.n_seen = 0
+        self.bound = ANY_PRIORITY
+        self._pieces: list[DrawnEvents] = []
+
+    def add(self, events: DrawnEvents, n_seen: int) -> None:
+        """Take in at most ``n_wanted`` events, which are the lowest of ``n_seen``; those above the bound may lack."""
+        self.n_seen += n_seen
+        if not len(events):
+            return
+        self._pieces.append(events)
+        if sum(map(len, self._pieces)) >= 2 * self.n_wanted:
+            self._pieces = [self.drawn()]
+            self.bound = self._pieces[0].priorities[-1]
+
+    def drawn(self) -> DrawnEvents:
+        """The events drawn so far, in the order of their priorities: a random one."""
+        return DrawnEvents.joined(self._pieces).lowest(self.n_wanted)
+
+
+def candidates(priorities: Priorities, chosen: npt.NDArray[np.bool_], drawing: Drawing) -> npt.NDArray[np.int64]:
+    """The rows of a piece's chosen events that a drawing may still want.
+
+    Args:
+        priorities: (n_events,) of the whole piece.
+        chosen: (n_events,) which events are of the drawing's population.
+        drawing: Says how many, and up to which priority.
+    """
+    rows = np.flatnonzero(chosen & (priorities <= drawing.bound))
+    return rows[lowest(priorities[rows], drawing.n_wanted)]
+
+
+def rank_error(n_drawn: int, n_events: int) -> float:
+    """The standard error of a median's rank, as a share of the events: at most this at every other percentile.
+
+    Of ``n_drawn`` events drawn uniformly, without replacement, from ``n_events``, the share that lies below a value is
+    hypergeometric: at the rank q its variance is q (1 − q) / n · (N − n) / (N − 1). All events drawn give 0.
+
+    Source: Cochran 1977, Sampling Techniques, 3rd edition, equation 3.9.
+    """
+    return sqrt(0.25 / n_drawn * (n_events - n_drawn) / (n_events - 1)) if n_drawn < n_events else 0.0
