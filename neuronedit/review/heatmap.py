@@ -7,11 +7,10 @@ from matplotlib.figure import Figure
 
 from neuronedit.review.figures import BLUE, SMALL, VERMILLION
 
-DIVERGING: Colormap = LinearSegmentedColormap.from_list("blue to vermillion", [BLUE, "#FFFFFF", VERMILLION])
-DIVERGING.set_bad("#DDDDDD")
+UNKNOWN = "#DDDDDD"
 
+DIVERGING: Colormap = LinearSegmentedColormap.from_list("blue to vermillion", [BLUE, "#FFFFFF", VERMILLION])
 SEQUENTIAL: Colormap = LinearSegmentedColormap.from_list("white to blue", ["#FFFFFF", BLUE])
-SEQUENTIAL.set_bad("#DDDDDD")
 
 ROW_HEIGHT = 0.21
 """Inches: a row's label stays legible."""
@@ -35,7 +34,7 @@ def heatmap_figure(values: pd.DataFrame, label: str, *, diverging: bool) -> Figu
     image = axes.imshow(
         numbers,
         aspect="auto",
-        cmap=DIVERGING if diverging else SEQUENTIAL,
+        cmap=(DIVERGING if diverging else SEQUENTIAL).with_extremes(bad=UNKNOWN),
         vmin=-largest if diverging else 0,
         vmax=largest,
         interpolation="nearest",

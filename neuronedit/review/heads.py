@@ -1,0 +1,151 @@
+"""Heads that score events for a description by markers, fitted on a layer's neurons without the described cells."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from neuronedit.percentiles import FloatArray
+from neuronedit.review.gates import MIN_SIDE, Gates, Mask
+from neuronedit.review.neurons import Neurons, Population
+
+RIDGE = 1e-3
+"""Added to standardised activations' covariance: dead neurons and copies get no weight of their own."""
+
+Signs = Mapping[str, int]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear score of activations that joins a description's gates.
+
+    Attributes:
+        importance: (n_neurons,) weights of standardised activations.
+        means: (n_neurons,) of the activations that it was fitted on.
+        spreads: (n_neurons,) of the same.
+        offset: Where a score is between the gates' two sides.
+    """
+
+    importance: Floats
+    means: Floats
+    spreads: Floats
+    offset: float
+
+    def scores(self, activations: FloatArray) -> Floats:
+        """1 where all gates are as described, −1 where none is: (n_events, n_neurons) → (n_events,)."""
+        return np.asarray((activations - self.means) / self.spreads @ self.importance - self.offset)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What came of one description.
+
+    Attributes:
+        name: Of the population.
+        signs: By marker, 1 for positive and −1 for negative.
+        n_events: Described cells.
+        head: None where nothing can be said.
+        auroc: Chance that a described cell scores higher than another; NaN without a head.
+        reason: Why nothing can be said; empty where something can.
+    """
+
+    name: str
+    signs: Signs
+    n_events: int
+    head: Head | None
+    auroc: float
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        """The description, e.g. ``CD3+ CD56−``."""
+        return " ".join(f"{marker}{'+' if sign > 0 else '−'}" for marker, sign in self.signs.items())
+
+
+def sides(positive: Mask) -> npt.NDArray[np.int64]:
+    """Negative and positive cells of each marker: (n_events, n_markers) → (2, n_markers)."""
+    return np.stack([(~positive).sum(axis=0), positive.sum(axis=0)])
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What heads are fitted on and tried on.
+
+    Attributes:
+        population: All events.
+        positive: (n_events, n_markers) of the gates.
+        gates: Which markers have two sides, and where.
+        markers: The panel's.
+    """
+
+    population: Population
+    positive: Mask
+    gates: Gates
+    markers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, neurons: Neurons, seed: int) -> "Cells":
+        """All populations' events, gated."""
+        population = neurons.pooled
+        gates = Gates.fit(population.markers, seed)
+        return cls(population, gates.positive(population.markers), gates, neurons.marker_names)
+
+    def head(self, signs: Signs, fitted: Mask) -> Head:
+        """Linear heads of a description's markers, fitted on some cells, (n_events,) bool, and joined.
+
+        They are fitted to the markers' values: what varies within a kind of cell tells which neurons carry a marker,
+        where markers that go together between kinds do not.
+        """
+        columns = [self.markers.index(marker) for marker in signs]
+        events, values = (
+            of[fitted].astype(np.float64) for of in (self.population.activations, self.population.markers)
+        )
+        means, spreads = events.mean(axis=0), events.std(axis=0)
+        spreads = np.where(spreads > 0, spreads, 1)
+        events, values = (events - means) / spreads, values[:, columns]
+        centres = values.mean(axis=0)
+        covariance = events.T @ events / len(events) + RIDGE * np.eye(events.shape[1])
+        weights = np.linalg.solve(covariance, events.T @ (values - centres) / len(events))  # (n_neurons, n_gates)
+        positive = self.positive[fitted][:, columns]
+        told = events @ weights
+        negatives, positives = sides(positive)
+        gaps = (told * positive).sum(axis=0) / positives - (told * ~positive).sum(axis=0) / negatives
+        joined = np.array(list(signs.values())) / np.where(gaps > 0, gaps / 2, np.inf) / len(columns)
+        return Head(weights @ joined, means, spreads, float((self.gates.thresholds[columns] - centres) @ joined))
+
+    def express(self, name: str, signs: Signs, cells: Mask) -> Described:
+        """Fit a description's heads on all other cells, and see whether they score the described ones highest.
+
+        Args:
+            name: Of the described population.
+            signs: By marker.
+            cells: (n_events,) the described cells.
+
+        Source: Selvaraju et al. 2018 (NIWT, arXiv 1808.02861), sections 3.2 and 3.3: the head of an unseen class from
+        what domain knowledge says of its neurons' importance.
+        """
+        from sklearn.metrics import roc_auc_score
+
+        n_events, reason = int(cells.sum()), self._reason(signs, cells)
+        if reason:
+            return Described(name, signs, n_events, None, float("nan"), f"cannot say: {reason}")
+        head = self.head(signs, ~cells)
+        return Described(
+            name, signs, n_events, head, float(roc_auc_score(cells, head.scores(self.population.activations)))
+        )
+
+    def _reason(self, signs: Signs, cells: Mask) -> str:
+        """Why a description cannot be judged; empty where it can."""
+        if not signs:
+            return "the description names no marker"
+        counts = sides(self.positive[~cells])
+        for marker in signs:
+            column = self.markers.index(marker)
+            if not self.gates.two_sided[column]:
+                return f"{marker} has no positive cells apart from negative ones"
+            for side, count in zip(("negative", "positive"), counts[:, column], strict=True):
+                if count < MIN_SIDE:
+                    return f"{marker} has {count or 'no'} {side} cells among those not described"
+        return f"{cells.sum() or 'no'} cells are as described" if cells.sum() < MIN_SIDE else ""

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from sklearn.metrics import mutual_info_score
+
+from neuronedit.errors import DataError
+from neuronedit.review.information import bin_numbers, information, joint_counts
+from neuronedit.review.neurons import Neurons
+from neuronedit.review.ranges import BINS, EDGES, associate, ranges_part
+from tests.review.planted_network import DEAD, DONORS, MID_PROGRAM, planted_neurons
+
+MIDDLE = BINS.index("40–60 %")
+
+
+@pytest.fixture(scope="module")
+def neurons() -> Neurons:
+    return planted_neurons()
+
+
+def test_a_label_of_the_middle_is_enriched_there_and_absent_from_the_top_hundred(neurons):
+    ranges = associate(neurons.source, "phase", seed=0)
+    mid = ranges.enrichment[MID_PROGRAM, :, ranges.labels.index("mid")]
+    assert mid[MIDDLE] >= 1
+    assert mid.argmax() == MIDDLE
+    top = np.argsort(neurons.source.activations[:, MID_PROGRAM])[-100:]
+    assert "mid" not in neurons.source.labels["phase"][top]
+    assert (mid[-2:] < -3).all()
+    assert ranges.information.argmax() == MID_PROGRAM
+    assert ranges.outside_top > 0.9
+
+
+def test_information_is_sklearns_and_a_dead_neuron_has_none(neurons):
+    codes = np.unique(neurons.source.labels["type"].astype(str), return_inverse=True)[1]
+    bins = bin_numbers(neurons.source.activations, EDGES)
+    found = information(joint_counts(bins, codes, len(BINS), 8))
+    expected = [mutual_info_score(codes, column) / np.log(2) for column in bins.T]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert (found[list(DEAD)] == 0).all()
+
+
+def test_labels_dealt_at_random_hold_no_information(neurons):
+    ranges = associate(neurons.source, "donor", seed=0)
+    assert set(ranges.labels) == set(DONORS)
+    # (9 - 1)(4 - 1) degrees of freedom over 2 N ln 2, here 0.009 bits; its own scatter is a third of that.
+    assert ranges.by_chance[0] == pytest.approx(24 / (2 * 2000 * np.log(2)), rel=0.2)
+    assert ranges.information.max() < 0.01
+
+
+def test_equal_activations_share_a_bin():
+    bins = bin_numbers(np.r_[np.zeros(60), np.arange(1, 41)].astype(np.float32)[:, None], EDGES)
+    assert len(np.unique(bins[:60])) == 1
+    assert bins.max() == len(BINS) - 1
+
+
+def test_the_part_says_what_lies_outside_the_top_and_holds_every_bin(neurons):
+    part = ranges_part(neurons, "phase")
+    share = part.scalars["information_outside_top_phase"]
+    assert part.warning.startswith(f"{share:.0%} of what the neurons tell of phase lies outside the top 1 %")
+    assert f"code {MID_PROGRAM} holds most" in part.reading
+    assert list(part.tables["ranges_phase"].columns[2:]) == list(BINS)
+    assert part.drawings[0].reading.startswith("The strongest enrichment is of mid between percentiles 40–60 % of code")
+    part.drawings[0].draw()
+
+
+def test_a_column_that_is_not_there_is_told(neurons):
+    with pytest.raises(DataError, match=r"no label 'batch' \(labels: 'type', 'donor'"):
+        ranges_part(neurons, "batch")
