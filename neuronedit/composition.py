@@ -119,15 +119,24 @@ class Confounding:
     @property
     def composition_share(self) -> float:
         """The mix's part in the sum over neurons: 0 where the mix is the same, 1 where only it differs."""
-        total = float(self.by_mix.sum() + self.by_state.sum())
-        return float(self.by_mix.sum()) / total if total > 0 else 0.0
+        return self.weighted_share(np.ones(len(self.by_mix)))
+
+    def weighted_share(self, weights: npt.NDArray[np.floating]) -> float:
+        """The mix's part in the sum over neurons that count by weights, (n_neurons,), not negative."""
+        mix, state = float(weights @ self.by_mix), float(weights @ self.by_state)
+        return mix / (mix + state) if mix + state > 0 else 0.0
 
     @property
     def verdict(self) -> str:
         """``clean``, ``doubtful`` or ``confounded``."""
-        if self.composition_share <= CLEAN:
-            return "clean"
-        return "confounded" if self.composition_share >= CONFOUNDED else "doubtful"
+        return judge_share(self.composition_share)
+
+
+def judge_share(share: float) -> str:
+    """``clean``, ``doubtful`` or ``confounded``, by the mix's share of the difference between source and target."""
+    if share <= CLEAN:
+        return "clean"
+    return "confounded" if share >= CONFOUNDED else "doubtful"
 
 
 def match(

@@ -1,0 +1,157 @@
+"""The confounding verdict: what of an edit is a change of state, and what a differing mix of cells."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from neuronedit.composition import CLEAN, CONFOUNDED, Composition, Confounding, confounding, judge_share, match
+from neuronedit.errors import DataError
+from neuronedit.review.bars import bar_figure
+from neuronedit.review.neurons import Labels, Neurons
+from neuronedit.review.part import Drawing, Part
+
+NOT_IDENTIFIABLE = "not identifiable"
+
+LIGHTS = {"clean": "green", "doubtful": "amber", "confounded": "red", NOT_IDENTIFIABLE: "red"}
+
+N_SHOWN = 16
+"""Neurons of the largest weights that are drawn."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdict.
+
+    Attributes:
+        composition: The strata of source and target; None where nothing can be told.
+        found: By neuron; None where nothing can be told.
+        weights: (n_neurons,) what each neuron counts for, sum 1.
+        reason: Why nothing can be told; empty where something can.
+    """
+
+    composition: Composition | None
+    found: Confounding | None
+    weights: npt.NDArray[np.floating]
+    reason: str = ""
+
+    @property
+    def share(self) -> float:
+        """The mix's part of the difference between source and target, by the neurons' weights; NaN if unknown."""
+        return self.found.weighted_share(self.weights) if self.found else float("nan")
+
+    @property
+    def verdict(self) -> str:
+        """``clean``, ``doubtful``, ``confounded`` or ``not identifiable``."""
+        return judge_share(self.share) if self.found else NOT_IDENTIFIABLE
+
+
+def judge(neurons: Neurons, weights: npt.NDArray[np.floating], column: str | None, seed: int) -> Judged:
+    """Tell mix and state apart in each neuron.
+
+    Args:
+        neurons: Whose source and target are compared.
+        weights: (n_neurons,) what each neuron counts for in the edit, not negative; its conductance.
+        column: Of the labels that name kinds of cell; None: kinds are found in the events.
+        seed: Where the search for kinds starts.
+
+    Raises:
+        DataError: Source or target lacks the column.
+    """
+    labels = None if column is None else (neurons.source.label(column), neurons.target.label(column))
+    shares = weights / weights.sum() if weights.sum() > 0 else np.full(len(weights), 1 / len(weights))
+    try:
+        composition = compose(neurons, labels, seed)
+    except DataError as error:  # no overlap
+        return Judged(None, None, shares, str(error))
+    return Judged(composition, confounding(neurons.source.activations, neurons.target.activations, composition), shares)
+
+
+def compose(neurons: Neurons, labels: tuple[Labels, Labels] | None, seed: int) -> Composition:
+    """The strata of source and target, see ``match``.
+
+    Raises:
+        DataError: They share no stratum, or one with a substantial share of the source has no counterparts.
+    """
+    return match(neurons.source.markers, neurons.target.markers, seed, labels)
+
+
+def confounding_part(
+    neurons: Neurons, weights: npt.NDArray[np.floating], column: str | None = None, seed: int = 0
+) -> Part:
+    """Row 10: is what the edit learned biology, or a differing mix of cells? Arguments as of ``judge``.
+
+    Raises:
+        DataError: Source or target lacks the column.
+    """
+    judged = judge(neurons, weights, column, seed)
+    name, title = "confounding", "Confounding verdict"
+    if judged.found is None or judged.composition is None:
+        return Part(
+            name,
+            title,
+            "composition",
+            f"{LIGHTS[NOT_IDENTIFIABLE].capitalize()}: {NOT_IDENTIFIABLE}.",
+            warning=judged.reason,
+        )
+    table, strata = _neuron_table(neurons, judged, judged.found), _strata_table(judged.composition)
+    shown = table.nlargest(N_SHOWN, "weight").set_index("neuron")[["by_state", "by_mix"]]
+    shown.columns = pd.Index(["change of state", "differing mix"])
+    return Part(
+        name,
+        title,
+        "composition",
+        _read(judged),
+        {"confounding": table, "strata": strata},
+        (
+            Drawing(
+                "confounding",
+                lambda: bar_figure(shown, "Wasserstein-1 distance between source and target (activation)"),
+                "Stacked bars: what state and what mix make of each heavy neuron's difference",
+                _read_neurons(table),
+            ),
+        ),
+        {"composition_share": judged.share},
+        _warn(judged, strata),
+    )
+
+
+def _neuron_table(neurons: Neurons, judged: Judged, found: Confounding) -> pd.DataFrame:
+    total = found.by_mix + found.by_state
+    share = np.divide(found.by_mix, total, out=np.zeros_like(total), where=total > 0)
+    columns = {"neuron": neurons.names, "weight": judged.weights, "by_state": found.by_state, "by_mix": found.by_mix}
+    return pd.DataFrame({**columns, "composition_share": share})
+
+
+def _strata_table(composition: Composition) -> pd.DataFrame:
+    columns = {"source_share": composition.source_shares, "target_share": composition.target_shares}
+    return pd.DataFrame({"stratum": composition.strata, **columns})
+
+
+def _read(judged: Judged) -> str:
+    bounds = f"clean up to {CLEAN:.0%}, confounded from {CONFOUNDED:.0%}"
+    return (
+        f"{LIGHTS[judged.verdict].capitalize()}, {judged.verdict}: {judged.share:.0%} of the difference between source "
+        f"and target, in the neurons that carry the edit, is a differing mix of cells ({bounds})."
+    )
+
+
+def _read_neurons(table: pd.DataFrame) -> str:
+    heaviest = table.nlargest(N_SHOWN, "weight")
+    worst = heaviest.iloc[int((heaviest["by_mix"] * heaviest["weight"]).argmax())]
+    return (
+        f"Of the {len(heaviest)} heaviest neurons, the mix weighs most in {worst['neuron']}: "
+        f"{worst['composition_share']:.0%} of its difference (weight {worst['weight']:.2f})."
+    )
+
+
+def _warn(judged: Judged, strata: pd.DataFrame) -> str:
+    if judged.verdict == "clean":
+        return ""
+    moved = strata.iloc[int((strata["target_share"] - strata["source_share"]).abs().argmax())]
+    return (
+        f"The mix differs: {moved['stratum']} is {moved['source_share']:.0%} of the source and "
+        f"{moved['target_share']:.0%} of the target. Fit with edit.match_composition, or take shifts of markers "
+        "that tell these cells apart for mix, not for biology."
+    )

@@ -1,0 +1,138 @@
+"""The composition-matched edit: what a layer's edit does to each marker, and what it would with the mix matched."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from neuronedit.composition import Composition
+from neuronedit.errors import DataError
+from neuronedit.percentiles import FloatArray
+from neuronedit.review.confounding import compose
+from neuronedit.review.heatmap import heatmap_figure
+from neuronedit.review.neurons import Neurons
+from neuronedit.review.part import Drawing, Part
+from neuronedit.steps import EditStep, Fitting, apply_steps, fit_steps
+
+N_SHOWN = 30
+"""Markers drawn, those first whose change depends most on the mix."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The layer's edit, fitted twice on the same events.
+
+    Attributes:
+        before: (n_source, n_markers) what it does to the source's events, percentiles of the populations as they are.
+        after: (n_source, n_markers) the same, with the target's events weighted to the source's mix.
+    """
+
+    before: FloatArray
+    after: FloatArray
+
+    @cached_property
+    def rms(self) -> tuple[Floats, Floats]:
+        """(n_markers,) root mean squares of both changes, standard deviations."""
+        return _rms(self.before), _rms(self.after)
+
+    @property
+    def by_mix(self) -> float:
+        """Share of the unmatched edit's change, over all markers, that matching takes back; 0 where it adds to it."""
+        before, after = (float(np.sqrt(np.mean(rms**2))) for rms in self.rms)
+        return max(0.0, 1 - after / before) if before > 0 else 0.0
+
+
+def refit(neurons: Neurons, composition: Composition) -> Matched:
+    """Fit percentile shifts of the layer as populations are, and matched.
+
+    Args:
+        neurons: Whose source and target are used.
+        composition: Of these, by labels, by kinds found in the events, or by activation patterns.
+    """
+    plan = (EditStep(layer=neurons.layer),)
+
+    def change(weights: npt.NDArray[np.float64] | None) -> FloatArray:
+        source, target = neurons.source.markers, neurons.target.markers
+        steps = fit_steps(neurons.autoencoder, plan, source, target, Fitting(target_weights=weights))
+        return apply_steps(steps, neurons.autoencoder, source) - source
+
+    return Matched(change(None), change(composition.target_weights))
+
+
+def matching_part(neurons: Neurons, column: str | None = None, seed: int = 0) -> Part:
+    """Row 11: each marker's change before and after the mix is matched.
+
+    Args:
+        neurons: Whose source and target are used.
+        column: Of the labels that name kinds of cell; None: kinds are found in the events.
+        seed: Where the search for kinds starts.
+
+    Raises:
+        DataError: Source or target lacks the column.
+    """
+    name, title = "matching", "Composition-matched edit"
+    labels = None if column is None else (neurons.source.label(column), neurons.target.label(column))
+    try:
+        composition = compose(neurons, labels, seed)
+    except DataError as error:  # no overlap
+        return Part(name, title, "composition", "The mix cannot be matched.", warning=str(error))
+    matched = refit(neurons, composition)
+    table = _table(neurons, matched)
+    shown = table.nlargest(N_SHOWN, "by_mix").set_index("marker")[["before", "after"]]
+    shown.columns = pd.Index(["as it is", "mix matched"])
+    drawing = Drawing(
+        "matching",
+        lambda: heatmap_figure(shown.T, "change (RMS, standard deviations)", diverging=False),
+        "Heatmap: root mean square change of each marker by the edit as it is, and with the mix matched",
+        _read_markers(table),
+    )
+    return Part(
+        name,
+        title,
+        "composition",
+        _read(matched),
+        {"matching": table},
+        (drawing,),
+        {"change_by_mix": matched.by_mix},
+    )
+
+
+def _table(neurons: Neurons, matched: Matched) -> pd.DataFrame:
+    """Columns marker, before and after (RMS of the change, standard deviations), mean_before, mean_after, by_mix."""
+    before, after = matched.rms
+    return pd.DataFrame(
+        {
+            "marker": neurons.marker_names,
+            "before": before,
+            "after": after,
+            "mean_before": matched.before.mean(axis=0, dtype=np.float64),
+            "mean_after": matched.after.mean(axis=0, dtype=np.float64),
+            "by_mix": _rms(matched.before - matched.after),
+        }
+    )
+
+
+def _read(matched: Matched) -> str:
+    before, after = matched.rms
+    fallen = int((after < before / 2).sum())
+    return (
+        f"With the mix matched, the layer's edit changes markers by {np.sqrt(np.mean(after**2)):.3f} standard "
+        f"deviations (root mean square) in the place of {np.sqrt(np.mean(before**2)):.3f}; {fallen} of {len(before)} "
+        "markers move less than half as much."
+    )
+
+
+def _read_markers(table: pd.DataFrame) -> str:
+    most = table.iloc[int(table["by_mix"].argmax())]
+    return (
+        f"Matching changes the shift of {most['marker']} most: {most['before']:.2f} → {most['after']:.2f} standard "
+        "deviations."
+    )
+
+
+def _rms(changes: FloatArray) -> Floats:
+    return np.asarray(np.sqrt(np.mean(changes.astype(np.float64) ** 2, axis=0)))
