@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neuronedit.adapters.storage import Location, storage_error, told
+from neuronedit.adapters.storage import Location, move, storage_error, told
 from neuronedit.errors import StorageError
 
 KEEP = "keep"
@@ -64,7 +64,7 @@ def commit_parquet(target: Location, schema: pa.Schema, tables: Iterable[pa.Tabl
     try:
         try:
             written = _write(staged, schema, tables, layout)
-            staged.filesystem.move(staged.path, target.path)
+            move(staged, target)
         except OSError as error:
             raise StorageError(
                 f"{storage_error(target.path, error)} Nothing of it was left behind, and finished files stand: "

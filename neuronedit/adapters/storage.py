@@ -5,7 +5,8 @@ file system that fsspec has is reached as ``fsspec+SCHEME://…`` where its pack
 
 Object stores have no folders and no renaming. What is written to a stream appears at once and whole when the stream is
 closed, but it is closed on an exception as well, so what can fail midway is written to a hidden name (``staged``) and
-moved. On S3 to move is to copy and to delete; S3 copies objects of at most 5 GB.
+moved. On S3, and on Azure without a hierarchical namespace, to move is to copy and to delete; S3 copies objects of at
+most 5 GB.
 """
 
 import errno
@@ -106,7 +107,7 @@ class Location:
     def move_to(self, target: "Location") -> None:
         """Give a file on the same file system another name; a file of that name is replaced."""
         with told(target.path):
-            self.filesystem.move(self.path, target.path)
+            move(self, target)
 
     def delete(self) -> None:
         """Remove a file, if it is there: a request that is repeated after its answer was lost finds nothing."""
@@ -148,6 +149,15 @@ def locate(uri: str) -> Location:
             f"{masked(uri)}: cannot be opened ({masked(str(error))}). Expected a path, or a URI such as "
             "s3://bucket/folder, gs://…, abfss://… or, for what fsspec knows, fsspec+SCHEME://…"
         ) from error
+
+
+def move(source: Location, target: Location) -> None:
+    """``Location.move_to``, whose errors are the file system's own."""
+    try:
+        source.filesystem.move(source.path, target.path)
+    except NotImplementedError:  # Azure accounts without a hierarchical namespace
+        source.filesystem.copy_file(source.path, target.path)
+        source.filesystem.delete_file(source.path)
 
 
 def storage_error(where: str, error: Exception) -> StorageError:

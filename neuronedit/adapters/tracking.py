@@ -17,6 +17,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads it whe
 import mlflow
 import pandas as pd
 from matplotlib.figure import Figure
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param
@@ -89,10 +91,9 @@ def tracked_run(job: str, settings: Mapping[str, str], run_id: str | None = None
 
 def log_dataset(dataset: EventDataset, name: str, context: str) -> None:
     """Record which data a run has read: where it is, and a digest of its files' names, rows and sizes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a path could be read by two equal kinds of source
-        source = resolve_dataset_source(dataset.uri)
-    mlflow.log_input(MetaDataset(source, name=name, digest=dataset.digest()[:DIGEST_LENGTH]), context=context)
+    mlflow.log_input(
+        MetaDataset(_source(dataset.uri), name=name, digest=dataset.digest()[:DIGEST_LENGTH]), context=context
+    )
 
 
 def log_series(rows: Sequence[Mapping[str, float]], step_key: str) -> None:
@@ -201,6 +202,15 @@ def read_losses(run_id: str | None) -> pd.DataFrame:
     histories = {name: MlflowClient().get_metric_history(run_id, name) for name in names}
     columns = {name: pd.Series({entry.step: entry.value for entry in history}) for name, history in histories.items()}
     return pd.DataFrame(columns).rename_axis("epoch").sort_index().reset_index()
+
+
+def _source(uri: str) -> DatasetSource:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a path could be read by two equal kinds of source
+        try:
+            return resolve_dataset_source(uri)
+        except MlflowException:  # a storage that MLflow does not know, such as abfs:// and what only fsspec reaches
+            return CodeDatasetSource({"neuronedit.uri": uri})
 
 
 def _absolute(location: str) -> str:

@@ -3,9 +3,10 @@ import pickle
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from pyarrow import fs
 
-from neuronedit.adapters.storage import locate, storage_error
+from neuronedit.adapters.storage import Location, locate, storage_error
 from neuronedit.errors import DataError, StorageError
 
 
@@ -50,6 +51,22 @@ def test_what_is_written_is_read_and_replaces_what_was_there(tmp_path: Path) -> 
     target.write_json({"n": 2})
     assert target.read_json() == {"n": 2}
     assert [path.name for path in (tmp_path / "deep/er").iterdir()] == ["note.json"]
+
+
+class WithoutMove(fs.FSSpecHandler):
+    """Files that can be copied but not be given another name, as on Azure without a hierarchical namespace."""
+
+    def move(self, src: str, dest: str) -> None:
+        raise NotImplementedError(f"Move() is not implemented: {src} to {dest}")
+
+
+def test_a_file_is_moved_by_copying_where_the_storage_knows_no_other_way(tmp_path: Path) -> None:
+    storage = fs.PyFileSystem(WithoutMove(LocalFileSystem()))
+    staged, target = (Location(storage, str(tmp_path / name)) for name in ("staged", "target"))
+    (tmp_path / "staged").write_bytes(b"new")
+    (tmp_path / "target").write_bytes(b"old")
+    staged.move_to(target)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"target": b"new"}
 
 
 def test_staged_names_are_hidden_unique_and_beside_their_target(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -10,7 +11,7 @@ from mlflow.tracking import MlflowClient
 from neuronedit.adapters import tracking as tracking_module
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.populations import DrawnPopulations
-from neuronedit.adapters.tracking import connect, log_quality, log_training, log_transform, tracked_run
+from neuronedit.adapters.tracking import connect, log_dataset, log_quality, log_training, log_transform, tracked_run
 from neuronedit.errors import DataError, ModelError
 from neuronedit.job_configs import TrackingConfig
 from neuronedit.model import EditModel
@@ -128,6 +129,15 @@ def test_a_transform_run_names_model_counts_and_speed(tracking: TrackingConfig, 
             "seconds": 10,
         }.items()
     )
+
+
+def test_a_storage_that_mlflow_does_not_know_is_recorded_by_its_uri(tracking: TrackingConfig, cells_once: Path) -> None:
+    uri = "abfs://account@cells/day1"
+    connect(tracking)
+    with tracked_run("transform", {}) as run_id:
+        log_dataset(replace(list_dataset(str(cells_once)), uri=uri), "events", "transform")
+    (logged,) = MlflowClient().get_run(run_id).inputs.dataset_inputs
+    assert json.loads(logged.dataset.source)["tags"] == {"neuronedit.uri": uri}
 
 
 def test_a_transforms_quality_is_metrics_and_a_figure_whatever_its_batches_are_called(
