@@ -94,6 +94,13 @@ class Autoencoder(nn.Module):
         assert isinstance(output, nn.Linear)
         return change @ output.weight.T
 
+    def dense_after(self, layer: str) -> list[tuple[nn.Linear, bool]]:
+        """The dense layers from a layer to the markers, each with whether a leaky ReLU follows; of ``visible`` none."""
+        depth = self.depth(layer)
+        numbers = range(depth, len(self.layers)) if depth else ()
+        found = [(self.layers[index], index not in self._linear) for index in numbers]
+        return [(linear, leaky) for linear, leaky in found if isinstance(linear, nn.Linear)]
+
     def depth(self, layer: str) -> int:
         """How many weight matrices lie before a layer.
 

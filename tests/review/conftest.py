@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
@@ -11,6 +12,7 @@ from neuronedit.edit import NEURONS_THEN_MARKERS, Edit, Member
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.percentiles import PercentileShift, percentiles
+from neuronedit.review.neurons import Neurons
 from neuronedit.review.report import Review, review_model
 from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison
 from neuronedit.scaling import fit_scaling
@@ -20,6 +22,8 @@ from neuronedit.support import Support
 from neuronedit.training import EpochLosses, TrainingPlan, train
 from tests.fitted import fit_pair
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
+from tests.review.planted_network import planted_neurons
+from tests.review.trained_network import trained_neurons
 
 CELLS = Path(__file__).parents[3] / "shared" / "data" / "cytonorm_ptlg" / "cells.parquet"
 REFERENCE, BATCHES = "PTLG021", ("PTLG026", "PTLG028")
@@ -71,6 +75,25 @@ def review_of(
         )
 
     return build
+
+
+@pytest.fixture(autouse=True)
+def one_thread(two_threads: None) -> None:
+    """The review's products are small: on a busy machine a second thread only waits for the first."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def planted_edit() -> Neurons:
+    """The network wired by hand, with as many events as percentiles need to find no change where there is none."""
+    return planted_neurons(10_000)
+
+
+@pytest.fixture(scope="session")
+def trained_edit() -> Neurons:
+    """The same programs in a small network that was trained."""
+    torch.set_num_threads(1)
+    return trained_neurons()
 
 
 @pytest.fixture(scope="session")

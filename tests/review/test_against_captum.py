@@ -1,0 +1,75 @@
+"""Captum finds the same: it is the oracle here, and nothing that the review runs."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import DeepLift, IntegratedGradients
+from torch import nn
+
+from neuronedit.autoencoder import LEAKY_SLOPE
+from neuronedit.review.conductance import edit_conductance
+from neuronedit.review.effect_logit import TreatedHead, attribute_logit
+from neuronedit.review.neurons import Neurons
+
+TARGETS = (11, 24)
+"""Markers that are compared: Captum takes one at a time."""
+
+N_STEPS = 2_000
+"""Of Captum's sums, which converge with their number; ours with its square."""
+
+
+@pytest.fixture(scope="module")
+def sample(trained_edit: Neurons) -> Neurons:
+    return trained_edit.sample(40, seed=0)
+
+
+def decoder(neurons: Neurons, *behind: nn.Module) -> nn.Sequential:
+    """The decoder in modules: DeepLIFT is silently wrong where activation functions are not."""
+    pairs = neurons.autoencoder.dense_after(neurons.layer)
+    layers = [[linear, *([nn.LeakyReLU(LEAKY_SLOPE)] if leaky else [])] for linear, leaky in pairs]
+    return nn.Sequential(nn.Identity(), *chain.from_iterable(layers), *behind)
+
+
+def path(neurons: Neurons) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(neurons.edited), torch.from_numpy(neurons.source.activations)
+
+
+def test_conductance_is_captums_integrated_gradients(sample: Neurons) -> None:
+    after, before = path(sample)
+    oracle = IntegratedGradients(decoder(sample))
+    found = edit_conductance(sample, 128).values
+    for target in TARGETS:
+        parts = oracle.attribute(
+            after, before, target=target, n_steps=N_STEPS, method="riemann_middle", internal_batch_size=20_000
+        )
+        np.testing.assert_allclose(found[:, target], parts.mean(dim=0).numpy(), atol=1e-5)
+
+
+def test_one_segment_is_captums_deeplift(sample: Neurons) -> None:
+    after, before = path(sample)
+    oracle = DeepLift(decoder(sample))
+    found = edit_conductance(sample, 1).values
+    for target in TARGETS:
+        parts = oracle.attribute(after, before, target=target)
+        np.testing.assert_allclose(found[:, target], parts.detach().mean(dim=0).numpy(), atol=1e-5)
+
+
+def test_the_logits_parts_are_captums_for_each_event(sample: Neurons) -> None:
+    after, before = path(sample)
+    head = TreatedHead.fit(sample)
+    logit = nn.Linear(len(head.weights), 1)
+    with torch.no_grad():
+        logit.weight.copy_(torch.from_numpy(head.weights[None]))
+        logit.bias.fill_(head.bias)
+    network, conductance = decoder(sample, logit.requires_grad_(False)), edit_conductance(sample)
+    by_deeplift = DeepLift(network).attribute(after, before).detach().numpy()
+    np.testing.assert_allclose(attribute_logit(sample, head, conductance, 1).values, by_deeplift, atol=1e-5)
+    by_integral = IntegratedGradients(network).attribute(
+        after, before, n_steps=N_STEPS, method="riemann_middle", internal_batch_size=20_000
+    )
+    many = attribute_logit(sample, head, conductance, 128).values
+    # Captum's sum misses each event's kinks by up to a step's width; the mean over events hides most of it.
+    np.testing.assert_allclose(many, by_integral.numpy(), atol=1e-4)
+    np.testing.assert_allclose(many.mean(axis=0), by_integral.mean(dim=0).numpy(), atol=1e-5)
