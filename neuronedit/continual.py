@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from neuronedit.autoencoder import Autoencoder, tensor
+from neuronedit.minibatches import InMemory
 from neuronedit.percentiles import FloatArray
 from neuronedit.steps import activations
-from neuronedit.training import EpochLosses, TrainingPlan, train
+from neuronedit.training import Epoch, train
+from neuronedit.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def continue_training(
     populations: Mapping[str, FloatArray],
     plan: TrainingPlan,
     penalty: Penalty | None = None,
-    on_epoch: Callable[[EpochLosses], None] = lambda losses: None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Autoencoder:
     """Train a copy of an autoencoder further.
 
@@ -86,7 +88,7 @@ def continue_training(
     """
     network = copy.deepcopy(autoencoder).train().requires_grad_(True)
     held = _hold(network, penalty) if penalty else []
-    train(network, populations, plan, on_epoch=on_epoch)
+    train(network, InMemory.of(populations, plan), plan, on_epoch=on_epoch)
     for handle in held:
         handle.remove()
     return network.eval().requires_grad_(False)

@@ -32,6 +32,10 @@ class ModelError(NeuroneditError):
     """A model cannot be found, loaded or applied as asked."""
 
 
+class CheckpointError(NeuroneditError):
+    """A state of training cannot be written, is damaged, or is not of this training."""
+
+
 class OutputError(NeuroneditError):
     """An output folder is not free to be written, or not what it claims to be."""
 

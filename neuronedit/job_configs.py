@@ -12,7 +12,7 @@ from neuronedit.errors import PanelError, listing, nearest_name
 from neuronedit.panel import MASS_COFACTOR, Panel, read_panel
 from neuronedit.route import UnknownBatch
 from neuronedit.synergy import SynergyRule
-from neuronedit.training import TrainingPlan
+from neuronedit.training_plan import TrainingPlan
 
 
 class PanelConfig(Config):

@@ -1,154 +1,122 @@
 """Training the autoencoder: every population weighs the same, whatever its size."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from time import monotonic
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-from neuronedit.autoencoder import tensor
-from neuronedit.config import Config
-from neuronedit.errors import ConfigError, ModelError
-from neuronedit.percentiles import FloatArray
+from neuronedit.divergence import check_losses
+from neuronedit.learner import Learner, copied
+from neuronedit.loss_history import EpochLosses, best_epoch, stalled
+from neuronedit.minibatches import Minibatches, epoch_generator
+from neuronedit.training_plan import TrainingPlan
+from neuronedit.training_state import Tensors, TrainingState
 
+NOISE_STREAM = 1
+"""Noise is drawn apart from the order of the events."""
 
-class TrainingPlan(Config):
-    """How long and how fast the autoencoder learns."""
-
-    epochs: int = Field(60, ge=1, description="each draws as many events as all populations have, equally many of each")
-    minibatch: int = Field(1024, ge=1, description="events per step, over all workers; every population has its share")
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate (the paper: 0.001)")
-    validation_fraction: float = Field(0.1, gt=0, lt=0.5, description="share of each population kept for validation")
-    seed: int = Field(0, ge=0, description="initial weights and minibatches")
+VALIDATION_ROWS = {"cpu": 4_096, "cuda": 262_144}
+"""Events that are reconstructed at a time: their activations stay in the cache, or fill the GPU."""
 
 
 @dataclass(frozen=True)
-class EpochLosses:
-    """Mean squared reconstruction errors of standardised markers, after one epoch."""
+class Epoch:
+    """What is told after an epoch.
 
-    epoch: int
-    train_loss: float
-    validation_loss: float
+    Attributes:
+        losses: Of the epoch.
+        events_per_second: Over all workers, validation included.
+        state: Takes a copy of training's state; what is not called costs nothing. Only the callback may call it:
+            afterwards training has gone on.
+    """
+
+    losses: EpochLosses
+    events_per_second: float
+    state: Callable[[], TrainingState]
 
 
 def train(
     network: nn.Module,
-    populations: Mapping[str, FloatArray],
+    minibatches: Minibatches,
     plan: TrainingPlan,
     *,
-    rank: int = 0,
-    n_workers: int = 1,
-    on_epoch: Callable[[EpochLosses], None] = lambda losses: None,
-) -> None:
+    resume: TrainingState | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> tuple[EpochLosses, ...]:
     """Train in place, minimising the mean squared reconstruction error.
 
-    All workers hold all events and draw the same minibatches; each computes its slice of every one. So the
-    result does not depend on their number, but for the order in which floating-point sums are made.
+    One worker gets the same bits whenever it is run, resumed or not; several get the same but for the order in which
+    floating-point sums are made.
 
     Args:
         network: The autoencoder, or its distributed wrapper.
-        populations: Standardised markers, (n_events, n_markers) float32 each.
-        plan: Epochs, minibatch, learning rate, seed.
-        rank: This worker's number.
-        n_workers: How many workers share a minibatch.
-        on_epoch: Called after each epoch.
+        minibatches: The events, as this worker sees them.
+        plan: How it learns.
+        resume: Go on after this state's epoch; the network's own weights are replaced.
+        on_epoch: Called after each epoch that is trained.
+
+    Returns:
+        The losses of all epochs, those before ``resume`` included. With ``plan.patience`` the network has the weights
+        of the best of them (``kept_epoch``).
 
     Raises:
-        ConfigError: A minibatch has fewer events than there are workers.
+        CheckpointError: ``resume`` is of another plan or network.
         ModelError: The loss is not finite.
     """
-    if plan.minibatch < n_workers * len(populations):
-        raise ConfigError(
-            f"training.minibatch is {plan.minibatch}; expected at least {n_workers * len(populations)}: one event of "
-            f"each of {len(populations)} populations for each of {n_workers} workers. Raise it, or lower workers.count."
-        )
-    training, validation = _split(populations, plan.validation_fraction)
-    device = next(network.parameters()).device
-    events = torch.from_numpy(np.concatenate(list(training.values()))).to(device)
-    sizes = [len(population) for population in training.values()]
-    held_out = [tensor(population).to(device) for population in validation.values()]
-    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
-    generator = np.random.default_rng(plan.seed)
-    for epoch in range(1, plan.epochs + 1):
-        shares = [
-            _train_step(
-                network,
-                optimiser,
-                events[torch.from_numpy(indices[rank::n_workers]).to(device)],
-                len(indices),
-                n_workers,
-            )
-            for indices in balanced_minibatches(sizes, plan.minibatch, generator)
-        ]
-        result = EpochLosses(epoch, _mean_over_workers(shares), _validation_loss(network, held_out))
-        if not np.isfinite([result.train_loss, result.validation_loss]).all():
-            raise ModelError(
-                f"Training diverged in epoch {epoch}: the loss is {result.train_loss} "
-                f"(populations: {', '.join(populations)}). "
-                "Lower training.learning_rate, or look for extreme intensities."
-            )
-        on_epoch(result)
+    learner = Learner.of(network, plan, minibatches.rank, minibatches.n_workers)
+    history: list[EpochLosses] = []
+    best: Tensors = {}
+    if resume:
+        learner.restore(resume)
+        history, best = list(resume.history), copied(resume.best)
+    while len(history) < plan.epochs and not stalled(history, plan.patience):
+        started = monotonic()
+        losses, n_events = _train_epoch(learner, minibatches, len(history) + 1)
+        history.append(losses)
+        if plan.patience and best_epoch(history) == losses:
+            best = learner.weights()
+        seconds = monotonic() - started
+        on_epoch(Epoch(losses, n_events / seconds, partial(learner.state, tuple(history), best)))
+    if best:
+        learner.model.load_state_dict(best)
+    return tuple(history)
 
 
-def balanced_minibatches(
-    sizes: Sequence[int], minibatch: int, generator: np.random.Generator
-) -> Iterator[npt.NDArray[np.int64]]:
-    """Indices of one epoch's minibatches, with equally many events of each population in every one.
-
-    Populations lie one after another; smaller ones are shuffled and gone through again as often as needed.
-
-    Args:
-        sizes: Events of each population.
-        minibatch: Events per minibatch, rounded to a multiple of the number of populations.
-        generator: Shuffles.
-    """
-    share = max(1, round(minibatch / len(sizes)))
-    n_steps = max(1, -(-sum(sizes) // (share * len(sizes))))
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    order = np.stack(
-        [start + _endless_shuffle(size, n_steps * share, generator) for start, size in zip(starts, sizes, strict=True)]
-    )
-    for step in range(n_steps):
-        yield order[:, step * share : (step + 1) * share].ravel()
-
-
-def _endless_shuffle(size: int, length: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    rounds = [generator.permutation(size) for _ in range(-(-length // size))]
-    return np.concatenate(rounds)[:length]
-
-
-def _train_step(
-    network: nn.Module, optimiser: torch.optim.Optimizer, events: torch.Tensor, minibatch: int, n_workers: int
-) -> torch.Tensor:
-    optimiser.zero_grad(set_to_none=True)
-    # This worker's share of the minibatch's loss; slices that differ by one event must weigh by their size.
-    share = nn.functional.mse_loss(network(events), events) * (len(events) / minibatch)
-    (share * n_workers).backward()  # workers average their gradients
-    optimiser.step()
-    return share.detach()
-
-
-def _mean_over_workers(shares: Sequence[torch.Tensor]) -> float:
-    losses = torch.stack(list(shares))
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(losses)  # the workers' shares add up to the minibatch's loss
-    return float(losses.mean())
+def _train_epoch(learner: Learner, minibatches: Minibatches, epoch: int) -> tuple[EpochLosses, int]:
+    """An epoch's losses, and how many events it had."""
+    plan, n_steps = learner.plan, minibatches.n_steps
+    generator = epoch_generator(plan.seed, epoch, learner.device, NOISE_STREAM)
+    shares, n_events = [], 0
+    for step, minibatch in enumerate(minibatches.epoch(epoch), start=(epoch - 1) * n_steps):
+        shares.append(learner.step(minibatch, plan.rate(step, plan.epochs * n_steps), generator))
+        n_events += minibatch.size
+    losses = _sum_over_workers(torch.stack(shares))  # the workers' shares add up to the minibatch's loss
+    validation = _validation_losses(learner.model, minibatches.held_out())
+    check_losses(epoch, losses, validation, minibatches)
+    return EpochLosses(epoch, float(losses.double().mean()), float(np.mean([*validation.values()]))), n_events
 
 
 @torch.inference_mode()
-def _validation_loss(network: nn.Module, populations: Sequence[torch.Tensor]) -> float:
-    plain = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
-    return float(np.mean([float(nn.functional.mse_loss(plain(events), events)) for events in populations]))
+def _validation_losses(model: nn.Module, held_out: Mapping[str, Tensor]) -> dict[str, float]:
+    """By population, the mean squared error over all workers' parts of its events."""
+    sums = [_squared_error(model, events) for events in held_out.values()]
+    counts = [torch.tensor(events.numel(), dtype=torch.float64, device=events.device) for events in held_out.values()]
+    errors, n_values = _sum_over_workers(torch.stack([torch.stack(sums), torch.stack(counts)]))
+    return dict(zip(held_out, (errors / n_values).tolist(), strict=True))
 
 
-def _split(
-    populations: Mapping[str, FloatArray], fraction: float
-) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    # Samples come in random order, so the last rows are as good a choice as any.
-    cut = {name: max(1, round(len(events) * (1 - fraction))) for name, events in populations.items()}
-    training = {name: events[: cut[name]] for name, events in populations.items()}
-    validation = {name: events[cut[name] :] for name, events in populations.items() if len(events) > cut[name]}
-    return training, validation or training
+def _squared_error(model: nn.Module, events: Tensor) -> Tensor:
+    total = torch.zeros((), dtype=torch.float64, device=events.device)
+    for rows in events.split(VALIDATION_ROWS[events.device.type]):
+        total += nn.functional.mse_loss(model(rows), rows, reduction="sum")
+    return total
+
+
+def _sum_over_workers(values: Tensor) -> Tensor:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(values)
+    return values

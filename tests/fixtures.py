@@ -16,10 +16,12 @@ from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, Design, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS
 from neuronedit.job_configs import RayConfig, TrackingConfig
+from neuronedit.minibatches import InMemory
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
-from neuronedit.training import TrainingPlan, train
+from neuronedit.training import train
+from neuronedit.training_plan import TrainingPlan
 from tests.fitted import fit_pair
 from tests.s3_server import Bucket, S3Server, running_server
 from tests.synthetic_cells import BATCHES, MARKERS, SOURCE, TARGET, write_cells
@@ -115,7 +117,7 @@ def _fit_small(panel: Panel, intensities: Mapping[str, np.ndarray], design: Desi
     scaling = fit_scaling(intensities.values(), panel.cofactors)
     populations = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
     autoencoder = Autoencoder(panel.n_markers, ARCHITECTURE, PLAN.seed)
-    train(autoencoder, populations, PLAN)
+    train(autoencoder, InMemory.of(populations, PLAN), PLAN)
     autoencoder.eval().requires_grad_(False)
     counts = {name: len(events) for name, events in populations.items()}
     edits = {

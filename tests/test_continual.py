@@ -10,11 +10,13 @@ from neuronedit.design import PairDesign
 from neuronedit.drift import edit_drift
 from neuronedit.edit import fit_edit
 from neuronedit.familiarity import reconstruction_error
+from neuronedit.minibatches import InMemory
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.scaling import Scaling
 from neuronedit.steps import EditStep
-from neuronedit.training import TrainingPlan, train
+from neuronedit.training import train
+from neuronedit.training_plan import TrainingPlan
 
 N_MARKERS = 12
 SCALING = Scaling(*(np.full(N_MARKERS, value, dtype=np.float32) for value in (5, 0, 1)))
@@ -38,7 +40,7 @@ STRANGE = {"control C": events(600, 3, 1)}
 def old_network() -> Autoencoder:
     torch.set_num_threads(1)
     network = Autoencoder(N_MARKERS, Architecture(hidden=(16,), code=6), seed=0)
-    train(network, OLD, PLAN)
+    train(network, InMemory.of(OLD, PLAN), PLAN)
     return network.eval().requires_grad_(False)
 
 

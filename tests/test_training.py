@@ -1,13 +1,14 @@
-import copy
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.errors import ConfigError, ModelError
-from neuronedit.training import EpochLosses, TrainingPlan, _train_step, balanced_minibatches, train
+from neuronedit.errors import CheckpointError, ModelError
+from neuronedit.loss_history import EpochLosses, best_epoch, kept_epoch, stalled
+from neuronedit.minibatches import InMemory
+from neuronedit.training import train
+from neuronedit.training_plan import TrainingPlan
 
 
 @pytest.fixture
@@ -17,83 +18,85 @@ def populations(rng):
     return {name: (rng.normal(size=(n, 2)) @ plane).astype(np.float32) for name, n in (("S", 300), ("T", 60))}
 
 
-def trained(populations, **settings):
+def trained(populations, samples=None, markers=(), resume=None, on_epoch=lambda epoch: None, **settings):
+    plan = TrainingPlan(**{"epochs": 3, "minibatch": 64, **settings})
     network = Autoencoder(5, Architecture(hidden=(8,), code=3), seed=0)
-    losses: list[EpochLosses] = []
-    train(network, populations, TrainingPlan(**{"epochs": 3, "minibatch": 64, **settings}), on_epoch=losses.append)
-    return network, losses
+    minibatches = InMemory.of(populations, plan, samples=samples, markers=markers)
+    return network, train(network, minibatches, plan, resume=resume, on_epoch=on_epoch)
 
 
-@pytest.mark.parametrize("sizes", [(1000, 10, 300), (7, 7), (1, 500), (40,)])
-def test_every_minibatch_has_equally_many_events_of_each_population(sizes, rng):
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    minibatches = list(balanced_minibatches(sizes, 90, rng))
-    for indices in minibatches:
-        counts = np.histogram(indices, starts)[0]
-        assert (counts == round(90 / len(sizes))).all()
+def same_bits(one, other):
+    return all(torch.equal(weights, other.state_dict()[name]) for name, weights in one.state_dict().items())
 
 
-def test_no_event_comes_again_before_all_of_its_population_have_come(rng):
-    seen = np.bincount(np.concatenate(list(balanced_minibatches((60, 20), 20, rng))), minlength=80)
-    assert set(seen[:60]) <= {0, 1}
-    assert set(seen[60:]) == {2}  # 4 minibatches of 10 from 20 events
+EVERYTHING = {"epochs": 6, "schedule": "cosine", "weight_decay": 0.1, "noise": 0.2, "accumulate": 3, "patience": 4}
 
 
-def test_an_epoch_draws_as_many_events_as_there_are(rng):
-    minibatches = list(balanced_minibatches((130, 70), 20, rng))
-    assert sum(map(len, minibatches)) == 200
-
-
-def test_a_minibatch_smaller_than_the_populations_has_one_event_of_each(rng):
-    assert {len(indices) for indices in balanced_minibatches((5, 5, 5), 1, rng)} == {3}
-
-
-def test_a_run_is_reproducible_bit_for_bit(populations):
-    first, first_losses = trained(populations)
-    second, second_losses = trained(populations)
+@pytest.mark.parametrize("settings", [{}, EVERYTHING, {"precision": "bfloat16", "decorrelation": 0.1}])
+def test_a_run_is_reproducible_bit_for_bit(populations, settings):
+    (first, first_losses), (second, second_losses) = (trained(populations, **settings) for _ in range(2))
     assert first_losses == second_losses
-    for name, weights in first.state_dict().items():
-        assert torch.equal(weights, second.state_dict()[name])
+    assert same_bits(first, second)
+
+
+@pytest.mark.parametrize("settings", [{"epochs": 6}, EVERYTHING])
+@pytest.mark.parametrize("epoch", [1, 6])
+def test_a_run_resumed_after_any_epoch_has_the_bits_of_the_undisturbed_one(populations, settings, epoch, tmp_path):
+    states = []
+    undisturbed, losses = trained(populations, **settings, on_epoch=lambda found: states.append(found.state()))
+    states[epoch - 1].save(tmp_path)
+    resumed, again = trained(populations, **settings, resume=type(states[0]).load(tmp_path))
+    assert again == losses
+    assert same_bits(resumed, undisturbed)
+
+
+def test_a_state_stays_as_it_was_when_training_goes_on(populations):
+    states = []
+    trained(populations, on_epoch=lambda epoch: states.append(epoch.state()))
+    first, second, _ = (state.weights["layers.0.weight"] for state in states)
+    assert not torch.equal(first, second)
+    assert [state.epoch for state in states] == [1, 2, 3]
+
+
+def test_a_state_of_other_settings_is_refused(populations):
+    states = []
+    trained(populations, on_epoch=lambda epoch: states.append(epoch.state()))
+    with pytest.raises(
+        CheckpointError,
+        match=r"^a state of training after epoch 2 is of other settings: expected those with the SHA-256 \w{64}, found "
+        r"\w{64}\. Start anew, or set \[training\] as it was\.$",
+    ):
+        trained(populations, resume=states[1], learning_rate=0.5)
+
+
+def test_a_state_of_another_network_is_refused(populations):
+    states = []
+    trained(populations, on_epoch=lambda epoch: states.append(epoch.state()))
+    plan = TrainingPlan(epochs=3, minibatch=64)
+    other = Autoencoder(5, Architecture(hidden=(9,), code=3))
+    with pytest.raises(
+        CheckpointError, match=r"(?s)^a state of training after epoch 1 is of another network \(.*size mismatch.*\)\. "
+    ):
+        train(other, InMemory.of(populations, plan), plan, resume=states[0])
 
 
 def test_another_seed_draws_other_minibatches(populations):
     assert trained(populations, seed=1)[1] != trained(populations, seed=2)[1]
 
 
-def test_the_loss_falls_on_easy_data(populations):
-    _, losses = trained(populations, epochs=30, learning_rate=1e-2)
-    assert [result.epoch for result in losses] == list(range(1, 31))
+@pytest.mark.parametrize("settings", [{}, {"schedule": "cosine"}, {"precision": "bfloat16"}, {"decorrelation": 1e-4}])
+def test_the_loss_falls_on_easy_data(populations, settings):
+    _, losses = trained(populations, epochs=20, learning_rate=2e-2, **settings)
+    assert [found.epoch for found in losses] == list(range(1, 21))
     assert losses[-1].train_loss < 0.1 * losses[0].train_loss
     assert losses[-1].validation_loss < 0.1 * losses[0].validation_loss
 
 
-def test_a_step_follows_the_gradient_written_out():
-    network = nn.Linear(2, 2, bias=False)
-    events = torch.tensor([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]])
-    weights = network.weight.detach().clone()
-    loss = _train_step(network, torch.optim.SGD(network.parameters(), lr=0.1), events, 3, 1)
-    errors = events @ weights.T - events
-    # Mean over 6 numbers of their squared errors; float32.
-    torch.testing.assert_close(loss, (errors**2).sum() / 6)
-    torch.testing.assert_close(network.weight.detach(), weights - 0.1 * (2 / 6) * errors.T @ events)
-
-
-@pytest.mark.parametrize("n_workers", [2, 3])
-def test_workers_slices_average_to_the_whole_minibatchs_gradient(n_workers, rng):
-    # 7 events: slices differ by one event, and must still weigh by their size.
-    events = torch.from_numpy(rng.normal(size=(7, 5)).astype(np.float32))
-    network = Autoencoder(5, Architecture(hidden=(8,), code=3), seed=0)
-
-    def gradients(rows, workers):
-        worker = copy.deepcopy(network)
-        _train_step(worker, torch.optim.SGD(worker.parameters(), lr=0.0), rows, len(events), workers)
-        return [weights.grad for weights in worker.parameters()]
-
-    whole = gradients(events, 1)
-    slices = [gradients(events[rank::n_workers], n_workers) for rank in range(n_workers)]
-    for expected, *parts in zip(whole, *slices, strict=True):
-        # Sums made in another order.
-        torch.testing.assert_close(sum(parts) / n_workers, expected, rtol=1e-5, atol=1e-6)
+def test_an_epoch_tells_its_losses_and_speed(populations):
+    epochs = []
+    _, losses = trained(populations, on_epoch=epochs.append)
+    assert tuple(epoch.losses for epoch in epochs) == losses
+    assert all(epoch.events_per_second > 0 for epoch in epochs)
 
 
 def test_every_population_weighs_the_same_in_the_validation_loss():
@@ -101,21 +104,72 @@ def test_every_population_weighs_the_same_in_the_validation_loss():
     network = Autoencoder(5, Architecture(hidden=(), code=1), seed=0)
     for weights in network.parameters():
         nn.init.zeros_(weights)
-    populations = {"S": np.full((1000, 5), 1, np.float32), "T": np.full((20, 5), 3, np.float32)}
-    losses = []
-    train(network, populations, TrainingPlan(epochs=1, minibatch=5000, learning_rate=1e-12), on_epoch=losses.append)
+    populations = {"S": np.full((10_000, 5), 1, np.float32), "T": np.full((20, 5), 3, np.float32)}
+    plan = TrainingPlan(epochs=1, minibatch=50_000, learning_rate=1e-12, validation_fraction=0.49)
     # (1 + 9) / 2, whatever the sizes; a step of 1e-12 moves it by less than float32 shows.
-    assert losses[0].validation_loss == pytest.approx(5, rel=1e-6)
+    assert train(network, InMemory.of(populations, plan), plan)[0].validation_loss == pytest.approx(5, rel=1e-6)
 
 
-def test_a_loss_that_is_not_a_number_stops_training(populations):
-    populations["T"][3, 2] = np.nan
+def test_training_stops_when_the_validation_loss_stalls_and_keeps_the_best_weights(populations):
+    # A rate so high that the loss jumps up and down.
+    weights = {}
+    network, losses = trained(
+        populations,
+        epochs=60,
+        patience=3,
+        learning_rate=0.1,
+        on_epoch=lambda epoch: weights.update({epoch.losses.epoch: epoch.state().weights}),
+    )
+    best = min(losses, key=lambda found: found.validation_loss)
+    assert len(losses) == best.epoch + 3 < 60
+    assert all(torch.equal(found, weights[best.epoch][name]) for name, found in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("validation", "patience", "stops", "kept"),
+    [([3, 2, 1], 2, False, 3), ([1, 2, 3], 2, True, 1), ([1, 1, 1], 2, True, 1), ([1, 2, 3], None, False, 3)],
+)
+def test_what_follows_from_a_history(validation, patience, stops, kept):
+    history = [EpochLosses(epoch, 0.0, loss) for epoch, loss in enumerate(validation, start=1)]
+    assert stalled(history, patience) is stops
+    assert kept_epoch(history, patience).epoch == kept
+    assert best_epoch(history).validation_loss == min(validation)
+    assert not stalled([], patience)
+
+
+def test_a_loss_that_is_not_a_number_stops_training_and_names_the_minibatch(populations):
+    # 64 events of T's 54 in each minibatch: the first one has the bad event.
+    populations["T"][:, 2] = np.where(np.arange(60) == 17, np.nan, populations["T"][:, 2])
+    samples = {"T": np.array([f"t{number % 2}" for number in range(60)], object)}
     with pytest.raises(
         ModelError,
-        match=r"Training diverged in epoch 1: the loss is nan \(populations: S, T\)\. "
-        r"Lower training.learning_rate, or look for extreme intensities",
+        match=r"^Training diverged in epoch 1, step 1 of 3: the loss is nan\. Its minibatch has events of "
+        r"'S' \(samples unknown\), 'T' \(samples 't0', 't1'\); the most extreme is nan standard deviations of marker "
+        r"'CD8' in population 'T' of sample 't1'\. Lower training\.learning_rate, or look for extreme intensities",
     ):
-        trained(populations)
+        trained(populations, samples, ("CD3", "CD4", "CD8", "CD19", "CD56"), minibatch=128, validation_fraction=0.001)
+
+
+def test_a_rate_too_high_is_told_in_the_step_after_it_did_harm(populations):
+    with pytest.raises(
+        ModelError,
+        match=r"^Training diverged in epoch 1, step 2 of 6: .*; the most extreme is -?\d\.\d+ standard deviations of "
+        r"marker number \d in population '[ST]'\. Lower training\.learning_rate",
+    ):
+        trained(populations, learning_rate=1e30)
+
+
+def test_validation_events_that_are_no_numbers_are_told(populations):
+    plan = TrainingPlan(epochs=1, minibatch=64)
+    minibatches = InMemory.of(populations, plan)
+    minibatches.validation["T"][0, 3] = torch.inf
+    network = Autoencoder(5, Architecture(hidden=(8,), code=3))
+    with pytest.raises(
+        ModelError,
+        match=r"^Training diverged in epoch 1: the loss of the validation events of 'T' is (nan|inf); the most extreme "
+        r"is inf standard deviations of marker number 4 in population 'T'\. Lower training\.learning_rate, or look for",
+    ):
+        train(network, minibatches, plan)
 
 
 def test_populations_of_one_event_can_be_trained_on(populations):
@@ -123,21 +177,15 @@ def test_populations_of_one_event_can_be_trained_on(populations):
     assert len(losses) == 3
 
 
-def test_training_leaves_the_events_as_they_were(populations):
-    before = populations["S"].copy()
-    trained(populations)
-    assert (populations["S"] == before).all()
+def test_the_constant_rate_is_constant():
+    assert {TrainingPlan(learning_rate=0.5).rate(step, 10) for step in range(10)} == {0.5}
 
 
-@pytest.mark.filterwarnings("error")
-def test_read_only_events_as_ray_hands_them_out_are_trained_on_without_a_warning(populations):
-    for events in populations.values():
-        events.setflags(write=False)
-    trained(populations, epochs=1)
-
-
-def test_a_minibatch_smaller_than_the_workers_is_refused():
-    populations = {name: np.zeros((60, 4), np.float32) for name in "abc"}
-    network = Autoencoder(4, Architecture(hidden=(4,), code=2))
-    with pytest.raises(ConfigError, match=r"minibatch is 30; expected at least 33: one event of each of 3 populations"):
-        train(network, populations, TrainingPlan(minibatch=30), n_workers=11)
+def test_the_cosine_rate_rises_to_the_learning_rate_and_falls_to_nothing():
+    plan = TrainingPlan(schedule="cosine", warmup=0.2, learning_rate=2.0)
+    rates = [plan.rate(step, 100) for step in range(101)]
+    assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
+    assert rates[20] == max(rates) == 2.0
+    assert rates[60] == pytest.approx(1.0)  # half of the way down
+    assert rates[100] == pytest.approx(0)
+    assert min(rates[:100]) > 0

@@ -24,7 +24,7 @@ from neuronedit.metrics import distance_to_truth, noise_floor, normalised_residu
 from neuronedit.panel import MASS_COFACTOR
 from neuronedit.review.transfer import FLOOR
 from neuronedit.scaling import to_arcsinh
-from neuronedit.training import TrainingPlan
+from neuronedit.training_plan import TrainingPlan
 
 from .confounded import BY_STRATA, PLAIN, SOURCE_SHARES, measure_confounded
 from .flags import measure_flags

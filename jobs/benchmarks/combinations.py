@@ -32,7 +32,7 @@ from neuronedit.metrics import normalised_residual
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.synergy import ANTAGONISTIC, SYNERGISTIC, SynergyRule
-from neuronedit.training import TrainingPlan
+from neuronedit.training_plan import TrainingPlan
 
 from .calibration import SETTINGS, measure_calibration
 from .methods import fit_plans

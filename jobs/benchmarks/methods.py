@@ -26,11 +26,13 @@ from neuronedit.baselines import (
 from neuronedit.design import PairDesign
 from neuronedit.edit import AUTO, PRESETS, Auto, fit_edit
 from neuronedit.errors import NeuroneditError
+from neuronedit.minibatches import InMemory
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
 from neuronedit.steps import Fitting
-from neuronedit.training import TrainingPlan, train
+from neuronedit.training import train
+from neuronedit.training_plan import TrainingPlan
 
 from .tasks import Populations
 
@@ -171,7 +173,8 @@ def fit_plans(
     scaling = fit_scaling(intensities.values(), panel.cofactors)
     standardised = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
     autoencoder = Autoencoder(panel.n_markers, architecture, seed)
-    train(autoencoder, standardised, training.model_copy(update={"seed": seed}))
+    plan = training.model_copy(update={"seed": seed})
+    train(autoencoder, InMemory.of(standardised, plan), plan)
     networks = (autoencoder.eval().requires_grad_(False),)
     source, target, fitting = standardised["source"], standardised["target"], Fitting(seed=seed)
     edits = {

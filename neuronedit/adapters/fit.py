@@ -14,12 +14,12 @@ from neuronedit.adapters.ray_train import train_autoencoder
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.edit import Edit
 from neuronedit.job_configs import TrainConfig
+from neuronedit.loss_history import EpochLosses, kept_epoch
 from neuronedit.model import EditModel
 from neuronedit.pair_events import PairEvents
 from neuronedit.panel import Panel
 from neuronedit.percentiles import FloatArray
 from neuronedit.scaling import fit_scaling
-from neuronedit.training import EpochLosses
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def _train_ensemble(
             number + 1,
             config.ensemble,
             history[-1].epoch,
-            history[-1].validation_loss,
+            kept_epoch(history, plan.patience).validation_loss,
         )
         autoencoders.append(autoencoder)
         losses.append(history)
@@ -109,5 +109,5 @@ def _facts(
         "extrapolation_seen": any(name.startswith("extrapolation") for name in drawn.counts),
         "sample": config.sample.model_dump(),
         "training": config.training.model_dump(),
-        "validation_loss": [history[-1].validation_loss for history in losses],
+        "validation_loss": [kept_epoch(history, config.training.patience).validation_loss for history in losses],
     }

@@ -20,8 +20,11 @@ from neuronedit.adapters.ray_session import check_workers
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.errors import ClusterError, NeuroneditError
 from neuronedit.job_configs import WorkersConfig
+from neuronedit.loss_history import EpochLosses, kept_epoch
+from neuronedit.minibatches import InMemory
 from neuronedit.percentiles import FloatArray
-from neuronedit.training import EpochLosses, TrainingPlan, train
+from neuronedit.training import train
+from neuronedit.training_plan import TrainingPlan
 
 WEIGHTS, LOSSES = "autoencoder.safetensors", "losses.json"
 ROWS_PER_FETCH = 65_536
@@ -75,9 +78,10 @@ def _train_worker(config: dict[str, Any]) -> None:
     n_markers = next(iter(populations.values())).shape[1]
     autoencoder = Autoencoder(n_markers, Architecture.model_validate(config["architecture"]), plan.seed)
     network = ray.train.torch.prepare_model(autoencoder)
-    losses: list[EpochLosses] = []
-    train(network, populations, plan, rank=rank, n_workers=n_workers, on_epoch=losses.append)
-    final = asdict(losses[-1])
+    device = next(network.parameters()).device
+    minibatches = InMemory.of(populations, plan, rank=rank, n_workers=n_workers, device=device)
+    losses = train(network, minibatches, plan)
+    final = asdict(kept_epoch(losses, plan.patience))
     if rank != 0:
         ray.train.report(final)
         return

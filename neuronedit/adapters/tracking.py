@@ -29,10 +29,10 @@ from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.populations import DrawnPopulations
 from neuronedit.errors import ModelError
 from neuronedit.job_configs import TrackingConfig
+from neuronedit.loss_history import EpochLosses
 from neuronedit.model import EditModel
 from neuronedit.review.figures import loss_figure
 from neuronedit.review.quality_figure import QUALITY_FIGURE
-from neuronedit.training import EpochLosses
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 SYSTEM_METRICS_SECONDS = 2

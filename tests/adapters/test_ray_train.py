@@ -15,8 +15,11 @@ from neuronedit.adapters.ray_train import train_autoencoder
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.errors import ClusterError, ModelError
 from neuronedit.job_configs import WorkersConfig
+from neuronedit.loss_history import EpochLosses
+from neuronedit.minibatches import InMemory
 from neuronedit.scaling import fit_scaling
-from neuronedit.training import EpochLosses, TrainingPlan, train
+from neuronedit.training import train
+from neuronedit.training_plan import TrainingPlan
 from tests.fixtures import ARCHITECTURE, PLAN
 from tests.synthetic_cells import MARKERS
 
@@ -57,10 +60,10 @@ def test_one_worker_twice_gives_the_same_bits(populations: Mapping[str, np.ndarr
 
 
 def test_one_worker_computes_what_the_core_computes(populations: Mapping[str, np.ndarray], one_worker: Trained) -> None:
-    alone, losses = Autoencoder(len(MARKERS), ARCHITECTURE, PLAN.seed), []
+    alone = Autoencoder(len(MARKERS), ARCHITECTURE, PLAN.seed)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the worker: more threads add up in another order
-    train(alone, populations, PLAN, on_epoch=losses.append)
+    losses = list(train(alone, InMemory.of(populations, PLAN), PLAN))
     torch.set_num_threads(threads)
     assert one_worker[1] == losses
     assert all(np.array_equal(array, weights(one_worker)[name]) for name, array in weights((alone, losses)).items())
@@ -91,8 +94,9 @@ def test_diverging_training_is_the_models_error_not_rays(populations: Mapping[st
     wild = TrainingPlan(epochs=3, minibatch=128, learning_rate=1e30)
     with pytest.raises(
         ModelError,
-        match=r"^Training diverged in epoch 1: the loss is (nan|inf) \(populations: A, C\)\. "
-        r"Lower training\.learning_rate, or look for extreme intensities\.$",
+        match=r"^Training diverged in epoch 1, step 2 of \d+: the loss is (nan|inf)\. Its minibatch has events of "
+        r"'A' \(samples unknown\), 'C' \(samples unknown\); the most extreme is .* standard deviations of marker "
+        r"number \d+ in population '[AC]'\. Lower training\.learning_rate, or look for extreme intensities there\.$",
     ):
         train_autoencoder(populations, ARCHITECTURE, wild, WorkersConfig(count=1))
 

@@ -14,12 +14,12 @@ from neuronedit.adapters.populations import DrawnPopulations
 from neuronedit.adapters.tracking import connect, log_dataset, log_quality, log_training, log_transform, tracked_run
 from neuronedit.errors import DataError, ModelError
 from neuronedit.job_configs import TrackingConfig
+from neuronedit.loss_history import EpochLosses
 from neuronedit.model import EditModel
 from neuronedit.quality import quality_scalars, quality_table
 from neuronedit.review.quality_figure import quality_figure
 from neuronedit.route import Route
 from neuronedit.tally import Tally
-from neuronedit.training import EpochLosses
 
 SETTINGS = {"data.path": "cells/", "training.epochs": "3", "long": "x" * 900}
 

@@ -17,7 +17,7 @@ from neuronedit.design import MIN_EVENTS, select
 from neuronedit.errors import DataError, ModelError
 from neuronedit.extrapolation import MAX_REACH, NEW_KIND
 from neuronedit.review.transfer import FLOOR
-from neuronedit.training import TrainingPlan
+from neuronedit.training_plan import TrainingPlan
 from tests.jobs.conftest import ROOT, Command
 
 TINY = Effort(200, 200, 1, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=1, minibatch=64))

@@ -22,7 +22,7 @@ from jobs.benchmarks.two_drugs import ADDITIVE, N_MARKERS, SATURATING, SPECIFIC,
 from neuronedit.arms import Arm
 from neuronedit.autoencoder import Architecture
 from neuronedit.combinations import ROUTES
-from neuronedit.training import TrainingPlan
+from neuronedit.training_plan import TrainingPlan
 from tests.jobs.conftest import ROOT, Command
 
 TINY = Effort(2, 1, 200, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=1, minibatch=64))

@@ -9,6 +9,7 @@ import torch
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS, Edit, Member
+from neuronedit.minibatches import InMemory
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.percentiles import PercentileShift, percentiles
@@ -19,7 +20,8 @@ from neuronedit.scaling import fit_scaling
 from neuronedit.spikes import Spikes
 from neuronedit.steps import EditStep, FittedStep
 from neuronedit.support import Support
-from neuronedit.training import EpochLosses, TrainingPlan, train
+from neuronedit.training import train
+from neuronedit.training_plan import TrainingPlan
 from tests.fitted import fit_pair
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
 from tests.review.planted_network import planted_neurons
@@ -133,8 +135,7 @@ def trained_model(
     scaling = fit_scaling(samples.values(), panel.cofactors)
     markers = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in samples.items()}
     autoencoder = Autoencoder(panel.n_markers, Architecture(hidden=(100,), code=30))
-    losses: list[EpochLosses] = []
-    train(autoencoder, markers, plan, on_epoch=losses.append)
+    losses = train(autoencoder, InMemory.of(markers, plan), plan)
     autoencoder.eval().requires_grad_(False)
     pairs = design.edits({name: len(events) for name, events in samples.items()})
     edits = {pair.name: fit_pair(pair, autoencoder, markers, NEURONS_THEN_MARKERS, scaling.zeros) for pair in pairs}

@@ -1,0 +1,159 @@
+"""A network that learns from one minibatch after another, with its optimiser."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from neuronedit.autoencoder import Autoencoder
+from neuronedit.decorrelation import penalty
+from neuronedit.errors import CheckpointError
+from neuronedit.loss_history import EpochLosses
+from neuronedit.minibatches import Minibatch
+from neuronedit.training_plan import TrainingPlan
+from neuronedit.training_state import Tensors, TrainingState
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network, how it is to learn, and its optimiser.
+
+    Attributes:
+        network: The autoencoder, or its distributed wrapper.
+        plan: How it learns.
+        rank: This worker's number, from 0.
+        n_workers: How many workers share each minibatch; the wrapper averages their gradients.
+        optimiser: AdamW, which without weight decay is Adam.
+    """
+
+    network: nn.Module
+    plan: TrainingPlan
+    rank: int
+    n_workers: int
+    optimiser: torch.optim.Optimizer
+
+    @classmethod
+    def of(cls, network: nn.Module, plan: TrainingPlan, rank: int = 0, n_workers: int = 1) -> "Learner":
+        """A learner that has not learned yet."""
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
+        return cls(network, plan, rank, n_workers, optimiser)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network without its wrapper."""
+        return self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.network.parameters()).device
+
+    def step(self, minibatch: Minibatch, rate: float, generator: torch.Generator) -> Tensor:
+        """Learn from this worker's slice of a minibatch.
+
+        Args:
+            minibatch: The slice.
+            rate: The learning rate.
+            generator: Of the noise.
+
+        Returns:
+            () float32: the slice's share of the minibatch's mean squared reconstruction error.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        n_parts = min(self.plan.accumulate, len(minibatch.events))
+        parts = zip(
+            minibatch.events.tensor_split(n_parts), self._noisy(minibatch, generator).tensor_split(n_parts), strict=True
+        )
+        shares = [
+            self._accumulate(events, noisy, minibatch.size, last=number == n_parts)
+            for number, (events, noisy) in enumerate(parts, start=1)
+        ]
+        self.optimiser.step()
+        return shares[0] if n_parts == 1 else torch.stack(shares).sum()
+
+    def state(self, history: Sequence[EpochLosses], best: Tensors) -> TrainingState:
+        """A copy of what has been learned so far, and how."""
+        moments = self.optimiser.state_dict()["state"]
+        flat = {f"{number}.{name}": moment for number, found in moments.items() for name, moment in found.items()}
+        return TrainingState(self.plan.digest(), tuple(history), self.weights(), copied(flat), best)
+
+    def weights(self) -> Tensors:
+        """A copy of the network's weights."""
+        return copied(self.model.state_dict())
+
+    def restore(self, state: TrainingState) -> None:
+        """Take over what had been learned.
+
+        Raises:
+            CheckpointError: The state is of another plan or network.
+        """
+        if state.plan_digest != self.plan.digest():
+            raise CheckpointError(
+                f"a state of training after epoch {state.epoch} is of other settings: expected those with the SHA-256 "
+                f"{self.plan.digest()}, found {state.plan_digest}. Start anew, or set [training] as it was."
+            )
+        try:
+            self.model.load_state_dict(state.weights)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"a state of training after epoch {state.epoch} is of another network ({error}). "
+                "Start anew, or set [autoencoder] and [panel] as they were."
+            ) from error
+        moments: dict[int, Tensors] = {}
+        for key, moment in state.optimiser.items():
+            number, _, name = key.partition(".")
+            moments.setdefault(int(number), {})[name] = moment.clone()
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+
+    def _noisy(self, minibatch: Minibatch, generator: torch.Generator) -> Tensor:
+        events = minibatch.events
+        if not self.plan.noise:
+            return events
+        # Drawn for the whole minibatch, so that an event gets the same whichever worker has it.
+        noise = torch.randn((minibatch.size, events.shape[1]), generator=generator, device=generator.device)
+        return events + self.plan.noise * noise[self.rank :: self.n_workers][: len(events)]
+
+    def _accumulate(self, events: Tensor, noisy: Tensor, size: int, *, last: bool) -> Tensor:
+        """Add a part's gradient; gives its share of the error of the minibatch of that size."""
+        # Parts and slices that differ by one event must weigh by their size.
+        weight = len(events) / size
+        with self._gradients_shared(now=last), _code(self.model, wanted=self.plan.decorrelation > 0) as code:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16"):
+                error = nn.functional.mse_loss(self.network(noisy).float(), events)
+            loss = error + self.plan.decorrelation * penalty(code[0].float()) if code else error
+            (loss * (weight * self.n_workers)).backward()  # workers average their gradients
+        return error.detach() * weight
+
+    def _gradients_shared(self, *, now: bool) -> AbstractContextManager[None]:
+        """Workers exchange gradients once for each step, after its last part."""
+        if now or not isinstance(self.network, nn.parallel.DistributedDataParallel):
+            return nullcontext()
+        return self.network.no_sync()
+
+
+def copied(tensors: Tensors) -> Tensors:
+    """Copies, which stay as they are when training goes on."""
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+@contextmanager
+def _code(model: nn.Module, *, wanted: bool) -> Iterator[list[Tensor]]:
+    """Fills with the code as the network computes it: the distributed wrapper gives away the output only."""
+    code: list[Tensor] = []
+    if not wanted:
+        yield code
+        return
+    assert isinstance(model, Autoencoder)
+    layer = model.layers[len(model.architecture.hidden)]
+    hook = layer.register_forward_hook(lambda module, markers, activations: code.append(activations))
+    try:
+        yield code
+    finally:
+        hook.remove()

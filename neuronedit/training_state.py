@@ -1,0 +1,130 @@
+"""All that training needs to go on after an epoch as if it had never stopped, and its two files. No pickle, no code."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from neuronedit.errors import CheckpointError
+from neuronedit.loss_history import EpochLosses
+
+FORMAT = 1
+FACTS, ARRAYS = "state.json", "state.safetensors"
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Training, as it stands after an epoch.
+
+    There is no generator's state: minibatches and noise depend on the seed and the epoch's number alone; nor the
+    schedule's, which follows from the step.
+
+    Attributes:
+        plan_digest: Of the plan by which it was trained.
+        history: The losses of all epochs so far.
+        weights: The network's.
+        optimiser: Adam's moments and steps, by the parameter's number and the moment's name.
+        best: The weights of the best epoch; none where the last epoch's are to be kept.
+    """
+
+    plan_digest: str
+    history: tuple[EpochLosses, ...]
+    weights: Tensors
+    optimiser: Tensors
+    best: Tensors
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs trained."""
+        return len(self.history)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the state into a folder, which may exist; the file that vouches for the other comes last.
+
+        Raises:
+            CheckpointError: The folder cannot be written, or is full.
+        """
+        folder = Path(folder)
+        arrays = safetensors.torch.save(_flat(self))
+        facts = {"plan_digest": self.plan_digest, "history": [asdict(losses) for losses in self.history]}
+        sealed = {"format": FORMAT, "sha256": _seal(facts, arrays), **facts}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_whole(folder / ARRAYS, arrays)
+            _write_whole(folder / FACTS, json.dumps(sealed).encode())
+        except OSError as error:
+            raise CheckpointError(
+                f"{folder}: the state after epoch {self.epoch} cannot be written ({error.strerror}). "
+                "Make room there, or name another place for checkpoints; earlier ones are as they were."
+            ) from error
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "TrainingState":
+        """Read a state that ``save`` wrote; training goes on from it with the same bits.
+
+        Raises:
+            CheckpointError: A file is missing or damaged, or of another format.
+        """
+        folder = Path(folder)
+        try:
+            facts, arrays = json.loads((folder / FACTS).read_bytes()), (folder / ARRAYS).read_bytes()
+        except OSError as error:
+            raise CheckpointError(
+                f"{folder}: not a state of training ({error.strerror}: {error.filename}). Expected {FACTS} and "
+                f"{ARRAYS}. Go on from an earlier checkpoint, or from none."
+            ) from error
+        except ValueError as error:
+            raise _damaged(folder / FACTS, "valid JSON", str(error)) from error
+        found = facts.pop("format", None) if isinstance(facts, dict) else None
+        if found != FORMAT:
+            raise _damaged(folder / FACTS, f"format {FORMAT}", repr(found))
+        expected, found = facts.pop("sha256", None), _seal(facts, arrays)
+        if found != expected:
+            raise _damaged(folder / ARRAYS, f"the SHA-256 {expected} of {FACTS} beside it", found)
+        try:
+            return _parsed(facts, safetensors.torch.load(arrays))
+        except (KeyError, TypeError, SafetensorError) as error:
+            raise _damaged(folder, "a whole state", f"{type(error).__name__}: {error}") from error
+
+
+def _flat(state: TrainingState) -> Tensors:
+    parts = {"weights": state.weights, "optimiser": state.optimiser, "best": state.best}
+    return {
+        f"{part}/{name}": array.cpu().contiguous() for part, found in parts.items() for name, array in found.items()
+    }
+
+
+def _parsed(facts: Mapping[str, Any], arrays: Tensors) -> TrainingState:
+    parts: dict[str, Tensors] = {"weights": {}, "optimiser": {}, "best": {}}
+    for key, array in arrays.items():
+        part, _, name = key.partition("/")
+        parts[part][name] = array
+    history = tuple(EpochLosses(**losses) for losses in facts["history"])
+    return TrainingState(facts["plan_digest"], history, **parts)
+
+
+def _seal(facts: Mapping[str, Any], arrays: bytes) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + arrays).hexdigest()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    staged = path.with_name(f".{path.name}")
+    try:
+        staged.write_bytes(content)
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def _damaged(where: Path, expected: str, found: str) -> CheckpointError:
+    return CheckpointError(
+        f"{where}: damaged; expected {expected}, found {found}. Go on from an earlier checkpoint, or from none."
+    )
