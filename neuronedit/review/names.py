@@ -1,0 +1,130 @@
+"""Neuron names: the markers that a neuron writes, whether it reads the same, and whether the name may be trusted."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from neuronedit.review.conductance import HIGH_CANCELLATION, Conductance, Floats
+from neuronedit.review.neurons import Neurons
+from neuronedit.review.secants import Decoder, each_marker
+
+MAX_NAMED: Final = 4
+"""Markers in a name at most."""
+
+LEAST: Final = 0.5
+"""A marker is in the name if the neuron writes at least this share of what it writes most."""
+
+LOW_AGREEMENT: Final = 0.5
+"""Below, a neuron reads mostly other markers than it writes: its name says only what it does, not what it sees."""
+
+SILENT: Final = "(silent)"
+
+
+@dataclass(frozen=True)
+class NeuronNames:
+    """What each neuron writes and reads.
+
+    Attributes:
+        marker_names: In the panel's order.
+        writes: (n_neurons, n_markers) float64: by how many of its standard deviations a decoded marker changes with
+            one standard deviation of the neuron, mean slope over the source's events.
+        reads: (n_neurons, n_markers) float64: correlation of activation and marker, over source and target.
+        cancellation: (n_neurons,) float64: how much of the neuron's part in the edit others undo; see ``Conductance``.
+    """
+
+    marker_names: tuple[str, ...]
+    writes: Floats
+    reads: Floats
+    cancellation: Floats
+
+    @cached_property
+    def written(self) -> tuple[tuple[int, ...], ...]:
+        """For each neuron the numbers of the markers that name it, the strongest first; none if it writes nothing."""
+        found = []
+        for row in np.abs(self.writes):
+            order = np.argsort(-row, kind="stable")[:MAX_NAMED]
+            found.append(tuple(int(marker) for marker in order if row[marker] > 0 and row[marker] >= LEAST * row.max()))
+        return tuple(found)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """For each neuron the markers that it writes, with what a rise of the neuron does to them."""
+        return tuple(self._text(self.writes[neuron], markers) for neuron, markers in enumerate(self.written))
+
+    @cached_property
+    def read_names(self) -> tuple[str, ...]:
+        """For each neuron as many markers as it is named by: those that it reads most."""
+        return tuple(self._text(self.reads[neuron], markers) for neuron, markers in enumerate(self._read))
+
+    @cached_property
+    def agreement(self) -> Floats:
+        """(n_neurons,) the share of a name's markers that are among as many read most, with the same sign."""
+        same = np.sign(self.writes) == np.sign(self.reads)
+        shares = [
+            np.mean([marker in read and same[neuron, marker] for marker in written]) if written else 0.0
+            for neuron, (written, read) in enumerate(zip(self.written, self._read, strict=True))
+        ]
+        return np.array(shares, dtype=np.float64)
+
+    @cached_property
+    def trusted(self) -> npt.NDArray[np.bool_]:
+        """(n_neurons,) whether a neuron may be called by its name: not undone by others, it reads what it writes."""
+        named = np.array([bool(markers) for markers in self.written])
+        return named & (self.cancellation < HIGH_CANCELLATION) & (self.agreement >= LOW_AGREEMENT)
+
+    def beside(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table with a column ``neuron``, and the columns ``name`` and ``trusted`` beside it."""
+        neuron = table["neuron"].to_numpy()
+        named = table.copy()
+        at = list(table.columns).index("neuron") + 1
+        named.insert(at, "name", np.array(self.names, dtype=object)[neuron])
+        named.insert(at + 1, "trusted", self.trusted[neuron])
+        return named
+
+    def table(self) -> pd.DataFrame:
+        """A row for each neuron. Columns: neuron, name, trusted, reads, agreement, cancellation."""
+        columns = {"reads": self.read_names, "agreement": self.agreement, "cancellation": self.cancellation}
+        return self.beside(pd.DataFrame({"neuron": np.arange(len(self.names)), **columns}))
+
+    @cached_property
+    def _read(self) -> tuple[tuple[int, ...], ...]:
+        orders = np.argsort(-np.abs(self.reads), axis=1, kind="stable")
+        pairs = zip(orders, self.written, strict=True)
+        return tuple(tuple(int(marker) for marker in order[: len(written)]) for order, written in pairs)
+
+    def _text(self, values: Floats, markers: tuple[int, ...]) -> str:
+        arrows = [f"{self.marker_names[marker]}{'↑' if values[marker] > 0 else '↓'}" for marker in markers]
+        return " ".join(arrows) or SILENT
+
+
+def name_neurons(neurons: Neurons, conductance: Conductance) -> NeuronNames:
+    """Name each neuron of a layer.
+
+    Args:
+        neurons: The edit, as a layer's neurons see it.
+        conductance: Of the same.
+    """
+    before = neurons.source.activations
+    n_markers = len(neurons.marker_names)
+    slopes = np.zeros((n_markers, neurons.n_neurons))
+    for block in Decoder.of(neurons.autoencoder, neurons.layer).slopes(before, each_marker(n_markers)):
+        slopes += block.sum(axis=0, dtype=np.float64)
+    activations = np.concatenate([before, neurons.target.activations]).astype(np.float64)
+    markers = np.concatenate([neurons.source.markers, neurons.target.markers]).astype(np.float64)
+    per_event, marker_spreads = slopes / len(before), markers.std(axis=0)
+    spreads = activations.std(axis=0)
+    written = per_event.T * spreads[:, None] / np.where(marker_spreads > 0, marker_spreads, 1)
+    return NeuronNames(
+        neurons.marker_names, written, _correlations(activations, markers), conductance.neuron_cancellation
+    )
+
+
+def _correlations(a: Floats, b: Floats) -> Floats:
+    """Pearson's, of each column with each: (n, k), (n, m) → (k, m); 0 where a column is constant."""
+    centred = [values - values.mean(axis=0) for values in (a, b)]
+    scaled = [values / np.where(values.any(axis=0), np.linalg.norm(values, axis=0), 1) for values in centred]
+    return np.asarray(scaled[0].T @ scaled[1])

@@ -1,0 +1,49 @@
+"""How much of an edit is kept when only a few neurons are edited."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from neuronedit.review.conductance import edit_conductance
+from neuronedit.review.faithfulness import CONDUCTANCE, EMD, RANDOM, Faithfulness, faithfulness
+from neuronedit.review.neurons import Neurons
+from tests.review.planted_network import N_NEURONS
+
+
+@pytest.fixture(scope="module")
+def planted(planted_edit: Neurons) -> Faithfulness:
+    return faithfulness(planted_edit, edit_conductance(planted_edit), seed=0)
+
+
+@pytest.fixture(scope="module")
+def trained(trained_edit: Neurons) -> Faithfulness:
+    return faithfulness(trained_edit, edit_conductance(trained_edit), seed=0)
+
+
+def test_two_planted_neurons_keep_the_edit_and_random_ones_do_not(planted: Faithfulness) -> None:
+    assert planted.at(2) >= 0.95
+    at_two = list(planted.counts).index(2)
+    assert planted.kept[RANDOM][at_two] < 0.5
+    # One of the two does half of the shift: of its squares three quarters.
+    assert planted.at(1) == pytest.approx(0.75, abs=0.02)
+
+
+def test_the_neurons_of_most_conductance_keep_more_than_random_ones(trained: Faithfulness) -> None:
+    few = trained.counts <= 16
+    assert (trained.kept[CONDUCTANCE][few] > trained.kept[RANDOM][few] + 0.1).all()
+    assert trained.kept[CONDUCTANCE][few].mean() >= trained.kept[EMD][few].mean()
+
+
+@pytest.mark.parametrize("which", ["planted", "trained"])
+def test_all_neurons_keep_the_whole_edit_in_any_order(which: str, request: pytest.FixtureRequest) -> None:
+    found: Faithfulness = request.getfixturevalue(which)
+    assert found.counts[0] == 1
+    assert found.counts[-1] == N_NEURONS
+    assert [found.kept[order][-1] for order in (CONDUCTANCE, EMD, RANDOM)] == [1, 1, 1]
+
+
+def test_of_an_edit_that_does_nothing_nothing_can_be_kept(planted_edit: Neurons) -> None:
+    sample = planted_edit.sample(100, seed=0)
+    still = replace(sample, edited=sample.source.activations)
+    assert np.isnan(faithfulness(still, edit_conductance(still), seed=0).at(4))
