@@ -5,11 +5,13 @@ import numpy as np
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import PairDesign
 from neuronedit.edit import fit_edit
+from neuronedit.minibatches import InMemory
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.review.neurons import Neurons
 from neuronedit.scaling import Scaling
-from neuronedit.training import TrainingPlan, train
+from neuronedit.training import train
+from neuronedit.training_plan import TrainingPlan
 from tests.review.planted_network import CODE_EDIT, MARKERS, N_MARKERS, SHIFT, planted_cells
 
 
@@ -17,7 +19,8 @@ def trained_neurons(n_events: int = 2_000, epochs: int = 30) -> Neurons:
     """A small network trained on the planted source and target, and its edit of the code."""
     source, target = planted_cells(n_events, 0), planted_cells(n_events, 1, shift=SHIFT)
     autoencoder = Autoencoder(N_MARKERS, Architecture(hidden=(64, 48), code=32))
-    train(autoencoder, {"source": source.markers, "target": target.markers}, TrainingPlan(epochs=epochs, minibatch=256))
+    plan = TrainingPlan(epochs=epochs, minibatch=256)
+    train(autoencoder, InMemory.of({"source": source.markers, "target": target.markers}, plan), plan)
     autoencoder.eval().requires_grad_(False)
     scaling = Scaling(*(np.full(N_MARKERS, value, dtype=np.float32) for value in (5, 3, 1)))
     edit = fit_edit("pair", (autoencoder,), CODE_EDIT, source.markers, target.markers, zeros=scaling.zeros)
