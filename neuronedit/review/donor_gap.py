@@ -1,0 +1,94 @@
+"""The donor gap: what a neuron tells of the donor of a cell whose type is known already."""
+
+import numpy as np
+import pandas as pd
+
+from neuronedit.errors import DataError
+from neuronedit.review.bars import bar_figure
+from neuronedit.review.information import Floats, bin_numbers, information, joint_counts
+from neuronedit.review.localisation import leading_markers, receptive_fields
+from neuronedit.review.neurons import Neurons, Population
+from neuronedit.review.part import Drawing, Part
+
+EDGES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+"""Percentiles, within a type, between which activations are counted."""
+
+MIN_EVENTS = 100
+"""Types with fewer are left out: ten bins of some donors each would hold noise alone."""
+
+N_PERMUTED = 10
+"""Times that donors are dealt anew within types, to know what chance makes of the information."""
+
+N_SHOWN = 12
+
+
+def donor_gap(population: Population, donor: str, given: str | None, seed: int) -> Floats:
+    """I(neuron; donor | type), bits, less what chance makes: (n_neurons,); none is below 0.
+
+    Args:
+        population: With both columns.
+        donor: A column: donor, batch, site, …
+        given: A column of cell types; None: nothing is known already.
+        seed: Deals the donors.
+
+    Raises:
+        DataError: There is no such column, or no type has ``MIN_EVENTS`` events.
+
+    Source: conditional mutual information, Cover & Thomas 2006, equation 2.60.
+    """
+    names, donors = np.unique(population.label(donor).astype(str), return_inverse=True)
+    types = np.zeros(len(donors)) if given is None else population.label(given).astype(str)
+    kinds, counts = np.unique(types, return_counts=True)
+    kept = kinds[counts >= MIN_EVENTS]
+    if not len(kept):
+        raise DataError(
+            f"Donor gap: the largest of {len(kinds)} values of {given!r} has {counts.max()} events; expected at least "
+            f"{MIN_EVENTS}. Draw more events, or name a coarser column."
+        )
+    generator = np.random.default_rng(seed)
+    gap = np.zeros(population.activations.shape[1])
+    for kind in kept:
+        chosen = types == kind
+        bins, of_type = bin_numbers(population.activations[chosen], EDGES), donors[chosen]
+        n_bins = len(EDGES) - 1
+        found = information(joint_counts(bins, of_type, n_bins, len(names)))
+        dealt = [
+            information(joint_counts(bins, generator.permutation(of_type), n_bins, len(names)))
+            for _ in range(N_PERMUTED)
+        ]
+        gap += (found - np.mean(dealt, axis=0)) * len(of_type)
+    return np.maximum(gap / counts[counts >= MIN_EVENTS].sum(), 0)
+
+
+def donor_gap_part(neurons: Neurons, donor: str, given: str | None = None, seed: int = 0) -> Part:
+    """Row 22: which neurons tell donors apart; arguments as of ``donor_gap``, over all populations together.
+
+    Raises:
+        DataError: Not all populations have the columns, or no type has enough events.
+    """
+    gap = donor_gap(neurons.pooled, donor, given, seed)
+    leading = leading_markers(receptive_fields(neurons, seed), neurons.marker_names)
+    table = pd.DataFrame({"neuron": neurons.names, "leading_marker": leading, "bits": gap})
+    table = table.sort_values("bits", ascending=False, kind="stable", ignore_index=True)
+    first = table.head(N_SHOWN)
+    bars = first.set_index(first["neuron"] + " " + first["leading_marker"])[["bits"]]
+    name, known = f"gap_{donor}", f" of a cell whose {given} is known" if given else ""
+    reading = (
+        f"{table['neuron'][0]}, which {table['leading_marker'][0] or 'nothing'} moves most, tells most of the "
+        f"{donor}{known}: {table['bits'][0]:.3f} bits; the median neuron {table['bits'].median():.3f}."
+    )
+    drawing = Drawing(
+        name,
+        lambda: bar_figure(bars, f"information about {donor} (bits)"),
+        f"Bars: information that the neurons which tell most of it hold about {donor}{known}",
+        reading,
+    )
+    return Part(
+        name,
+        f"Gap between values of {donor}",
+        "composition",
+        reading,
+        {name: table},
+        (drawing,),
+        {name: float(gap.max())},
+    )

@@ -1,0 +1,177 @@
+"""Activation patterns: kinds of event as the layer's neurons see them, found without labels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from neuronedit.composition import Composition, match
+from neuronedit.review.heatmap import heatmap_figure
+from neuronedit.review.neurons import Neurons
+from neuronedit.review.part import Drawing, Part
+
+MAX_EVENTS = 3_000
+"""Events of source and target each that patterns are looked for in: the search grows with the square."""
+
+MIN_SHARE = 0.01
+"""Of the events that a pattern must hold."""
+
+N_NEIGHBOURS = 10
+"""Events near an event that say how dense it is there."""
+
+ONE_SIDED = 0.95
+"""A pattern of which at least this share is of one population is one that the other lacks."""
+
+NO_PATTERN = -1
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Patterns of a sample of source and target.
+
+    Attributes:
+        neurons: The sample.
+        source: (n_source,) number of each event's pattern, the largest pattern first; -1: none.
+        target: (n_target,) the same.
+    """
+
+    neurons: Neurons
+    source: Numbers
+    target: Numbers
+
+    @property
+    def n_patterns(self) -> int:
+        """How many were found."""
+        return int(max(self.source.max(), self.target.max())) + 1
+
+    @property
+    def composition(self) -> Composition:
+        """Source and target as mixes of patterns; events of none are a stratum, too.
+
+        Raises:
+            DataError: A pattern with a substantial share of the source has no counterparts in the target.
+        """
+        return match(self.neurons.source.markers, self.neurons.target.markers, 0, (self.source, self.target))
+
+
+def find_patterns(neurons: Neurons, seed: int) -> Patterns:
+    """Look for dense regions of the layer's activations, of source and target together.
+
+    Args:
+        neurons: Whose source and target are sampled.
+        seed: Draws the sample.
+
+    Source: Bäuerle, Jönsson & Ropinski 2022 (Neural Activation Patterns, arXiv 2206.10611); the clusters are HDBSCAN's,
+    Campello, Moulavi & Sander 2013.
+    """
+    from sklearn.cluster import HDBSCAN
+
+    sample = neurons.sample(MAX_EVENTS, seed)
+    activations = np.concatenate([sample.source.activations, sample.target.activations]).astype(np.float64)
+    spreads = activations.std(axis=0)
+    scaled = (activations - activations.mean(axis=0)) / np.where(spreads > 0, spreads, 1)
+    smallest = max(N_NEIGHBOURS, int(MIN_SHARE * len(scaled)))
+    found = HDBSCAN(min_cluster_size=smallest, min_samples=N_NEIGHBOURS, copy=True).fit(scaled).labels_
+    numbers = _by_size(found.astype(np.int64))
+    return Patterns(sample, *np.split(numbers, [len(sample.source.activations)]))
+
+
+def _by_size(labels: Numbers) -> Numbers:
+    sizes = np.bincount(labels[labels >= 0])
+    places = np.empty(len(sizes) + 1, dtype=np.int64)
+    places[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
+    places[-1] = NO_PATTERN  # where label -1 points
+    return places[labels]
+
+
+def patterns_part(neurons: Neurons, column: str | None = None, seed: int = 0) -> Part:
+    """Row 13: which patterns there are, what markers they have, and how source and target share them.
+
+    Args:
+        neurons: Whose source and target are sampled.
+        column: Of labels to name patterns by: each is named for the label that most of its events have.
+        seed: Draws the sample.
+
+    Raises:
+        DataError: Source or target lacks the column.
+    """
+    patterns = find_patterns(neurons, seed)
+    table = _table(patterns, column)
+    markers = table.set_index("pattern")[list(neurons.marker_names)]
+    drawing = Drawing(
+        "patterns",
+        lambda: heatmap_figure(markers, "mean (standard deviations)", diverging=True),
+        "Heatmap: mean of each marker in each activation pattern",
+        _read_markers(markers),
+    )
+    return Part(
+        "patterns",
+        "Activation patterns",
+        "composition",
+        _read(table, patterns),
+        {"patterns": table},
+        (drawing,) if patterns.n_patterns else (),
+        {"activation_patterns": float(patterns.n_patterns)},
+        _warn(table),
+    )
+
+
+def _table(patterns: Patterns, column: str | None) -> pd.DataFrame:
+    """Columns pattern, events, source_share, target_share (of the population), label, label_share, and the markers."""
+    source, target = patterns.neurons.source, patterns.neurons.target
+    numbers = np.concatenate([patterns.source, patterns.target])
+    markers = np.concatenate([source.markers, target.markers])
+    labels = None if column is None else np.concatenate([source.label(column), target.label(column)]).astype(str)
+    rows = []
+    for number in [*range(patterns.n_patterns), NO_PATTERN]:
+        chosen = numbers == number
+        if not chosen.any():
+            continue
+        row: dict[str, object] = {
+            "pattern": "none" if number == NO_PATTERN else f"pattern {number + 1}",
+            "events": int(chosen.sum()),
+            "source_share": float((patterns.source == number).mean()),
+            "target_share": float((patterns.target == number).mean()),
+        }
+        if labels is not None:
+            names, counts = np.unique(labels[chosen], return_counts=True)
+            row |= {"label": str(names[counts.argmax()]), "label_share": float(counts.max() / chosen.sum())}
+        means = markers[chosen].mean(axis=0, dtype=np.float64)
+        rows.append(row | dict(zip(patterns.neurons.marker_names, means, strict=True)))
+    return pd.DataFrame(rows)
+
+
+def _one_sided(table: pd.DataFrame) -> pd.DataFrame:
+    most = table[["source_share", "target_share"]].max(axis=1)
+    return table[(table["pattern"] != "none") & (most >= ONE_SIDED * (table["source_share"] + table["target_share"]))]
+
+
+def _read(table: pd.DataFrame, patterns: Patterns) -> str:
+    none = table.loc[table["pattern"] == "none", "events"].sum() / table["events"].sum()
+    if patterns.n_patterns == 0:
+        return "The layer's activations have no patterns: they are one cloud, or too few events lie close together."
+    differing = table.iloc[int((table["source_share"] - table["target_share"]).abs().argmax())]
+    return (
+        f"{patterns.n_patterns} activation patterns hold {1 - none:.0%} of the events; the shares of source and target "
+        f"differ most in {differing['pattern']} ({differing['source_share']:.0%} and {differing['target_share']:.0%})."
+    )
+
+
+def _read_markers(markers: pd.DataFrame) -> str:
+    if markers.empty:
+        return "There are no patterns."
+    telling = (markers.max() - markers.min()).nlargest(3)
+    return f"The markers that tell patterns apart most are {', '.join(map(str, telling.index))}."
+
+
+def _warn(table: pd.DataFrame) -> str:
+    lacking = _one_sided(table)
+    if lacking.empty:
+        return ""
+    return (
+        f"{', '.join(lacking['pattern'])}: nearly all events are of one population. Either the other lacks these "
+        "cells, or the change moves a kind of cell further than kinds lie apart."
+    )

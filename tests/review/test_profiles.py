@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from neuronedit.errors import DataError
+from neuronedit.review.neurons import Neurons
+from neuronedit.review.profiles import LEVELS, profile, profiles_part
+from tests.review.planted_network import DONORS, EDITED_PROGRAM, N_NEURONS, planted_neurons
+
+
+@pytest.fixture(scope="module")
+def neurons() -> Neurons:
+    return planted_neurons(donor_gap=0.05)
+
+
+def test_samples_fall_into_their_conditions(neurons):
+    found = profile(neurons.pooled, "sample")
+    assert len(found.samples) == 2 * len(DONORS)
+    conditions = [sample.split(", ")[1] for sample in found.samples]
+    assert adjusted_rand_score(conditions, found.clusters) == 1
+
+
+def test_a_profile_is_its_samples_percentiles(neurons):
+    found, pooled = profile(neurons.pooled, "sample"), neurons.pooled
+    assert found.values.shape == (8, len(LEVELS), N_NEURONS)
+    chosen = pooled.activations[pooled.label("sample") == found.samples[3], EDITED_PROGRAM]
+    expected = np.percentile(chosen, LEVELS) / pooled.activations[:, EDITED_PROGRAM].std()
+    np.testing.assert_allclose(found.values[3, :, EDITED_PROGRAM], expected, rtol=1e-5)
+
+
+def test_the_part_compares_clusters_with_the_condition(neurons):
+    part = profiles_part(neurons, "sample", "condition")
+    assert (
+        part.reading == "8 samples fall into 2 clusters; with condition they agree by an adjusted Rand index of 1.00."
+    )
+    assert part.scalars == {"sample_clusters_ari": 1}
+    assert part.drawings[0].reading.startswith("Most alike are donor ")
+    part.drawings[0].draw()
+    assert profiles_part(neurons, "sample").reading.endswith("by the quantiles of their activations.")
+
+
+def test_fewer_than_three_samples_are_refused(neurons):
+    with pytest.raises(DataError, match=r"found 2 values of 'condition' with at least 50 events \(of 2\); expected at"):
+        profiles_part(neurons, "condition")
