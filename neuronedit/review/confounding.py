@@ -96,7 +96,8 @@ def confounding_part(
             warning=judged.reason,
         )
     table, strata = _neuron_table(neurons, judged, judged.found), _strata_table(judged.composition)
-    shown = table.nlargest(N_SHOWN, "weight").set_index("neuron")[["by_state", "by_mix"]]
+    heaviest = table.nlargest(N_SHOWN, "weight")
+    shown = heaviest.set_index("neuron " + heaviest["neuron"].astype(str))[["by_state", "by_mix"]]
     shown.columns = pd.Index(["change of state", "differing mix"])
     return Part(
         name,
@@ -120,7 +121,12 @@ def confounding_part(
 def _neuron_table(neurons: Neurons, judged: Judged, found: Confounding) -> pd.DataFrame:
     total = found.by_mix + found.by_state
     share = np.divide(found.by_mix, total, out=np.zeros_like(total), where=total > 0)
-    columns = {"neuron": neurons.names, "weight": judged.weights, "by_state": found.by_state, "by_mix": found.by_mix}
+    columns = {
+        "neuron": np.arange(neurons.n_neurons),
+        "weight": judged.weights,
+        "by_state": found.by_state,
+        "by_mix": found.by_mix,
+    }
     return pd.DataFrame({**columns, "composition_share": share})
 
 
@@ -141,7 +147,7 @@ def _read_neurons(table: pd.DataFrame) -> str:
     heaviest = table.nlargest(N_SHOWN, "weight")
     worst = heaviest.iloc[int((heaviest["by_mix"] * heaviest["weight"]).argmax())]
     return (
-        f"Of the {len(heaviest)} heaviest neurons, the mix weighs most in {worst['neuron']}: "
+        f"Of the {len(heaviest)} heaviest neurons, the mix weighs most in neuron {worst['neuron']:.0f}: "
         f"{worst['composition_share']:.0%} of its difference (weight {worst['weight']:.2f})."
     )
 

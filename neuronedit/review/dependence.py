@@ -53,5 +53,5 @@ def dependence_part(neurons: Neurons, seed: int = 0) -> Part:
         f"{joint} of {n_live} live neurons need markers that go together (scrambled events reach their extremes at "
         f"most {JOINT:g} times as often); {single} are as extreme without."
     )
-    table = pd.DataFrame({"neuron": neurons.names, "exceedance_ratio": ratios})
+    table = pd.DataFrame({"neuron": np.arange(neurons.n_neurons), "exceedance_ratio": ratios})
     return Part("dependence", "Joint dependence", "neurons", reading, {"dependence": table})

@@ -122,7 +122,7 @@ def descriptions_part(
         signs = parse(text, cells.markers)
         found.append(cells.express(name, signs, described_cells(signs, cells.positive, cells.markers)))
     harmonic = np.append(harmonic, np.full(len(found) - len(harmonic), np.nan))
-    table = _table(found, harmonic, neurons.names)
+    table = _table(found, harmonic)
     bars = table.set_index("population")[["auroc"]]
     drawing = Drawing(
         "descriptions",
@@ -141,7 +141,7 @@ def descriptions_part(
     )
 
 
-def _table(found: Sequence[Described], harmonic: Floats, names: tuple[str, ...]) -> pd.DataFrame:
+def _table(found: Sequence[Described], harmonic: Floats) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for described, mean in zip(found, harmonic, strict=True):
         leading = list(np.argsort(-np.abs(described.head.importance))[:3]) if described.head else []
@@ -152,7 +152,7 @@ def _table(found: Sequence[Described], harmonic: Floats, names: tuple[str, ...])
                 "events": described.n_events,
                 "auroc": described.auroc,
                 "harmonic_mean": mean,
-                "leading_neurons": ", ".join(names[number] for number in leading),
+                "leading_neurons": ", ".join(str(number) for number in leading),
                 "reason": described.reason,
             }
         )

@@ -68,13 +68,13 @@ def donor_gap_part(neurons: Neurons, donor: str, given: str | None = None, seed:
     """
     gap = donor_gap(neurons.pooled, donor, given, seed)
     leading = leading_markers(receptive_fields(neurons, seed), neurons.marker_names)
-    table = pd.DataFrame({"neuron": neurons.names, "leading_marker": leading, "bits": gap})
+    table = pd.DataFrame({"neuron": np.arange(neurons.n_neurons), "leading_marker": leading, "bits": gap})
     table = table.sort_values("bits", ascending=False, kind="stable", ignore_index=True)
     first = table.head(N_SHOWN)
-    bars = first.set_index(first["neuron"] + " " + first["leading_marker"])[["bits"]]
+    bars = first.set_index("neuron " + first["neuron"].astype(str) + " " + first["leading_marker"])[["bits"]]
     name, known = f"gap_{donor}", f" of a cell whose {given} is known" if given else ""
     reading = (
-        f"{table['neuron'][0]}, which {table['leading_marker'][0] or 'nothing'} moves most, tells most of the "
+        f"Neuron {table['neuron'][0]}, which {table['leading_marker'][0] or 'nothing'} moves most, tells most of the "
         f"{donor}{known}: {table['bits'][0]:.3f} bits; the median neuron {table['bits'].median():.3f}."
     )
     drawing = Drawing(

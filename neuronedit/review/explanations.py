@@ -155,11 +155,11 @@ def explanation_table(neurons: Neurons, seed: int) -> pd.DataFrame:
     gates = Gates.fit(population.markers, seed)
     atoms = Atoms.of(population.markers, neurons.marker_names, gates)
     n_events, by_chance, rows = len(population.markers), {}, []
-    for name, values in zip(neurons.names, population.activations.T, strict=True):
+    for number, values in enumerate(population.activations.T):
         low, high = np.percentile(values, [ACTIVE_PERCENT, 100 - ACTIVE_PERCENT])
         for end, active in (("high", values > high), ("low", values < low)):
             n_active = int(active.sum())
-            row = {"neuron": name, "end": end, "events": n_active}
+            row: dict[str, object] = {"neuron": number, "end": end, "events": n_active}
             if n_active == 0:
                 rows.append(row | {"formula": "", "markers": "", "iou": np.nan, "by_chance": np.nan})
                 continue
@@ -181,9 +181,10 @@ def explanations_part(neurons: Neurons, weights: npt.NDArray[np.floating], seed:
         n_shown: Neurons drawn.
     """
     table = explanation_table(neurons, seed)
-    heaviest = [neurons.names[number] for number in np.argsort(-weights, kind="stable")[:n_shown]]
+    heaviest = np.argsort(-weights, kind="stable")[:n_shown]
     shown = table[table["neuron"].isin(heaviest) & table["iou"].notna()]
-    bars = shown.set_index(shown["neuron"] + " " + shown["end"] + ": " + shown["formula"].str.slice(0, 60))[["iou"]]
+    titles = "neuron " + shown["neuron"].astype(str) + " " + shown["end"] + ": " + shown["formula"].str.slice(0, 60)
+    bars = shown.set_index(titles)[["iou"]]
     marks = {"by chance": float(shown["by_chance"].max())} if len(shown) else {}
     drawing = Drawing(
         "explanations",
@@ -215,6 +216,6 @@ def _read_shown(shown: pd.DataFrame) -> str:
         return "No neuron of the edit tells events apart."
     best = shown.iloc[int(shown["iou"].argmax())]
     return (
-        f"Best explained is the {best['end']} end of {best['neuron']}: {best['formula']} "
+        f"Best explained is the {best['end']} end of neuron {best['neuron']}: {best['formula']} "
         f"(IoU {best['iou']:.2f}, by chance {best['by_chance']:.2f})."
     )

@@ -60,7 +60,7 @@ def localisation_part(neurons: Neurons, seed: int = 0) -> Part:
     ratios = participation(fields)
     table = pd.DataFrame(
         {
-            "neuron": neurons.names,
+            "neuron": np.arange(neurons.n_neurons),
             "participation_ratio": ratios,
             "markers": 1 / ratios,
             "leading_marker": leading_markers(fields, neurons.marker_names),

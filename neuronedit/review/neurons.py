@@ -151,11 +151,6 @@ class Neurons:
         return int(self.source.activations.shape[1])
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """What tables call the neurons: ``code 0``, ``code 1`` and so on."""
-        return tuple(f"{self.layer} {number}" for number in range(self.n_neurons))
-
-    @property
     def change(self) -> FloatArray:
         """What the edit does to the source's activations: (n_source, n_neurons)."""
         return self.edited - self.source.activations

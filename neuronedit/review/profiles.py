@@ -122,7 +122,7 @@ def profiles_part(neurons: Neurons, column: str, condition: str | None = None) -
         "Sample profiles",
         "composition",
         _read(table, condition, scalars),
-        {"profiles": table, "profile_quantiles": _quantiles(found, neurons.names), "profile_tree": tree},
+        {"profiles": table, "profile_quantiles": _quantiles(found), "profile_tree": tree},
         (drawing,),
         scalars,
     )
@@ -150,9 +150,11 @@ def tree_figure(tree: pd.DataFrame, samples: pd.DataFrame) -> Figure:
     return figure
 
 
-def _quantiles(found: Profiles, names: tuple[str, ...]) -> pd.DataFrame:
+def _quantiles(found: Profiles) -> pd.DataFrame:
     """A row for each sample and level; a column for each neuron."""
-    table = pd.DataFrame(found.values.reshape(-1, len(names)), columns=list(names))
+    n_neurons = found.values.shape[2]
+    columns = [f"neuron {number}" for number in range(n_neurons)]
+    table = pd.DataFrame(found.values.reshape(-1, n_neurons), columns=columns)
     table.insert(0, "sample", np.repeat(np.array(found.samples, dtype=object), len(LEVELS)))
     table.insert(1, "percentile", np.tile(LEVELS, len(found.samples)))
     return table

@@ -94,7 +94,7 @@ def ranges_part(neurons: Neurons, column: str, seed: int = 0) -> Part:
         DataError: Not all populations have that column.
     """
     ranges = associate(neurons.pooled, column, seed)
-    enrichment, of_neurons = _enrichment_table(ranges, neurons.names), _neuron_table(ranges, neurons.names)
+    enrichment, of_neurons = _enrichment_table(ranges), _neuron_table(ranges)
     shown = of_neurons.nlargest(N_SHOWN, "information")["neuron"].tolist()
     rows = _shown(enrichment, shown)
     return Part(
@@ -116,21 +116,21 @@ def ranges_part(neurons: Neurons, column: str, seed: int = 0) -> Part:
     )
 
 
-def _enrichment_table(ranges: Ranges, names: tuple[str, ...]) -> pd.DataFrame:
+def _enrichment_table(ranges: Ranges) -> pd.DataFrame:
     """A row for each neuron and label; a column for each bin."""
     n_neurons, n_bins, n_labels = ranges.enrichment.shape
     values = ranges.enrichment.transpose(0, 2, 1).reshape(-1, n_bins)
     table = pd.DataFrame(values, columns=list(BINS))
-    table.insert(0, "neuron", np.repeat(np.array(names, dtype=object), n_labels))
+    table.insert(0, "neuron", np.repeat(np.arange(n_neurons), n_labels))
     table.insert(1, "label", np.tile(np.array(ranges.labels, dtype=object), n_neurons))
     return table
 
 
-def _neuron_table(ranges: Ranges, names: tuple[str, ...]) -> pd.DataFrame:
+def _neuron_table(ranges: Ranges) -> pd.DataFrame:
     total = ranges.by_bin.sum(axis=1)
     outside = 1 - np.divide(ranges.by_bin[:, -1], total, out=np.full(len(total), np.nan), where=total > 0)
     columns = {
-        "neuron": names,
+        "neuron": np.arange(len(total)),
         "information": ranges.information,
         "by_chance": ranges.by_chance,
         "outside_top_percent": outside,
@@ -138,11 +138,11 @@ def _neuron_table(ranges: Ranges, names: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _shown(enrichment: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
+def _shown(enrichment: pd.DataFrame, shown: list[int]) -> pd.DataFrame:
     rows = enrichment[enrichment["neuron"].isin(shown)]
     strongest = rows[list(BINS)].abs().max(axis=1).nlargest(MAX_ROWS).index
     rows = rows.loc[rows.index.intersection(strongest)]
-    return rows.set_index(rows["neuron"] + " · " + rows["label"])[list(BINS)]
+    return rows.set_index("neuron " + rows["neuron"].astype(str) + " · " + rows["label"])[list(BINS)]
 
 
 def _read(of_neurons: pd.DataFrame, column: str) -> str:
@@ -151,12 +151,12 @@ def _read(of_neurons: pd.DataFrame, column: str) -> str:
         return f"No neuron tells anything of {column} beyond chance."
     telling = int((of_neurons["information"] > 0.05).sum())
     return (
-        f"{telling} of {len(of_neurons)} neurons hold more than 0.05 bits about {column}; {best['neuron']} holds most, "
-        f"{best['information']:.2f} bits ({best['by_chance']:.3f} by chance)."
+        f"{telling} of {len(of_neurons)} neurons hold more than 0.05 bits about {column}; neuron {best['neuron']:.0f} "
+        f"holds most, {best['information']:.2f} bits ({best['by_chance']:.3f} by chance)."
     )
 
 
-def _read_enrichment(enrichment: pd.DataFrame, shown: list[str], column: str) -> str:
+def _read_enrichment(enrichment: pd.DataFrame, shown: list[int], column: str) -> str:
     rows = enrichment[enrichment["neuron"].isin(shown)].reset_index(drop=True)
     values = rows[list(BINS)].to_numpy()
     if np.isnan(values).all():
@@ -164,7 +164,7 @@ def _read_enrichment(enrichment: pd.DataFrame, shown: list[str], column: str) ->
     row, place = np.unravel_index(int(np.nanargmax(values)), values.shape)
     return (
         f"The strongest enrichment is of {rows['label'][row]} between percentiles {BINS[place]} of "
-        f"{rows['neuron'][row]}: {2 ** values[row, place]:.1f} times its share of all events."
+        f"neuron {rows['neuron'][row]}: {2 ** values[row, place]:.1f} times its share of all events."
     )
 
 

@@ -69,7 +69,7 @@ def test_the_donors_marker_is_the_first_of_the_gap(neurons):
     assert (gap[list(DEAD)] == 0).all()
     part = donor_gap_part(neurons, "donor", "type")
     assert part.reading.startswith(
-        f"code {DONOR_NEURON}, which L03 moves most, tells most of the donor of a cell whose"
+        f"Neuron {DONOR_NEURON}, which L03 moves most, tells most of the donor of a cell whose"
     )
     assert part.scalars["gap_donor"] == pytest.approx(gap.max())
     part.drawings[0].draw()

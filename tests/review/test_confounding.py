@@ -3,6 +3,7 @@ import pytest
 
 from neuronedit.composition import match
 from neuronedit.errors import DataError
+from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.confounding import confounding_part, judge
 from neuronedit.review.matching import matching_part, refit
 from neuronedit.review.neurons import Neurons
@@ -21,7 +22,7 @@ EDITED = np.isin(MARKERS, EDITED_MARKERS)
 
 
 def weights(neurons: Neurons) -> np.ndarray:
-    return np.abs(neurons.change).mean(axis=0)  # the planted decoder writes what a neuron reads
+    return edit_conductance(neurons).share
 
 
 @pytest.fixture(scope="module")

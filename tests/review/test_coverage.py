@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
+from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.coverage import DISTANCE, ERROR, OUTSIDE, Coverage, auroc, coverage_part
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import Part
@@ -23,7 +24,7 @@ def neurons() -> Neurons:
 
 @pytest.fixture(scope="module")
 def part(neurons) -> Part:
-    return coverage_part(neurons, WEIGHTS)
+    return coverage_part(neurons, edit_conductance(neurons).share)
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def test_what_nothing_can_be_said_of_is_told(neurons):
 def test_the_heads_neurons_are_those_of_the_described_markers(neurons):
     part = descriptions_part(neurons, "type", {"mine": "L05+ L06+"})
     row = part.tables["descriptions"].iloc[-1]
-    assert {f"code {N_PROGRAMS + number}" for number in (4, 5)} <= set(row["leading_neurons"].split(", "))
+    assert {str(N_PROGRAMS + number) for number in (4, 5)} <= set(row["leading_neurons"].split(", "))
     assert row["auroc"] >= 0.95
     assert part.reading.startswith("The layer expresses 9 of 9 described populations that it was not fitted on")
 

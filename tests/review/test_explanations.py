@@ -31,21 +31,21 @@ def table(neurons) -> pd.DataFrame:
 def test_a_programs_neuron_is_explained_by_its_markers_alone(table):
     for program in range(N_PROGRAMS):
         own = set(MARKERS[N_LINEAGE + program * PER_PROGRAM :][:PER_PROGRAM])
-        rows = table[table["neuron"] == f"code {program}"]
+        rows = table[table["neuron"] == program]
         assert all(set(markers.split(", ")) <= own for markers in rows["markers"])
         assert (rows["iou"] >= 0.5).all()
         assert (rows["by_chance"] <= 0.15).all()
 
 
 def test_a_marker_of_its_own_explains_its_neuron_wholly(table):
-    rows = table[table["neuron"] == "code 7"].set_index("end")
+    rows = table[table["neuron"] == 7].set_index("end")
     assert list(rows["formula"]) == ["L03 high", "L03 low"]
     assert (rows["iou"] == 1).all()
 
 
 def test_a_dead_neuron_has_no_formula(table):
     silent = table[table["iou"].isna()]
-    assert set(silent["neuron"]) == {f"code {number}" for number in DEAD}
+    assert set(silent["neuron"]) == set(DEAD)
     assert (silent["formula"] == "").all()
 
 

@@ -55,9 +55,11 @@ def test_the_part_says_what_lies_outside_the_top_and_holds_every_bin(neurons):
     part = ranges_part(neurons, "phase")
     share = part.scalars["information_outside_top_phase"]
     assert part.warning.startswith(f"{share:.0%} of what the neurons tell of phase lies outside the top 1 %")
-    assert f"code {MID_PROGRAM} holds most" in part.reading
+    assert f"neuron {MID_PROGRAM} holds most" in part.reading
     assert list(part.tables["ranges_phase"].columns[2:]) == list(BINS)
-    assert part.drawings[0].reading.startswith("The strongest enrichment is of mid between percentiles 40–60 % of code")
+    assert part.drawings[0].reading.startswith(
+        "The strongest enrichment is of mid between percentiles 40–60 % of neuron"
+    )
     part.drawings[0].draw()
 
 
