@@ -120,12 +120,11 @@ def model_digest(folder: str | Path) -> str:
 
 
 def _facts(model: EditModel, arrays_sha256: str) -> dict[str, Any]:
-    hidden = model.autoencoder.architecture.hidden
     return {
         "format": FORMAT,
         "arrays_sha256": arrays_sha256,
         "panel": {"markers": model.panel.markers, "cofactors": model.panel.cofactors},
-        "architecture": {"hidden": hidden, "code": model.autoencoder.architecture.code},
+        "architecture": model.autoencoder.architecture.model_dump(mode="json"),
         "design": model.design.model_dump(mode="json"),
         "autoencoders": len(model.autoencoders),
         "edits": {name: _edit_facts(edit) for name, edit in model.edits.items()},

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neuronedit import model_files
+from neuronedit.autoencoder import Architecture
 from neuronedit.errors import ModelError, OutputError
 from neuronedit.model_files import load_model, model_digest, save_model
 from neuronedit.steps import EditStep
@@ -56,6 +57,19 @@ def test_a_loaded_model_knows_all_that_the_saved_one_knew(controls_model, tmp_pa
     assert {name: [step.plan for step in edit.members[0].steps] for name, edit in loaded.edits.items()} == {
         name: [step.plan for step in edit.members[0].steps] for name, edit in controls_model.edits.items()
     }
+
+
+def test_a_code_that_competes_is_loaded_as_it_was_saved(make_wide_model, tmp_path):
+    model, events = make_wide_model([EditStep()], architecture=Architecture(hidden=(8,), code=8, competitive=4))
+    save_model(model, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.autoencoder.architecture == model.autoencoder.architecture
+    assert loaded.apply(events, "pair").tobytes() == model.apply(events, "pair").tobytes()
+
+
+def test_a_model_saved_before_codes_could_compete_has_one_that_does_not(folder, change_facts):
+    change_facts(architecture={"hidden": [8, 6], "code": 3})
+    assert load_model(folder).autoencoder.architecture.competitive == 1
 
 
 def test_a_loaded_model_routes_batches_as_the_saved_one_did(controls_model, cells, tmp_path):

@@ -12,6 +12,7 @@ from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.populations import DrawnPopulations
 from neuronedit.adapters.ray_train import train_autoencoder
 from neuronedit.autoencoder import Autoencoder
+from neuronedit.competition import warning
 from neuronedit.edit import Edit
 from neuronedit.job_configs import TrainConfig
 from neuronedit.loss_history import EpochLosses, kept_epoch
@@ -47,6 +48,8 @@ def fit_model(
     if config.edit.match_composition:
         events = {name: found.matched(config.training.seed) for name, found in events.items()}
     log.info("training on %d events of %d populations", sum(map(len, populations.values())), len(populations))
+    if told := warning(config.autoencoder.competitive):
+        log.warning("autoencoder.competitive is %d. %s", config.autoencoder.competitive, told)
     autoencoders, losses = _train_ensemble(config, populations)
     edits = fit_edits(autoencoders, events, EditFitting(config.edit, scaling.zeros, config.training.seed))
     facts = _facts(config, drawn, dataset, losses)

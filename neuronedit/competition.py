@@ -1,0 +1,47 @@
+"""Competition in the code: of each block of neighbouring neurons only the most active one speaks.
+
+An event then has a pattern of winners beside its activations. It costs accuracy: on planted cells (40 markers, one
+hidden layer of 64, a code of 64, means of 3 seeds) blocks of 2 and 4 raised the reconstruction error from 0.039 to
+0.055 and 0.075, and an edit's error on the markers that it moves by 1.5 from 0.147 to 0.167 and 0.218 for each cell.
+
+Source: Srivastava, Masci, Kazerounian, Gomez, Schmidhuber 2013, "Compete to Compute" (NeurIPS 26), equation 1.
+"""
+
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+
+Block = Literal[1, 2, 4]
+"""Neurons that compete with one another; 1: none does."""
+
+LARGE: Final = 4
+"""From blocks of this size on, three quarters of the code are silent for every event."""
+
+
+def winners(code: Tensor, block: int) -> Tensor:
+    """The code with all but the largest activation of each block set to 0; of equal ones the first wins.
+
+    Args:
+        code: (n_events, n_neurons) float32; n_neurons is a multiple of the block.
+        block: Neurons 0 … block − 1 are the first, and so on.
+
+    Returns:
+        (n_events, n_neurons); winners keep their bits, and their gradient.
+    """
+    if block == 1:
+        return code
+    blocks = code.unflatten(-1, (-1, block))  # (n_events, n_blocks, block)
+    winner = blocks.argmax(-1, keepdim=True)
+    return torch.zeros_like(blocks).scatter(-1, winner, blocks.gather(-1, winner)).flatten(-2)
+
+
+def warning(block: int) -> str:
+    """What must be said of a code with such blocks; empty where nothing must."""
+    if block < LARGE:
+        return ""
+    return (
+        f"Of every {block} neurons of the code {block - 1} are silent for each event, and an edit shifts neurons that "
+        "are silent for most events by percentiles that are mostly zeros: expect a worse reconstruction, and effects "
+        "that are missed. Use blocks of 2, or none."
+    )
