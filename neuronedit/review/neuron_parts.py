@@ -1,0 +1,188 @@
+"""The neurons of an edit on the page: conductance, faithfulness, names, the logit, the ladder, the preferred cell."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from neuronedit.review import neuron_figures as figures
+from neuronedit.review import neuron_readings as readings
+from neuronedit.review.conductance import Conductance, long_table
+from neuronedit.review.effect_logit import LogitAttribution, TreatedHead, attribute_logit
+from neuronedit.review.faithfulness import Faithfulness, faithfulness
+from neuronedit.review.ladder import Ladder, activation_ladder
+from neuronedit.review.names import NeuronNames, name_neurons
+from neuronedit.review.neurons import Neurons
+from neuronedit.review.part import Drawing, Part
+from neuronedit.review.preferred import PreferredCell, preferred_cell
+from neuronedit.review.prior import CodePrior
+
+
+def neuron_parts(neurons: Neurons, conductance: Conductance, seed: int) -> Iterator[Part]:
+    """All parts, each computed when it is asked for, so that each one's cost can be told.
+
+    Args:
+        neurons: The edit, as a layer's neurons see it.
+        conductance: Of the same.
+        seed: Draws random orders, and events where there are too many.
+    """
+    names = name_neurons(neurons, conductance)
+    yield conductance_part(conductance, names)
+    yield faithfulness_part(faithfulness(neurons, conductance, seed))
+    yield names_part(names, conductance)
+    head = TreatedHead.fit(neurons)
+    yield logit_part(attribute_logit(neurons, head, conductance), conductance, names)
+    prior = CodePrior.fit(np.concatenate([neurons.source.activations, neurons.target.activations]), seed)
+    yield ladder_part(activation_ladder(neurons, prior, seed), conductance, names)
+    yield preferred_part(preferred_cell(neurons, prior, head))
+
+
+def conductance_part(found: Conductance, names: NeuronNames) -> Part:
+    """Through which neurons the edit changes which markers."""
+    table, neurons = names.beside(found.table()), names.beside(found.neuron_table())
+    reading = readings.read_conductance(found, names)
+    return Part(
+        "conductance",
+        "Edit conductance",
+        "neurons",
+        reading,
+        {"conductance": table, "conductance_neurons": neurons},
+        (
+            Drawing(
+                "conductance",
+                lambda: figures.conductance_figure(table, neurons),
+                "Heatmap: what each neuron's shift does to each marker, with bars of each neuron's share",
+                reading,
+            ),
+        ),
+        {"edit_cancellation": found.cancellation, "completeness_error": found.completeness_error},
+        readings.warn_conductance(found),
+    )
+
+
+def faithfulness_part(found: Faithfulness) -> Part:
+    """How many neurons the edit needs."""
+    table, reading = found.table(), readings.read_faithfulness(found)
+    return Part(
+        "faithfulness",
+        "How few neurons carry the edit",
+        "neurons",
+        reading,
+        {"faithfulness": table},
+        (
+            Drawing(
+                "faithfulness",
+                lambda: figures.faithfulness_figure(table),
+                "Lines: share of the edit kept by the number of neurons edited, for three orders of neurons",
+                reading,
+            ),
+        ),
+        _finite({"top4_fraction": found.at(readings.FEW)}),
+    )
+
+
+def names_part(names: NeuronNames, conductance: Conductance) -> Part:
+    """What neurons are called, and whether they may be."""
+    table = names.table().iloc[conductance.order].reset_index(drop=True)
+    profiles = names.beside(long_table(conductance.order, names.marker_names, writes=names.writes, reads=names.reads))
+    reading = readings.read_names(names)
+    return Part(
+        "names",
+        "Neuron names",
+        "neurons",
+        reading,
+        {"neuron_names": table, "neuron_profiles": profiles},
+        (
+            Drawing(
+                "names",
+                lambda: figures.names_figure(profiles),
+                "Two heatmaps, neuron by marker: what neurons write, and what they read",
+                reading,
+            ),
+        ),
+        {"trusted_names": float(names.trusted.mean())},
+        readings.warn_names(names),
+    )
+
+
+def logit_part(found: LogitAttribution, conductance: Conductance, names: NeuronNames) -> Part:
+    """Which neurons lead from control to treated."""
+    low, high = np.percentile(found.values, (5, 95), axis=0)
+    columns = {
+        "conductance": np.abs(conductance.values).sum(axis=1),
+        "logit": found.mean,
+        "logit_5_percent": low,
+        "logit_95_percent": high,
+    }
+    numbered = pd.DataFrame(columns).rename_axis("neuron").iloc[conductance.order].reset_index()
+    table, reading = names.beside(numbered), readings.read_logit(found, names)
+    return Part(
+        "logit",
+        "From control to treated",
+        "neurons",
+        reading,
+        {"logit": table},
+        (
+            Drawing(
+                "logit",
+                lambda: figures.logit_figure(table),
+                "Bars: each neuron's conductance, and its part in the logit of treated against control",
+                reading,
+            ),
+        ),
+        _finite({"logit_rank_correlation": found.rank_correlation, "treated_auroc": found.auroc}),
+        readings.warn_logit(found),
+    )
+
+
+def ladder_part(found: Ladder, conductance: Conductance, names: NeuronNames) -> Part:
+    """What a neuron's low and high activations look like."""
+    live = [int(neuron) for neuron in conductance.order if found.live[neuron]]
+    table = names.beside(found.table())
+    rungs = pd.concat([table[table["neuron"] == neuron] for neuron in live], ignore_index=True) if live else table[:0]
+    reading = readings.read_ladder(found, live[0] if live else 0, names)
+    realism = float(np.median(found.realism[live])) if live else float("nan")
+    return Part(
+        "ladder",
+        "Activation ladder",
+        "neurons",
+        reading,
+        {"ladder": rungs},
+        (
+            Drawing(
+                "ladder",
+                lambda: figures.ladder_figure(rungs),
+                "Heatmaps: the likeliest cell at five percentiles of a neuron's activations, for the first neurons",
+                reading,
+            ),
+        )
+        if live
+        else (),
+        _finite({"ladder_realism": realism}),
+        readings.warn_ladder(found),
+    )
+
+
+def preferred_part(found: PreferredCell) -> Part:
+    """What a typical treated cell looks like to the model."""
+    table, reading = found.table(), readings.read_preferred(found)
+    return Part(
+        "preferred",
+        "Preferred treated cell",
+        "neurons",
+        reading,
+        {"preferred_cell": table},
+        (
+            Drawing(
+                "preferred",
+                lambda: figures.preferred_figure(table),
+                "Bars: by how much each marker of the preferred treated cell differs from its control",
+                reading,
+            ),
+        ),
+        warning=readings.warn_preferred(found),
+    )
+
+
+def _finite(scalars: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in scalars.items() if np.isfinite(value)}
