@@ -31,13 +31,14 @@ def bar_figure(values: pd.DataFrame, label: str, marks: Mapping[str, float] | No
         colour, hatch = COLOURS[number % len(COLOURS)], HATCHES[number % len(HATCHES)]
         axes.barh(places, widths, 0.72, left, color=colour, hatch=hatch, edgecolor="white", lw=0.4, label=str(column))
         left += widths
+    decimals = 2 if left.max(initial=0) >= 0.5 else 3
     known = values.notna().any(axis=1).to_numpy()
     for place, total in enumerate(left):
-        text = f"{total:.2f}" if known[place] else "cannot say"
+        text = f"{total:.{decimals}f}" if known[place] else "cannot say"
         axes.annotate(text, (total, place), (3, 0), textcoords="offset points", va="center", fontsize=SMALL)
     styles = ("--", ":", "-.")
     for number, (name, value) in enumerate((marks or {}).items()):
-        axes.axvline(value, color=BLACK, lw=1, ls=styles[number % len(styles)], label=f"{name} ({value:g})")
+        axes.axvline(value, color=BLACK, lw=1, ls=styles[number % len(styles)], label=f"{name} ({value:.2g})")
     axes.set_yticks(places, [str(name) for name in values.index], fontsize=SMALL)
     axes.set_ylim(len(values) - 0.4, -0.6)
     axes.set_xlim(0, 1.18 * max([float(left.max(initial=0)), *(marks or {}).values()]) or 1)

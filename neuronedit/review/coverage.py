@@ -24,9 +24,9 @@ RANGE: Final = (1.0, 99.0)
 OUTSIDE, DISTANCE, ERROR = "weighted_outside", "knn_distance", "reconstruction_error"
 
 SCORES: Final = {
-    OUTSIDE: "edit's neurons outside the source's range (weighted share)",
-    DISTANCE: "distance to the nearest source events (1: as the source's outermost hundredth)",
-    ERROR: "reconstruction error (mean squared, standardised markers)",
+    OUTSIDE: "share of the edit's neurons outside the source's range",
+    DISTANCE: "distance to the nearest source events (their own: at most 1 for 99 %)",
+    ERROR: "reconstruction error (mean square, standardised)",
 }
 """What each score is, for people."""
 

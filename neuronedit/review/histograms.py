@@ -35,6 +35,6 @@ def histogram_figure(rows: pd.DataFrame, label: str) -> Figure:
         axes.tick_params(labelsize=SMALL)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
-    figure.supxlabel(f"{label}; the last bin holds what lies beyond", fontsize=9)
+    figure.supxlabel(f"{label}; last bin: and beyond", fontsize=9)
     figure.supylabel("share of events", fontsize=9)
     return figure

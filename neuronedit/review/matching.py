@@ -10,8 +10,8 @@ import pandas as pd
 from neuronedit.composition import Composition
 from neuronedit.errors import DataError
 from neuronedit.percentiles import FloatArray
+from neuronedit.review.before_after import before_after_figure
 from neuronedit.review.confounding import compose
-from neuronedit.review.heatmap import heatmap_figure
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import Drawing, Part
 from neuronedit.steps import EditStep, Fitting, apply_steps, fit_steps
@@ -83,11 +83,11 @@ def matching_part(neurons: Neurons, column: str | None = None, seed: int = 0) ->
     matched = refit(neurons, composition)
     table = _table(neurons, matched)
     shown = table.nlargest(N_SHOWN, "by_mix").set_index("marker")[["before", "after"]]
-    shown.columns = pd.Index(["as it is", "mix matched"])
+    words = ("as it is", "mix matched")
     drawing = Drawing(
         "matching",
-        lambda: heatmap_figure(shown.T, "change (RMS, standard deviations)", diverging=False),
-        "Heatmap: root mean square change of each marker by the edit as it is, and with the mix matched",
+        lambda: before_after_figure(shown, "change of the source's events (RMS, standard deviations)", words),
+        "Dots: root mean square change of each marker by the edit as it is, and with the mix matched",
         _read_markers(table),
     )
     return Part(

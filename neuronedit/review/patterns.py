@@ -163,7 +163,8 @@ def _read(table: pd.DataFrame, patterns: Patterns) -> str:
 def _read_markers(markers: pd.DataFrame) -> str:
     if markers.empty:
         return "There are no patterns."
-    telling = (markers.max() - markers.min()).nlargest(3)
+    named = markers.drop(index="none", errors="ignore")
+    telling = (named.max() - named.min()).nlargest(3)
     return f"The markers that tell patterns apart most are {', '.join(map(str, telling.index))}."
 
 

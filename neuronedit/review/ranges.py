@@ -19,8 +19,11 @@ BINS = tuple(f"{low}–{high} %" for low, high in pairwise(EDGES))
 N_PERMUTED = 20
 """Times that labels are dealt anew, to know what chance makes of the information."""
 
-N_SHOWN, MAX_ROWS = 3, 30
-"""Neurons of the most information that are drawn, and rows of the drawing."""
+N_SHOWN, MAX_ROWS = 3, 36
+"""Neurons of the most information that are drawn, fewer where their labels make more rows than these."""
+
+LIMIT = 3.0
+"""An enrichment by eight has the full colour."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def ranges_part(neurons: Neurons, column: str, seed: int = 0) -> Part:
     """
     ranges = associate(neurons.pooled, column, seed)
     enrichment, of_neurons = _enrichment_table(ranges), _neuron_table(ranges)
-    shown = of_neurons.nlargest(N_SHOWN, "information")["neuron"].tolist()
+    n_shown = max(1, min(N_SHOWN, MAX_ROWS // len(ranges.labels)))
+    shown = of_neurons.nlargest(n_shown, "information")["neuron"].tolist()
     rows = _shown(enrichment, shown)
     return Part(
         f"ranges_{column}",
@@ -106,7 +110,7 @@ def ranges_part(neurons: Neurons, column: str, seed: int = 0) -> Part:
         (
             Drawing(
                 f"ranges_{column}",
-                lambda: heatmap_figure(rows, "log2 enrichment", diverging=True),
+                lambda: heatmap_figure(rows, "log2 enrichment, by percentiles", diverging=True, limit=LIMIT),
                 f"Enrichment of each {column} along the range of the neurons that tell most of it",
                 _read_enrichment(enrichment, shown, column),
             ),
@@ -140,8 +144,7 @@ def _neuron_table(ranges: Ranges) -> pd.DataFrame:
 
 def _shown(enrichment: pd.DataFrame, shown: list[int]) -> pd.DataFrame:
     rows = enrichment[enrichment["neuron"].isin(shown)]
-    strongest = rows[list(BINS)].abs().max(axis=1).nlargest(MAX_ROWS).index
-    rows = rows.loc[rows.index.intersection(strongest)]
+    rows = rows.loc[rows[list(BINS)].abs().max(axis=1).nlargest(MAX_ROWS).index.sort_values()]
     return rows.set_index("neuron " + rows["neuron"].astype(str) + " · " + rows["label"])[list(BINS)]
 
 
