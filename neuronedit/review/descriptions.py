@@ -13,7 +13,7 @@ import pandas as pd
 from neuronedit.errors import DataError, nearest_name
 from neuronedit.review.bars import bar_figure
 from neuronedit.review.gates import MIN_SIDE, Gates, Mask
-from neuronedit.review.heads import Cells, Described, Floats, Signs, sides
+from neuronedit.review.heads import Cells, Described, Floats, Heads, Signs, sides
 from neuronedit.review.neurons import Labels, Neurons
 from neuronedit.review.part import Drawing, Part
 
@@ -88,15 +88,16 @@ def leave_types_out(cells: Cells, column: str) -> tuple[list[Described], Floats]
     for name in np.unique(labels):
         left_out = labels == name
         signs = type_signs(labels, cells.positive, ~left_out, cells.gates, cells.markers)
-        described = cells.express(str(name), signs[str(name)], left_out)
+        heads = cells.heads(~left_out)
+        described = cells.express(str(name), signs[str(name)], left_out, heads)
         found.append(described)
-        harmonic.append(_harmonic_mean(cells, signs, labels, left_out) if described.head else np.nan)
+        harmonic.append(_harmonic_mean(cells, heads, signs, labels, left_out) if described.head else np.nan)
     return found, np.array(harmonic)
 
 
-def _harmonic_mean(cells: Cells, signs: Mapping[str, Signs], labels: Labels, left_out: Mask) -> float:
+def _harmonic_mean(cells: Cells, heads: Heads, signs: Mapping[str, Signs], labels: Labels, left_out: Mask) -> float:
     told = [name for name, own in signs.items() if own]
-    scores = [cells.head(signs[name], ~left_out).scores(cells.population.activations) for name in told]
+    scores = [heads.joined(signs[name]).scores(cells.population.activations) for name in told]
     right = np.array(told)[np.argmax(scores, axis=0)] == labels
     unseen, seen = float(right[left_out].mean()), float(right[~left_out].mean())
     return 2 * unseen * seen / (unseen + seen) if unseen + seen > 0 else 0.0

@@ -13,6 +13,9 @@ from neuronedit.review.neurons import Neurons, Population
 RIDGE = 1e-3
 """Added to standardised activations' covariance: dead neurons and copies get no weight of their own."""
 
+MAX_EVENTS = 3_000
+"""Of each population; more would only cost time."""
+
 Signs = Mapping[str, int]
 Floats = npt.NDArray[np.float64]
 
@@ -36,6 +39,35 @@ class Head:
     def scores(self, activations: FloatArray) -> Floats:
         """1 where all gates are as described, −1 where none is: (n_events, n_neurons) → (n_events,)."""
         return np.asarray((activations - self.means) / self.spreads @ self.importance - self.offset)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """A linear head for each marker.
+
+    Attributes:
+        markers: The panel's.
+        weights: (n_neurons, n_markers) of standardised activations; the result is a marker's value, less its mean.
+        means: (n_neurons,) of the activations that they were fitted on.
+        spreads: (n_neurons,) of the same.
+        gaps: (n_markers,) how far apart positive and negative cells are in the result, in the mean.
+        thresholds: (n_markers,) the result of an event on the gate; NaN where a marker has none.
+    """
+
+    markers: tuple[str, ...]
+    weights: Floats
+    means: Floats
+    spreads: Floats
+    gaps: Floats
+    thresholds: Floats
+
+    def joined(self, signs: Signs) -> Head:
+        """The mean of a description's heads, each scaled to 1 on its positive and −1 on its negative cells."""
+        columns = [self.markers.index(marker) for marker in signs]
+        gaps = self.gaps[columns]
+        factors = np.array(list(signs.values())) / np.where(gaps > 0, gaps / 2, np.inf) / len(columns)
+        offset = float(self.thresholds[columns] @ factors)
+        return Head(self.weights[:, columns] @ factors, self.means, self.spreads, offset)
 
 
 @dataclass(frozen=True)
@@ -87,41 +119,38 @@ class Cells:
 
     @classmethod
     def of(cls, neurons: Neurons, seed: int) -> "Cells":
-        """All populations' events, gated."""
-        population = neurons.pooled
+        """A sample of all populations' events, gated."""
+        population = neurons.sample(MAX_EVENTS, seed).pooled
         gates = Gates.fit(population.markers, seed)
         return cls(population, gates.positive(population.markers), gates, neurons.marker_names)
 
-    def head(self, signs: Signs, fitted: Mask) -> Head:
-        """Linear heads of a description's markers, fitted on some cells, (n_events,) bool, and joined.
+    def heads(self, fitted: Mask) -> "Heads":
+        """A head for each marker, fitted on some cells, (n_events,) bool.
 
         They are fitted to the markers' values: what varies within a kind of cell tells which neurons carry a marker,
         where markers that go together between kinds do not.
         """
-        columns = [self.markers.index(marker) for marker in signs]
         events, values = (
             of[fitted].astype(np.float64) for of in (self.population.activations, self.population.markers)
         )
         means, spreads = events.mean(axis=0), events.std(axis=0)
         spreads = np.where(spreads > 0, spreads, 1)
-        events, values = (events - means) / spreads, values[:, columns]
-        centres = values.mean(axis=0)
+        events, centres = (events - means) / spreads, values.mean(axis=0)
         covariance = events.T @ events / len(events) + RIDGE * np.eye(events.shape[1])
-        weights = np.linalg.solve(covariance, events.T @ (values - centres) / len(events))  # (n_neurons, n_gates)
-        positive = self.positive[fitted][:, columns]
-        told = events @ weights
-        negatives, positives = sides(positive)
+        weights = np.linalg.solve(covariance, events.T @ (values - centres) / len(events))
+        told, positive = events @ weights, self.positive[fitted]
+        negatives, positives = np.maximum(sides(positive), 1)
         gaps = (told * positive).sum(axis=0) / positives - (told * ~positive).sum(axis=0) / negatives
-        joined = np.array(list(signs.values())) / np.where(gaps > 0, gaps / 2, np.inf) / len(columns)
-        return Head(weights @ joined, means, spreads, float((self.gates.thresholds[columns] - centres) @ joined))
+        return Heads(self.markers, weights, means, spreads, gaps, self.gates.thresholds - centres)
 
-    def express(self, name: str, signs: Signs, cells: Mask) -> Described:
+    def express(self, name: str, signs: Signs, cells: Mask, heads: "Heads | None" = None) -> Described:
         """Fit a description's heads on all other cells, and see whether they score the described ones highest.
 
         Args:
             name: Of the described population.
             signs: By marker.
             cells: (n_events,) the described cells.
+            heads: Fitted on all other cells, where they are at hand.
 
         Source: Selvaraju et al. 2018 (NIWT, arXiv 1808.02861), sections 3.2 and 3.3: the head of an unseen class from
         what domain knowledge says of its neurons' importance.
@@ -131,7 +160,7 @@ class Cells:
         n_events, reason = int(cells.sum()), self._reason(signs, cells)
         if reason:
             return Described(name, signs, n_events, None, float("nan"), f"cannot say: {reason}")
-        head = self.head(signs, ~cells)
+        head = (heads or self.heads(~cells)).joined(signs)
         return Described(
             name, signs, n_events, head, float(roc_auc_score(cells, head.scores(self.population.activations)))
         )
