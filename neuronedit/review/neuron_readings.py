@@ -103,7 +103,8 @@ def warn_logit(found: LogitAttribution) -> str:
         return ""
     return (
         f"Neurons rank otherwise by the classifier than by conductance (rank correlation {found.rank_correlation:.2f}, "
-        f"below {MIN_RANK_CORRELATION}): what the edit does is not what tells treated from control."
+        f"below {MIN_RANK_CORRELATION}): the markers that tell treated from control best are not those that the edit "
+        "moves most."
     )
 
 
