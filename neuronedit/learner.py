@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from neuronedit.autoencoder import Autoencoder
+from neuronedit.competition import winners
 from neuronedit.decorrelation import penalty
 from neuronedit.errors import CheckpointError
 from neuronedit.loss_history import EpochLosses
@@ -151,8 +152,8 @@ def _code(model: nn.Module, *, wanted: bool) -> Iterator[list[Tensor]]:
         yield code
         return
     assert isinstance(model, Autoencoder)
-    layer = model.layers[len(model.architecture.hidden)]
-    hook = layer.register_forward_hook(lambda module, markers, activations: code.append(activations))
+    layer, block = model.layers[len(model.architecture.hidden)], model.architecture.competitive
+    hook = layer.register_forward_hook(lambda module, markers, activations: code.append(winners(activations, block)))
     try:
         yield code
     finally:
