@@ -1,0 +1,147 @@
+"""Pruning: which of a layer's neurons the reconstruction needs, and how wide the layer would have to be.
+
+A closed neuron is held at its mean, so that one that never moves is closed without any change.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from neuronedit.autoencoder import Autoencoder, tensor
+from neuronedit.percentiles import FloatArray
+from neuronedit.review.neurons import Neurons
+
+PRICE: Final = 0.05
+"""What open gates cost, all together, as a share of the markers' variance: one that saves less is closed."""
+
+TOLERANCE: Final = 0.05
+"""A narrower layer is as good where its error is larger by no more than this share."""
+
+TEMPERATURE, LOWEST, HIGHEST = 2 / 3, -0.1, 1.1
+"""β, γ, ζ of the hard-concrete distribution, as Louizos et al. have them."""
+
+STEPS, MINIBATCH, RATE = 250, 512, 0.1
+MAX_EVENTS: Final = 2_000
+"""Events on which every neuron is closed once; errors of means over so many events are small beside ``TOLERANCE``."""
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What the reconstruction needs of a layer.
+
+    Attributes:
+        gates: (n_neurons,) float64 in [0, 1]: 0 is closed.
+        rises: (n_neurons,) float64, by how much the mean squared error rises when one neuron is closed.
+        errors: (n_neurons + 1,) float64, mean squared error with the 0, 1, … neurons open whose rises are largest.
+    """
+
+    gates: Doubles
+    rises: Doubles
+    errors: Doubles
+
+    @property
+    def closed(self) -> npt.NDArray[np.int64]:
+        """Numbers of the neurons whose gates are closed."""
+        return np.flatnonzero(self.gates == 0)
+
+    @property
+    def suggested_width(self) -> int:
+        """The fewest neurons with which the error is larger by no more than ``TOLERANCE`` of it."""
+        return int(np.argmax(self.errors <= (1 + TOLERANCE) * self.errors[-1]))
+
+    def table(self) -> pd.DataFrame:
+        """A row for each neuron: neuron, gate, closed, rise (of the mean squared error when it alone is closed)."""
+        numbers = np.arange(len(self.gates))
+        return pd.DataFrame(
+            {"neuron": numbers, "gate": self.gates, "closed": self.gates == 0, "rise": self.rises}
+        ).sort_values("rise", ascending=False, kind="stable", ignore_index=True)
+
+    def curve(self) -> pd.DataFrame:
+        """A row for each number of open neurons: open, mse (of standardised markers)."""
+        return pd.DataFrame({"open": np.arange(len(self.errors)), "mse": self.errors})
+
+
+def prune(neurons: Neurons, seed: int) -> Pruning:
+    """Close the layer's neurons, by gates and one after another, on the source's and the target's events.
+
+    Args:
+        neurons: Their layer is pruned; the network stays as it is.
+        seed: Draws minibatches, gates, and the events of the curve.
+    """
+    parts = (neurons.source, neurons.target)
+    markers, activations = (np.concatenate([getattr(part, of) for part in parts]) for of in ("markers", "activations"))
+    layer = _Layer(neurons.autoencoder, neurons.layer, activations)
+    gates = layer.gates(markers, activations, seed)
+    drawn = np.random.default_rng(seed).permutation(len(markers))[:MAX_EVENTS]
+    rises = layer.rises(markers[drawn], activations[drawn])
+    return Pruning(gates, rises, layer.curve(markers[drawn], activations[drawn], np.argsort(-rises, kind="stable")))
+
+
+class _Layer:
+    """A layer some of whose neurons are held at their means."""
+
+    def __init__(self, autoencoder: Autoencoder, name: str, activations: FloatArray) -> None:
+        self._autoencoder, self._name = autoencoder, name
+        self._means = torch.from_numpy(activations.mean(axis=0, dtype=np.float64).astype(np.float32))
+
+    def gates(self, markers: FloatArray, activations: FloatArray, seed: int) -> Doubles:
+        """Train a gate for each neuron, and give the gates as they then stand: (n_neurons,), 0 is closed.
+
+        The loss is the mean squared error and ``PRICE`` of the markers' variance, shared among the neurons, for each
+        gate that is expected to be open.
+
+        Source: Louizos, Welling, Kingma 2018 (arXiv 1712.01312), equations 10–12.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        events, layer = tensor(markers), tensor(activations)
+        n_neurons = layer.shape[1]
+        price = PRICE * float(events.var(dim=0).mean()) / n_neurons
+        openness = torch.full((n_neurons,), 2.0, requires_grad=True)  # log α: nearly all open
+        optimiser = torch.optim.Adam([openness], lr=RATE)
+        for _ in range(STEPS):
+            rows = torch.randint(len(events), (MINIBATCH,), generator=generator)
+            chance = torch.rand((MINIBATCH, n_neurons), generator=generator).clamp(1e-6, 1 - 1e-6)
+            gates = _stretched(torch.sigmoid((chance.logit() + openness) / TEMPERATURE))
+            error = (self._decoded(layer[rows], gates) - events[rows]).square().mean()
+            optimiser.zero_grad()
+            (error + price * _chance_of_being_open(openness).sum()).backward()
+            optimiser.step()
+        return _stretched(torch.sigmoid(openness.detach())).double().numpy()
+
+    @torch.inference_mode()
+    def rises(self, markers: FloatArray, activations: FloatArray) -> Doubles:
+        """By how much the error rises when one neuron is closed: (n_neurons,)."""
+        kept = 1 - torch.eye(activations.shape[1])
+        errors = [self._error(markers, activations, of) for of in kept]
+        return np.array(errors) - self._error(markers, activations, torch.ones(len(kept)))
+
+    @torch.inference_mode()
+    def curve(self, markers: FloatArray, activations: FloatArray, order: npt.NDArray[np.int64]) -> Doubles:
+        """The error with the first 0, 1, … neurons of an order open: (n_neurons + 1,)."""
+        kept = torch.zeros(len(order))
+        errors = [self._error(markers, activations, kept)]
+        for neuron in order:
+            kept[neuron] = 1
+            errors.append(self._error(markers, activations, kept))
+        return np.array(errors)
+
+    def _error(self, markers: FloatArray, activations: FloatArray, kept: Tensor) -> float:
+        return float((self._decoded(tensor(activations), kept) - tensor(markers)).square().mean())
+
+    def _decoded(self, activations: Tensor, gates: Tensor) -> Tensor:
+        return self._autoencoder.decode(self._means + gates * (activations - self._means), self._name)
+
+
+def _stretched(shares: Tensor) -> Tensor:
+    return (shares * (HIGHEST - LOWEST) + LOWEST).clamp(0, 1)
+
+
+def _chance_of_being_open(openness: Tensor) -> Tensor:
+    return torch.sigmoid(openness - TEMPERATURE * float(np.log(-LOWEST / HIGHEST)))
