@@ -25,7 +25,7 @@ from neuronedit.training_plan import TrainingPlan
 from tests.fitted import fit_pair
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
 from tests.review.planted_network import planted_neurons
-from tests.review.trained_network import trained_neurons
+from tests.review.trained_network import trained_autoencoder, trained_neurons
 
 CELLS = Path(__file__).parents[3] / "shared" / "data" / "cytonorm_ptlg" / "cells.parquet"
 REFERENCE, BATCHES = "PTLG021", ("PTLG026", "PTLG028")
@@ -96,6 +96,13 @@ def trained_edit() -> Neurons:
     """The same programs in a small network that was trained."""
     torch.set_num_threads(1)
     return trained_neurons()
+
+
+@pytest.fixture(scope="session")
+def refits() -> list[Autoencoder]:
+    """The trained network twice more, from other seeds."""
+    torch.set_num_threads(1)
+    return [trained_autoencoder(seed=seed) for seed in (1, 2)]
 
 
 @pytest.fixture(scope="session")
