@@ -1,0 +1,111 @@
+"""Cycle consistency: whether the way back undoes the edit, and whether the network reads what it has written."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from neuronedit.design import INVERSE
+from neuronedit.edit import AUTO, Edit, fit_edit
+from neuronedit.model import EditModel
+from neuronedit.percentiles import FloatArray
+from neuronedit.review.neurons import Neurons
+from neuronedit.steps import Fitting
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """The source's events, there and back.
+
+    Attributes:
+        marker_names: In the panel's order.
+        left: (n_markers,) float64, root mean square over events of x − inverse(edit(x)), standard deviations.
+        moved: (n_markers,) float64, the same of x − edit(x): how far the edit leads.
+        drift: (n_neurons,) float64, root mean square over events of encode(decode(z')) − z' for edited activations z',
+            in units of the layer's root mean square spread.
+        own_inverse: Whether the way back is the model's own edit; otherwise it was fitted for the review.
+    """
+
+    marker_names: tuple[str, ...]
+    left: Doubles
+    moved: Doubles
+    drift: Doubles
+    own_inverse: bool
+
+    @property
+    def rmse(self) -> float:
+        """Over events and markers, standard deviations."""
+        return _rms(self.left)
+
+    @property
+    def share(self) -> float:
+        """What is left after there and back, of the edit's own size; 0 where the edit moves nothing."""
+        return self.rmse / _rms(self.moved) if self.moved.any() else 0.0
+
+    @property
+    def mean_drift(self) -> float:
+        """Over events and neurons, spreads."""
+        return _rms(self.drift)
+
+    def marker_table(self) -> pd.DataFrame:
+        """A row for each marker, those that come back least well first: marker, moved, left."""
+        table = pd.DataFrame({"marker": self.marker_names, "moved": self.moved, "left": self.left})
+        return table.sort_values("left", ascending=False, kind="stable", ignore_index=True)
+
+    def neuron_table(self) -> pd.DataFrame:
+        """A row for each neuron: neuron, drift."""
+        return pd.DataFrame({"neuron": np.arange(len(self.drift)), "drift": self.drift})
+
+
+def cycle(neurons: Neurons, model: EditModel, seed: int) -> Cycle:
+    """Lead the source's events through the edit and back.
+
+    Args:
+        neurons: The edit under review and its events.
+        model: The model that it is of. Its edit ``NAME inverse`` leads back; without one, the edit's own plans are
+            fitted from target to source.
+        seed: Draws what fitting draws.
+    """
+    name, x = f"{neurons.edit.name}{INVERSE}", neurons.source.markers
+    own = model.edits.get(name)
+    there = neurons.edit.apply(model.autoencoders, x)
+    back = (own or fit_way_back(neurons, model, seed)).apply(model.autoencoders, there)
+    again = neurons.encode(neurons.decode(neurons.edited))
+    spread = float(np.sqrt(neurons.source.activations.var(axis=0, dtype=np.float64).mean()))
+    drift = _rms_over_events(again - neurons.edited)
+    return Cycle(
+        neurons.marker_names,
+        _rms_over_events(x - back),
+        _rms_over_events(x - there),
+        drift / spread if spread else drift,
+        own is not None,
+    )
+
+
+def fit_way_back(neurons: Neurons, model: EditModel, seed: int) -> Edit:
+    """The edit's plans, fitted from target to source, with the weights that they have in the edit."""
+    edit = neurons.edit
+    if not edit.members:
+        return edit
+    return fit_edit(
+        f"{edit.name}{INVERSE}",
+        model.autoencoders,
+        AUTO if edit.choice else tuple(step.plan for step in edit.members[0].steps),
+        neurons.target.markers,
+        neurons.source.markers,
+        zeros=model.scaling.zeros,
+        fitting=Fitting(seed=seed),
+        beyond_support="edit",
+        choice=edit.choice,
+    )
+
+
+def _rms_over_events(values: FloatArray) -> Doubles:
+    return np.asarray(np.sqrt(np.square(values, dtype=np.float64).mean(axis=0)))
+
+
+def _rms(values: Doubles) -> float:
+    return float(np.sqrt(np.mean(values**2)))
