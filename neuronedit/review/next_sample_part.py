@@ -1,0 +1,88 @@
+"""Next sample to measure on the page: populations by how much refits disagree about them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from neuronedit.autoencoder import Autoencoder
+from neuronedit.design import MIN_EVENTS
+from neuronedit.percentiles import FloatArray
+from neuronedit.review.bars import bar_figure
+from neuronedit.review.neurons import SOURCE, Neurons
+from neuronedit.review.next_sample import Discrepancy, next_sample
+from neuronedit.review.part import Drawing, Part
+
+N_SHOWN: Final = 30
+"""Populations drawn, those to be measured first."""
+
+
+def next_sample_part(neurons: Neurons, refits: Sequence[Autoencoder], column: str | None = None, seed: int = 0) -> Part:
+    """On which population refits disagree most about the edit: measuring it would teach most.
+
+    Args:
+        neurons: The model's; candidates are the populations to which the edit is to be applied, beside the source.
+        refits: Autoencoders trained from other seeds.
+        column: A label that splits each candidate, e.g. the type of cell; by default they stay whole.
+        seed: Draws what fitting draws.
+
+    Raises:
+        DataError: There is no refit, or a population has no such label.
+    """
+    candidates = {SOURCE: neurons.source.markers} | candidates_of(neurons, column)
+    found = next_sample(neurons, refits, candidates, seed)
+    table = found.table()
+    seen = found.of(SOURCE)
+    drawing = Drawing(
+        "next_sample",
+        lambda: bar_figure(
+            table[:N_SHOWN].set_index("population")[["discrepancy"]],
+            "disagreement of fits about edited events (standard deviations)",
+            {"the source's": round(seen, 3)},
+        ),
+        "Populations by how far refits disagree about their edited events, the largest first",
+        read_next_sample(found),
+    )
+    return Part(
+        "next_sample",
+        "Next sample to measure",
+        "support",
+        read_next_sample(found),
+        {"next_sample": table},
+        (drawing,),
+        {"max_discrepancy": float(table["discrepancy"].iloc[0]), "source_discrepancy": seen},
+    )
+
+
+def candidates_of(neurons: Neurons, column: str | None) -> dict[str, FloatArray]:
+    """Events that might be measured next, by name: each extrapolation, or each of its parts that a label tells apart.
+
+    Raises:
+        DataError: A population has no such label.
+    """
+    if column is None:
+        return {name: events.markers for name, events in neurons.extrapolation.items()}
+    parts = {
+        f"{name}, {value}": events.markers[events.label(column) == value]
+        for name, events in neurons.extrapolation.items()
+        for value in sorted(set(events.label(column)))
+    }
+    return {name: events for name, events in parts.items() if len(events) >= MIN_EVENTS}
+
+
+def read_next_sample(found: Discrepancy) -> str:
+    """Which population to measure next, and how much more fits disagree about it than about the source."""
+    table = found.table()
+    first, others = table.iloc[0], table[table["population"] != SOURCE]
+    seen = found.of(SOURCE)
+    if not len(others):
+        return (
+            f"No population is named to which the edit is to be applied; about the source fits disagree by {seen:.3f}."
+        )
+    if first["population"] == SOURCE:
+        return (
+            f"Fits disagree about no population more than about the source ({seen:.3f}); none is to be measured first."
+        )
+    times = f", {first['discrepancy'] / seen:.1f} times as much as about the source" if seen else ""
+    return (
+        f"Measure {first['population']} next: fits disagree about its edited events by {first['discrepancy']:.3f}"
+        f"{times}, most of all about {first['marker']}."
+    )
