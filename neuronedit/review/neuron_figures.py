@@ -41,11 +41,13 @@ def conductance_figure(conductance: pd.DataFrame, neurons: pd.DataFrame) -> Figu
     _label(left, shown)
     figure.colorbar(image, ax=left, pad=0.01, label="conductance (standard deviations)").ax.tick_params(labelsize=SMALL)
     heights = np.arange(len(shown))
-    right.barh(heights, shown["share"], 0.6, color="#BBBBBB", label="of all that neurons do")
-    right.scatter(shown["net_share"], heights, s=22, color=BLUE, zorder=3, label="of the change left")
+    bars = right.barh(heights, shown["share"], 0.6, color="#BBBBBB", label="share of all that neurons do")
+    dots = right.scatter(
+        shown["net_share"], heights, s=22, color=BLUE, zorder=3, label="share of the change that is left"
+    )
     right.axvline(0, color=BLACK, lw=0.8)
     right.set_xlabel("share", fontsize=9)
-    right.legend(loc="lower right", fontsize=SMALL - 1, frameon=True, framealpha=0.9, edgecolor="none")
+    figure.legend(handles=[bars, dots], loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
     _tidy(right)
     right.tick_params(axis="y", length=0)
     figure.suptitle(_of_many("neurons", len(shown), len(neurons)), fontsize=9, x=0.01, ha="left")
