@@ -1,7 +1,9 @@
 """Review a model: ``python jobs/review.py CONFIG.toml --set section.key=value``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from neuronedit.adapters.gate_tags import write_gates
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.registry import pinned_model
@@ -10,6 +12,7 @@ from neuronedit.adapters.staged_folder import staged_folder, write_record
 from neuronedit.adapters.tracking import connect, log_review, read_losses, tracked_run
 from neuronedit.command import run_job
 from neuronedit.job_configs import ReviewConfig
+from neuronedit.review.gate_measures import measure_gates
 from neuronedit.review.page import PAGE, write_review
 from neuronedit.review.report import review_model
 
@@ -25,11 +28,15 @@ def job(config: ReviewConfig) -> int:
         comparisons, drawn = draw_comparisons(pinned.model, dataset, config)
         identity = {"name": pinned.uri, "sha256": pinned.digest, "data": dataset.uri}
         review = review_model(pinned.model, comparisons, drawn.intensities, read_losses(pinned.run_id), identity)
+        gates = measure_gates(review, pinned.model, comparisons, drawn.intensities, config.gates, config.sample.seed)
+        review = replace(review, gates=gates)
         write_review(review, folder)
         write_record(folder, RECORD, {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()})
         with tracked_run("review", config.flat(), pinned.run_id):
             log_review(folder, review.scalars(), dataset)
+            write_gates(pinned, gates, review.verdict())
     print(review.decisive_table().round(3).to_string())
+    print("\n".join(f"gate {gate.name}: {gate.text}" for gate in gates))
     print(f"{review.verdict()}\nThe page: {config.output}/{PAGE}")
     return 0
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from neuronedit.adapters.alias_history import check_alias_is_free
 from neuronedit.adapters.fit import fit_model
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.populations import draw_populations
@@ -19,6 +20,7 @@ def job(config: TrainConfig) -> int:
     panel = config.panel.read()
     dataset = list_dataset(config.data.path)
     connect(config.tracking)
+    check_alias_is_free(config.model)
     with ray_session(config.ray), tracked_run("train", config.flat()):
         drawn = draw_populations(dataset, panel, config.design, config.sample, config.edit.population_column)
         model, losses = fit_model(config, panel, drawn, dataset)

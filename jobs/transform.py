@@ -7,7 +7,8 @@ from neuronedit.adapters.committed_file import Layout
 from neuronedit.adapters.event_editor import TransformRules
 from neuronedit.adapters.file_parts import file_parts
 from neuronedit.adapters.file_transformer import FileRules
-from neuronedit.adapters.manifest import make_manifest
+from neuronedit.adapters.gate_tags import check_usable
+from neuronedit.adapters.manifest import Origin, make_manifest
 from neuronedit.adapters.output_folder import MANIFEST, TransformPlan, claimed_output
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_data import transform_parts
@@ -29,6 +30,7 @@ def job(config: TransformConfig) -> int:
     started = monotonic()
     connect(config.tracking)
     pinned = pinned_model(config.model)
+    check_usable(pinned, config.model, allow_failed_gates=config.allow_failed_gates)
     for name in config.edits:
         pinned.model.edit(name)
     quarantine = config.on_error == "quarantine"
@@ -41,11 +43,12 @@ def job(config: TransformConfig) -> int:
     claim = claimed_output(
         config.output, plan, model_contents(pinned.folder), overwrite=config.overwrite, resume=config.resume
     )
-    with claim as output, ray_session(config.ray), tracked_run("transform", config.flat()):
+    with claim as output, ray_session(config.ray), tracked_run("transform", config.flat()) as run_id:
         tally = Tally(pinned.model.scaling.zeros)
         receipts = transform_parts(parts, inputs.filesystem, output, rules, files, tally, config.workers, gpu)
         quality = quality_table(tally, pinned.model, rules.route)
-        manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), config.flat(), output.started)
+        origin = Origin(pinned.facts(), config.flat(), run_id, output.started)
+        manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), origin)
         output.complete(manifest, receipts, quality)
         log_transform(manifest, inputs, monotonic() - started)
         log_quality(quality_scalars(quality), quality_figure(quality))

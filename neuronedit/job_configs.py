@@ -10,6 +10,7 @@ from neuronedit.design import ControlsDesign, PairDesign, Where
 from neuronedit.edit_config import EditConfig
 from neuronedit.errors import PanelError, listing, nearest_name
 from neuronedit.panel import MASS_COFACTOR, Panel, read_panel
+from neuronedit.review.acceptance import GateConfig
 from neuronedit.route import UnknownBatch
 from neuronedit.synergy import SynergyRule
 from neuronedit.training_plan import TrainingPlan
@@ -179,6 +180,11 @@ class TransformConfig(Config):
         description="write the column neuronedit_support: how far each event is from what its edit was learned on; "
         "up to 1 is as near as the source's own events",
     )
+    allow_failed_gates: bool = Field(
+        False,
+        description="use a registered model although its review's gates failed; by default only where an override "
+        "given with promote holds for them. A version that was never reviewed is used, with a warning",
+    )
     overwrite: bool = Field(False, description="replace the output of an earlier transform")
     resume: bool = Field(False, description="continue a transform that was stopped: finished files are kept")
     workers: PositiveInt | None = Field(
@@ -213,8 +219,9 @@ class TransformConfig(Config):
 
     def rules(self) -> dict[str, object]:
         """The settings that decide the output's bits."""
-        others = {"data", "model", "output", "overwrite", "resume", "workers", "actors_per_gpu", "tracking", "ray"}
-        return self.model_dump(exclude=others)
+        who_and_where = {"workers", "actors_per_gpu", "tracking", "ray"}
+        others = {"data", "model", "output", "allow_failed_gates", "overwrite", "resume"}
+        return self.model_dump(exclude=others | who_and_where)
 
 
 class ReviewConfig(Config):
@@ -233,6 +240,7 @@ class ReviewConfig(Config):
     sample: SampleConfig = Field(
         SampleConfig(events_per_population=5_000), description="events drawn from each population"
     )
+    gates: GateConfig = Field(GateConfig(), description="what the model must show before it may be promoted")
     tracking: TrackingConfig = Field(TrackingConfig(), description="where the model's run is")
     ray: RayConfig = Field(RayConfig(), description="where it runs")
 

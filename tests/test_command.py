@@ -37,6 +37,22 @@ def test_a_setting_that_cannot_be_used_is_one_message_and_status_2(capsys):
     )
 
 
+def test_settings_can_be_given_by_their_place(tmp_path):
+    def who(config: GreetConfig) -> int:
+        return config.times if config.name == "Ada" else -1
+
+    (tmp_path / "greet.toml").write_text("times = 4\n")
+    arguments = ["Ada", str(tmp_path / "greet.toml")]
+    assert run_job("greet", GreetConfig, who, arguments, positional=("name",)) == 4
+    assert run_job("greet", GreetConfig, who, [*arguments, "--times", "5"], positional=("name",)) == 5
+
+
+def test_a_setting_that_is_missing_from_its_place_is_told(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run_job("greet", GreetConfig, greet, [], positional=("name",))
+    assert "the following arguments are required: NAME" in capsys.readouterr().err
+
+
 def test_an_error_for_the_user_is_one_message_and_status_2(capsys):
     def fail(config: GreetConfig) -> int:
         raise DataError(f"{config.name} is not here. Call her.")

@@ -18,7 +18,7 @@ from neuronedit.adapters import ray_data
 from neuronedit.adapters.event_editor import OUTCOMES, TransformRules
 from neuronedit.adapters.file_parts import FilePart, file_parts
 from neuronedit.adapters.file_transformer import FileTransformer
-from neuronedit.adapters.manifest import make_manifest
+from neuronedit.adapters.manifest import Origin, make_manifest
 from neuronedit.adapters.output_folder import TransformPlan, claimed_output
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_session import ray_session
@@ -149,7 +149,8 @@ def _of_driver(folder: Path, n_files: int) -> dict[str, float]:
         work: tuple[Any, ...] = (parts, inputs.filesystem, output, TransformRules(), rules, tally, N_WORKERS)
         receipts = clock.time("schedule", lambda: ray_data.transform_parts(*work))
         quality = quality_table(tally, loaded, BATCHES_OWN)
-        manifest = clock.time("manifest", lambda: make_manifest(plan, parts, receipts, {}, {}, "now"))
+        origin = Origin({}, {}, "none", "now")
+        manifest = clock.time("manifest", lambda: make_manifest(plan, parts, receipts, {}, origin))
         clock.time("complete", lambda: output.complete(manifest, receipts, quality))
     shutil.rmtree(cells)
     shutil.rmtree(edited)

@@ -110,6 +110,7 @@ def _facts(
         "rank_error": drawn.rank_errors,
         # A model fitted without X is a different claim from one fitted with X.
         "extrapolation_seen": any(name.startswith("extrapolation") for name in drawn.counts),
+        "match_composition": config.edit.match_composition,
         "sample": config.sample.model_dump(),
         "training": config.training.model_dump(),
         "validation_loss": [kept_epoch(history, config.training.patience).validation_loss for history in losses],

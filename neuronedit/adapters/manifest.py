@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -16,13 +16,29 @@ from neuronedit.errors import OutputError, listing
 VERSIONED = ("ray", "torch", "numpy", "pyarrow", "mlflow")
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What an output came from, for the record.
+
+    Attributes:
+        model: What is known of it (see ``PinnedModel.facts``).
+        config: The job's whole configuration.
+        run_id: The transform's own run.
+        started: When.
+    """
+
+    model: Mapping[str, Any]
+    config: Mapping[str, str]
+    run_id: str
+    started: str
+
+
 def make_manifest(
     plan: TransformPlan,
     parts: Sequence[FilePart],
     receipts: Sequence[Receipt],
     quality: Mapping[str, Any],
-    config: Mapping[str, str],
-    started: str,
+    origin: Origin,
 ) -> dict[str, Any]:
     """What vouches for an output.
 
@@ -31,8 +47,7 @@ def make_manifest(
         parts: Of the input, each of which has a receipt.
         receipts: What was written.
         quality: What the edits did to each batch (see ``manifest_facts``).
-        config: The job's whole configuration, for the record.
-        started: When.
+        origin: Of all of it.
 
     Raises:
         OutputError: An output is missing or surplus, or its rows and those left out are not its input's.
@@ -43,10 +58,12 @@ def make_manifest(
     left_out = [*unreadable, *(left_out for receipt in receipts for left_out in receipt.left_out)]
     return {
         "neuronedit": neuronedit.__version__,
-        "model": {"uri": plan.model_uri, "sha256": plan.model_digest},
-        "config": dict(config),
+        "run": origin.run_id,
+        "model": dict(origin.model),
+        "config": dict(origin.config),
         "plan_sha256": plan.digest(),
         "input": plan.inputs.uri,
+        "input_sha256": plan.inputs.digest(),
         "events": sum(receipt.events for receipt in receipts),
         "counts": {outcome: sum(receipt.counts[outcome] for receipt in receipts) for outcome in OUTCOMES},
         "quality": dict(quality),
@@ -54,7 +71,7 @@ def make_manifest(
         "inputs": [{"file": file.name, "events": file.n_events, "bytes": file.n_bytes} for file in plan.inputs.files],
         "outputs": [_output(receipt) for receipt in receipts if receipt.written],
         "versions": {name: version(name) for name in VERSIONED},
-        "started": started,
+        "started": origin.started,
         "finished": now(),
     }
 

@@ -5,9 +5,11 @@ import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Final
 
 import mlflow
 import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
@@ -16,14 +18,18 @@ from mlflow.types.schema import AnyType
 
 import neuronedit
 from neuronedit.adapters import pyfunc_model
+from neuronedit.adapters.alias_history import move_alias
 from neuronedit.adapters.populations import DrawnPopulations
+from neuronedit.credentials import masked
 from neuronedit.errors import ModelError, listing, nearest_name
 from neuronedit.job_configs import RegistryConfig
 from neuronedit.model import EditModel
 from neuronedit.model_files import FACTS, load_model, model_digest, save_model
+from neuronedit.review.acceptance import Standing
 
 SERVING_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors", "torch")
 EXAMPLE_EVENTS = 5
+DIGEST_TAG: Final = "neuronedit.digest"
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class PinnedModel:
         uri: ``models:/NAME/VERSION``, or the folder that was given.
         digest: SHA-256.
         run_id: The run that trained it; None for a folder.
+        standing: What its review found; None for a folder.
     """
 
     model: EditModel
@@ -43,6 +50,18 @@ class PinnedModel:
     uri: str
     digest: str
     run_id: str | None
+    standing: Standing | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        registered = self.standing is not None
+        return {
+            "uri": self.uri,
+            "sha256": self.digest,
+            "run": self.run_id,
+            "registry": masked(mlflow.get_registry_uri()) if registered else None,
+            "gates": self.standing.facts() if self.standing else None,
+        }
 
 
 def register_model(model: EditModel, config: RegistryConfig, example: pd.DataFrame) -> PinnedModel:
@@ -68,10 +87,9 @@ def register_model(model: EditModel, config: RegistryConfig, example: pd.DataFra
             metadata={"neuronedit.digest": digest},
         )
     number = str(logged.registered_model_version)
-    client = MlflowClient()
-    client.set_model_version_tag(config.name, number, "neuronedit.digest", digest)
+    MlflowClient().set_model_version_tag(config.name, number, DIGEST_TAG, digest)
     if config.alias:
-        client.set_registered_model_alias(config.name, config.alias, number)
+        move_alias(config.name, config.alias, number, by="train")
     return pinned_model(f"models:/{config.name}/{number}")
 
 
@@ -84,17 +102,23 @@ def pinned_model(uri: str) -> PinnedModel:
     if not uri.startswith("models:"):
         folder = _model_folder(Path(uri))
         return PinnedModel(load_model(folder), folder, str(Path(uri).absolute()), model_digest(folder), None)
-    name, number, run_id = _resolve(uri)
-    pinned = f"models:/{name}/{number}"
+    found = find_version(uri)
+    pinned = f"models:/{found.name}/{found.version}"
     try:
         downloaded = mlflow.artifacts.download_artifacts(artifact_uri=pinned)
     except (MlflowException, OSError) as error:
         raise ModelError(f"{pinned}: registered, but its files cannot be fetched ({error}).") from error
     folder = _model_folder(Path(downloaded))
-    return PinnedModel(load_model(folder), folder, pinned, model_digest(folder), run_id)
+    standing = Standing.from_tags(found.tags)
+    return PinnedModel(load_model(folder), folder, pinned, model_digest(folder), found.run_id, standing)
 
 
-def _resolve(uri: str) -> tuple[str, str, str | None]:
+def find_version(uri: str) -> ModelVersion:
+    """The version that ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS`` means now, without its files.
+
+    Raises:
+        ModelError: There is no such version, or the URI does not pin one.
+    """
     match = re.fullmatch(r"models:/([^/@]+)(?:/(\d+)|@([^/@]+))", uri)
     if not match:
         raise ModelError(
@@ -104,10 +128,9 @@ def _resolve(uri: str) -> tuple[str, str, str | None]:
     name, number, alias = match.groups()
     client = MlflowClient()
     try:
-        found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
+        return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
     except MlflowException as error:
         raise ModelError(_not_found(uri, name, client)) from error
-    return name, str(found.version), found.run_id
 
 
 def _not_found(uri: str, name: str, client: MlflowClient) -> str:

@@ -46,23 +46,46 @@ def connect(config: TrackingConfig) -> None:
     Raises:
         ModelError: The store does not answer.
     """
-    uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    uri = _point_at(config)
     if uri.startswith("sqlite:///"):
-        database = Path(uri.removeprefix("sqlite:///")).absolute()
-        database.parent.mkdir(parents=True, exist_ok=True)
-        uri = f"sqlite:///{database}"  # workers and child processes have other working folders
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     try:
         if mlflow.get_experiment_by_name(config.experiment) is None:
             mlflow.create_experiment(config.experiment, config.artifacts and _absolute(config.artifacts))
         mlflow.set_experiment(config.experiment)
     except MlflowException as error:
-        raise ModelError(
-            f"MLflow at {uri}: no answer, or refused ({error.message}). Check tracking.uri and $MLFLOW_TRACKING_URI."
-        ) from error
+        raise ModelError(_no_answer(uri, error)) from error
+
+
+def use_store(config: TrackingConfig) -> None:
+    """Point MLflow at the configured store, for jobs that make no run: no database is made where there is none.
+
+    Raises:
+        ModelError: The store does not answer.
+    """
+    uri = _point_at(config)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise ModelError(f"MLflow at {uri}: there is no such database. Check tracking.uri and $MLFLOW_TRACKING_URI.")
+    try:
+        MlflowClient().search_registered_models(max_results=1)
+    except MlflowException as error:
+        raise ModelError(_no_answer(uri, error)) from error
+
+
+def _point_at(config: TrackingConfig) -> str:
+    uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    if uri.startswith("sqlite:///"):
+        database = Path(uri.removeprefix("sqlite:///")).absolute()
+        uri = f"sqlite:///{database}"  # workers and child processes have other working folders
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return uri
+
+
+def _no_answer(uri: str, error: MlflowException) -> str:
+    return f"MLflow at {uri}: no answer, or refused ({error.message}). Check tracking.uri and $MLFLOW_TRACKING_URI."
 
 
 @contextmanager
@@ -192,6 +215,21 @@ def log_combination(folder: Path, scalars: Mapping[str, float], dataset: EventDa
     log_dataset(dataset, "events", "combine")
     mlflow.log_artifacts(str(folder), "combine")
     mlflow.log_metrics({f"combine/{name}": value for name, value in scalars.items()})
+
+
+def log_comparison(folder: Path, scalars: Mapping[str, float], dataset: EventDataset) -> None:
+    """Record a comparison of two models: its page and tables as artifacts, its scalars as metrics."""
+    log_dataset(dataset, "events", "compare")
+    mlflow.log_artifacts(str(folder), "compare")
+    mlflow.log_metrics({f"compare/{name}": value for name, value in scalars.items()})
+
+
+def read_run(run_id: str | None) -> tuple[dict[str, str], dict[str, float]]:
+    """The settings of a training run, and the scalars of its model's review; empty where there is no run."""
+    if run_id is None:
+        return {}, {}
+    data = MlflowClient().get_run(run_id).data
+    return dict(data.params), {name: value for name, value in data.metrics.items() if name.startswith("review/")}
 
 
 def read_losses(run_id: str | None) -> pd.DataFrame:

@@ -24,11 +24,11 @@ class Verification:
     problems: tuple[str, ...]
 
 
-def verify_output(uri: str) -> Verification:
-    """Compare every file of an output with the manifest: presence, size, rows, SHA-256; and look for surplus files.
+def read_manifest(uri: str) -> dict[str, Any]:
+    """The manifest of an output.
 
     Raises:
-        OutputError: There is no manifest: the folder is not a transform's finished output.
+        OutputError: There is none: the folder is not a transform's finished output.
         StorageError: The storage does not answer.
     """
     location = locate(uri)
@@ -42,7 +42,17 @@ def verify_output(uri: str) -> Verification:
                 else "Expected the output folder of a transform."
             )
         )
-    manifest = (location / MANIFEST).read_json()
+    return (location / MANIFEST).read_json()
+
+
+def verify_output(uri: str) -> Verification:
+    """Compare every file of an output with the manifest: presence, size, rows, SHA-256; and look for surplus files.
+
+    Raises:
+        OutputError: There is no manifest: the folder is not a transform's finished output.
+        StorageError: The storage does not answer.
+    """
+    location, manifest = locate(uri), read_manifest(uri)
     with ThreadPoolExecutor(READERS) as pool:
         found = pool.map(lambda output: _problem(location, output), manifest["outputs"])
         problems = [problem for problem in found if problem]

@@ -10,6 +10,7 @@ import pandas as pd
 from neuronedit.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
 from neuronedit.errors import DataError, listing
 from neuronedit.model import EditModel
+from neuronedit.review.acceptance import GATE_COLUMNS, Gate
 from neuronedit.review.densities import density_table
 from neuronedit.review.model_facts import model_facts
 from neuronedit.review.transfer import (
@@ -41,6 +42,7 @@ class Review:
         densities: See ``density_table``.
         reconstruction: See ``reconstruction_table``.
         losses: Columns epoch, train_loss, validation_loss; no rows where they are not known.
+        gates: What the model must have shown; empty where they were not computed.
     """
 
     identity: Mapping[str, str]
@@ -50,6 +52,11 @@ class Review:
     densities: pd.DataFrame
     reconstruction: pd.DataFrame
     losses: pd.DataFrame
+    gates: tuple[Gate, ...] = ()
+
+    def gate_table(self) -> pd.DataFrame:
+        """A row for each gate: gate, outcome, tone (green, amber, red), value, threshold, rule, reason."""
+        return pd.DataFrame([gate.row() for gate in self.gates], columns=GATE_COLUMNS)
 
     @property
     def comparisons(self) -> list[str]:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from neuronedit.adapters.committed_file import Layout, commit_parquet
 from neuronedit.adapters.event_editor import OUTCOMES
 from neuronedit.adapters.file_parts import FilePart
-from neuronedit.adapters.manifest import make_manifest
+from neuronedit.adapters.manifest import Origin, make_manifest
 from neuronedit.adapters.output_folder import (
     OutputFolder,
     TransformPlan,
@@ -56,7 +56,17 @@ def standing(output: OutputFolder, plan: TransformPlan) -> list[str]:
 def finish(target: Path, plan: TransformPlan, *, overwrite: bool = False) -> OutputFolder:
     with claim(target, plan, overwrite=overwrite) as output:
         receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
-        output.complete(make_manifest(plan, parts(plan), receipts, {}, CONFIG, output.started), receipts, NO_QUALITY)
+        output.complete(
+            make_manifest(
+                plan,
+                parts(plan),
+                receipts,
+                {},
+                Origin({"uri": plan.model_uri, "sha256": plan.model_digest}, CONFIG, "run", output.started),
+            ),
+            receipts,
+            NO_QUALITY,
+        )
     return output
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from neuronedit.adapters.manifest import make_manifest
+from neuronedit.adapters.manifest import Origin, make_manifest
 from neuronedit.adapters.output_folder import (
     MANIFEST,
     STARTED,
@@ -49,7 +49,7 @@ def test_no_manifest_where_a_file_is_not_as_its_input(target: Path, plan: Transf
         with pytest.raises(
             OutputError, match=r"outputs of 'A-control\.parquet' are missing or have other rows .*resume"
         ):
-            make_manifest(plan, parts(plan), wrong, {}, CONFIG, output.started)
+            make_manifest(plan, parts(plan), wrong, {}, Origin({}, CONFIG, "run", output.started))
 
 
 def test_events_left_out_are_accounted_for(target: Path, plan: TransformPlan) -> None:
@@ -57,6 +57,8 @@ def test_events_left_out_are_accounted_for(target: Path, plan: TransformPlan) ->
     with claim(target, plan) as output:
         receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
         first = replace(receipts[0], events=receipts[0].events - 3, left_out=(left_out,))
-        manifest = make_manifest(plan, parts(plan), [first, *receipts[1:]], {}, CONFIG, output.started)
+        manifest = make_manifest(
+            plan, parts(plan), [first, *receipts[1:]], {}, Origin({}, CONFIG, "run", output.started)
+        )
     assert manifest["left_out"] == [asdict(left_out)]
     assert manifest["events"] == 2497

@@ -12,7 +12,7 @@ from neuronedit.adapters.committed_file import Layout
 from neuronedit.adapters.event_editor import TransformRules
 from neuronedit.adapters.file_parts import FilePart, file_parts
 from neuronedit.adapters.file_transformer import FileRules, FileTransformer
-from neuronedit.adapters.manifest import make_manifest
+from neuronedit.adapters.manifest import Origin, make_manifest
 from neuronedit.adapters.output_folder import OutputFolder, TransformPlan, claimed_output
 from neuronedit.adapters.parquet import list_dataset, marker_matrix
 from neuronedit.adapters.ray_data import transform_parts
@@ -67,7 +67,7 @@ def run(
         tally = Tally(model.scaling.zeros)
         receipts = transform(parts, inputs.filesystem, output, rules, files, tally)
         quality = quality_table(tally, model, rules.route)
-        manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), {}, output.started)
+        manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), Origin({}, {}, "run", output.started))
         output.complete(manifest, receipts, quality)
     return manifest
 

@@ -55,7 +55,13 @@ def test_output_and_manifest_are_what_the_model_makes_of_the_input(transformed: 
     mlflow.set_registry_uri(workplace.uri)
     pinned = pinned_model("models:/cells/1")
     manifest = json.loads((workplace.output / "_manifest.json").read_text())
-    assert manifest["model"] == {"uri": "models:/cells/1", "sha256": pinned.digest}
+    assert manifest["model"] == {
+        "uri": "models:/cells/1",
+        "sha256": pinned.digest,
+        "run": pinned.run_id,
+        "registry": workplace.uri,
+        "gates": {"state": "never reviewed", "recorded": {}, "override": None},
+    }
     assert manifest["config"].items() >= {"unknown_batch": "error", "compression": "zstd"}.items()
     for path in cells_once.iterdir():
         before, after = pq.read_table(path), pq.read_table(workplace.output / path.name)

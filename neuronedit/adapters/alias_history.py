@@ -1,0 +1,108 @@
+"""Aliases of registered models: moved with a record of who moved them, when and why, that is never written over."""
+
+import getpass
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from neuronedit.errors import ModelError
+from neuronedit.job_configs import RegistryConfig
+
+MOVE_TAG: Final = "neuronedit.alias."
+"""Begins the tag of a registered model that records one move; the alias and the time follow."""
+
+By = Literal["train", "promote"]
+
+
+@dataclass(frozen=True)
+class AliasMove:
+    """One move of an alias.
+
+    Attributes:
+        alias: Its name.
+        time: When, UTC.
+        user: Who.
+        by: Which job.
+        before: The version that it pointed to; None where there was no such alias.
+        after: The version that it points to.
+        reason: Why, where an override was given; else empty.
+    """
+
+    alias: str
+    time: str
+    user: str
+    by: By
+    before: str | None
+    after: str
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """The move, for a person."""
+        came_from = f"{self.before} → " if self.before else ""
+        override = f", override: {self.reason}" if self.reason else ""
+        return f"{self.time} {self.alias}: {came_from}{self.after} by {self.user} ({self.by}{override})"
+
+
+def move_alias(name: str, alias: str, version: str, *, by: By, reason: str = "") -> AliasMove:
+    """Point an alias at a version, and record it: each move is a tag of its own on the registered model.
+
+    Raises:
+        ModelError: The registry refuses.
+    """
+    client = MlflowClient()
+    try:
+        before = client.get_registered_model(name).aliases.get(alias)
+        client.set_registered_model_alias(name, alias, version)
+        move = AliasMove(alias, now(), current_user(), by, before and str(before), version, reason)
+        client.set_registered_model_tag(
+            name, f"{MOVE_TAG}{alias}.{move.time}", json.dumps(asdict(move), ensure_ascii=False)
+        )
+    except MlflowException as error:
+        raise ModelError(
+            f"models:/{name}@{alias}: the registry refuses to move the alias to version {version} ({error.message}). "
+            "Choose another alias, or ask for the right to move it."
+        ) from error
+    return move
+
+
+def alias_moves(tags: Mapping[str, str]) -> list[AliasMove]:
+    """All moves that a registered model's tags record, the first one first."""
+    moves = [AliasMove(**json.loads(text)) for key, text in tags.items() if key.startswith(MOVE_TAG)]
+    return sorted(moves, key=lambda move: move.time)
+
+
+def check_alias_is_free(config: RegistryConfig) -> None:
+    """Check that training would not move an alias that reviewed versions are promoted to.
+
+    Raises:
+        ModelError: It would.
+    """
+    if not config.alias:
+        return
+    found = MlflowClient().search_registered_models(filter_string=f"name = '{config.name}'")
+    moves = [move for model in found for move in alias_moves(model.tags) if move.alias == config.alias]
+    if any(move.by == "promote" for move in moves):
+        raise ModelError(
+            f"model.alias = {config.alias!r}: versions of {config.name!r} are promoted to this alias after a review, "
+            "so training does not move it. Choose another, e.g. candidate, and promote the version once it is reviewed."
+        )
+
+
+def current_user() -> str:
+    """Who is asking: the name that MLflow's server knows, else that of the machine."""
+    try:
+        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return "unknown"
+
+
+def now() -> str:
+    """UTC, to the microsecond: moves of one alias follow one another."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # a tag's name takes no plus sign

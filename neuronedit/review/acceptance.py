@@ -1,0 +1,213 @@
+"""Gates: what a model must have shown in its review before it may be promoted, and how it stands."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, Self, get_args
+
+from pydantic import Field
+
+from neuronedit.composition import CONFOUNDED
+from neuronedit.config import Config
+from neuronedit.extrapolation import MAX_REACH
+from neuronedit.review.verdict import MARGIN
+
+GateName = Literal["reconstruction", "confounding", "support", "expected_error", "quantile_map"]
+GATES: Final[tuple[GateName, ...]] = get_args(GateName)
+
+Outcome = Literal["pass", "fail", "not measured", "waived"]
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+
+State = Literal["pass", "fail", "not measured", "never reviewed"]
+
+GATE_COLUMNS: Final = ["gate", "outcome", "tone", "value", "threshold", "rule", "reason"]
+
+GATE_TAG: Final = "neuronedit.gate."
+"""Begins the tag of a model version that tells a gate's outcome; the gate's name follows."""
+
+OVERRIDE_TAG: Final = "neuronedit.override"
+
+
+class GateConfig(Config):
+    """What a model must show before it may be promoted."""
+
+    reconstruction: float = Field(
+        0.75,
+        le=1,
+        description="at least this share of each population's variance is returned by the autoencoder; on real cells a "
+        "code of 50 neurons returned 0.83 to 0.97, one of 10, which is too narrow, 0.64 to 0.70",
+    )
+    confounding: float = Field(
+        CONFOUNDED,
+        ge=0,
+        le=1,
+        description="at most this share of any edit's change is the mix of cell types and not their state; a mix that "
+        "did not differ was measured at up to 0.10, one that did at 0.30 and more. What edit.match_composition "
+        "has matched is not counted",
+    )
+    support: float = Field(
+        MAX_REACH,
+        gt=0,
+        description="a population unlike the source may lie at most this many times as far from it as the target does; "
+        "effects that transferred were carried up to 2.1 times, those that did not at least 3.3 times",
+    )
+    expected_error: float = Field(
+        1.0,
+        gt=0,
+        description="at most this error, on populations left out in training and on held-out events: 0 is noise, 1 is "
+        "doing nothing. The former was 0.05 to 0.90 for real effects that transfer and 0.24 to 0.97 for those that do "
+        "not, so that no lower threshold tells them apart",
+    )
+    quantile_map: float = Field(
+        MARGIN,
+        description="held-out events may be further from the truth than by a per-marker quantile map by at most this "
+        "part of what there is to correct; the default is the margin below which the review calls two methods no "
+        "different, a negative number asks the edit to be better",
+    )
+    optional: tuple[GateName, ...] = Field(
+        (), description="gates that a model may be promoted without, where they could not be measured"
+    )
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate's outcome.
+
+    Attributes:
+        name: Which.
+        value: What was measured, of the worst edit or population; None where it could not be.
+        threshold: What it is held against.
+        reason: What the value rests on, in one sentence; or why there is none.
+        at_least: Whether the value must reach the threshold; otherwise it must not exceed it.
+        optional: Whether the model may be promoted where the value is not known.
+    """
+
+    name: GateName
+    value: float | None
+    threshold: float
+    reason: str
+    at_least: bool = False
+    optional: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        """``waived``: not measured, and need not be."""
+        if self.value is None:
+            return "waived" if self.optional else "not measured"
+        stands = self.value >= self.threshold if self.at_least else self.value <= self.threshold
+        return "pass" if stands else "fail"
+
+    @property
+    def tone(self) -> Literal["green", "amber", "red"]:
+        """For the page."""
+        tones: dict[Outcome, Literal["green", "amber", "red"]] = {"pass": "green", "fail": "red"}
+        return tones.get(self.outcome, "amber")
+
+    @property
+    def text(self) -> str:
+        """The outcome with its numbers and the reason, e.g. ``fail 0.41 > 0.3: …``; it starts with the outcome."""
+        if self.value is None:
+            return f"{self.outcome}: {self.reason}"
+        signs = {"pass": (">=" if self.at_least else "<="), "fail": ("<" if self.at_least else ">")}
+        return f"{self.outcome} {self.value:.3g} {signs[self.outcome]} {self.threshold:g}: {self.reason}"
+
+    def row(self) -> dict[str, Any]:
+        """Of the review's ``gates`` table."""
+        return {
+            "gate": self.name,
+            "outcome": self.outcome,
+            "tone": self.tone,
+            "value": self.value,
+            "threshold": self.threshold,
+            "rule": "at least" if self.at_least else "at most",
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Override:
+    """Somebody's word that a version may be used although gates do not stand.
+
+    Attributes:
+        reason: In the words given.
+        user: Who.
+        time: When, UTC.
+        gates: Those that did not stand; the word holds for no others.
+    """
+
+    reason: str
+    user: str
+    time: str
+    gates: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """As a tag has it."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The override whose ``to_json`` this is."""
+        facts = json.loads(text)
+        return cls(facts["reason"], facts["user"], facts["time"], tuple(facts["gates"]))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a model version stands, as its tags tell.
+
+    Attributes:
+        recorded: Each gate's text; no entry where it was never computed.
+        override: The last one; None where nobody gave one.
+    """
+
+    recorded: Mapping[str, str]
+    override: Override | None = None
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> Self:
+        """Of a model version with these tags."""
+        recorded: dict[str, str] = {name: tags[GATE_TAG + name] for name in GATES if GATE_TAG + name in tags}
+        return cls(recorded, Override.from_json(tags[OVERRIDE_TAG]) if OVERRIDE_TAG in tags else None)
+
+    def of(self, outcome: Outcome) -> dict[str, str]:
+        """The gates with an outcome: name → text."""
+        return {name: text for name, text in self.recorded.items() if text.startswith(outcome)}
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The gates that failed: name → text."""
+        return self.of("fail")
+
+    @property
+    def blocking(self) -> dict[str, str]:
+        """All that stands against a promotion: gates that failed, were not measured, or never computed."""
+        standing = {**self.of("pass"), **self.of("waived")}
+        return {
+            name: self.recorded.get(name, "never computed: no review of this version has recorded it")
+            for name in GATES
+            if name not in standing
+        }
+
+    @property
+    def state(self) -> State:
+        """All gates in one word."""
+        if not self.recorded:
+            return "never reviewed"
+        if self.failed:
+            return "fail"
+        return "not measured" if self.blocking else "pass"
+
+    @property
+    def excused(self) -> bool:
+        """Whether an override holds for every gate that failed."""
+        return bool(self.override) and set(self.failed) <= set(self.override.gates if self.override else ())
+
+    def facts(self) -> dict[str, Any]:
+        """For a manifest."""
+        override = asdict(self.override) if self.override else None
+        return {"state": self.state, "recorded": dict(self.recorded), "override": override}
+
+
+def listed(gates: Mapping[str, str]) -> str:
+    """Gates in one line: name and text."""
+    return "; ".join(f"{name} {text.rstrip('.')}" for name, text in gates.items())

@@ -1,0 +1,145 @@
+"""What the gates are held against: measured on a review and on the events that it was made from."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from neuronedit.baselines import NO_EDIT, QUANTILE_MAP
+from neuronedit.composition import confounding, match
+from neuronedit.errors import DataError
+from neuronedit.model import EditModel
+from neuronedit.review.acceptance import Gate, GateConfig, GateName
+from neuronedit.review.report import Review
+from neuronedit.review.transfer import FLOOR, HELD_OUT, NEURONEDIT, TRAINING_PAIR, Comparison, FloatArray
+
+Finding = tuple[float | None, str]
+"""A value and what it rests on; None, and why there is none."""
+
+
+def measure_gates(
+    review: Review,
+    model: EditModel,
+    comparisons: Sequence[Comparison],
+    populations: Mapping[str, FloatArray],
+    config: GateConfig,
+    seed: int = 0,
+) -> tuple[Gate, ...]:
+    """Every gate, in the order of ``GATES``.
+
+    Args:
+        review: Of the model.
+        model: Reviewed.
+        comparisons: Those of the review.
+        populations: Of the model's design, by name, (n_events, n_markers) raw intensities each.
+        config: Thresholds.
+        seed: Where the search for cell types starts.
+    """
+    measured: dict[GateName, Finding] = {
+        "reconstruction": least_explained(review.reconstruction),
+        "confounding": largest_composition_share(model, comparisons, seed),
+        "support": furthest_reach(model, comparisons, populations),
+        "expected_error": largest_error(model, review.methods),
+        "quantile_map": furthest_behind_quantile_map(review.methods),
+    }
+    return tuple(
+        Gate(name, value, getattr(config, name), reason, name == "reconstruction", name in config.optional)
+        for name, (value, reason) in measured.items()
+    )
+
+
+def least_explained(reconstruction: pd.DataFrame) -> Finding:
+    """The least share of variance that the autoencoder returns, of the rows of ``reconstruction_table``."""
+    shares = dict(zip(reconstruction["population"], reconstruction["explained"].astype(float), strict=True))
+    known = {name: share for name, share in shares.items() if np.isfinite(share)}
+    if not known:
+        return None, "no population has any variance"
+    worst = min(known, key=lambda name: known[name])
+    return known[worst], f"the autoencoder returns {known[worst]:.0%} of the variance of {worst}, the least of all."
+
+
+def largest_composition_share(model: EditModel, comparisons: Sequence[Comparison], seed: int) -> Finding:
+    """The largest share of any training pair's difference that its mix of cell types makes.
+
+    It is that of the markers, each counting for what the edit does to it.
+    """
+    if model.facts.get("match_composition"):
+        return 0.0, "the edits were fitted with source and target in the same mix of cell types."
+    shares = {}
+    for comparison in comparisons:
+        if comparison.kind == TRAINING_PAIR:
+            source, target = model.standardised(comparison.source), model.standardised(comparison.target)
+            change = model.standardised(model.apply(comparison.source, comparison.edit)) - source
+            try:
+                found = confounding(source, target, match(source, target, seed))
+                shares[comparison.name] = found.weighted_share(np.abs(change).mean(axis=0, dtype=np.float64))
+            except DataError as error:
+                return None, f"{comparison.name}: what is mix and what is state cannot be told apart. {error}"
+    if not shares:
+        return None, "no training pair was reviewed"
+    name = max(shares, key=lambda pair: shares[pair])
+    return shares[name], f"the mix of cell types makes {shares[name]:.0%} of the difference {name}, the most of all."
+
+
+def furthest_reach(
+    model: EditModel, comparisons: Sequence[Comparison], populations: Mapping[str, FloatArray]
+) -> Finding:
+    """How many times as far as the target the furthest population unlike the source lies; 0 where none is unlike it."""
+    applied = {f"{each.name} (held out)": (each.edit, each.events) for each in comparisons if each.kind == HELD_OUT}
+    for edit in model.edits:
+        for name in ("extrapolation", f"extrapolation {edit}"):
+            if name in populations:
+                applied[name if name.endswith(edit) else f"{name} by {edit}"] = (edit, populations[name])
+    found = {
+        name: model.edit(edit).support.judge(model.standardised(events)) for name, (edit, events) in applied.items()
+    }
+    if not found:
+        return None, "no population was named that the edits are to be applied to (held_out, or design.extrapolation)"
+    reaches = {name: each.reach if each.new_kind else 0.0 for name, each in found.items()}
+    # Where none is unlike the source, the least like it is the one to tell of.
+    worst = max(found, key=lambda name: (reaches[name], found[name].auroc))
+    return reaches[worst], f"{worst}: {found[worst].sentence}"
+
+
+def largest_error(model: EditModel, methods: pd.DataFrame) -> Finding:
+    """The largest error of any edit: on populations left out in training, and on held-out events."""
+    errors = {
+        f"{name}, on populations left out in training": edit.choice.left_out_error
+        for name, edit in model.edits.items()
+        if edit.choice and edit.choice.edits and np.isfinite(edit.choice.left_out_error)
+    }
+    errors |= {f"{name} (held out)": _behind(rows, FLOOR) for name, rows in _held_out(methods)}
+    if not errors:
+        return None, (
+            "no sample was held out, and no edit's plan was tried on populations left out in training "
+            "(held_out, or edit.preset = auto)"
+        )
+    worst = max(errors, key=lambda name: errors[name])
+    return errors[worst], f"{worst}: 0 is noise, 1 is doing nothing."
+
+
+def furthest_behind_quantile_map(methods: pd.DataFrame) -> Finding:
+    """How far the edit is behind the quantile map in its worst held-out comparison, in parts of what is to correct."""
+    behind = {name: _behind(rows, QUANTILE_MAP) for name, rows in _held_out(methods)}
+    if not behind:
+        return None, "no sample was held out, so nothing is known of events that the edit was not fitted on"
+    worst = max(behind, key=lambda name: behind[name])
+    beside = "further from" if behind[worst] > 0 else "nearer to"
+    part = f"{abs(behind[worst]):.0%} of what there is to correct"
+    return behind[worst], f"{worst}: {beside} the truth than by the per-marker quantile map, by {part}."
+
+
+def _held_out(methods: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    chosen = methods[methods["kind"] == HELD_OUT]
+    return [(str(name), rows.set_index("method")) for name, rows in chosen.groupby("comparison", sort=False)]
+
+
+def _behind(rows: pd.DataFrame, other: str) -> float:
+    """How much further from the truth the edit is than another method, in parts of what there is to correct."""
+    parts = []
+    for score in ("emd", "energy"):
+        scores = rows[score].astype(float)
+        # At least the noise floor: a tiny gap must not make noise look like an error. Events all alike have none.
+        to_correct = max(float(scores[NO_EDIT] - scores[FLOOR]), float(scores[FLOOR])) or 1.0
+        parts.append(float(scores[NEURONEDIT] - scores[other]) / to_correct)
+    return float(np.mean(parts))
