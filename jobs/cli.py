@@ -11,18 +11,20 @@ JOBS = {
     "transform": "apply a pinned model to a Parquet dataset",
     "verify": "check a transform's output against its manifest",
     "review": "show what a model learned, and how well it does",
+    "promote": "give an alias to a version that has passed its review",
+    "compare": "show what differs between two models, and how both do on the same cells",
+    "lineage": "trace an output to its model, the data that it learned from, and its review",
     "evaluate": "compare edited events with their measured truth, whatever edited them",
     "combine": "predict two treatments together from the edits of each, beside what was measured",
 }
-
-VERIFY = "neuronedit verify OUTPUT"
 
 
 def main() -> int:
     """Run the job that the first argument names."""
     arguments = sys.argv[1:]
     usage = (
-        "usage: neuronedit JOB CONFIG.toml [--set section.key=value ...] | neuronedit verify OUTPUT\n\njobs:\n"
+        "usage: neuronedit JOB CONFIG.toml [--set section.key=value ...]\n"
+        "       neuronedit verify OUTPUT | lineage OUTPUT | promote NAME VERSION | compare FIRST SECOND\n\njobs:\n"
         + "\n".join(f"  {name:10} {meaning}" for name, meaning in JOBS.items())
     )
     if arguments[:1] == ["--version"]:

@@ -8,13 +8,21 @@ from neuronedit.design import ControlsDesign, Design, EditPair, PairDesign, desc
 from neuronedit.errors import ConfigError, DataError
 from neuronedit.job_configs import ReviewConfig
 from neuronedit.model import EditModel
+from neuronedit.panel import Panel
+from neuronedit.registry_configs import CompareConfig
 from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison, FloatArray
 
 
 def draw_comparisons(
-    model: EditModel, dataset: EventDataset, config: ReviewConfig
+    model: EditModel, dataset: EventDataset, config: ReviewConfig | CompareConfig, panel: Panel | None = None
 ) -> tuple[list[Comparison], DrawnPopulations]:
     """Draw the model's training pairs and, where the configuration names them, held-out comparisons.
+
+    Args:
+        model: Whose design chooses the events.
+        dataset: Where they are.
+        config: Which samples are held out, and how many events are drawn.
+        panel: The markers to draw; by default the model's.
 
     Returns:
         The comparisons, and all populations of the model's design (for reconstruction errors).
@@ -24,7 +32,8 @@ def draw_comparisons(
         ConfigError: The held-out choice does not fit the model's design.
     """
     held_out_design = _held_out_design(model.design, config)
-    drawn = draw_populations(dataset, model.panel, model.design, config.sample)
+    panel = panel or model.panel
+    drawn = draw_populations(dataset, panel, model.design, config.sample)
     pairs = {pair.name: pair for pair in model.design.edits(drawn.counts) if pair.name in model.edits}
     comparisons = [
         Comparison(_title(pair, model.design), TRAINING_PAIR, name, *_sides(drawn, pair), *_sides(drawn, pair))
@@ -32,7 +41,7 @@ def draw_comparisons(
     ]
     if held_out_design is None:
         return comparisons, drawn
-    held_out = draw_populations(dataset, model.panel, held_out_design, config.sample)
+    held_out = draw_populations(dataset, panel, held_out_design, config.sample)
     try:
         held_out_pairs = held_out_design.edits(held_out.counts)
     except DataError as error:
@@ -51,7 +60,7 @@ def draw_comparisons(
     return comparisons, drawn
 
 
-def _held_out_design(design: Design, config: ReviewConfig) -> Design | None:
+def _held_out_design(design: Design, config: ReviewConfig | CompareConfig) -> Design | None:
     """The design that puts held-out samples in the place of the controls, or of source and target."""
     sides = (config.held_out_source, config.held_out_target)
     if isinstance(design, ControlsDesign):

@@ -24,10 +24,7 @@ PNG_DPI = 150
 
 def render_page(review: Review) -> str:
     """The page: summary, what the model is, reconstruction, every comparison, losses; no reference leads outside."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.globals.update(embed=_embed, download=_download, number=_number, percent=_percent)
-    template = environment.from_string((files(__package__) / "page.html.j2").read_text(encoding="utf-8"))
-    return template.render(
+    return page_template("page.html.j2").render(
         review=review,
         title=_title(review.identity),
         rows=review.summary().to_dict("records"),
@@ -36,6 +33,13 @@ def render_page(review: Review) -> str:
         reconstruction_reading=read_reconstruction(review.reconstruction),
         loss_drawing=_loss_drawing(review.losses),
     )
+
+
+def page_template(name: str) -> jinja2.Template:
+    """A template of this package; it can embed figures, offer tables for download, and write numbers."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.globals.update(embed=_embed, download=_download, number=_number, percent=_percent)
+    return environment.from_string((files(__package__) / name).read_text(encoding="utf-8"))
 
 
 def write_review(review: Review, folder: Path) -> None:
@@ -55,6 +59,7 @@ def review_tables(review: Review) -> dict[str, pd.DataFrame]:
     """The tables by the name of their file."""
     return {
         "summary": review.summary(),
+        "gates": review.gate_table(),
         "methods": review.methods,
         "markers": review.markers,
         "densities": review.densities,

@@ -84,7 +84,7 @@ def overall(verdicts: list[Verdict], kind: str) -> str:
 
 
 def _judge_one(name: str, rows: pd.DataFrame) -> Verdict:
-    nothing, simple = _relation(rows, NO_EDIT), _relation(rows, QUANTILE_MAP)
+    nothing, simple = (relate(rows, NEURONEDIT, other) for other in (NO_EDIT, QUANTILE_MAP))
     edit, before, quantile = rows.loc[NEURONEDIT], rows.loc[NO_EDIT], rows.loc[QUANTILE_MAP]
     sentence = (
         f"neuronedit is {_words(nothing, 'doing nothing')} (EMD {before['emd']:.3f} → {edit['emd']:.3f}, "
@@ -94,8 +94,9 @@ def _judge_one(name: str, rows: pd.DataFrame) -> Verdict:
     return Verdict(name, str(edit["kind"]), nothing, simple, sentence)
 
 
-def _relation(rows: pd.DataFrame, other: str) -> Relation:
-    signs = {_sign(rows[metric], other) for metric in ("emd", "energy")}
+def relate(rows: pd.DataFrame, method: str, other: str) -> Relation:
+    """How a method does beside another, both distances considered: (method) × (emd, energy) of one comparison."""
+    signs = {_sign(rows[metric], method, other) for metric in ("emd", "energy")}
     if signs == {0}:
         return "no different from"
     if signs <= {0, -1}:
@@ -103,11 +104,11 @@ def _relation(rows: pd.DataFrame, other: str) -> Relation:
     return "worse than" if signs <= {0, 1} else "mixed against"
 
 
-def _sign(scores: "pd.Series[float]", other: str) -> int:
-    """-1 where the edit is nearer to the truth, 0 within the margin, 1 where it is further away."""
+def _sign(scores: "pd.Series[float]", method: str, other: str) -> int:
+    """-1 where the method is nearer to the truth, 0 within the margin, 1 where it is further away."""
     # Where there is next to nothing to correct, differences below the noise itself mean nothing either.
     margin = MARGIN * max(scores[NO_EDIT] - scores[FLOOR], scores[FLOOR])
-    difference = scores[NEURONEDIT] - scores[other]
+    difference = scores[method] - scores[other]
     return 0 if abs(difference) <= margin else (1 if difference > 0 else -1)
 
 

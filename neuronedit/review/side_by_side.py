@@ -1,0 +1,232 @@
+"""Two models beside each other: what differs between them, and what both make of the same events."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from neuronedit.baselines import NO_EDIT, QUANTILE_MAP, quantile_map
+from neuronedit.errors import ModelError, listing
+from neuronedit.metrics import Distance, distance_to_truth, noise_floor
+from neuronedit.model import EditModel
+from neuronedit.panel import Panel
+from neuronedit.review.model_facts import model_facts
+from neuronedit.review.transfer import FLOOR, HELD_OUT, Comparison, FloatArray
+from neuronedit.review.verdict import relate
+from neuronedit.scaling import to_arcsinh
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of the two models, and what its registry and its run say of it.
+
+    Attributes:
+        name: Which: ``models:/NAME/VERSION`` or a folder.
+        model: Loaded.
+        settings: Of its training, by ``section.key``; empty where they are not known.
+        gates: Each gate's text; empty where it was not reviewed.
+        scalars: Of its review; empty where it was not reviewed.
+    """
+
+    name: str
+    model: EditModel
+    settings: Mapping[str, str]
+    gates: Mapping[str, str]
+    scalars: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Two models, compared.
+
+    Attributes:
+        names: Of both.
+        differences: By subject (facts, settings, gates, scalars): columns what, first, second, of what is not alike.
+        methods: A row for each comparison and method: comparison, kind, method, emd (mean over markers), energy.
+        markers: A row for each comparison and marker, EMDs to the truth: comparison, kind, marker, before,
+            quantile_map, first, second, floor; the marker that the models differ most in first.
+        notes: What must be known to read the tables, a sentence each.
+    """
+
+    names: tuple[str, str]
+    differences: Mapping[str, pd.DataFrame]
+    methods: pd.DataFrame
+    markers: pd.DataFrame
+    notes: tuple[str, ...]
+
+    def verdicts(self) -> dict[str, str]:
+        """For each comparison, how the second does beside the first."""
+        first, second = self.names
+        told = {}
+        for comparison, rows in self.methods.groupby("comparison", sort=False):
+            scores = rows.set_index("method")[["emd", "energy"]].astype(float)
+            emd, energy = scores["emd"], scores["energy"]
+            relation = _words(relate(scores, second, first), first)
+            told[str(comparison)] = (
+                f"{second} is {relation} (EMD {emd[first]:.3f} → {emd[second]:.3f}, "
+                f"energy distance {energy[first]:.3f} → {energy[second]:.3f})."
+            )
+        return told
+
+    def scalars(self) -> dict[str, float]:
+        """Means over the held-out comparisons, or over the training pairs where there is none, for MLflow."""
+        held_out = self.methods[self.methods["kind"] == HELD_OUT]
+        means = (self.methods if held_out.empty else held_out).groupby("method")[["emd", "energy"]].mean()
+        roles = {"first": self.names[0], "second": self.names[1], "no_edit": NO_EDIT, "floor": FLOOR}
+        return {
+            f"{score}_{role}": float(means[score][name]) for role, name in roles.items() for score in ("emd", "energy")
+        }
+
+
+def joint_panel(first: Panel, second: Panel) -> Panel:
+    """The first panel's markers, then those that the second has besides."""
+    cofactors = dict(zip(second.markers, second.cofactors, strict=True))
+    cofactors = dict(zip(first.markers, first.cofactors, strict=True)) | {
+        marker: cofactor for marker, cofactor in cofactors.items() if marker not in first.markers
+    }
+    return Panel(tuple(cofactors), tuple(cofactors.values()))
+
+
+def compare_models(
+    first: Contender, second: Contender, comparisons: Sequence[Comparison], panel: Panel, seed: int = 0
+) -> SideBySide:
+    """Let both edit the same events, and tell what differs between them.
+
+    Args:
+        first: The model whose design chose the events.
+        second: The other.
+        comparisons: Events with their truth; those of edits that only one model has are left out.
+        panel: Of the comparisons' intensities: the markers of both models. Distances are on those that both have,
+            on the arcsinh scale of the panel's cofactors.
+        seed: Halves the truth and draws events.
+
+    Raises:
+        ModelError: It is the same model twice, or they share no marker or no edit.
+    """
+    shared = _shared_markers(first, second)
+    both = [each for each in comparisons if each.edit in first.model.edits and each.edit in second.model.edits]
+    if not both:
+        raise ModelError(
+            f"{first.name} and {second.name} share no edit that could be compared: edits {listing(first.model.edits)} "
+            f"and {listing(second.model.edits)}. Compare models of the same design."
+        )
+    measured = [_measure(first, second, each, panel, shared, seed) for each in both]
+    return SideBySide(
+        (first.name, second.name),
+        _differences(first, second),
+        pd.concat([_method_rows(each, found) for each, found in zip(both, measured, strict=True)], ignore_index=True),
+        pd.concat(
+            [
+                _marker_rows(each, found, shared, first.name, second.name)
+                for each, found in zip(both, measured, strict=True)
+            ],
+            ignore_index=True,
+        ),
+        tuple(_notes(first, second, comparisons, shared)),
+    )
+
+
+def _shared_markers(first: Contender, second: Contender) -> list[str]:
+    if first.name == second.name:
+        raise ModelError(f"{first.name} is compared with itself. Name two models.")
+    shared = [marker for marker in first.model.panel.markers if marker in second.model.panel.markers]
+    if not shared:
+        raise ModelError(
+            f"{first.name} and {second.name} share no marker: {listing(first.model.panel.markers)} and "
+            f"{listing(second.model.panel.markers)}. Compare models of the same panel."
+        )
+    return shared
+
+
+def _measure(
+    first: Contender, second: Contender, comparison: Comparison, panel: Panel, shared: Sequence[str], seed: int
+) -> dict[str, Distance]:
+    """Distances to the truth by method, the noise floor last."""
+    columns = [panel.markers.index(marker) for marker in shared]
+    cofactors = np.array(panel.cofactors)[columns]
+    source, target, events, truth = (
+        to_arcsinh(population[:, columns], cofactors)
+        for population in (comparison.source, comparison.target, comparison.events, comparison.truth)
+    )
+    predictions = {NO_EDIT: events, QUANTILE_MAP: quantile_map(source, target, events)}
+    for each in (first, second):
+        edited = _edited(each.model, comparison, panel, shared)
+        predictions[each.name] = to_arcsinh(edited, cofactors)
+    distances = {name: distance_to_truth(predicted, truth, seed) for name, predicted in predictions.items()}
+    return distances | {FLOOR: noise_floor(truth, seed)}
+
+
+def _edited(model: EditModel, comparison: Comparison, panel: Panel, shared: Sequence[str]) -> FloatArray:
+    """What a model makes of the events: (n_events, n_shared) raw intensities."""
+    own = [panel.markers.index(marker) for marker in model.panel.markers]
+    edited = model.apply(comparison.events[:, own], comparison.edit)
+    return edited[:, [model.panel.markers.index(marker) for marker in shared]]
+
+
+def _method_rows(comparison: Comparison, distances: Mapping[str, Distance]) -> pd.DataFrame:
+    rows = [
+        {
+            "comparison": comparison.name,
+            "kind": comparison.kind,
+            "method": method,
+            "emd": distance.mean_emd,
+            "energy": distance.energy,
+        }
+        for method, distance in distances.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _marker_rows(
+    comparison: Comparison, distances: Mapping[str, Distance], markers: Sequence[str], first: str, second: str
+) -> pd.DataFrame:
+    columns = {"before": NO_EDIT, "quantile_map": QUANTILE_MAP, "first": first, "second": second, "floor": FLOOR}
+    emds = {column: distances[method].emd for column, method in columns.items()}
+    rows = pd.DataFrame({"comparison": comparison.name, "kind": comparison.kind, "marker": markers, **emds})
+    apart = (rows["first"] - rows["second"]).abs()
+    return rows.loc[apart.sort_values(ascending=False, kind="stable").index]
+
+
+def _differences(first: Contender, second: Contender) -> dict[str, pd.DataFrame]:
+    subjects = {
+        "facts": (model_facts(first.model), model_facts(second.model)),
+        "settings": (first.settings, second.settings),
+        "gates": (first.gates, second.gates),
+        "scalars": (first.scalars, second.scalars),
+    }
+    return {subject: _unlike(*pair) for subject, pair in subjects.items()}
+
+
+def _unlike(first: Mapping[str, object], second: Mapping[str, object]) -> pd.DataFrame:
+    rows = [
+        {"what": what, "first": first.get(what), "second": second.get(what)}
+        for what in dict.fromkeys([*first, *second])
+        if first.get(what) != second.get(what)
+    ]
+    return pd.DataFrame(rows, columns=["what", "first", "second"])
+
+
+def _notes(first: Contender, second: Contender, comparisons: Sequence[Comparison], shared: Sequence[str]) -> list[str]:
+    notes = []
+    only = [
+        f"{marker} ({each.name})"
+        for each, other in ((first, second), (second, first))
+        for marker in each.model.panel.markers
+        if marker not in other.model.panel.markers
+    ]
+    if only:
+        notes.append(f"Distances are on the {len(shared)} markers that both models have, without {', '.join(only)}.")
+    edits = sorted({each.edit for each in comparisons if each.edit not in second.model.edits})
+    if edits:
+        notes.append(f"{second.name} has no edit for {', '.join(edits)}: not compared.")
+    if first.model.design != second.model.design:
+        notes.append(
+            f"The designs differ. The events are those that {first.name}'s design chooses: a training pair is one of "
+            f"{first.name}, and may be new to {second.name}."
+        )
+    return notes
+
+
+def _words(relation: str, other: str) -> str:
+    return f"{relation} {other}" if relation != "mixed against" else f"better than {other} by one distance only"
