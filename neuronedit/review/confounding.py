@@ -16,6 +16,11 @@ NOT_IDENTIFIABLE = "not identifiable"
 
 LIGHTS = {"clean": "green", "doubtful": "amber", "confounded": "red", NOT_IDENTIFIABLE: "red"}
 
+FOUND = (
+    " Kinds of cell were found in the events, not named by labels: where the change moves the very markers that tell "
+    "kinds apart, it is taken for mix. Name a column of cell types to be sure."
+)
+
 N_SHOWN = 16
 """Neurons of the largest weights that are drawn."""
 
@@ -93,7 +98,7 @@ def confounding_part(
             title,
             "composition",
             f"{LIGHTS[NOT_IDENTIFIABLE].capitalize()}: {NOT_IDENTIFIABLE}.",
-            warning=judged.reason,
+            warning=judged.reason + (FOUND if column is None else ""),
         )
     table, strata = _neuron_table(neurons, judged, judged.found), _strata_table(judged.composition)
     heaviest = table.nlargest(N_SHOWN, "weight")
@@ -114,7 +119,7 @@ def confounding_part(
             ),
         ),
         {"composition_share": judged.share},
-        _warn(judged, strata),
+        _warn(judged, strata, found=column is None),
     )
 
 
@@ -152,12 +157,12 @@ def _read_neurons(table: pd.DataFrame) -> str:
     )
 
 
-def _warn(judged: Judged, strata: pd.DataFrame) -> str:
+def _warn(judged: Judged, strata: pd.DataFrame, *, found: bool) -> str:
     if judged.verdict == "clean":
         return ""
     moved = strata.iloc[int((strata["target_share"] - strata["source_share"]).abs().argmax())]
     return (
         f"The mix differs: {moved['stratum']} is {moved['source_share']:.0%} of the source and "
         f"{moved['target_share']:.0%} of the target. Fit with edit.match_composition, or take shifts of markers "
-        "that tell these cells apart for mix, not for biology."
+        f"that tell these cells apart for mix, not for biology.{FOUND if found else ''}"
     )

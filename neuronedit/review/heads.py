@@ -13,6 +13,9 @@ from neuronedit.review.neurons import Neurons, Population
 RIDGE = 1e-3
 """Added to standardised activations' covariance: dead neurons and copies get no weight of their own."""
 
+STEEPNESS = 2.0
+"""Of a gate's vote: an event in the middle of the positive cells, at 1, has 0.96 of it."""
+
 MAX_EVENTS = 3_000
 """Of each population; more would only cost time."""
 
@@ -22,23 +25,32 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Head:
-    """A linear score of activations that joins a description's gates.
+    """A score of activations that joins a description's gates.
 
     Attributes:
-        importance: (n_neurons,) weights of standardised activations.
+        weights: (n_neurons, n_gates) of standardised activations; signed as described.
+        offsets: (n_gates,) what the weights make of an event on the gate.
         means: (n_neurons,) of the activations that it was fitted on.
         spreads: (n_neurons,) of the same.
-        offset: Where a score is between the gates' two sides.
     """
 
-    importance: Floats
+    weights: Floats
+    offsets: Floats
     means: Floats
     spreads: Floats
-    offset: float
+
+    @property
+    def importance(self) -> Floats:
+        """(n_neurons,) what a standard deviation of the neuron adds to the score where no gate is decided."""
+        return np.asarray(STEEPNESS * self.weights.mean(axis=1))
 
     def scores(self, activations: FloatArray) -> Floats:
-        """1 where all gates are as described, −1 where none is: (n_events, n_neurons) → (n_events,)."""
-        return np.asarray((activations - self.means) / self.spreads @ self.importance - self.offset)
+        """1 where all gates are as described, −1 where none is: (n_events, n_neurons) → (n_events,).
+
+        A gate that is decided says no more: else one marker far beyond its gate would outweigh others.
+        """
+        margins = (activations - self.means) / self.spreads @ self.weights - self.offsets
+        return np.asarray(np.tanh(STEEPNESS * margins).mean(axis=1))
 
 
 @dataclass(frozen=True)
@@ -62,12 +74,11 @@ class Heads:
     thresholds: Floats
 
     def joined(self, signs: Signs) -> Head:
-        """The mean of a description's heads, each scaled to 1 on its positive and −1 on its negative cells."""
+        """A description's heads, each scaled to 1 on its positive and −1 on its negative cells, in the mean."""
         columns = [self.markers.index(marker) for marker in signs]
         gaps = self.gaps[columns]
-        factors = np.array(list(signs.values())) / np.where(gaps > 0, gaps / 2, np.inf) / len(columns)
-        offset = float(self.thresholds[columns] @ factors)
-        return Head(self.weights[:, columns] @ factors, self.means, self.spreads, offset)
+        factors = np.array(list(signs.values())) / np.where(gaps > 0, gaps / 2, np.inf)
+        return Head(self.weights[:, columns] * factors, self.thresholds[columns] * factors, self.means, self.spreads)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from neuronedit.composition import Composition, match
+from neuronedit.landmarks import Landmarks
+from neuronedit.percentiles import FloatArray
 from neuronedit.review.heatmap import heatmap_figure
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import Drawing, Part
@@ -64,8 +66,8 @@ def find_patterns(neurons: Neurons, seed: int) -> Patterns:
         neurons: Whose source and target are sampled.
         seed: Draws the sample.
 
-    Source: Bäuerle, Jönsson & Ropinski 2022 (Neural Activation Patterns, arXiv 2206.10611); the clusters are HDBSCAN's,
-    Campello, Moulavi & Sander 2013.
+    Source: Bäuerle, Jönsson & Ropinski 2022 (Neural Activation Patterns, arXiv 2206.10611); the clusters are the
+    leaves of HDBSCAN's tree (Campello, Moulavi & Sander 2013): its choice by stability joins types of unequal spread.
     """
     from sklearn.cluster import HDBSCAN
 
@@ -74,9 +76,24 @@ def find_patterns(neurons: Neurons, seed: int) -> Patterns:
     spreads = activations.std(axis=0)
     scaled = (activations - activations.mean(axis=0)) / np.where(spreads > 0, spreads, 1)
     smallest = max(N_NEIGHBOURS, int(MIN_SHARE * len(scaled)))
-    found = HDBSCAN(min_cluster_size=smallest, min_samples=N_NEIGHBOURS, copy=True).fit(scaled).labels_
-    numbers = _by_size(found.astype(np.int64))
+    clusters = HDBSCAN(
+        min_cluster_size=smallest, min_samples=N_NEIGHBOURS, cluster_selection_method="leaf", copy=True
+    ).fit(scaled)
+    numbers = _by_size(_with_neighbours(scaled.astype(np.float32), clusters.labels_.astype(np.int64)))
     return Patterns(sample, *np.split(numbers, [len(sample.source.activations)]))
+
+
+def _with_neighbours(activations: FloatArray, labels: Numbers) -> Numbers:
+    """Give the events around dense regions the region's label: only the densest part of each has one so far."""
+    dense = labels >= 0
+    if dense.sum() < 2 or dense.all():
+        return labels
+    cores = Landmarks(activations[dense])
+    nearest, distances = cores.nearest(activations[~dense], 1)
+    _, own = cores.nearest(activations[dense], 2)  # the nearest of each is itself
+    found = labels.copy()
+    found[~dense] = np.where(distances[:, 0] <= own[:, 1].max(), labels[dense][nearest[:, 0]], NO_PATTERN)
+    return found
 
 
 def _by_size(labels: Numbers) -> Numbers:

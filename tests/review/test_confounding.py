@@ -56,6 +56,8 @@ def test_without_overlap_nothing_is_identifiable():
     assert part.reading == "Red: not identifiable."
     assert part.warning.startswith("Composition: stratum 'type")
     assert not part.scalars
+    assert "Name a column of cell types to be sure" not in part.warning
+    assert "Name a column of cell types to be sure" in confounding_part(neurons, np.ones(N_NEURONS)).warning
     assert matching_part(neurons, "type").reading == "The mix cannot be matched."
 
 
@@ -69,6 +71,7 @@ def test_the_part_is_a_traffic_light_with_its_numbers(clean, confounded):
     table = red.tables["confounding"]
     mix, state = (float((table["weight"] * table[column]).sum()) for column in ("by_mix", "by_state"))
     assert share == pytest.approx(mix / (mix + state))
+    assert "Name a column of cell types to be sure" not in red.warning
     red.drawings[0].draw()
 
 

@@ -22,6 +22,11 @@ def test_every_type_is_told_from_its_description_although_it_was_left_out(neuron
     assert harmonic.min() >= 0.95
 
 
+def test_a_trained_layer_tells_every_type_from_its_description(trained_edit):
+    found, _ = leave_types_out(Cells.of(trained_edit, seed=0), "type")
+    assert min(described.auroc for described in found) >= 0.95
+
+
 def test_a_layer_without_the_lineage_neurons_cannot_express_the_types(neurons):
     def without(population):
         activations = population.activations.copy()

@@ -23,6 +23,11 @@ def test_patterns_are_the_types(found):
     assert found.n_patterns == N_TYPES
 
 
+def test_patterns_of_a_trained_layer_are_the_types(trained_edit):
+    found = find_patterns(trained_edit, seed=0)
+    assert adjusted_rand_score(found.neurons.source.label("type"), found.source) >= 0.95
+
+
 def test_the_largest_pattern_is_the_first(found):
     counts = np.bincount(np.concatenate([found.source, found.target]) + 1)
     assert (np.diff(counts[1:]) <= 0).all()
