@@ -8,6 +8,7 @@ import pandas as pd
 from neuronedit.baselines import NO_EDIT, QUANTILE_MAP
 from neuronedit.composition import confounding, match
 from neuronedit.errors import DataError
+from neuronedit.extrapolation import Extrapolation
 from neuronedit.model import EditModel
 from neuronedit.review.acceptance import Gate, GateConfig, GateName
 from neuronedit.review.report import Review
@@ -15,6 +16,9 @@ from neuronedit.review.transfer import FLOOR, HELD_OUT, NEURONEDIT, TRAINING_PAI
 
 Finding = tuple[float | None, str]
 """A value and what it rests on; None, and why there is none."""
+
+Applied = tuple[str, Extrapolation]
+"""The edit that a population is to be given, and how far that population is from what the edit was learned on."""
 
 
 def measure_gates(
@@ -35,11 +39,12 @@ def measure_gates(
         config: Thresholds.
         seed: Where the search for cell types starts.
     """
+    applied = judge_applied(model, comparisons, populations)
     measured: dict[GateName, Finding] = {
         "reconstruction": least_explained(review.reconstruction),
         "confounding": largest_composition_share(model, comparisons, seed),
-        "support": furthest_reach(model, comparisons, populations),
-        "expected_error": largest_error(model, review.methods),
+        "support": furthest_reach(applied),
+        "expected_error": largest_error(model, applied, review.methods),
         "quantile_map": furthest_behind_quantile_map(review.methods),
     }
     return tuple(
@@ -81,41 +86,50 @@ def largest_composition_share(model: EditModel, comparisons: Sequence[Comparison
     return shares[name], f"the mix of cell types makes {shares[name]:.0%} of the difference {name}, the most of all."
 
 
-def furthest_reach(
+def judge_applied(
     model: EditModel, comparisons: Sequence[Comparison], populations: Mapping[str, FloatArray]
-) -> Finding:
-    """How many times as far as the target the furthest population unlike the source lies; 0 where none is unlike it."""
-    applied = {f"{each.name} (held out)": (each.edit, each.events) for each in comparisons if each.kind == HELD_OUT}
+) -> dict[str, Applied]:
+    """The populations that edits are to be applied to, by name: held-out events, and the design's extrapolation."""
+    events = {f"{each.name} (held out)": (each.edit, each.events) for each in comparisons if each.kind == HELD_OUT}
     for edit in model.edits:
         for name in ("extrapolation", f"extrapolation {edit}"):
             if name in populations:
-                applied[name if name.endswith(edit) else f"{name} by {edit}"] = (edit, populations[name])
-    found = {
-        name: model.edit(edit).support.judge(model.standardised(events)) for name, (edit, events) in applied.items()
-    }
-    if not found:
+                events[name if name.endswith(edit) else f"{name} by {edit}"] = (edit, populations[name])
+    return {name: (edit, model.edit(edit).support.judge(model.standardised(of))) for name, (edit, of) in events.items()}
+
+
+def furthest_reach(applied: Mapping[str, Applied]) -> Finding:
+    """How many times as far as the target the furthest population unlike the source lies; 0 where none is unlike it."""
+    if not applied:
         return None, "no population was named that the edits are to be applied to (held_out, or design.extrapolation)"
-    reaches = {name: each.reach if each.new_kind else 0.0 for name, each in found.items()}
+    reaches = {name: found.reach if found.new_kind else 0.0 for name, (_, found) in applied.items()}
     # Where none is unlike the source, the least like it is the one to tell of.
-    worst = max(found, key=lambda name: (reaches[name], found[name].auroc))
-    return reaches[worst], f"{worst}: {found[worst].sentence}"
+    worst = max(applied, key=lambda name: (reaches[name], applied[name][1].auroc))
+    return reaches[worst], f"{worst}: {applied[worst][1].sentence}"
 
 
-def largest_error(model: EditModel, methods: pd.DataFrame) -> Finding:
-    """The largest error of any edit: on populations left out in training, and on held-out events."""
+def largest_error(model: EditModel, applied: Mapping[str, Applied], methods: pd.DataFrame) -> Finding:
+    """The largest error where an edit is to be applied: expected before any truth is seen, or measured.
+
+    Where no population is named, it is that on populations left out in training. An edit that does nothing has none.
+    """
+    choices = {name: edit.choice for name, edit in model.edits.items() if edit.choice and edit.choice.edits}
     errors = {
-        f"{name}, on populations left out in training": edit.choice.left_out_error
-        for name, edit in model.edits.items()
-        if edit.choice and edit.choice.edits and np.isfinite(edit.choice.left_out_error)
+        f"expected for {name}": choices[edit].expected_error(found.unsupported)
+        for name, (edit, found) in applied.items()
+        if edit in choices
     }
-    errors |= {f"{name} (held out)": _behind(rows, FLOOR) for name, rows in _held_out(methods)}
+    errors |= {f"measured on {name} (held out)": _behind(rows, FLOOR) for name, rows in _held_out(methods)}
     if not errors:
+        errors = {f"{name} on populations left out in training": each.left_out_error for name, each in choices.items()}
+    known = {name: error for name, error in errors.items() if np.isfinite(error)}
+    if not known:
         return None, (
             "no sample was held out, and no edit's plan was tried on populations left out in training "
             "(held_out, or edit.preset = auto)"
         )
-    worst = max(errors, key=lambda name: errors[name])
-    return errors[worst], f"{worst}: 0 is noise, 1 is doing nothing."
+    worst = max(known, key=lambda name: known[name])
+    return known[worst], f"{worst}; 0 is noise, 1 is doing nothing."
 
 
 def furthest_behind_quantile_map(methods: pd.DataFrame) -> Finding:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from neuronedit.auto import NO_PLAN, Choice
+from neuronedit.extrapolation import Extrapolation
 from neuronedit.model import EditModel
 from neuronedit.review.acceptance import GATES, Gate, GateConfig
 from neuronedit.review.gate_measures import largest_composition_share, largest_error, least_explained, measure_gates
@@ -41,7 +42,7 @@ def test_the_true_edit_passes_and_its_opposite_fails_on_held_out_events(gates_of
         assert bad[name].outcome == "fail", bad[name].text
     # Thrice the shift away instead of on the spot: three times as bad as doing nothing by EMD, more by energy.
     assert bad["expected_error"].value > 2.5
-    assert bad["expected_error"].reason == "donor <2> (held out): 0 is noise, 1 is doing nothing."
+    assert bad["expected_error"].reason == "measured on donor <2> (held out); 0 is noise, 1 is doing nothing."
     assert "donor <2>: further from the truth than by the per-marker quantile map, by" in bad["quantile_map"].reason
 
 
@@ -141,20 +142,33 @@ def test_source_and_target_without_a_common_kind_cannot_be_told_apart(planted_mo
     assert reason.startswith("unlike: what is mix and what is state cannot be told apart. Composition: ")
 
 
-def test_the_error_on_populations_left_out_counts_where_it_is_the_largest(
+def with_choice(model: EditModel, choice: Choice) -> EditModel:
+    return replace(model, edits={"pair": replace(model.edits["pair"], choice=choice)})
+
+
+AUTO = Choice({"strata": 1.0}, {}, 1.2, 0.1, 1.2)
+
+
+@pytest.mark.parametrize(("unsupported", "error"), [(0.0, 0.1), (0.5, 0.65), (1.0, 1.2)])
+def test_the_expected_error_is_that_of_the_events_to_be_edited(
+    planted_model: Callable[..., EditModel], review_of: Callable[..., Review], unsupported: float, error: float
+) -> None:
+    methods = review_of(GOOD).methods.query("kind == 'training pair'")
+    applied = {"donor 2": ("pair", Extrapolation(unsupported, 0.5, 1.0, 1.0))}
+    value, reason = largest_error(with_choice(planted_model(GOOD), AUTO), applied, methods)
+    assert value == pytest.approx(error)
+    assert reason == "expected for donor 2; 0 is noise, 1 is doing nothing."
+
+
+def test_where_nothing_is_known_of_the_events_populations_left_out_in_training_count(
     planted_model: Callable[..., EditModel], review_of: Callable[..., Review]
 ) -> None:
-    model, methods = planted_model(GOOD), review_of(GOOD).methods
-    choice = Choice({"strata": 1.0}, {}, 0.8, 0.1, 0.8)
-    auto = replace(model, edits={"pair": replace(model.edits["pair"], choice=choice)})
-    assert largest_error(auto, methods) == (
-        0.8,
-        "pair, on populations left out in training: 0 is noise, 1 is doing nothing.",
-    )
-    idle = replace(choice, weights={NO_PLAN: 1.0})  # an edit that does nothing errs in nothing
-    assert largest_error(replace(model, edits={"pair": replace(model.edits["pair"], choice=idle)}), methods)[0] < 0.5
-    unknown = replace(choice, left_out_error=float("nan"))
-    assert largest_error(replace(model, edits={"pair": replace(model.edits["pair"], choice=unknown)}), methods)[0] < 0.5
+    model, methods = planted_model(GOOD), review_of(GOOD).methods.query("kind == 'training pair'")
+    value, reason = largest_error(with_choice(model, AUTO), {}, methods)
+    assert (value, reason[:46]) == (1.2, "pair on populations left out in training; 0 is")
+    idle = replace(AUTO, weights={NO_PLAN: 1.0})  # an edit that does nothing errs in nothing
+    assert largest_error(with_choice(model, idle), {}, methods)[0] is None
+    assert largest_error(with_choice(model, replace(AUTO, left_out_error=float("nan"))), {}, methods)[0] is None
 
 
 def test_the_population_returned_least_well_decides() -> None:
@@ -170,4 +184,4 @@ def test_a_gap_below_the_noise_is_measured_in_units_of_the_noise(
     scores = {"no edit": 0.0501, "neuronedit": 0.06, "noise floor": 0.05}
     for column in ("emd", "energy"):
         rows[column] = rows["method"].map(scores).fillna(0.06)
-    assert largest_error(planted_model(GOOD), rows)[0] == pytest.approx(0.01 / 0.05)
+    assert largest_error(planted_model(GOOD), {}, rows)[0] == pytest.approx(0.01 / 0.05)
