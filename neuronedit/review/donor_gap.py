@@ -9,6 +9,7 @@ from neuronedit.review.information import Floats, bin_numbers, information, join
 from neuronedit.review.localisation import leading_markers, receptive_fields
 from neuronedit.review.neurons import Neurons, Population
 from neuronedit.review.part import Drawing, Part
+from neuronedit.review.slug import slug
 
 EDGES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 """Percentiles, within a type, between which activations are counted."""
@@ -72,7 +73,7 @@ def donor_gap_part(neurons: Neurons, donor: str, given: str | None = None, seed:
     table = table.sort_values("bits", ascending=False, kind="stable", ignore_index=True)
     first = table.head(N_SHOWN)
     bars = first.set_index("neuron " + first["neuron"].astype(str) + " " + first["leading_marker"])[["bits"]]
-    name, known = f"gap_{donor}", f" of a cell whose {given} is known" if given else ""
+    name, known = f"gap_{slug(donor)}", f" of a cell whose {given} is known" if given else ""
     reading = (
         f"Neuron {table['neuron'][0]}, which {table['leading_marker'][0] or 'nothing'} moves most, tells most of the "
         f"{donor}{known}: {table['bits'][0]:.3f} bits; the median neuron {table['bits'].median():.3f}."

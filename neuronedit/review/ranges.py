@@ -10,6 +10,7 @@ from neuronedit.review.heatmap import heatmap_figure
 from neuronedit.review.information import Floats, bin_numbers, information, information_by_bin, joint_counts
 from neuronedit.review.neurons import Neurons, Population
 from neuronedit.review.part import Drawing, Part
+from neuronedit.review.slug import slug
 
 EDGES = (0, 1, 5, 25, 40, 60, 75, 95, 99, 100)
 """Percentiles of a neuron's activations between which labels are counted."""
@@ -101,15 +102,16 @@ def ranges_part(neurons: Neurons, column: str, seed: int = 0) -> Part:
     n_shown = max(1, min(N_SHOWN, MAX_ROWS // len(ranges.labels)))
     shown = of_neurons.nlargest(n_shown, "information")["neuron"].tolist()
     rows = _shown(enrichment, shown)
+    name, information_name = f"ranges_{slug(column)}", f"information_{slug(column)}"
     return Part(
-        f"ranges_{column}",
+        name,
         f"Activation ranges: {column}",
         "neurons",
         _read(of_neurons, column),
-        {f"ranges_{column}": enrichment, f"information_{column}": of_neurons},
+        {name: enrichment, information_name: of_neurons},
         (
             Drawing(
-                f"ranges_{column}",
+                name,
                 lambda: heatmap_figure(rows, "log2 enrichment, by percentiles", diverging=True, limit=LIMIT),
                 f"Enrichment of each {column} along the range of the neurons that tell most of it",
                 _read_enrichment(enrichment, shown, column),
@@ -172,7 +174,9 @@ def _read_enrichment(enrichment: pd.DataFrame, shown: list[int], column: str) ->
 
 
 def _scalars(ranges: Ranges) -> dict[str, float]:
-    return {} if np.isnan(ranges.outside_top) else {f"information_outside_top_{ranges.column}": ranges.outside_top}
+    return (
+        {} if np.isnan(ranges.outside_top) else {f"information_outside_top_{slug(ranges.column)}": ranges.outside_top}
+    )
 
 
 def _warn(ranges: Ranges) -> str:

@@ -1,6 +1,5 @@
 """The review as data: everything that the page shows, as tables, sentences and numbers."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from neuronedit.model import EditModel
 from neuronedit.review.acceptance import GATE_COLUMNS, Gate
 from neuronedit.review.densities import density_table
 from neuronedit.review.model_facts import model_facts
+from neuronedit.review.slug import slug
 from neuronedit.review.transfer import (
     FLOOR,
     NEURONEDIT,
@@ -88,10 +88,10 @@ class Review:
         scalars = {"recon_mse": float(self.reconstruction["mse"].mean())}
         for kind, rows in self.methods.groupby("kind", sort=False):
             means = rows.groupby("method", sort=False)[["emd", "energy", "markers_worse"]].mean()
-            scalars |= {f"{_slug(str(kind))}_{name}": value for name, value in _scalars(means).items()}
+            scalars |= {f"{slug(str(kind))}_{name}": value for name, value in _scalars(means).items()}
         for comparison, rows in self._by_comparison():
             own = _scalars(rows.set_index("method"))
-            scalars |= {f"transfer/{_slug(comparison)}/{name}": value for name, value in own.items()}
+            scalars |= {f"transfer/{slug(comparison)}/{name}": value for name, value in own.items()}
         return {name: value for name, value in scalars.items() if np.isfinite(value)}
 
     def _by_comparison(self) -> list[tuple[str, pd.DataFrame]]:
@@ -139,8 +139,8 @@ def _check(comparisons: Sequence[Comparison], populations: Mapping[str, FloatArr
             f"The review has {len(comparisons)} comparisons and {len(populations)} populations; "
             "expected at least one of each. Name events that the model's design can choose."
         )
-    slugs = [_slug(comparison.name) for comparison in comparisons]
-    alike = [comparison.name for comparison, slug in zip(comparisons, slugs, strict=True) if slugs.count(slug) > 1]
+    slugs = [slug(comparison.name) for comparison in comparisons]
+    alike = [comparison.name for comparison, name in zip(comparisons, slugs, strict=True) if slugs.count(name) > 1]
     if alike:
         raise DataError(f"The comparisons {listing(alike)} would be logged under one name. Rename all but one.")
 
@@ -175,7 +175,3 @@ def _scalars(rows: pd.DataFrame) -> dict[str, float]:
         # Over several comparisons this is the ratio of means, which a comparison with a tiny gap cannot blow up.
         scalars[f"{metric}_residual"] = float((scores[NEURONEDIT] - scores[FLOOR]) / gap) if gap > 0 else float("nan")
     return scalars | {"markers_worse": float(rows["markers_worse"].astype(float)[NEURONEDIT])}
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "unnamed"

@@ -1,3 +1,6 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
@@ -61,6 +64,13 @@ def test_the_part_says_what_lies_outside_the_top_and_holds_every_bin(neurons):
         "The strongest enrichment is of mid between percentiles 40–60 % of neuron"
     )
     part.drawings[0].draw()
+
+
+def test_names_of_files_and_metrics_are_plain_whatever_the_columns_name(neurons):
+    named = [replace(of, labels={"Cell type (%)": of.label("type")}) for of in (neurons.source, neurons.target)]
+    part = ranges_part(replace(neurons, source=named[0], target=named[1]), "Cell type (%)")
+    names = [part.name, *part.tables, *part.scalars, part.drawings[0].name]
+    assert all(re.fullmatch(r"[a-z_]+cell_type", name) for name in names)
 
 
 def test_a_column_that_is_not_there_is_told(neurons):
