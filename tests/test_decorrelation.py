@@ -6,20 +6,22 @@ from neuronedit.decorrelation import correlations, penalty
 EVENTS = torch.randn((2_000, 3), generator=torch.Generator().manual_seed(0))
 
 
-def test_neurons_that_all_say_the_same_cost_one_per_edge():
+def test_neurons_that_all_say_the_same_cost_one_however_many_they_are():
     code = EVENTS[:, :1] * torch.tensor([[1.0, -2.0, 3.0, 0.5]])
-    assert penalty(code).item() == pytest.approx(3, rel=1e-4)  # epsilon takes 1e-6 of a variance
+    assert (
+        penalty(code).item() == penalty(code[:, :2]).item() == pytest.approx(1, rel=1e-4)
+    )  # epsilon takes 1e-6 of a variance
 
 
 def test_independent_neurons_cost_what_chance_gives():
-    assert penalty(EVENTS).item() < 2 * 3 / 2_000**0.5  # two edges, three standard errors each
+    assert penalty(EVENTS).item() < 3 / 2_000**0.5  # three standard errors of r
 
 
 def test_the_tree_takes_the_strongest_correlations():
     # Neurons 0 and 1 are joined by 0.8, 1 and 2 by 0.6; that of 0 and 2, 0.48, is no edge.
     a, b, c = torch.linalg.qr(EVENTS - EVENTS.mean(0))[0].T
     chain = torch.stack([a, 0.8 * a + 0.6 * b, 0.6 * (0.8 * a + 0.6 * b) + 0.8 * c], 1) * 40
-    assert penalty(chain).item() == pytest.approx(1.4, rel=1e-3)
+    assert penalty(chain).item() == pytest.approx((0.8 + 0.6) / 2, rel=1e-3)
 
 
 def test_a_dead_neuron_correlates_with_none_and_leaves_the_gradient_finite():
@@ -34,3 +36,10 @@ def test_going_down_the_gradient_parts_two_neurons():
     before = penalty(mixed)
     before.backward()
     assert penalty(mixed - 100 * mixed.grad) < before
+
+
+def test_one_neuron_alone_costs_nothing():
+    code = EVENTS[:, :1].clone().requires_grad_()
+    penalty(code).backward()
+    assert penalty(code).item() == 0
+    assert not code.grad.any()
