@@ -92,6 +92,32 @@ def test_the_loss_falls_on_easy_data(populations, settings):
     assert losses[-1].validation_loss < 0.1 * losses[0].validation_loss
 
 
+@pytest.mark.slow
+def test_two_processes_train_the_same_network_as_one(populations, tmp_path):
+    # Noise is the event's own wherever it is computed, and gradients are shared after the last part only.
+    settings = {"noise": 0.1, "accumulate": 2, "weight_decay": 0.1, "patience": 3}
+    alone, losses = trained(populations, **settings)
+    torch.multiprocessing.spawn(_train_rank, (tmp_path, populations, settings), nprocs=2)
+    both = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    for name, weights in alone.state_dict().items():
+        assert torch.equal(both[0][name], both[1][name])
+        torch.testing.assert_close(both[0][name], weights, rtol=1e-4, atol=1e-5)  # sums in another order, 15 steps long
+    told = torch.tensor([[found.train_loss, found.validation_loss] for found in losses])
+    torch.testing.assert_close(both[0]["losses"], told, rtol=1e-5, atol=0)
+
+
+def _train_rank(rank, folder, populations, settings):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    plan = TrainingPlan(epochs=3, minibatch=64, **settings)
+    network = Autoencoder(5, Architecture(hidden=(8,), code=3), seed=0)
+    wrapped = nn.parallel.DistributedDataParallel(network)
+    losses = train(wrapped, InMemory.of(populations, plan, rank=rank, n_workers=2), plan)
+    told = torch.tensor([[found.train_loss, found.validation_loss] for found in losses])
+    torch.save(network.state_dict() | {"losses": told}, folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
 def test_an_epoch_tells_its_losses_and_speed(populations):
     epochs = []
     _, losses = trained(populations, on_epoch=epochs.append)
