@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +35,10 @@ class DrawnEvents:
         return len(self.priorities)
 
     @classmethod
-    def joined(cls, pieces: Sequence["DrawnEvents"]) -> Self:
+    def joined(cls, pieces: Sequence["DrawnEvents"]) -> "DrawnEvents":
         """Pieces one after another."""
+        if len(pieces) == 1:
+            return pieces[0]
         return cls(
             np.concatenate([piece.priorities for piece in pieces]),
             np.concatenate([piece.intensities for piece in pieces]),

@@ -78,4 +78,7 @@ def mix(state: State) -> State:
 
 def lowest(priorities: Priorities, n_events: int) -> npt.NDArray[np.int64]:
     """The rows of the lowest priorities, in their order: at most ``n_events`` of them."""
-    return np.argsort(priorities, kind="stable")[:n_events]
+    if n_events >= len(priorities):
+        return np.argsort(priorities, kind="stable")
+    rows = np.argpartition(priorities, n_events)[:n_events]  # to sort all would cost a block three times as much
+    return rows[np.argsort(priorities[rows], kind="stable")]

@@ -194,8 +194,11 @@ def _combinations(
 def _texts(table: pa.Table, file: EventFile, column: str | None, missing: str) -> Texts:
     if column is None:
         return np.full(table.num_rows, missing, dtype=object)
-    values = choice_columns(table, file, [column])[column]
-    return np.where(values.notna(), values.astype(str), missing).astype(object)
+    stored = [table.column(column)] if column in table.column_names else []
+    first_rows, combination = _combinations(stored, table.num_rows)
+    values = choice_columns(table.take(first_rows), file, [column])[column]
+    texts: Texts = np.where(values.notna(), values.astype(str), missing).astype(object)
+    return texts[combination]
 
 
 _SCHEMA = pa.schema(
