@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from neuronedit.autoencoder import CODE
+from neuronedit.autoencoder import CODE, Architecture, Autoencoder
 from neuronedit.review.health import Health, measure_health, neuron_health
 from neuronedit.review.health_part import health_part, linkage, read_tree, spans, tree_figure
 from neuronedit.review.neurons import Neurons
@@ -86,8 +88,20 @@ def test_the_part_tells_what_was_planted(neurons):
         "6 of 32 neurons are dead (26–31); duplicates: 1 and 25 (the largest correlation is 1.00); the layer varies as "
     )
     assert part.drawings[0].reading.startswith("The closest neurons are 1 and 25 (r 1.00); along the tree the median")
+    assert part.warning == ""
     table = part.tables["neuron_health"].set_index("neuron")
     assert table.loc[25, "closest"] == table.loc[25, "informed_by"] == 1
+
+
+def test_a_code_of_blocks_of_four_is_warned_of_and_a_quarter_of_it_is_active(neurons):
+    network = Autoencoder(40, Architecture(hidden=(), code=32, competitive=4)).requires_grad_(False)
+    events = {of: getattr(neurons, of) for of in ("source", "target")}
+    competing = {
+        of: replace(found, activations=activations(network, found.markers, CODE)) for of, found in events.items()
+    }
+    part = health_part(replace(neurons, autoencoder=network, **competing))
+    assert part.scalars["active_share"] == 0.25
+    assert part.warning.startswith("Of every 4 neurons of the code 3 are silent")
 
 
 def test_the_dendrogram_names_every_living_neuron_and_marks_the_duplicates(planted):
