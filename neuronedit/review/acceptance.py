@@ -209,5 +209,8 @@ class Standing:
 
 
 def listed(gates: Mapping[str, str]) -> str:
-    """Gates in one line: name and text."""
-    return "; ".join(f"{name} {text.rstrip('.')}" for name, text in gates.items())
+    """Gates in one line, each with its text; those of the same text together."""
+    names: dict[str, list[str]] = {}
+    for name, text in gates.items():
+        names.setdefault(text.rstrip("."), []).append(name)
+    return "; ".join(f"{', '.join(alike)} {text}" for text, alike in names.items())

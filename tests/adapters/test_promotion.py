@@ -96,8 +96,8 @@ def test_a_failed_gate_is_refused_with_its_numbers_and_the_ways_on(versions: Mlf
 def test_a_version_that_was_never_reviewed_is_refused(versions: MlflowClient) -> None:
     with pytest.raises(
         ModelError,
-        match=r"models:/cells/4 is not promoted to 'champion': 5 of 5 gates do not stand: reconstruction never "
-        r"computed: no review of this version has recorded it; confounding never computed",
+        match=r"models:/cells/4 is not promoted to 'champion': 5 of 5 gates do not stand: reconstruction, confounding, "
+        r"support, expected_error, quantile_map never computed: no review of this version has recorded it\. Review it",
     ):
         promote(settings(4))
 
