@@ -13,7 +13,7 @@ def job(config: PromoteConfig) -> int:
     """Give an alias to a version that has passed its review, or that you answer for; an older one to go back."""
     use_store(config.tracking)
     done = promote(config)
-    print(f"models:/{config.name}@{done.move.sentence}")
+    print(f"models:/{config.name}: {done.move.sentence}")
     if done.overridden:
         print(f"although these gates do not stand: {listed(done.overridden)}")
     return 0
