@@ -1,7 +1,7 @@
 """Gates: what a model must have shown in its review before it may be promoted, and how it stands."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Self, get_args
 
@@ -17,6 +17,16 @@ GATES: Final[tuple[GateName, ...]] = get_args(GateName)
 
 Outcome = Literal["pass", "fail", "not measured", "waived"]
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+
+Tone = Literal["green", "amber", "red"]
+
+_TITLES: Final[Mapping[GateName, str]] = {
+    "reconstruction": "Reconstruction",
+    "confounding": "Mix of cell types",
+    "support": "Support",
+    "expected_error": "Expected error",
+    "quantile_map": "Beside the quantile map",
+}
 
 State = Literal["pass", "fail", "not measured", "never reviewed"]
 
@@ -98,9 +108,14 @@ class Gate:
         return "pass" if stands else "fail"
 
     @property
-    def tone(self) -> Literal["green", "amber", "red"]:
+    def title(self) -> str:
+        """For people."""
+        return _TITLES[self.name]
+
+    @property
+    def tone(self) -> Tone:
         """For the page."""
-        tones: dict[Outcome, Literal["green", "amber", "red"]] = {"pass": "green", "fail": "red"}
+        tones: dict[Outcome, Tone] = {"pass": "green", "fail": "red"}
         return tones.get(self.outcome, "amber")
 
     @property
@@ -122,6 +137,14 @@ class Gate:
             "rule": "at least" if self.at_least else "at most",
             "reason": self.reason,
         }
+
+
+def joint_tone(gates: Iterable[Gate]) -> Tone:
+    """``red`` where a gate failed, ``green`` where all passed; ``amber`` where something is not known."""
+    tones = {gate.tone for gate in gates}
+    if "red" in tones:
+        return "red"
+    return "green" if tones == {"green"} else "amber"
 
 
 @dataclass(frozen=True)

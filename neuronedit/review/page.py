@@ -12,14 +12,22 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from neuronedit.review.figures import loss_figure
-from neuronedit.review.part import Drawing
+from neuronedit.review.part import FAMILIES, Drawing
 from neuronedit.review.reading import read_losses, read_reconstruction
 from neuronedit.review.report import Review
 from neuronedit.review.section import sections
+from neuronedit.review.slug import slug
+from neuronedit.review.verdict import decisive_kind
 
 PAGE = "review.html"
 
 PNG_DPI = 150
+
+MAX_SECTIONS = 6
+"""Comparisons that are shown in full; of others the page has the summary, its folder all tables and figures."""
+
+MAX_ROWS = 50
+"""Of a table that are shown in the page; the others are in its file."""
 
 
 def render_page(review: Review) -> str:
@@ -28,17 +36,19 @@ def render_page(review: Review) -> str:
         review=review,
         title=_title(review.identity),
         rows=review.summary().to_dict("records"),
-        sections=sections(review),
+        sections=sections(review)[:MAX_SECTIONS],
         n_markers=review.markers["marker"].nunique(),
         reconstruction_reading=read_reconstruction(review.reconstruction),
         loss_drawing=_loss_drawing(review.losses),
+        first_drawing=_first_drawing(review),
+        families=FAMILIES,
     )
 
 
 def page_template(name: str) -> jinja2.Template:
     """A template of this package; it can embed figures, offer tables for download, and write numbers."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.globals.update(embed=_embed, download=_download, number=_number, percent=_percent)
+    environment.globals.update(embed=_embed, download=_download, number=_number, percent=_percent, rows_of=_rows_of)
     return environment.from_string((files(__package__) / name).read_text(encoding="utf-8"))
 
 
@@ -51,6 +61,10 @@ def write_review(review: Review, folder: Path) -> None:
         for drawing in section.drawings():
             drawing.draw().savefig(folder / f"{index}_{drawing.name}.png", dpi=PNG_DPI)
         section.overview().savefig(folder / f"{index}_overview.png", dpi=PNG_DPI)
+    for edit in review.edits:
+        for part in edit.parts:
+            for drawing in part.drawings:
+                drawing.draw().savefig(folder / f"{slug(edit.edit)}_{drawing.name}.png", dpi=PNG_DPI)
     if losses := _loss_drawing(review.losses):
         losses.draw().savefig(folder / f"{losses.name}.png", dpi=PNG_DPI)
 
@@ -65,12 +79,19 @@ def review_tables(review: Review) -> dict[str, pd.DataFrame]:
         "densities": review.densities,
         "reconstruction": review.reconstruction,
         "losses": review.losses,
+        **{f"{slug(edit.edit)}_{name}": table for edit in review.edits for name, table in edit.tables.items()},
     }
 
 
 def _title(identity: Mapping[str, str]) -> str:
     name, version = identity.get("name", "neuronedit model"), identity.get("version")
     return f"{name}, version {version}" if version else name
+
+
+def _first_drawing(review: Review) -> Drawing:
+    """What changed per marker, in the first comparison that the verdict rests on."""
+    kind = decisive_kind(review.methods)
+    return next(section for section in sections(review) if section.verdict.kind == kind).marker_drawing()
 
 
 def _loss_drawing(losses: pd.DataFrame) -> Drawing | None:
@@ -80,17 +101,34 @@ def _loss_drawing(losses: pd.DataFrame) -> Drawing | None:
     return Drawing("losses", lambda: loss_figure(losses), alt, read_losses(losses))
 
 
-def _embed(drawing: Drawing) -> Markup:
-    """The figure as an image in the page, with its reading below it."""
+def _embed(drawing: Drawing, said: str = "") -> Markup:
+    """The figure as an image in the page, with its reading below it, but for one that was ``said`` already."""
     buffer = io.BytesIO()
     # Fixed salt and no date: the same review gives the same page, byte for byte.
     with mpl.rc_context({"svg.hashsalt": "neuronedit", "svg.fonttype": "path"}):
         drawing.draw().savefig(buffer, format="svg", metadata={"Date": None})
     image = base64.b64encode(buffer.getvalue()).decode()
+    caption = "" if drawing.reading == said else f"<figcaption>{escape(drawing.reading)}</figcaption>"
+    kind = f"{escape(drawing.name)} natural" if said else escape(drawing.name)
     return Markup(
-        f'<figure><div class="wide"><img class="{escape(drawing.name)}" alt="{escape(drawing.alt)}" '
-        f'src="data:image/svg+xml;base64,{image}"></div><figcaption>{escape(drawing.reading)}</figcaption></figure>'
+        f'<figure><div class="wide"><img class="{kind}" alt="{escape(drawing.alt)}" '
+        f'src="data:image/svg+xml;base64,{image}"></div>{caption}</figure>'
     )
+
+
+def _rows_of(table: pd.DataFrame) -> Markup:
+    """The first rows of a table; a neuron whose name is not to be trusted is grey."""
+    head = "".join(f"<th>{escape(str(column))}</th>" for column in table.columns)
+    trusted = table["trusted"] if "trusted" in table else pd.Series(True, table.index)
+    rows = [
+        f"<tr class='{'' if trust else 'untrusted'}'>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>"
+        for row, trust in zip(table.head(MAX_ROWS).itertuples(index=False), trusted.head(MAX_ROWS), strict=True)
+    ]
+    return Markup(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+
+
+def _cell(value: object) -> str:
+    return _number(value) if isinstance(value, float) else str(escape(str(value)))
 
 
 def _download(table: pd.DataFrame, name: str) -> Markup:

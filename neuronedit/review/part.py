@@ -2,12 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-Family = Literal["neurons", "health", "consistency", "composition", "support"]
+Family = Literal["neurons", "support", "composition", "health", "consistency"]
+
+FAMILIES: Final[Mapping[Family, str]] = {
+    "neurons": "Neuron by neuron",
+    "support": "Where it may be applied",
+    "composition": "Biology, or another mix of cells",
+    "health": "Health of the network",
+    "consistency": "Consistency",
+}
+"""Titles, in the page's order."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from neuronedit.errors import DataError, listing
 from neuronedit.model import EditModel
 from neuronedit.review.acceptance import GATE_COLUMNS, Gate
 from neuronedit.review.densities import density_table
+from neuronedit.review.edit_review import EditReview
 from neuronedit.review.model_facts import model_facts
 from neuronedit.review.slug import slug
 from neuronedit.review.transfer import (
@@ -43,6 +44,7 @@ class Review:
         reconstruction: See ``reconstruction_table``.
         losses: Columns epoch, train_loss, validation_loss; no rows where they are not known.
         gates: What the model must have shown; empty where they were not computed.
+        edits: Neuron by neuron; empty where no edit was looked at so.
     """
 
     identity: Mapping[str, str]
@@ -53,6 +55,7 @@ class Review:
     reconstruction: pd.DataFrame
     losses: pd.DataFrame
     gates: tuple[Gate, ...] = ()
+    edits: tuple[EditReview, ...] = ()
 
     def gate_table(self) -> pd.DataFrame:
         """A row for each gate: gate, outcome, tone (green, amber, red), value, threshold, rule, reason."""
@@ -92,6 +95,10 @@ class Review:
         for comparison, rows in self._by_comparison():
             own = _scalars(rows.set_index("method"))
             scalars |= {f"transfer/{slug(comparison)}/{name}": value for name, value in own.items()}
+        for edit in self.edits:
+            # The first edit's numbers stand for the model in the compare view; every edit's have names of their own.
+            scalars |= {name: value for name, value in edit.scalars.items() if edit is self.edits[0]}
+            scalars |= {f"edit/{slug(edit.edit)}/{name}": value for name, value in edit.scalars.items()}
         return {name: value for name, value in scalars.items() if np.isfinite(value)}
 
     def _by_comparison(self) -> list[tuple[str, pd.DataFrame]]:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from neuronedit.review import figures, reading
 from neuronedit.review.part import Drawing
@@ -32,9 +31,14 @@ class Section:
         """The comparison's name and kind."""
         return f"{self.verdict.comparison} ({self.verdict.kind})"
 
-    def overview(self) -> Figure:
-        """The wide figure for a README."""
-        return figures.overview_figure(self.title, self.methods, self.markers, self.densities)
+    def overview_drawing(self) -> Drawing:
+        """The markers that the edit changes most, and every method's distances: for the first screen, and a README."""
+        return Drawing(
+            "overview",
+            lambda: figures.overview_figure(self.title, self.methods, self.markers, self.densities),
+            f"Histograms of the markers that change most, and every method's distance to the truth, {self.title}",
+            reading.read_markers(self.markers),
+        )
 
     def method_drawing(self) -> Drawing:
         """Every method's distances."""
