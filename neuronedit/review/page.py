@@ -11,6 +11,7 @@ import matplotlib as mpl
 import pandas as pd
 from markupsafe import Markup, escape
 
+from neuronedit.review.acceptance import joint_tone
 from neuronedit.review.figures import loss_figure
 from neuronedit.review.part import FAMILIES, Drawing
 from neuronedit.review.reading import read_losses, read_reconstruction
@@ -42,6 +43,7 @@ def render_page(review: Review) -> str:
         loss_drawing=_loss_drawing(review.losses),
         first_drawing=_first_drawing(review),
         families=FAMILIES,
+        tone=joint_tone(review.gates),
     )
 
 
@@ -60,7 +62,7 @@ def write_review(review: Review, folder: Path) -> None:
     for index, section in enumerate(sections(review), start=1):
         for drawing in section.drawings():
             drawing.draw().savefig(folder / f"{index}_{drawing.name}.png", dpi=PNG_DPI)
-        section.overview().savefig(folder / f"{index}_overview.png", dpi=PNG_DPI)
+        section.overview_drawing().draw().savefig(folder / f"{index}_overview.png", dpi=PNG_DPI)
     for edit in review.edits:
         for part in edit.parts:
             for drawing in part.drawings:
@@ -89,9 +91,9 @@ def _title(identity: Mapping[str, str]) -> str:
 
 
 def _first_drawing(review: Review) -> Drawing:
-    """What changed per marker, in the first comparison that the verdict rests on."""
+    """What changed most, in the first comparison that the verdict rests on."""
     kind = decisive_kind(review.methods)
-    return next(section for section in sections(review) if section.verdict.kind == kind).marker_drawing()
+    return next(section for section in sections(review) if section.verdict.kind == kind).overview_drawing()
 
 
 def _loss_drawing(losses: pd.DataFrame) -> Drawing | None:
