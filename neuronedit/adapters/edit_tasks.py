@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import ray
 
+from neuronedit.adapters.task_results import task_result
 from neuronedit.auto import Choice
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.edit import Edit, fit_edit
 from neuronedit.edit_config import EditConfig
-from neuronedit.errors import ClusterError, NeuroneditError
 from neuronedit.pair_events import PairEvents
 from neuronedit.percentiles import FloatArray
 
@@ -64,17 +64,8 @@ def fit_edits(
 
 
 def _fitted(task: "ray.ObjectRef[Edit]", name: str) -> Edit:
-    try:
-        edit: Edit = ray.get(task)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, NeuroneditError):
-            raise error.cause from None
-        raise  # a fault of ours: its traceback tells where
-    except ray.exceptions.RayError as error:
-        raise ClusterError(
-            f"Ray lost the worker that fitted the edit {name!r} ({str(error).strip().splitlines()[-1]}). "
-            "No model was registered: run again, or lower sample.events_per_population if memory ran out."
-        ) from error
+    remedy = "No model was registered: run again, or lower sample.events_per_population if memory ran out."
+    edit: Edit = task_result(task, f"fitted the edit {name!r}", remedy)
     return edit
 
 
