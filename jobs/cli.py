@@ -8,6 +8,7 @@ import neuronedit
 JOBS = {
     "ingest": "FCS files and their sample sheet to a Parquet dataset",
     "train": "train the autoencoder, fit the edits, register the model",
+    "update": "add new batches to a model, whose other edits stay",
     "transform": "apply a pinned model to a Parquet dataset",
     "verify": "check a transform's output against its manifest",
     "review": "show what a model learned, and how well it does",

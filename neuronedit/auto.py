@@ -129,7 +129,7 @@ def choose(autoencoder: Autoencoder, source: FloatArray, target: FloatArray, fit
     Raises:
         ModelError: A plan could not be fitted.
     """
-    kept = [_kept(len(population), fitting.seed) for population in (source, target)]
+    kept = [drawn_for_choice(len(population), fitting.seed) for population in (source, target)]
     source, target, fitting = source[kept[0]], target[kept[1]], fitting.of(*kept)
     within, left_out = (
         try_plans(autoencoder, CANDIDATES, source, target, folds(source, target, fitting.seed), fitting)
@@ -172,7 +172,8 @@ def _weights(errors: Mapping[str, float]) -> dict[str, float]:
     return {name: weight / sum(kept.values()) for name, weight in kept.items()}
 
 
-def _kept(n_events: int, seed: int) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def drawn_for_choice(n_events: int, seed: int) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Which events a choice is made on: (n_events,) bool, at most ``MAX_EVENTS`` of them."""
     kept = np.zeros(n_events, dtype=bool)
     kept[np.random.default_rng(seed).permutation(n_events)[:MAX_EVENTS]] = True
     return kept

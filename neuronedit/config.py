@@ -95,7 +95,8 @@ def _type_name(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(_type_name(part) for part in parts if part is not type(None)))
     if origin is tuple:
-        return f"list of {_type_name(parts[0])}s"
+        first, _, rest = _type_name(parts[0]).partition(" ")
+        return f"list of {first}s {rest}".rstrip()
     if origin is dict:
         return "table"
     if origin is Literal:

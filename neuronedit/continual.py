@@ -5,7 +5,7 @@ either all alike or by how much depends on each. They are here to be measured be
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from neuronedit.autoencoder import Autoencoder, tensor
+from neuronedit.loss_history import EpochLosses
 from neuronedit.minibatches import InMemory
 from neuronedit.percentiles import FloatArray
 from neuronedit.steps import activations
-from neuronedit.training import Epoch, train
+from neuronedit.training import train
 from neuronedit.training_plan import TrainingPlan
+from neuronedit.validation_split import Texts
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def continue_training(
     populations: Mapping[str, FloatArray],
     plan: TrainingPlan,
     penalty: Penalty | None = None,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-) -> Autoencoder:
+    samples: Mapping[str, Texts] | None = None,
+) -> tuple[Autoencoder, tuple[EpochLosses, ...]]:
     """Train a copy of an autoencoder further.
 
     Args:
@@ -78,20 +80,20 @@ def continue_training(
         populations: Standardised, (n_events, n_markers) float32 each, with equal weight.
         plan: Epochs, minibatch, learning rate, seed.
         penalty: What holds the weights, if anything.
-        on_epoch: Called after each epoch.
+        samples: By population, (n_events,) the sample of each event, where they are known.
 
     Returns:
-        The copy, frozen.
+        The copy, frozen, and the losses of its epochs.
 
     Raises:
         ModelError: The loss is not finite.
     """
     network = copy.deepcopy(autoencoder).train().requires_grad_(True)
     held = _hold(network, penalty) if penalty else []
-    train(network, InMemory.of(populations, plan), plan, on_epoch=on_epoch)
+    losses = train(network, InMemory.of(populations, plan, samples=samples), plan)
     for handle in held:
         handle.remove()
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False), losses
 
 
 def _hold(network: nn.Module, penalty: Penalty) -> list[torch.utils.hooks.RemovableHandle]:

@@ -139,22 +139,30 @@ class ControlsDesign(Config):
         population[control] = ("control " + batches[control].astype(str)).to_numpy()
         return population
 
+    def batches(self, populations: Collection[str]) -> dict[str, str]:
+        """By batch, the name of its controls' population, of the populations given."""
+        controls = sorted(name for name in populations if name.startswith("control "))
+        return {name.removeprefix("control "): name for name in controls}
+
+    def populations_of(self, batch: str) -> tuple[str, str]:
+        """The names of a batch's populations: its controls', and that of its other events to train on."""
+        return f"control {batch}", f"extrapolation {batch}"
+
     def edits(self, counts: Mapping[str, int]) -> list[EditPair]:
         """The edits to fit, given how many events each population has: one for each batch but the reference.
 
         Raises:
             DataError: There are too few batches or events, or the reference has no control.
         """
-        controls = {name: n for name, n in counts.items() if name.startswith("control ")}
-        batches = {name.removeprefix("control "): name for name in sorted(controls)}
+        batches = self.batches(counts)
         if len(batches) < 2:
             raise DataError(
                 f"Found controls {self.control} in {len(batches)} batch(es) of column {self.batch_column!r}"
                 f"{': ' + listing(batches) if batches else ''}; expected at least 2. "
                 "Correct design.control and design.batch_column."
             )
-        for name, n_events in controls.items():
-            _check_count(name, n_events, self.control)
+        for name in batches.values():
+            _check_count(name, counts[name], self.control)
         if self.reference != POOLED and self.reference not in batches:
             raise DataError(
                 f"The reference batch {self.reference!r} has no control events "

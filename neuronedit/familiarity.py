@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from neuronedit.autoencoder import Autoencoder, tensor
@@ -16,20 +15,20 @@ class Familiarity:
     """How well new populations are reconstructed, beside those that the autoencoders were trained on.
 
     Attributes:
-        known: By population, mean squared reconstruction error of standardised markers.
-        new: The same of the new populations.
-        limit: How many times the mean of the known populations' errors a familiar population's may be.
+        usual: Mean squared reconstruction error of standardised markers of the populations trained on, of events that
+            were held out: those learned from would make every new event look strange.
+        new: The same of each new population.
+        limit: How many times the usual error a familiar population's may be.
     """
 
-    known: Mapping[str, float]
+    usual: float
     new: Mapping[str, float]
     limit: float
 
     @property
     def ratios(self) -> dict[str, float]:
-        """By new population, its error in units of the mean of the known ones'."""
-        usual = float(np.mean(list(self.known.values())))
-        return {name: error / usual if usual > 0 else float("inf") for name, error in self.new.items()}
+        """By new population, its error in units of the usual one."""
+        return {name: error / self.usual if self.usual > 0 else float("inf") for name, error in self.new.items()}
 
     @property
     def strange(self) -> list[str]:
@@ -44,7 +43,7 @@ class Familiarity:
         worst = max(ratios, key=lambda name: ratios[name])
         verdict = "the autoencoder knows such events" if not self.strange else "it has to learn such events"
         return (
-            f"reconstruction error of {worst!r} is {ratios[worst]:.2f} times the mean of the populations trained on "
+            f"reconstruction error of {worst!r} is {ratios[worst]:.2f} times that of the populations trained on "
             f"(limit {self.limit:g}): {verdict}"
         )
 

@@ -12,6 +12,7 @@ from neuronedit.errors import PanelError, listing, nearest_name
 from neuronedit.panel import MASS_COFACTOR, Panel, read_panel
 from neuronedit.review.acceptance import GateConfig
 from neuronedit.route import UnknownBatch
+from neuronedit.search_config import SearchConfig
 from neuronedit.synergy import SynergyRule
 from neuronedit.training_plan import TrainingPlan
 
@@ -149,6 +150,7 @@ class TrainConfig(Config):
         1, description="autoencoders, each trained from a seed of its own; the changes that they make are averaged"
     )
     training: TrainingPlan = Field(TrainingPlan(), description="how it learns")
+    search: SearchConfig = Field(SearchConfig(), description="settings of the network to try first")
     workers: WorkersConfig = Field(WorkersConfig(), description="who computes")
     edit: EditConfig = Field(EditConfig(), description="what is edited")
     model: RegistryConfig = Field(RegistryConfig(), description="under which name the model is registered")

@@ -9,8 +9,18 @@ from neuronedit.errors import ConfigError, PanelError
 from neuronedit.job_configs import EvaluateConfig, IngestConfig, PanelConfig, ReviewConfig, TrainConfig, TransformConfig
 from neuronedit.panel import Panel
 from neuronedit.registry_configs import CompareConfig, PromoteConfig
+from neuronedit.update_config import UpdateConfig
 
-JOBS = [IngestConfig, TrainConfig, TransformConfig, ReviewConfig, EvaluateConfig, PromoteConfig, CompareConfig]
+JOBS = [
+    IngestConfig,
+    TrainConfig,
+    UpdateConfig,
+    TransformConfig,
+    ReviewConfig,
+    EvaluateConfig,
+    PromoteConfig,
+    CompareConfig,
+]
 
 TRAIN = """
 [data]

@@ -64,8 +64,8 @@ def continued(old_network: Autoencoder) -> dict[str, Autoencoder]:
         "uniform": uniform_penalty(old_network, 0.1),
         "importance": importance_penalty(old_network, OLD, 0.1),
     }
-    ways = {name: continue_training(old_network, STRANGE, MORE, penalty) for name, penalty in penalties.items()}
-    return ways | {"replay": continue_training(old_network, replayed(OLD, STRANGE, 600), MORE)}
+    ways = {name: continue_training(old_network, STRANGE, MORE, penalty)[0] for name, penalty in penalties.items()}
+    return ways | {"replay": continue_training(old_network, replayed(OLD, STRANGE, 600), MORE)[0]}
 
 
 def test_the_strange_events_are_learned_in_every_way(old_network, continued):
@@ -92,7 +92,8 @@ def test_an_importance_penalty_is_no_better_than_a_uniform_one(old_network, cont
 
 def test_the_start_stays_as_it_is_and_the_copy_is_frozen(old_network):
     before = {name: weights.clone() for name, weights in old_network.state_dict().items()}
-    network = continue_training(old_network, STRANGE, TrainingPlan(epochs=1, minibatch=128))
+    network, losses = continue_training(old_network, STRANGE, TrainingPlan(epochs=1, minibatch=128))
+    assert [loss.epoch for loss in losses] == [1]
     assert all(torch.equal(before[name], weights) for name, weights in old_network.state_dict().items())
     assert not any(weights.requires_grad for weights in network.parameters())
     assert not any(torch.equal(before[name], weights) for name, weights in network.state_dict().items())
@@ -100,8 +101,8 @@ def test_the_start_stays_as_it_is_and_the_copy_is_frozen(old_network):
 
 def test_a_penalty_adds_its_own_gradient(old_network):
     plan = TrainingPlan(epochs=3, minibatch=128)
-    held = continue_training(old_network, STRANGE, plan, uniform_penalty(old_network, 1e6))
-    free = continue_training(old_network, STRANGE, plan)
+    held = continue_training(old_network, STRANGE, plan, uniform_penalty(old_network, 1e6))[0]
+    free = continue_training(old_network, STRANGE, plan)[0]
     moved = [
         sum(
             float((new - old).square().sum())

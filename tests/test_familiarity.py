@@ -7,29 +7,29 @@ from neuronedit.chunks import CHUNK
 from neuronedit.familiarity import Familiarity, reconstruction_error
 
 
-def test_errors_are_in_units_of_the_mean_of_the_known_populations():
-    found = Familiarity({"A": 0.1, "B": 0.3}, {"C": 0.3, "D": 0.2}, limit=1.2)
+def test_errors_are_in_units_of_the_usual_one():
+    found = Familiarity(0.2, {"C": 0.3, "D": 0.2}, limit=1.2)
     assert found.ratios == pytest.approx({"C": 1.5, "D": 1.0})
     assert found.strange == ["C"]
     assert found.sentence == (
-        "reconstruction error of 'C' is 1.50 times the mean of the populations trained on (limit 1.2): "
+        "reconstruction error of 'C' is 1.50 times that of the populations trained on (limit 1.2): "
         "it has to learn such events"
     )
 
 
 def test_populations_within_the_limit_are_known():
-    found = Familiarity({"A": 0.1}, {"C": 0.12, "D": 0.05}, limit=1.5)
+    found = Familiarity(0.1, {"C": 0.12, "D": 0.05}, limit=1.5)
     assert found.strange == []
-    assert found.sentence.endswith("'C' is 1.20 times the mean of the populations trained on (limit 1.5): "
+    assert found.sentence.endswith("'C' is 1.20 times that of the populations trained on (limit 1.5): "
                                    "the autoencoder knows such events")  # fmt: skip
 
 
 def test_the_strangest_population_is_named_first():
-    assert Familiarity({"A": 1.0}, {"C": 2.0, "D": 3.0, "E": 1.0}, limit=1.5).strange == ["D", "C"]
+    assert Familiarity(1.0, {"C": 2.0, "D": 3.0, "E": 1.0}, limit=1.5).strange == ["D", "C"]
 
 
 def test_a_perfect_reconstruction_of_the_known_makes_any_error_strange():
-    assert Familiarity({"A": 0.0}, {"C": 1e-9}, limit=1.5).strange == ["C"]
+    assert Familiarity(0.0, {"C": 1e-9}, limit=1.5).strange == ["C"]
 
 
 def test_the_error_is_the_mean_over_events_markers_and_autoencoders(rng):

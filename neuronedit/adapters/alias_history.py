@@ -17,7 +17,7 @@ from neuronedit.job_configs import RegistryConfig
 MOVE_TAG: Final = "neuronedit.alias."
 """Begins the tag of a registered model that records one move; the alias and the time follow."""
 
-By = Literal["train", "promote"]
+By = Literal["train", "update", "promote"]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from neuronedit.adapters.edit_tasks import EditFitting, fit_edits
 from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.populations import DrawnPopulations
 from neuronedit.adapters.ray_train import train_autoencoder
+from neuronedit.adapters.search import chosen_config, search_network
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.competition import warning
 from neuronedit.edit import Edit
@@ -21,6 +22,7 @@ from neuronedit.pair_events import PairEvents
 from neuronedit.panel import Panel
 from neuronedit.percentiles import FloatArray
 from neuronedit.scaling import fit_scaling
+from neuronedit.training_record import TrainingRecord, population_records
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +49,24 @@ def fit_model(
     events = {pair.name: PairEvents.pool(pair, populations, drawn.labels) for pair in pairs}
     if config.edit.match_composition:
         events = {name: found.matched(config.training.seed) for name, found in events.items()}
+    found = search_network(config, populations, events, scaling.zeros, drawn.samples) if config.search.enabled else None
+    config = chosen_config(config, found) if found else config
     log.info("training on %d events of %d populations", sum(map(len, populations.values())), len(populations))
     if told := warning(config.autoencoder.competitive):
         log.warning("autoencoder.competitive is %d. %s", config.autoencoder.competitive, told)
     autoencoders, losses = _train_ensemble(config, populations)
     edits = fit_edits(autoencoders, events, EditFitting(config.edit, scaling.zeros, config.training.seed))
-    facts = _facts(config, drawn, dataset, losses)
+    facts = _facts(config, drawn, dataset)
     facts |= {"extrapolation": judge_extrapolations(edits, populations)}
+    record = TrainingRecord(
+        populations=population_records(drawn.intensities, dataset.uri),
+        goal=pairs[0].target,
+        sample=config.sample,
+        training=config.training,
+        validation_loss=tuple(kept_epoch(history, config.training.patience).validation_loss for history in losses),
+        edit=config.edit,
+    )
+    facts |= record.facts() | ({"search": found.facts()} if found else {})
     return EditModel(panel, scaling, autoencoders, edits, config.design, facts), losses[0]
 
 
@@ -94,24 +107,24 @@ def judge_extrapolations(edits: Mapping[str, Edit], populations: Mapping[str, Fl
     return judged
 
 
-def _facts(
-    config: TrainConfig, drawn: DrawnPopulations, dataset: EventDataset, losses: list[list[EpochLosses]]
-) -> dict[str, Any]:
+def _facts(config: TrainConfig, drawn: DrawnPopulations, dataset: EventDataset) -> dict[str, Any]:
     return {
         "neuronedit": neuronedit.__version__,
-        "data": {
-            "uri": dataset.uri,
-            "files": len(dataset.files),
-            "events": dataset.n_events,
-            "sha256": dataset.digest(),
-        },
+        "data": data_facts(dataset),
         "events": drawn.counts,
         "events_drawn": {name: len(events) for name, events in drawn.intensities.items()},
         "rank_error": drawn.rank_errors,
         # A model fitted without X is a different claim from one fitted with X.
         "extrapolation_seen": any(name.startswith("extrapolation") for name in drawn.counts),
         "match_composition": config.edit.match_composition,
-        "sample": config.sample.model_dump(),
-        "training": config.training.model_dump(),
-        "validation_loss": [kept_epoch(history, config.training.patience).validation_loss for history in losses],
+    }
+
+
+def data_facts(dataset: EventDataset) -> dict[str, Any]:
+    """Which data a model was fitted on."""
+    return {
+        "uri": dataset.uri,
+        "files": len(dataset.files),
+        "events": dataset.n_events,
+        "sha256": dataset.digest(),
     }

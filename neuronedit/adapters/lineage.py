@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from neuronedit.adapters.alias_history import alias_moves
 from neuronedit.adapters.gate_tags import REVIEWED_TAG, VERDICT_TAG
 from neuronedit.adapters.output_folder import MODEL
-from neuronedit.adapters.registry import DIGEST_TAG, find_version, pinned_model
+from neuronedit.adapters.registry import DIGEST_TAG, PARENT_TAG, find_version, pinned_model
 from neuronedit.adapters.storage import Location, locate
 from neuronedit.adapters.tracking import DIGEST_LENGTH, use_store
 from neuronedit.adapters.verify import read_manifest
@@ -23,9 +23,6 @@ from neuronedit.job_configs import TrackingConfig
 from neuronedit.model_files import FACTS
 from neuronedit.review.acceptance import Standing
 from neuronedit.trail import Trail
-
-PARENT_TAG: Final = "neuronedit.parent"
-"""A model version's tag that names the version that it was made from: ``models:/NAME/VERSION``."""
 
 NOT_REGISTERED: Final = "no: it was given as a folder"
 

@@ -30,6 +30,8 @@ from neuronedit.review.acceptance import Standing
 SERVING_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors", "torch")
 EXAMPLE_EVENTS = 5
 DIGEST_TAG: Final = "neuronedit.digest"
+PARENT_TAG: Final = "neuronedit.parent"
+"""A model version's tag that names the version that it was made from: ``models:/NAME/VERSION``."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,13 @@ def register_model(model: EditModel, config: RegistryConfig, example: pd.DataFra
             metadata={"neuronedit.digest": digest},
         )
     number = str(logged.registered_model_version)
-    MlflowClient().set_model_version_tag(config.name, number, DIGEST_TAG, digest)
+    client = MlflowClient()
+    client.set_model_version_tag(config.name, number, DIGEST_TAG, digest)
+    parent = model.facts.get("parent")
+    if parent:
+        client.set_model_version_tag(config.name, number, PARENT_TAG, parent["uri"])
     if config.alias:
-        move_alias(config.name, config.alias, number, by="train")
+        move_alias(config.name, config.alias, number, by="update" if parent else "train")
     return pinned_model(f"models:/{config.name}/{number}")
 
 

@@ -29,6 +29,9 @@ def model_facts(model: EditModel) -> dict[str, str]:
         "autoencoder": f"{'-'.join(map(str, [*widths, *widths[-2::-1]]))} neurons{_competition(architecture)}",
         "extrapolation population": _extrapolation(model),
     }
+    parent, search = model.facts.get("parent"), model.facts.get("search")
+    facts |= {"updated from": str(parent["uri"])} if parent else {}
+    facts |= {"search": str(search["sentence"])} if search else {}
     events = model.facts.get("events")
     return facts | ({"events by population": _counts(events)} if isinstance(events, Mapping) else {})
 

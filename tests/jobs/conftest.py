@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures import cells, cells_once, copied_store, migrated_store, ray_cluster
+from tests.fixtures import cells, cells_once, copied_store, migrated_store, pair_model, panel, ray_cluster
 
-__all__ = ["cells", "cells_once", "migrated_store", "ray_cluster"]
+__all__ = ["cells", "cells_once", "migrated_store", "pair_model", "panel", "ray_cluster"]
 
 ROOT = Path(__file__).parents[2]
 

@@ -238,3 +238,26 @@ def test_a_mistyped_key_ends_the_real_command_with_one_line_and_status_2(
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("neuronedit train: ")
     assert "unknown key 'training.epocs'; nearest name 'epochs'" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_search_trains_with_the_settings_that_do_best_on_populations_left_out(
+    workplace: Workplace, ray_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = ["--set", "search.code=[1, 4]", "--set", "training.epochs=8", "--set", "training.learning_rate=0.01"]
+    assert train.main([workplace.train, *overrides]) == 0
+    pinned, run = registered(workplace)
+    found = pinned.model.facts["search"]
+    # Six markers of two kinds of cell, each with its own gain and noise, do not fit through one neuron.
+    assert found["chosen"] == {"hidden": [16, 8], "code": 4, "weight_decay": 0.0, "noise": 0.0}
+    assert pinned.model.autoencoder.architecture.code == 4
+    assert pinned.model.facts["training"]["epochs"] == 8
+    assert found["sentence"] in capsys.readouterr().err
+    assert (run.data.params["chosen.code"], run.data.params["autoencoder.code"]) == ("4", "4")
+    client = MlflowClient()
+    trials = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
+    errors = {trial.data.params["code"]: trial.data.metrics["left_out_error"] for trial in trials}
+    assert set(errors) == {"1", "4"}
+    assert errors["4"] == found["error"] == run.data.metrics["search/left_out_error"] < errors["1"]
+    assert all("validation_loss" in trial.data.metrics for trial in trials)
+    assert "search.csv" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]

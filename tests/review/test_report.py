@@ -79,6 +79,10 @@ def test_the_facts_say_whether_the_extrapolation_was_seen(planted_model: Callabl
     seen = PairDesign(source={"drug": "no"}, target={"drug": "yes"}, extrapolation={"donor": "B"})
     facts = model_facts(replace(model, design=seen, facts={"events": {"source": 12345, "target": 50}}))
     assert facts["events by population"] == "source 12,345, target 50"
+    assert not {"updated from", "search"} & set(facts)
+    told = {"parent": {"uri": "models:/batches/3", "sha256": "0" * 64}, "search": {"sentence": "search: chose code 4"}}
+    found = model_facts(replace(model, facts=told))
+    assert (found["updated from"], found["search"]) == ("models:/batches/3", "search: chose code 4")
     assert facts["extrapolation population"] == "donor = B: seen by the autoencoder in training"
 
 

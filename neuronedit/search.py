@@ -1,0 +1,122 @@
+"""Which settings of the network to train with: tried on populations left out of source and target.
+
+Only the plans that edit neurons are tried: what others do is the same whatever the network.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from neuronedit.auto import CANDIDATES, Plan, drawn_for_choice
+from neuronedit.autoencoder import Autoencoder
+from neuronedit.continual import continue_training
+from neuronedit.design import MIN_EVENTS
+from neuronedit.edit_config import EditConfig
+from neuronedit.errors import ConfigError, DataError, listing
+from neuronedit.left_out import Fold, blended_error, left_out_folds, try_plans
+from neuronedit.loss_history import kept_epoch
+from neuronedit.pair_events import PairEvents
+from neuronedit.percentiles import FloatArray
+from neuronedit.search_result import SearchTrial
+from neuronedit.search_setting import SearchSetting
+from neuronedit.spikes import Spikes
+from neuronedit.steps import Fitting
+from neuronedit.validation_split import Texts
+
+
+@dataclass(frozen=True)
+class LeftOutEvents:
+    """One edit's events, and which of them are left out in turn.
+
+    Attributes:
+        source: (n_source, n_markers) float32, standardised.
+        target: (n_target, n_markers) float32, standardised.
+        folds: One for each population (stratum) that is large enough.
+        fitting: How plans are fitted.
+    """
+
+    source: FloatArray
+    target: FloatArray
+    folds: tuple[Fold, ...]
+    fitting: Fitting
+
+    @classmethod
+    def of(cls, events: PairEvents, zeros: FloatArray, n_percentiles: int, seed: int) -> "LeftOutEvents":
+        """The events as edits see them, at most as many as ``auto`` chooses on."""
+        spikes = Spikes.find(events.source, events.target, zeros)
+        kept = [drawn_for_choice(len(population), seed) for population in (events.source, events.target)]
+        source, target = (
+            spikes.spread(population, evenly=True)[rows]
+            for population, rows in zip((events.source, events.target), kept, strict=True)
+        )
+        folds = tuple(left_out_folds(source, target, seed))
+        return cls(source, target, folds, events.fitting(n_percentiles, seed).of(*kept))
+
+
+def network_plans(edit: EditConfig, tried: Sequence[SearchSetting]) -> dict[str, Plan]:
+    """The plans to try, by name: the configured one, or the candidates of ``auto`` that edit neurons.
+
+    Raises:
+        ConfigError: The plan edits markers only, or a layer that some network would not have.
+    """
+    plan = edit.plan
+    plans = dict(CANDIDATES) if isinstance(plan, str) else {str(edit.preset or "steps"): plan}
+    plans = {name: steps for name, steps in plans.items() if any(step.latent for step in steps)}
+    if not plans:
+        raise ConfigError(
+            "search: the edit's plan edits markers only, which is the same whatever the network; expected a plan that "
+            "edits neurons. Choose another edit.preset, or remove [search]."
+        )
+    for steps in plans.values():
+        for step in steps:
+            for setting in tried:
+                setting.architecture.check_layer(step.layer)
+    return plans
+
+
+def check_folds(left_out: Mapping[str, LeftOutEvents]) -> dict[str, LeftOutEvents]:
+    """The edits that have populations to leave out.
+
+    Raises:
+        DataError: None has.
+    """
+    usable = {name: events for name, events in left_out.items() if events.folds}
+    if not usable:
+        raise DataError(
+            f"search: of no edit ({listing(left_out)}) can a population be left out and scored; expected strata of at "
+            f"least {MIN_EVENTS} events in source and target, beside as many others. Raise "
+            "sample.events_per_population, add events, or remove [search]."
+        )
+    return usable
+
+
+def try_setting(
+    setting: SearchSetting,
+    populations: Mapping[str, FloatArray],
+    left_out: Mapping[str, LeftOutEvents],
+    plans: Mapping[str, Plan],
+    samples: Mapping[str, Texts] | None = None,
+) -> SearchTrial:
+    """Train a network, and fit every edit without each population in turn.
+
+    Args:
+        setting: To try.
+        populations: Standardised, (n_events, n_markers) float32 each.
+        left_out: By edit.
+        plans: By name; their changes are averaged.
+        samples: By population, (n_events,) the sample of each event, where they are known.
+
+    Raises:
+        ModelError: Training diverged, or a plan could not be fitted.
+    """
+    training, n_markers = setting.training, next(iter(populations.values())).shape[1]
+    network, history = continue_training(
+        Autoencoder(n_markers, setting.architecture, training.seed), populations, training, samples=samples
+    )
+    weights = dict.fromkeys(plans, 1 / len(plans))
+    errors = {}
+    for edit, of in left_out.items():
+        trials = try_plans(network, plans, of.source, of.target, of.folds, of.fitting)
+        errors[edit] = blended_error(trials, weights, of.fitting.seed)
+    return SearchTrial(
+        setting, setting.n_weights(n_markers), kept_epoch(history, training.patience).validation_loss, errors
+    )
