@@ -160,17 +160,18 @@ def edit_metrics(model: EditModel) -> dict[str, float]:
                 **{f"weight/{plan}": weight for plan, weight in edit.choice.weights.items()},
             }
         numbers = {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
-        metrics |= {f"edit/{_slug(name)}/{key}": value for key, value in numbers.items() if math.isfinite(value)}
+        metrics |= {f"edit/{metric_slug(name)}/{key}": value for key, value in numbers.items() if math.isfinite(value)}
     return metrics
 
 
 def sample_metrics(drawn: DrawnPopulations) -> dict[str, float]:
     """How many events of each population were drawn, and the rank error that its percentiles have for it."""
-    sizes = {f"sample/{_slug(name)}/events_drawn": float(len(found)) for name, found in drawn.intensities.items()}
-    return sizes | {f"sample/{_slug(name)}/rank_error": error for name, error in drawn.rank_errors.items()}
+    sizes = {f"sample/{metric_slug(name)}/events_drawn": float(len(found)) for name, found in drawn.intensities.items()}
+    return sizes | {f"sample/{metric_slug(name)}/rank_error": error for name, error in drawn.rank_errors.items()}
 
 
-def _slug(name: str) -> str:
+def metric_slug(name: str) -> str:
+    """A name as MLflow takes it in that of a metric."""
     return re.sub(r"[^\w./ -]", "_", name)
 
 

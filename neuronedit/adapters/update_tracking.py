@@ -1,6 +1,5 @@
 """An update in its MLflow run."""
 
-import re
 from dataclasses import asdict
 
 import mlflow
@@ -8,7 +7,7 @@ import numpy as np
 
 from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.registry import PARENT_TAG, PinnedModel
-from neuronedit.adapters.tracking import edit_metrics, log_dataset, log_series
+from neuronedit.adapters.tracking import edit_metrics, log_dataset, log_series, metric_slug
 from neuronedit.adapters.update import Update
 
 
@@ -27,10 +26,6 @@ def update_metrics(update: Update) -> dict[str, float]:
         "retrained": float(update.retrained),
         "reconstruction_ratio": max(update.familiarity.ratios.values()),
         "old_edit_drift": update.worst_drift.relative,
-        **{f"edit/{_slug(drift.edit)}/old_edit_drift": drift.relative for drift in update.drifts},
+        **{f"edit/{metric_slug(drift.edit)}/old_edit_drift": drift.relative for drift in update.drifts},
     }
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^\w./ -]", "_", name)
