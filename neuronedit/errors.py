@@ -33,7 +33,7 @@ class ModelError(NeuroneditError):
 
 
 class CheckpointError(NeuroneditError):
-    """A state of training cannot be written, is damaged, or is not of this training."""
+    """A state of training is damaged, or not of this training."""
 
 
 class OutputError(NeuroneditError):

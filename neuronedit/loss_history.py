@@ -26,3 +26,8 @@ def kept_epoch(history: Sequence[EpochLosses], patience: int | None) -> EpochLos
 def stalled(history: Sequence[EpochLosses], patience: int | None) -> bool:
     """Whether the validation loss has not improved for ``patience`` epochs."""
     return patience is not None and bool(history) and history[-1].epoch - best_epoch(history).epoch >= patience
+
+
+def finished(history: Sequence[EpochLosses], epochs: int, patience: int | None) -> bool:
+    """Whether a run of at most so many epochs is at its end."""
+    return len(history) >= epochs or stalled(history, patience)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from neuronedit.divergence import check_losses
 from neuronedit.learner import Learner, copied
-from neuronedit.loss_history import EpochLosses, best_epoch, stalled
+from neuronedit.loss_history import EpochLosses, best_epoch, finished
 from neuronedit.minibatches import Minibatches, epoch_generator
 from neuronedit.training_plan import TrainingPlan
 from neuronedit.training_state import Tensors, TrainingState
@@ -73,7 +73,7 @@ def train(
     if resume:
         learner.restore(resume)
         history, best = list(resume.history), copied(resume.best)
-    while len(history) < plan.epochs and not stalled(history, plan.patience):
+    while not finished(history, plan.epochs, plan.patience):
         started = monotonic()
         losses, n_events = _train_epoch(learner, minibatches, len(history) + 1)
         history.append(losses)

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -46,53 +45,44 @@ class TrainingState:
         """The number of epochs trained."""
         return len(self.history)
 
-    def save(self, folder: str | Path) -> None:
-        """Write the state into a folder, which may exist; the file that vouches for the other comes last.
-
-        Raises:
-            CheckpointError: The folder cannot be written, or is full.
-        """
-        folder = Path(folder)
+    def files(self) -> dict[str, bytes]:
+        """The contents of the state's files, by name; the one that vouches for the other comes last."""
         arrays = safetensors.torch.save(_flat(self))
         facts = {"plan_digest": self.plan_digest, "history": [asdict(losses) for losses in self.history]}
         sealed = {"format": FORMAT, "sha256": _seal(facts, arrays), **facts}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(folder / ARRAYS, arrays)
-            _write_whole(folder / FACTS, json.dumps(sealed).encode())
-        except OSError as error:
-            raise CheckpointError(
-                f"{folder}: the state after epoch {self.epoch} cannot be written ({error.strerror}). "
-                "Make room there, or name another place for checkpoints; earlier ones are as they were."
-            ) from error
+        return {ARRAYS: arrays, FACTS: json.dumps(sealed).encode()}
 
     @classmethod
-    def load(cls, folder: str | Path) -> "TrainingState":
-        """Read a state that ``save`` wrote; training goes on from it with the same bits.
+    def parse(cls, files: Mapping[str, bytes], where: str) -> "TrainingState":
+        """A state from the contents of its files; training goes on from it with the same bits.
+
+        Args:
+            files: By name, as ``files`` gave them.
+            where: They are from, for messages.
 
         Raises:
             CheckpointError: A file is missing or damaged, or of another format.
         """
-        folder = Path(folder)
-        try:
-            facts, arrays = json.loads((folder / FACTS).read_bytes()), (folder / ARRAYS).read_bytes()
-        except OSError as error:
+        missing = [name for name in (FACTS, ARRAYS) if name not in files]
+        if missing:
             raise CheckpointError(
-                f"{folder}: not a state of training ({error.strerror}: {error.filename}). Expected {FACTS} and "
-                f"{ARRAYS}. Go on from an earlier checkpoint, or from none."
-            ) from error
+                f"{where}: not a state of training; expected {FACTS} and {ARRAYS}, found no {missing[0]}. "
+                "Go on from an earlier checkpoint, or from none."
+            )
+        try:
+            facts = json.loads(files[FACTS])
         except ValueError as error:
-            raise _damaged(folder / FACTS, "valid JSON", str(error)) from error
+            raise _damaged(f"{where}/{FACTS}", "valid JSON", str(error)) from error
         found = facts.pop("format", None) if isinstance(facts, dict) else None
         if found != FORMAT:
-            raise _damaged(folder / FACTS, f"format {FORMAT}", repr(found))
-        expected, found = facts.pop("sha256", None), _seal(facts, arrays)
+            raise _damaged(f"{where}/{FACTS}", f"format {FORMAT}", repr(found))
+        expected, found = facts.pop("sha256", None), _seal(facts, files[ARRAYS])
         if found != expected:
-            raise _damaged(folder / ARRAYS, f"the SHA-256 {expected} of {FACTS} beside it", found)
+            raise _damaged(f"{where}/{ARRAYS}", f"the SHA-256 {expected} of {FACTS} beside it", found)
         try:
-            return _parsed(facts, safetensors.torch.load(arrays))
+            return _parsed(facts, safetensors.torch.load(files[ARRAYS]))
         except (KeyError, TypeError, SafetensorError) as error:
-            raise _damaged(folder, "a whole state", f"{type(error).__name__}: {error}") from error
+            raise _damaged(where, "a whole state", f"{type(error).__name__}: {error}") from error
 
 
 def _flat(state: TrainingState) -> Tensors:
@@ -115,16 +105,7 @@ def _seal(facts: Mapping[str, Any], arrays: bytes) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + arrays).hexdigest()
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    staged = path.with_name(f".{path.name}")
-    try:
-        staged.write_bytes(content)
-        staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
-
-
-def _damaged(where: Path, expected: str, found: str) -> CheckpointError:
+def _damaged(where: str, expected: str, found: str) -> CheckpointError:
     return CheckpointError(
         f"{where}: damaged; expected {expected}, found {found}. Go on from an earlier checkpoint, or from none."
     )

@@ -5,10 +5,11 @@ from torch import nn
 
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.errors import CheckpointError, ModelError
-from neuronedit.loss_history import EpochLosses, best_epoch, kept_epoch, stalled
+from neuronedit.loss_history import EpochLosses, best_epoch, finished, kept_epoch, stalled
 from neuronedit.minibatches import InMemory
 from neuronedit.training import train
 from neuronedit.training_plan import TrainingPlan
+from neuronedit.training_state import TrainingState
 
 
 @pytest.fixture
@@ -41,11 +42,11 @@ def test_a_run_is_reproducible_bit_for_bit(populations, settings):
 
 @pytest.mark.parametrize("settings", [{"epochs": 6}, EVERYTHING])
 @pytest.mark.parametrize("epoch", [1, 6])
-def test_a_run_resumed_after_any_epoch_has_the_bits_of_the_undisturbed_one(populations, settings, epoch, tmp_path):
+def test_a_run_resumed_after_any_epoch_has_the_bits_of_the_undisturbed_one(populations, settings, epoch):
     states = []
     undisturbed, losses = trained(populations, **settings, on_epoch=lambda found: states.append(found.state()))
-    states[epoch - 1].save(tmp_path)
-    resumed, again = trained(populations, **settings, resume=type(states[0]).load(tmp_path))
+    stored = TrainingState.parse(states[epoch - 1].files(), "here")
+    resumed, again = trained(populations, **settings, resume=stored)
     assert again == losses
     assert same_bits(resumed, undisturbed)
 
@@ -161,6 +162,8 @@ def test_what_follows_from_a_history(validation, patience, stops, kept):
     assert kept_epoch(history, patience).epoch == kept
     assert best_epoch(history).validation_loss == min(validation)
     assert not stalled([], patience)
+    assert finished(history, 3, patience)
+    assert finished(history, 4, patience) is stops
 
 
 def test_a_loss_that_is_not_a_number_stops_training_and_names_the_minibatch(populations):
