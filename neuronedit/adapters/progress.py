@@ -20,23 +20,27 @@ SECONDS_OF_SILENCE = 600.0
 
 @dataclass(frozen=True)
 class Done:
-    """What is done so far."""
+    """What is done so far.
 
-    files: int
+    Attributes:
+        events: How many.
+        text: The rest, such as ``3 of 10 files``.
+    """
+
     events: int
+    text: str = ""
 
 
 @contextmanager
-def shown_progress(look: Callable[[], Done | None], n_files: int, n_events: int) -> Iterator[None]:
+def shown_progress(look: Callable[[], Done | None], n_events: int) -> Iterator[None]:
     """Show how far the block's work is.
 
     Args:
         look: Tells what is done so far, or None where that is not known now; called from another thread.
-        n_files: All files.
         n_events: All events.
     """
     stop = Event()
-    watcher = Thread(target=_watch, args=(look, stop, n_files, n_events), daemon=True)
+    watcher = Thread(target=_watch, args=(look, stop, n_events), daemon=True)
     watcher.start()
     try:
         yield
@@ -45,34 +49,46 @@ def shown_progress(look: Callable[[], Done | None], n_files: int, n_events: int)
         watcher.join()
 
 
-def _watch(look: Callable[[], Done | None], stop: Event, n_files: int, n_events: int) -> None:
-    started = said = moved = monotonic()
-    before = Done(0, 0)
+def _watch(look: Callable[[], Done | None], stop: Event, n_events: int) -> None:
+    said = moved = monotonic()
+    first: tuple[Done, float] | None = None
+    before = Done(0)
     # Where there is no terminal, the bar is mute, and lines are logged.
     with tqdm(total=n_events, unit="events", unit_scale=True, disable=None, leave=False, file=sys.stderr) as bar:
         while not stop.wait(SECONDS_BETWEEN_LOOKS):
-            done, now = look() or before, monotonic()
+            done, now = look(), monotonic()
+            if done and not first:
+                # What an earlier run has done, and the time before anything could be, say nothing about the rate.
+                first = done, now
+                bar.initial = done.events
+                bar.unpause()
+            done = done or before
             if done != before:
                 moved = now
             elif now - moved >= SECONDS_OF_SILENCE:
                 log.warning(
-                    "no event was edited for %.0f minutes: look at the cluster (ray status) and the storage",
+                    "nothing has got on for %.0f minutes: look at the cluster (ray status) and the storage",
                     (now - moved) / 60,
                 )
                 moved = now
-            bar.set_postfix_str(f"{done.files} of {n_files} files", refresh=False)
+            bar.set_postfix_str(done.text, refresh=False)
             bar.update(done.events - before.events)
             before = done
-            if bar.disable and now - said >= SECONDS_BETWEEN_LINES:
+            if bar.disable and first and now - said >= SECONDS_BETWEEN_LINES:
                 said = now
-                log.info("%s", line(done, n_files, n_events, now - started))
+                log.info("%s", line(done, n_events, done.events - first[0].events, now - first[1]))
 
 
-def line(done: Done, n_files: int, n_events: int, seconds: float) -> str:
-    """How far a job is, in one line: files, events, events per second, time left."""
-    rate = done.events / seconds if seconds > 0 else 0.0
-    left = tqdm.format_interval((n_events - done.events) / rate) if rate else "?"
-    return (
-        f"{done.files:,} of {n_files:,} files, {done.events:,} of {n_events:,} events, {rate:,.0f} events/s, "
-        f"{left} left"
-    )
+def line(done: Done, n_events: int, n_lately: int, seconds: float) -> str:
+    """How far a job is, in one line: its own words, events, events per second, time left.
+
+    Args:
+        done: So far.
+        n_events: All events.
+        n_lately: Events since the work was first looked at.
+        seconds: Since then.
+    """
+    rate = n_lately / seconds if seconds > 0 else 0.0
+    left = tqdm.format_interval((n_events - done.events) / rate) if rate > 0 else "?"
+    said = f"{done.text}, " if done.text else ""
+    return f"{said}{done.events:,} of {n_events:,} events, {rate:,.0f} events/s, {left} left"

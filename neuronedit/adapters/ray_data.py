@@ -73,7 +73,7 @@ def transform_parts(
         num_gpus=gpu.num_gpus if gpu else 0,
     )
     receipts = []
-    with _ray_errors_told(), shown_progress(lambda: _look(ledger), len(parts), sum(part.n_events for part in parts)):
+    with _ray_errors_told(), shown_progress(lambda: _look(ledger, len(parts)), sum(part.n_events for part in parts)):
         for row in stream.iter_rows():
             raise_failure(row)
             receipt = Receipt.from_json(row["receipt"])
@@ -88,7 +88,7 @@ class _Ledger:
     def __init__(self) -> None:
         self.attempts: dict[str, int] = {}
         self.events: dict[str, int] = {}
-        self.done = Done(0, 0)
+        self.n_files, self.n_events = 0, 0
 
     def begin(self, output: str) -> int:
         """Note that a worker takes up an output; the number of workers that have, this one included."""
@@ -98,21 +98,22 @@ class _Ledger:
     def advance(self, output: str, n_events: int, finished: bool) -> None:
         """Note how far a worker is with an output; one that takes over from a lost one begins anew."""
         more = n_events - self.events.pop(output, 0)
-        self.done = Done(self.done.files + finished, self.done.events + more)
+        self.n_files += finished
+        self.n_events += more
         if not finished:
             self.events[output] = n_events
 
-    def look(self) -> Done:
-        """What is done so far."""
-        return self.done
+    def look(self) -> tuple[int, int]:
+        """How many files and events are done so far."""
+        return self.n_files, self.n_events
 
 
-def _look(ledger: Any) -> Done | None:
+def _look(ledger: Any, n_files: int) -> Done | None:
     try:
-        done: Done = ray.get(ledger.look.remote())
+        n_done, n_events = ray.get(ledger.look.remote())
     except ray.exceptions.RayError:  # what is wrong, the stream of results tells
         return None
-    return done
+    return Done(n_events, f"{n_done:,} of {n_files:,} files")
 
 
 def _here() -> NodeAffinitySchedulingStrategy:
