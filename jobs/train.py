@@ -1,6 +1,7 @@
 """Train a model: ``python jobs/train.py CONFIG.toml --set section.key=value``."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from neuronedit.adapters.alias_history import check_alias_is_free
 from neuronedit.adapters.fit import fit_model
@@ -8,7 +9,7 @@ from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.populations import draw_populations
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.registry import example_events, register_model
-from neuronedit.adapters.tracking import connect, log_training, tracked_run
+from neuronedit.adapters.tracking import connect, log_losses, log_training, tracked_run
 from neuronedit.command import run_job
 from neuronedit.job_configs import TrainConfig
 
@@ -21,9 +22,9 @@ def job(config: TrainConfig) -> int:
     dataset = list_dataset(config.data.path)
     connect(config.tracking)
     check_alias_is_free(config.model)
-    with ray_session(config.ray), tracked_run("train", config.flat()):
+    with ray_session(config.ray), tracked_run("train", config.flat()) as run_id:
         drawn = draw_populations(dataset, panel, config.design, config.sample, config.edit.population_column)
-        model, losses = fit_model(config, panel, drawn, dataset)
+        model, losses = fit_model(config, panel, drawn, dataset, partial(log_losses, run_id))
         log_training(model, drawn, losses, dataset)
         pinned = register_model(model, config.model, example_events(model, drawn))
     print(f"{pinned.uri}: {len(model.edits)} edit(s) of {panel.n_markers} markers, sha256 {pinned.digest[:12]}")

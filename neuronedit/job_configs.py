@@ -15,6 +15,7 @@ from neuronedit.route import UnknownBatch
 from neuronedit.search_config import SearchConfig
 from neuronedit.synergy import SynergyRule
 from neuronedit.training_plan import TrainingPlan
+from neuronedit.workers_config import WorkersConfig
 
 
 class PanelConfig(Config):
@@ -114,19 +115,6 @@ class IngestConfig(Config):
         description="quarantine: list unreadable files in _quarantine.json, go on, and exit with status 3",
     )
     overwrite: bool = Field(False, description="replace the output of an earlier ingest")
-
-
-class WorkersConfig(Config):
-    """Ray Train's workers."""
-
-    count: PositiveInt = Field(
-        1, description="processes that share each minibatch; one per GPU, or few: the model is small"
-    )
-    use_gpu: bool = Field(False, description="give each worker a GPU")
-    storage: str | None = Field(
-        None,
-        description="folder or URI that all nodes reach, for Ray Train's checkpoints; by default a temporary folder",
-    )
 
 
 class RegistryConfig(Config):

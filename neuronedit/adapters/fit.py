@@ -2,8 +2,9 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import neuronedit
@@ -23,14 +24,26 @@ from neuronedit.panel import Panel
 from neuronedit.percentiles import FloatArray
 from neuronedit.scaling import fit_scaling
 from neuronedit.training_record import TrainingRecord, population_records
+from neuronedit.validation_split import Texts
 
 log = logging.getLogger(__name__)
 
 
 def fit_model(
-    config: TrainConfig, panel: Panel, drawn: DrawnPopulations, dataset: EventDataset
-) -> tuple[EditModel, list[EpochLosses]]:
+    config: TrainConfig,
+    panel: Panel,
+    drawn: DrawnPopulations,
+    dataset: EventDataset,
+    on_losses: Callable[[int, Sequence[EpochLosses]], None] = lambda number, losses: None,
+) -> tuple[EditModel, Sequence[EpochLosses]]:
     """Train the autoencoders on all populations with equal weight, then fit every edit of the design.
+
+    Args:
+        config: Of the job.
+        panel: The markers.
+        drawn: Events of each population.
+        dataset: Where they are from.
+        on_losses: Is told of each autoencoder's epochs as they end, in another thread; autoencoders count from 1.
 
     Returns:
         The model, and the losses of its first autoencoder.
@@ -39,6 +52,7 @@ def fit_model(
         DataError: A population has too few events, or a source shares no cell type with its target.
         ClusterError: The workers cannot run.
         ModelError: Training diverged.
+        StorageError: The checkpoints' storage fails, or is full.
     """
     pairs = config.design.edits(drawn.counts)
     if config.edit.inverse:
@@ -54,7 +68,7 @@ def fit_model(
     log.info("training on %d events of %d populations", sum(map(len, populations.values())), len(populations))
     if told := warning(config.autoencoder.competitive):
         log.warning("autoencoder.competitive is %d. %s", config.autoencoder.competitive, told)
-    autoencoders, losses = _train_ensemble(config, populations)
+    autoencoders, losses = _train_ensemble(config, panel, populations, drawn.samples, on_losses)
     edits = fit_edits(autoencoders, events, EditFitting(config.edit, scaling.zeros, config.training.seed))
     facts = _facts(config, drawn, dataset)
     facts |= {"extrapolation": judge_extrapolations(edits, populations)}
@@ -71,21 +85,34 @@ def fit_model(
 
 
 def _train_ensemble(
-    config: TrainConfig, populations: Mapping[str, FloatArray]
-) -> tuple[tuple[Autoencoder, ...], list[list[EpochLosses]]]:
-    autoencoders, losses = [], []
-    for number in range(config.ensemble):
-        plan = config.training.model_copy(update={"seed": config.training.seed + number})
-        autoencoder, history = train_autoencoder(populations, config.autoencoder, plan, config.workers)
+    config: TrainConfig,
+    panel: Panel,
+    populations: Mapping[str, FloatArray],
+    samples: Mapping[str, Texts],
+    on_losses: Callable[[int, Sequence[EpochLosses]], None],
+) -> tuple[tuple[Autoencoder, ...], list[Sequence[EpochLosses]]]:
+    autoencoders: list[Autoencoder] = []
+    losses: list[Sequence[EpochLosses]] = []
+    for number in range(1, config.ensemble + 1):
+        plan = config.training.model_copy(update={"seed": config.training.seed + number - 1})
+        trained = train_autoencoder(
+            populations,
+            config.autoencoder,
+            plan,
+            config.workers,
+            samples=samples,
+            markers=panel.markers,
+            on_losses=partial(on_losses, number),
+        )
         log.info(
             "autoencoder %d of %d, trained %d epochs: validation loss %.4f",
-            number + 1,
+            number,
             config.ensemble,
-            history[-1].epoch,
-            kept_epoch(history, plan.patience).validation_loss,
+            trained.history[-1].epoch,
+            kept_epoch(trained.history, plan.patience).validation_loss,
         )
-        autoencoders.append(autoencoder)
-        losses.append(history)
+        autoencoders.append(trained.autoencoder)
+        losses.append(trained.history)
     return tuple(autoencoders), losses
 
 

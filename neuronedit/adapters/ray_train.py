@@ -1,127 +1,193 @@
-"""Ray Train runs the training loop of ``neuronedit.training`` on one or more workers."""
+"""Ray Train runs the training loop of ``neuronedit.training`` on one or more workers, over their deaths."""
 
-import json
-import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
-from uuid import uuid4
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from time import monotonic
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 import ray
 import ray.train
 import ray.train.torch
-import safetensors.torch
 
+from neuronedit.adapters.checkpoints import Checkpoints, run_digest
 from neuronedit.adapters.ray_session import check_workers
+from neuronedit.adapters.storage import Location, locate, told
+from neuronedit.adapters.train_worker import DATASET, Task, Trained, train_worker
+from neuronedit.adapters.training_events import event_blocks
+from neuronedit.adapters.training_ledger import OnLosses, followed_training
 from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.errors import ClusterError, NeuroneditError
-from neuronedit.job_configs import WorkersConfig
-from neuronedit.loss_history import EpochLosses, kept_epoch
-from neuronedit.minibatches import InMemory
+from neuronedit.errors import ClusterError, NeuroneditError, StorageError
+from neuronedit.loss_history import EpochLosses, finished
 from neuronedit.percentiles import FloatArray
-from neuronedit.training import train
 from neuronedit.training_plan import TrainingPlan
+from neuronedit.validation_split import Texts, split
+from neuronedit.workers_config import WorkersConfig
 
-WEIGHTS, LOSSES = "autoencoder.safetensors", "losses.json"
-ROWS_PER_FETCH = 65_536
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_POLLS = "0.5"
+"""How often Ray Train's controller looks at its workers: every 2 s by default, which each start and end waits for."""
+
+SECONDS_BETWEEN_RESIZES = 60.0
+"""How often an elastic group looks for room to grow. To grow it starts again from its last checkpoint."""
+
+
+@dataclass(frozen=True)
+class TrainedAutoencoder:
+    """What training came to, and what it took.
+
+    Attributes:
+        autoencoder: Frozen, on the CPU.
+        history: The losses of all epochs.
+        seconds: In all.
+        loop_seconds: Of these, in the epochs that were trained now; the rest is starting, checkpoints and stopping.
+        loop_cpu_seconds: What the first worker's process computed in that time.
+    """
+
+    autoencoder: Autoencoder
+    history: tuple[EpochLosses, ...]
+    seconds: float
+    loop_seconds: float
+    loop_cpu_seconds: float
 
 
 def train_autoencoder(
-    populations: Mapping[str, FloatArray], architecture: Architecture, plan: TrainingPlan, workers: WorkersConfig
-) -> tuple[Autoencoder, list[EpochLosses]]:
-    """Train an autoencoder on standardised populations, (n_events, n_markers) float32 each, with Ray Train.
+    populations: Mapping[str, FloatArray],
+    architecture: Architecture,
+    plan: TrainingPlan,
+    workers: WorkersConfig,
+    *,
+    samples: Mapping[str, Texts] | None = None,
+    markers: tuple[str, ...] = (),
+    on_losses: OnLosses = lambda losses: None,
+) -> TrainedAutoencoder:
+    """Train an autoencoder with Ray Train, or go on where an earlier driver was stopped.
+
+    The run's name is a digest of all that decides the result (``run_digest``), so the same call finds its checkpoints
+    again. A finished run leaves its end there, and the same call takes its weights, bit for bit: so a job that failed
+    later, or that is run with another ``edit`` section, trains nothing twice.
+
+    Args:
+        populations: Standardised markers, (n_events, n_markers) float32 each.
+        architecture: The network's.
+        plan: How it learns.
+        workers: Who computes, and where checkpoints are kept.
+        samples: By population, (n_events,) the sample of each event, where they are known.
+        markers: Their names, for messages.
+        on_losses: Is told of epochs as they end, in another thread; first of those that an earlier driver trained.
 
     Raises:
-        ClusterError: The workers do not fit into the cluster, die, or cannot share their checkpoints.
+        ClusterError: The workers do not fit into the cluster, die too often, or cannot share their checkpoints.
         ConfigError: A minibatch has fewer events than there are workers.
         ModelError: Training diverged.
+        StorageError: The checkpoints' storage fails, or is full.
     """
-    check_workers(workers.count, workers.use_gpu)
+    started = monotonic()
+    check_workers(workers.min_count or workers.count, workers.use_gpu)
+    digest = run_digest(populations, samples, architecture, plan)
+    checkpoints = Checkpoints(_storage(workers) / f"neuronedit-{digest[:16]}")
+    found = checkpoints.newest()
+    for problem in found.problems:
+        log.warning("%s", problem)
+    if found.state and finished(found.state.history, plan.epochs, plan.patience):
+        log.info(
+            "%s: trained before, and the weights are taken from there as they are; remove the folder to train again",
+            checkpoints.folder.path,
+        )
+        trained = Trained(found.state.best or found.state.weights, found.state.history)
+        on_losses(trained.history)
+    else:
+        if found.state:
+            log.info("%s: going on after epoch %d", checkpoints.folder.path, found.state.epoch)
+        with followed_training(plan.epochs, _epoch_events(populations, samples, plan), on_losses) as (ledger, catch_up):
+            task = Task(tuple(populations), markers, architecture, plan, workers, checkpoints, ledger)
+            trained = _fit(task, event_blocks(populations, samples))
+        catch_up(trained.history)
+    autoencoder = Autoencoder(next(iter(populations.values())).shape[1], architecture)
+    autoencoder.load_state_dict(trained.weights)
+    autoencoder.eval().requires_grad_(False)
+    return TrainedAutoencoder(
+        autoencoder, trained.history, monotonic() - started, trained.loop_seconds, trained.loop_cpu_seconds
+    )
+
+
+def _epoch_events(
+    populations: Mapping[str, FloatArray], samples: Mapping[str, Texts] | None, plan: TrainingPlan
+) -> int:
+    """How many events an epoch draws; what is held out is said in the log."""
+    sizes = {name: len(events) for name, events in populations.items()}
+    found = split(sizes, plan.validation_fraction, plan.seed, samples)
+    log.info("%s", found.sentence)
+    return sum(sizes.values()) - sum(int(held_out.sum()) for held_out in found.held_out.values())
+
+
+def own_storage() -> Path:
+    """Where checkpoints are kept if no storage is named: in the user's cache, where a rerun finds them."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neuronedit" / "training"
+
+
+def _storage(workers: WorkersConfig) -> Location:
     if workers.storage is None and len([node for node in ray.nodes() if node["Alive"]]) > 1:
         raise ClusterError(
             "workers.storage is not set and the cluster has several nodes; checkpoints need a folder or URI that "
             "all nodes reach. Set workers.storage."
         )
-    with tempfile.TemporaryDirectory(prefix="neuronedit-train-") as temporary:
-        trainer = ray.train.torch.TorchTrainer(
-            _train_worker,
-            train_loop_config={
-                "populations": list(populations),
-                "architecture": architecture.model_dump(),
-                "plan": plan.model_dump(),
-            },
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=workers.count, use_gpu=workers.use_gpu, resources_per_worker={"CPU": 1}
-            ),
-            run_config=ray.train.RunConfig(name=f"neuronedit-{uuid4().hex}", storage_path=workers.storage or temporary),
-            datasets={"events": ray.data.from_arrow(_as_table(populations))},
-            # Every worker holds the whole sample; they share each minibatch instead.
-            dataset_config=ray.train.DataConfig(datasets_to_split=[]),
-        )
-        try:
-            checkpoint = trainer.fit().checkpoint
-        except ray.train.TrainingFailedError as error:
-            raise _cause(error) from error
-        with checkpoint.as_directory() as folder:
-            return _read_checkpoint(Path(folder), next(iter(populations.values())).shape[1], architecture)
+    return locate(workers.storage or str(own_storage()))
 
 
-def _train_worker(config: dict[str, Any]) -> None:
-    context = ray.train.get_context()
-    rank, n_workers = context.get_world_rank(), context.get_world_size()
-    populations = _collect(ray.train.get_dataset_shard("events"), config["populations"])
-    plan = TrainingPlan.model_validate(config["plan"])
-    n_markers = next(iter(populations.values())).shape[1]
-    autoencoder = Autoencoder(n_markers, Architecture.model_validate(config["architecture"]), plan.seed)
-    network = ray.train.torch.prepare_model(autoencoder)
-    device = next(network.parameters()).device
-    minibatches = InMemory.of(populations, plan, rank=rank, n_workers=n_workers, device=device)
-    losses = train(network, minibatches, plan)
-    final = asdict(kept_epoch(losses, plan.patience))
-    if rank != 0:
-        ray.train.report(final)
-        return
-    with tempfile.TemporaryDirectory(prefix="neuronedit-checkpoint-") as folder:
-        weights = {name: tensor.cpu().contiguous() for name, tensor in autoencoder.state_dict().items()}
-        safetensors.torch.save_file(weights, Path(folder) / WEIGHTS)
-        (Path(folder) / LOSSES).write_text(json.dumps([asdict(loss) for loss in losses]), encoding="utf-8")
-        ray.train.report(final, checkpoint=ray.train.Checkpoint.from_directory(folder))
+def _fit(task: Task, blocks: Sequence[pa.Table]) -> Trained:
+    _check_writable(task.checkpoints.folder)
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", SECONDS_BETWEEN_POLLS)
+    workers, folder = task.workers, PurePosixPath(task.checkpoints.folder.path)
+    trainer = ray.train.torch.TorchTrainer(
+        train_worker,
+        train_loop_config={"task": task},
+        torch_config=ray.train.torch.TorchConfig(backend="nccl" if workers.use_gpu else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=(workers.min_count, workers.count) if workers.min_count else workers.count,
+            use_gpu=workers.use_gpu,
+            resources_per_worker={"CPU": 1, "GPU": 1} if workers.use_gpu else {"CPU": 1},
+            elastic_resize_monitor_interval_s=SECONDS_BETWEEN_RESIZES,
+        ),
+        run_config=ray.train.RunConfig(
+            name=folder.name,
+            storage_path=str(folder.parent),
+            storage_filesystem=task.checkpoints.folder.filesystem,
+            failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
+        ),
+        datasets={DATASET: ray.data.from_arrow(blocks)},
+        # Every worker holds the whole sample; they share each minibatch instead.
+        dataset_config=ray.train.DataConfig(datasets_to_split=[]),
+    )
+    try:
+        returned = trainer.fit().return_value
+    except ray.train.TrainingFailedError as error:
+        raise _cause(error, str(folder)) from error
+    if isinstance(returned, NeuroneditError):
+        raise returned
+    trained: Trained = returned
+    return trained
 
 
-def _as_table(populations: Mapping[str, FloatArray]) -> pa.Table:
-    events = np.concatenate(list(populations.values()))
-    population = np.repeat(np.arange(len(populations)), [len(events) for events in populations.values()])
-    columns = {str(marker): events[:, marker] for marker in range(events.shape[1])}
-    return pa.table({"row": np.arange(len(events)), "population": population, **columns})
+def _check_writable(folder: Location) -> None:
+    try:
+        with told(folder.path):
+            folder.filesystem.create_dir(folder.path)
+    except StorageError as error:
+        raise StorageError(
+            f"{error} Checkpoints are kept there: name another place with workers.storage, or allow this one."
+        ) from error
 
 
-def _collect(shard: ray.data.DataIterator, names: list[str]) -> dict[str, FloatArray]:
-    # Ray Data promises no order; the rows' numbers restore it, so that a seed means the same events.
-    fetched = [batch.to_pandas() for batch in shard.iter_batches(batch_size=ROWS_PER_FETCH, batch_format="pyarrow")]
-    table = pd.concat(fetched).sort_values("row")
-    events = table.drop(columns=["row", "population"]).to_numpy(dtype=np.float32)
-    population = table["population"].to_numpy()
-    return {name: events[population == index] for index, name in enumerate(names)}
-
-
-def _read_checkpoint(folder: Path, n_markers: int, architecture: Architecture) -> tuple[Autoencoder, list[EpochLosses]]:
-    autoencoder = Autoencoder(n_markers, architecture)
-    autoencoder.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
-    losses = json.loads((folder / LOSSES).read_text(encoding="utf-8"))
-    return autoencoder.eval().requires_grad_(False), [EpochLosses(**loss) for loss in losses]
-
-
-def _cause(error: ray.train.TrainingFailedError) -> NeuroneditError:
-    """The user's own error among the workers' failures, else what is known of their death."""
+def _cause(error: ray.train.TrainingFailedError, folder: str) -> NeuroneditError:
+    """What is known of the workers' death, or of Ray Train's own."""
     failures = list(getattr(error, "worker_failures", {}).values())
-    for failure in failures:
-        for cause in (failure, getattr(failure, "_base_exc", None), failure.__cause__):
-            if isinstance(cause, NeuroneditError):
-                return cause
     known = "; ".join(str(failure).strip().splitlines()[-1] for failure in failures if str(failure))
     known = known or " ".join(str(error).split("\n")[:2])  # what failed, and why; the rest is Ray's state
-    return ClusterError(f"Ray Train's workers failed: {known}. No model was registered; see the workers' logs.")
+    return ClusterError(
+        f"Ray Train's workers failed: {known}. No model was registered; see the workers' logs. The same command goes "
+        f"on from the last checkpoint in {folder}."
+    )

@@ -37,6 +37,7 @@ from neuronedit.review.quality_figure import QUALITY_FIGURE
 DEFAULT_STORE = "sqlite:///mlflow.db"
 SYSTEM_METRICS_SECONDS = 2
 MAX_PARAM_LENGTH = 500
+LOSSES = ("train_loss", "validation_loss")
 DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
 
 
@@ -119,24 +120,56 @@ def log_dataset(dataset: EventDataset, name: str, context: str) -> None:
     )
 
 
-def log_series(rows: Sequence[Mapping[str, float]], step_key: str) -> None:
-    """Record metrics that have one value for each step, all in one call."""
+def log_series(rows: Sequence[Mapping[str, float]], step_key: str, run_id: str | None = None) -> None:
+    """Record metrics that have one value for each step, all in one call.
+
+    Args:
+        rows: Of each step, its number and the metrics' values.
+        step_key: The number's key.
+        run_id: The run; by default this thread's active one.
+
+    Raises:
+        ModelError: The store does not answer.
+    """
+    if run_id is None:
+        run = mlflow.active_run()
+        assert run is not None
+        run_id = run.info.run_id
     now = int(time() * 1000)
     metrics = [
         Metric(key, value, now, int(row[step_key])) for row in rows for key, value in row.items() if key != step_key
     ]
-    run = mlflow.active_run()
-    assert run is not None
     for start in range(0, len(metrics), 1000):  # MLflow's limit for one call
-        MlflowClient().log_batch(run.info.run_id, metrics=metrics[start : start + 1000])
+        try:
+            MlflowClient().log_batch(run_id, metrics=metrics[start : start + 1000])
+        except MlflowException as error:
+            raise ModelError(
+                f"MLflow at {mlflow.get_tracking_uri()}: metrics of run {run_id} were not taken ({error.message}). "
+                "Check that it runs."
+            ) from error
+
+
+def log_losses(run_id: str, number: int, losses: Sequence[EpochLosses]) -> None:
+    """Record epochs of an autoencoder while it is trained; in any thread, since the run is named.
+
+    Args:
+        run_id: The run.
+        number: The autoencoder's, from 1; the first one's metrics are ``train_loss`` and ``validation_loss``.
+        losses: Epochs that were not recorded yet.
+
+    Raises:
+        ModelError: The store does not answer.
+    """
+    prefix = "" if number == 1 else f"autoencoder_{number}/"
+    rows = [{"epoch": loss.epoch, **{f"{prefix}{name}": getattr(loss, name) for name in LOSSES}} for loss in losses]
+    log_series(rows, "epoch", run_id)
 
 
 def log_training(
     model: EditModel, drawn: DrawnPopulations, losses: Sequence[EpochLosses], dataset: EventDataset
 ) -> None:
-    """Record what a training run read, and how its losses fell."""
+    """Record what a training run read and came to; its losses were recorded as they fell (``log_losses``)."""
     log_dataset(dataset, "events", "training")
-    log_series([asdict(loss) for loss in losses], "epoch")
     drawn_events = sum(len(events) for events in drawn.intensities.values())
     mlflow.log_metrics({"populations": len(drawn.counts), "events": dataset.n_events, "events_drawn": drawn_events})
     mlflow.log_metrics(edit_metrics(model) | sample_metrics(drawn))
@@ -235,10 +268,9 @@ def read_run(run_id: str | None) -> tuple[dict[str, str], dict[str, float]]:
 
 def read_losses(run_id: str | None) -> pd.DataFrame:
     """The losses of a training run by epoch: epoch, train_loss, validation_loss; empty where there is no run."""
-    names = ["train_loss", "validation_loss"]
     if run_id is None:
-        return pd.DataFrame(columns=["epoch", *names])
-    histories = {name: MlflowClient().get_metric_history(run_id, name) for name in names}
+        return pd.DataFrame(columns=["epoch", *LOSSES])
+    histories = {name: MlflowClient().get_metric_history(run_id, name) for name in LOSSES}
     columns = {name: pd.Series({entry.step: entry.value for entry in history}) for name, history in histories.items()}
     return pd.DataFrame(columns).rename_axis("epoch").sort_index().reset_index()
 

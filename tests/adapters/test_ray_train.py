@@ -1,31 +1,21 @@
-import os
-import signal
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
+import ray
 import torch
 
 from neuronedit.adapters import ray_train
 from neuronedit.adapters.ray_session import check_workers, free_slots
-from neuronedit.adapters.ray_train import train_autoencoder
-from neuronedit.autoencoder import Autoencoder
-from neuronedit.errors import ClusterError, ModelError
-from neuronedit.job_configs import WorkersConfig
-from neuronedit.loss_history import EpochLosses
-from neuronedit.minibatches import InMemory
-from neuronedit.scaling import fit_scaling
-from neuronedit.training import train
-from neuronedit.training_plan import TrainingPlan
-from tests.fixtures import ARCHITECTURE, PLAN
-from tests.synthetic_cells import MARKERS
+from neuronedit.adapters.ray_train import TrainedAutoencoder, own_storage, train_autoencoder
+from neuronedit.errors import ClusterError, StorageError
+from neuronedit.workers_config import WorkersConfig
+from tests.adapters.trainers import PLAN, populations, run, undisturbed, weights_of
+from tests.fixtures import ARCHITECTURE
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-Trained = tuple[Autoencoder, list[EpochLosses]]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -34,90 +24,43 @@ def _ray(ray_cluster: None) -> None:
 
 
 @pytest.fixture(scope="module")
-def populations(cells_once: Path) -> dict[str, np.ndarray]:
-    """Unequal in size, so that minibatches do not divide evenly."""
-    raw = {}
-    for batch_id in "AC":
-        table = pq.read_table(cells_once / f"{batch_id}-control.parquet")
-        raw[batch_id] = np.column_stack([table.column(marker).to_numpy() for marker in MARKERS])
-    scaling = fit_scaling(raw.values(), [5.0] * len(MARKERS))
-    return {name: scaling.standardise(scaling.arcsinh(events)) for name, events in raw.items()}
+def one_worker(tmp_path_factory: pytest.TempPathFactory) -> TrainedAutoencoder:
+    storage = tmp_path_factory.mktemp("one worker")
+    return train_autoencoder(populations(), ARCHITECTURE, PLAN, WorkersConfig(storage=str(storage)))
 
 
-@pytest.fixture(scope="module")
-def one_worker(populations: Mapping[str, np.ndarray]) -> Trained:
-    return train_autoencoder(populations, ARCHITECTURE, PLAN, WorkersConfig(count=1))
+def test_one_worker_computes_what_the_core_computes(one_worker: TrainedAutoencoder) -> None:
+    weights, history = undisturbed()
+    assert one_worker.history == history
+    assert all(np.array_equal(array, weights[name]) for name, array in weights_of(one_worker.autoencoder).items())
 
 
-def weights(trained: Trained) -> dict[str, np.ndarray]:
-    return {name: tensor.numpy() for name, tensor in trained[0].state_dict().items()}
-
-
-def test_one_worker_twice_gives_the_same_bits(populations: Mapping[str, np.ndarray], one_worker: Trained) -> None:
-    again = train_autoencoder(populations, ARCHITECTURE, PLAN, WorkersConfig(count=1))
-    assert again[1] == one_worker[1]
-    assert all(np.array_equal(array, weights(one_worker)[name]) for name, array in weights(again).items())
-
-
-def test_one_worker_computes_what_the_core_computes(populations: Mapping[str, np.ndarray], one_worker: Trained) -> None:
-    alone = Autoencoder(len(MARKERS), ARCHITECTURE, PLAN.seed)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in the worker: more threads add up in another order
-    losses = list(train(alone, InMemory.of(populations, PLAN), PLAN))
-    torch.set_num_threads(threads)
-    assert one_worker[1] == losses
-    assert all(np.array_equal(array, weights(one_worker)[name]) for name, array in weights((alone, losses)).items())
-
-
-def test_two_workers_have_the_losses_of_one(
-    populations: Mapping[str, np.ndarray], one_worker: Trained, tmp_path: Path
-) -> None:
-    two = train_autoencoder(populations, ARCHITECTURE, PLAN, WorkersConfig(count=2, storage=str(tmp_path / "shared")))
+def test_two_workers_have_the_losses_of_one(tmp_path: Path, one_worker: TrainedAutoencoder) -> None:
+    weights, history = run(tmp_path, count=2)
     # The workers' gradients and losses are summed in float32, in another order than one worker adds them up.
-    for found, expected in zip(two[1], one_worker[1], strict=True):
+    for found, expected in zip(history, one_worker.history, strict=True):
         assert found.train_loss == pytest.approx(expected.train_loss, rel=1e-5)
         assert found.validation_loss == pytest.approx(expected.validation_loss, rel=1e-5)
-    for name, array in weights(two).items():
-        assert np.allclose(array, weights(one_worker)[name], atol=1e-4), name
-    assert list((tmp_path / "shared").rglob("autoencoder.safetensors"))
+    for name, array in weights_of(one_worker.autoencoder).items():
+        assert np.allclose(array, weights[name], atol=1e-4), name
 
 
-def test_a_trained_autoencoder_is_frozen_and_its_losses_fall(one_worker: Trained) -> None:
-    autoencoder, losses = one_worker
-    assert not autoencoder.training
-    assert not any(parameter.requires_grad for parameter in autoencoder.parameters())
-    assert [loss.epoch for loss in losses] == [1, 2, 3]
-    assert losses[-1].validation_loss < losses[0].validation_loss
+def test_a_trained_autoencoder_is_frozen_its_losses_fall_and_its_time_is_told(one_worker: TrainedAutoencoder) -> None:
+    assert not one_worker.autoencoder.training
+    assert not any(parameter.requires_grad for parameter in one_worker.autoencoder.parameters())
+    assert [loss.epoch for loss in one_worker.history] == [1, 2, 3, 4, 5, 6]
+    assert one_worker.history[-1].validation_loss < one_worker.history[0].validation_loss
+    assert 0 < one_worker.loop_seconds < one_worker.seconds
+    assert one_worker.loop_cpu_seconds > 0
 
 
-def test_diverging_training_is_the_models_error_not_rays(populations: Mapping[str, np.ndarray]) -> None:
-    wild = TrainingPlan(epochs=3, minibatch=128, learning_rate=1e30)
-    with pytest.raises(
-        ModelError,
-        match=r"^Training diverged in epoch 1, step 2 of \d+: the loss is (nan|inf)\. Its minibatch has events of "
-        r"'A' \(samples unknown\), 'C' \(samples unknown\); the most extreme is .* standard deviations of marker "
-        r"number \d+ in population '[AC]'\. Lower training\.learning_rate, or look for extreme intensities there\.$",
-    ):
-        train_autoencoder(populations, ARCHITECTURE, wild, WorkersConfig(count=1))
-
-
-def test_a_worker_that_dies_is_a_cluster_error(
-    populations: Mapping[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray_train, "_train_worker", _die)
-    with pytest.raises(
-        ClusterError, match=r"(?s)^Ray Train's workers failed: .*died.*\. No model was registered; see the"
-    ):
-        train_autoencoder(populations, ARCHITECTURE, PLAN, WorkersConfig(count=1))
-
-
-def test_more_workers_than_the_cluster_takes_are_refused_at_once(populations: Mapping[str, np.ndarray]) -> None:
+def test_more_workers_than_the_cluster_takes_are_refused_at_once(tmp_path: Path) -> None:
     assert free_slots() == 2
     with pytest.raises(
         ClusterError,
         match=r"^3 workers need 4 CPU \(one stays free for Ray Data\); the cluster has 3\. Lower workers\.count, or",
     ):
-        train_autoencoder(populations, ARCHITECTURE, PLAN, WorkersConfig(count=3))
+        run(tmp_path, count=3)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the cluster has a GPU")
@@ -126,5 +69,29 @@ def test_gpus_that_the_cluster_lacks_are_told() -> None:
         check_workers(1, use_gpu=True)
 
 
-def _die(config: dict[str, Any]) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def test_a_cluster_of_several_nodes_needs_a_storage_that_all_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes: Callable[[], list[dict[str, Any]]] = ray.nodes
+    monkeypatch.setattr(ray_train.ray, "nodes", lambda: nodes() * 2)
+    with pytest.raises(
+        ClusterError,
+        match=r"^workers\.storage is not set and the cluster has several nodes; checkpoints need a folder or URI that "
+        r"all nodes reach\. Set workers\.storage\.$",
+    ):
+        train_autoencoder(populations(), ARCHITECTURE, PLAN, WorkersConfig())
+
+
+def test_a_place_where_no_checkpoint_can_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "storage").write_text("a file")
+    with pytest.raises(
+        StorageError,
+        match=r"Checkpoints are kept there: name another place with workers\.storage, or allow this one\.$",
+    ):
+        run(tmp_path / "storage")
+
+
+def test_checkpoints_are_kept_in_the_users_cache_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert own_storage() == tmp_path / "neuronedit" / "training"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert own_storage() == tmp_path / ".cache" / "neuronedit" / "training"

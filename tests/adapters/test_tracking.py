@@ -1,5 +1,6 @@
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,16 @@ from mlflow.tracking import MlflowClient
 from neuronedit.adapters import tracking as tracking_module
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.populations import DrawnPopulations
-from neuronedit.adapters.tracking import connect, log_dataset, log_quality, log_training, log_transform, tracked_run
+from neuronedit.adapters.tracking import (
+    connect,
+    log_dataset,
+    log_losses,
+    log_quality,
+    log_training,
+    log_transform,
+    read_losses,
+    tracked_run,
+)
 from neuronedit.errors import DataError, ModelError
 from neuronedit.job_configs import TrackingConfig
 from neuronedit.loss_history import EpochLosses
@@ -87,16 +97,15 @@ def test_an_earlier_run_is_continued(tracking: TrackingConfig) -> None:
     assert run.data.metrics["review/score"] == 1.0
 
 
-def test_a_training_run_has_its_losses_its_counts_and_its_data(
+def test_a_training_run_has_its_counts_its_data_and_a_figure_of_its_losses(
     tracking: TrackingConfig, cells_once: Path, controls_model: EditModel
 ) -> None:
     dataset = list_dataset(str(cells_once))
-    losses = [EpochLosses(epoch, 1 / epoch, 2 / epoch) for epoch in range(1, 1201)]
+    losses = [EpochLosses(epoch, 1 / epoch, 2 / epoch) for epoch in range(1, 4)]
     drawn = DrawnPopulations({"control A": np.zeros((60, 6), np.float32)}, {"control A": 600})
     with tracked_run("train", SETTINGS) as run_id:
         log_training(controls_model, drawn, losses, dataset)
-    history = MlflowClient().get_metric_history(run_id, "validation_loss")
-    assert sorted((metric.step, metric.value) for metric in history) == [(n, 2 / n) for n in range(1, 1201)]
+    assert [found.path for found in MlflowClient().list_artifacts(run_id, "figures")] == ["figures/losses.png"]
     run = MlflowClient().get_run(run_id)
     assert (run.data.metrics["populations"], run.data.metrics["events_drawn"]) == (1, 60)
     assert run.data.metrics["sample/control A/events_drawn"] == 60
@@ -107,6 +116,27 @@ def test_a_training_run_has_its_losses_its_counts_and_its_data(
     assert {tag.key: tag.value for tag in entry.tags}["mlflow.data.context"] == "training"
     facts = json.loads(Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/training.json")).read_text())
     assert facts == {"made": "by a test"}
+
+
+def test_losses_are_recorded_while_training_goes_on_from_another_thread(tracking: TrackingConfig) -> None:
+    losses = [EpochLosses(epoch, 1 / epoch, 2 / epoch) for epoch in range(1, 1201)]
+    with tracked_run("train", SETTINGS) as run_id, ThreadPoolExecutor(1) as thread:
+        thread.submit(log_losses, run_id, 1, losses[:2]).result()
+        assert list(read_losses(run_id)["validation_loss"]) == [2.0, 1.0], "before the end"
+        thread.submit(log_losses, run_id, 1, losses[2:]).result()
+        thread.submit(log_losses, run_id, 2, losses[:1]).result()
+    found = read_losses(run_id)
+    assert list(found["epoch"]) == list(range(1, 1201))
+    assert list(found["train_loss"]) == [loss.train_loss for loss in losses]
+    assert len(MlflowClient().get_metric_history(run_id, "train_loss")) == 1200
+    assert mlflow.get_run(run_id).data.metrics["autoencoder_2/validation_loss"] == 2.0
+
+
+def test_a_store_that_takes_no_losses_is_told(tracking: TrackingConfig) -> None:
+    with pytest.raises(
+        ModelError, match=r"^MLflow at sqlite:.*: metrics of run nowhere were not taken \(.*\)\. Check that it runs\.$"
+    ):
+        log_losses("nowhere", 1, [EpochLosses(1, 1.0, 1.0)])
 
 
 def test_a_transform_run_names_model_counts_and_speed(tracking: TrackingConfig, cells_once: Path) -> None:

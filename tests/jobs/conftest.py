@@ -28,6 +28,8 @@ code = 4
 [training]
 epochs = 3
 minibatch = 128
+[workers]
+storage = "{checkpoints}"
 [edit]
 steps = [{{ layer = "code" }}, {{ layer = "visible" }}]
 [model]
@@ -112,6 +114,7 @@ def make_workplace(folder: Path, cells: Path, migrated_store: Path) -> Workplace
         "uri": tracking.uri,
         "artifacts": tracking.artifacts,
         "output": folder / "edited",
+        "checkpoints": folder / "checkpoints",
     }
     (folder / "train.toml").write_text(TRAIN.format(**values))
     (folder / "transform.toml").write_text(TRANSFORM.format(**values))

@@ -1,0 +1,165 @@
+"""What each of Ray Train's workers does: takes the events into its memory, trains, and writes checkpoints."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic, process_time
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.collective
+import ray.train.torch
+import torch
+
+from neuronedit.adapters.checkpoints import Checkpoints
+from neuronedit.adapters.training_events import gathered
+from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.errors import NeuroneditError
+from neuronedit.loss_history import EpochLosses, finished
+from neuronedit.minibatches import InMemory
+from neuronedit.training import Epoch, train
+from neuronedit.training_plan import TrainingPlan
+from neuronedit.training_state import Tensors, TrainingState
+from neuronedit.workers_config import WorkersConfig
+
+DATASET = "events"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a group of workers is to do.
+
+    Attributes:
+        populations: Their names, in the order of the events.
+        markers: Their names, for messages; none where they are not known.
+        architecture: The network's.
+        plan: How it learns.
+        workers: When checkpoints are written.
+        checkpoints: Where.
+        ledger: The actor that is told how training gets on.
+    """
+
+    populations: Sequence[str]
+    markers: Sequence[str]
+    architecture: Architecture
+    plan: TrainingPlan
+    workers: WorkersConfig
+    checkpoints: Checkpoints
+    ledger: Any
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the first worker hands back.
+
+    Attributes:
+        weights: The network's, on the CPU.
+        history: The losses of all epochs, those before a resume included.
+        loop_seconds: In the epochs that this worker trained.
+        loop_cpu_seconds: What its process computed in that time.
+    """
+
+    weights: Tensors
+    history: tuple[EpochLosses, ...]
+    loop_seconds: float = 0.0
+    loop_cpu_seconds: float = 0.0
+
+
+def train_worker(config: Mapping[str, Task]) -> Trained | NeuroneditError:
+    """Train as one of Ray Train's workers.
+
+    An error of the user's is handed back: what is raised, Ray would try again.
+
+    Args:
+        config: The task, named ``task``.
+    """
+    try:
+        return _train(config["task"])
+    except NeuroneditError as error:
+        return error
+
+
+def _train(task: Task) -> Trained:
+    context = ray.train.get_context()
+    shard = ray.train.get_dataset_shard(DATASET)
+    # Once into memory: iterated every epoch, the dataset would be executed again every epoch.
+    blocks = shard.iter_batches(batch_size=None, batch_format="pyarrow")
+    populations, samples = gathered(blocks, task.populations)
+    n_markers = next(iter(populations.values())).shape[1]
+    autoencoder = Autoencoder(n_markers, task.architecture, task.plan.seed)
+    network = ray.train.torch.prepare_model(autoencoder)
+    minibatches = InMemory.of(
+        populations,
+        task.plan,
+        samples=samples,
+        markers=task.markers,
+        rank=context.get_world_rank(),
+        n_workers=context.get_world_size(),
+        device=ray.train.torch.get_device(),
+    )
+    state = _agreed_start(task)
+    started, cpu_started = monotonic(), process_time()
+    history = train(network, minibatches, task.plan, resume=state, on_epoch=_reporting(task, state))
+    seconds, cpu_seconds = monotonic() - started, process_time() - cpu_started
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in autoencoder.state_dict().items()}
+    return Trained(weights, history, seconds, cpu_seconds)
+
+
+def _agreed_start(task: Task) -> TrainingState | None:
+    """The state from which all workers go on: the first one looks which checkpoint is the newest sound one."""
+
+    def look() -> int:
+        found = task.checkpoints.newest()
+        history = found.state.history if found.state else ()
+        task.ledger.begin.remote(history, ray.train.get_context().get_world_size(), found.problems)
+        return len(history)
+
+    epoch = _by_the_first(look)
+    return task.checkpoints.read(epoch) if epoch else None
+
+
+def _by_the_first(act: Callable[[], int]) -> int:
+    """What the first worker's act gives, on all; where it fails, all end with its error, and none waits for it."""
+    outcome: int | NeuroneditError = 0
+    if ray.train.get_context().get_world_rank() == 0:
+        try:
+            outcome = act()
+        except NeuroneditError as error:
+            outcome = error
+    if ray.train.get_context().get_world_size() > 1:
+        outcome = ray.train.collective.broadcast_from_rank_zero(outcome)
+    if isinstance(outcome, NeuroneditError):
+        raise outcome
+    return outcome
+
+
+def _reporting(task: Task, state: TrainingState | None) -> Callable[[Epoch], None]:
+    """What is done after each epoch: the first worker tells its losses; checkpoints are written as often as asked."""
+    context = ray.train.get_context()
+    history = list(state.history) if state else []
+    saved_at = monotonic()
+
+    def after(epoch: Epoch) -> None:
+        nonlocal saved_at
+        history.append(epoch.losses)
+        if context.get_world_rank() == 0:
+            task.ledger.add.remote(epoch.losses)
+        last = finished(history, task.plan.epochs, task.plan.patience)
+        if last or _due(epoch.losses.epoch, monotonic() - saved_at, task.workers):
+            # Of a finished run the end is all that anyone will look for.
+            keep = 1 if last else task.workers.checkpoints_kept
+            _by_the_first(lambda: task.checkpoints.write(epoch.state(), keep))
+            saved_at = monotonic()
+
+    return after
+
+
+def _due(epoch: int, seconds: float, workers: WorkersConfig) -> bool:
+    """Whether a checkpoint is due after an epoch; the same answer on all workers."""
+    if workers.checkpoint_epochs and epoch % workers.checkpoint_epochs == 0:
+        return True
+    overdue = torch.tensor(float(seconds >= workers.checkpoint_seconds), device=ray.train.torch.get_device())
+    if ray.train.get_context().get_world_size() > 1:
+        # By the first one's clock. Ray Train's own broadcast takes as long as a short epoch.
+        torch.distributed.broadcast(overdue, src=0)
+    return bool(overdue)
