@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from jobs.benchmarks.review_problems import Problems
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS, Edit, Member
@@ -24,8 +25,6 @@ from neuronedit.training import train
 from neuronedit.training_plan import TrainingPlan
 from tests.fitted import fit_pair
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
-from tests.review.planted_network import planted_neurons
-from tests.review.trained_network import trained_autoencoder, trained_neurons
 
 CELLS = Path(__file__).parents[3] / "shared" / "data" / "cytonorm_ptlg" / "cells.parquet"
 REFERENCE, BATCHES = "PTLG021", ("PTLG026", "PTLG028")
@@ -86,23 +85,28 @@ def one_thread(two_threads: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def planted_edit() -> Neurons:
-    """The network wired by hand, with as many events as percentiles need to find no change where there is none."""
-    return planted_neurons(10_000)
+def problems() -> Problems:
+    """What the checks are made on, with as many events as percentiles need to find no change where there is none."""
+    torch.set_num_threads(1)
+    return Problems(10_000)
 
 
 @pytest.fixture(scope="session")
-def trained_edit() -> Neurons:
+def planted_edit(problems: Problems) -> Neurons:
+    """The network wired by hand."""
+    return problems.planted
+
+
+@pytest.fixture(scope="session")
+def trained_edit(problems: Problems) -> Neurons:
     """The same programs in a small network that was trained."""
-    torch.set_num_threads(1)
-    return trained_neurons()
+    return problems.trained
 
 
 @pytest.fixture(scope="session")
-def refits() -> list[Autoencoder]:
+def refits(problems: Problems) -> list[Autoencoder]:
     """The trained network twice more, from other seeds."""
-    torch.set_num_threads(1)
-    return [trained_autoencoder(seed=seed) for seed in (1, 2)]
+    return problems.refits
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,12 @@
 """Captum finds the same: it is the oracle here, and nothing that the review runs."""
 
-from itertools import chain
-
 import numpy as np
 import pytest
 import torch
 from captum.attr import DeepLift, IntegratedGradients
 from torch import nn
 
-from neuronedit.autoencoder import LEAKY_SLOPE
+from jobs.benchmarks.captum_oracle import N_STEPS, decoder, path
 from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.effect_logit import TreatedHead, attribute_logit
 from neuronedit.review.neurons import Neurons
@@ -16,35 +14,10 @@ from neuronedit.review.neurons import Neurons
 TARGETS = (11, 24)
 """Markers that are compared: Captum takes one at a time."""
 
-N_STEPS = 2_000
-"""Of Captum's sums, which converge with their number; ours with its square."""
-
 
 @pytest.fixture(scope="module")
 def sample(trained_edit: Neurons) -> Neurons:
     return trained_edit.sample(40, seed=0)
-
-
-def decoder(neurons: Neurons, *behind: nn.Module) -> nn.Sequential:
-    """The decoder in modules: DeepLIFT is silently wrong where activation functions are not."""
-    pairs = neurons.autoencoder.dense_after(neurons.layer)
-    layers = [[linear, *([nn.LeakyReLU(LEAKY_SLOPE)] if leaky else [])] for linear, leaky in pairs]
-    return nn.Sequential(nn.Identity(), *chain.from_iterable(layers), *behind)
-
-
-def path(neurons: Neurons) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(neurons.edited), torch.from_numpy(neurons.source.activations)
-
-
-def test_conductance_is_captums_integrated_gradients(sample: Neurons) -> None:
-    after, before = path(sample)
-    oracle = IntegratedGradients(decoder(sample))
-    found = edit_conductance(sample, 128).values
-    for target in TARGETS:
-        parts = oracle.attribute(
-            after, before, target=target, n_steps=N_STEPS, method="riemann_middle", internal_batch_size=20_000
-        )
-        np.testing.assert_allclose(found[:, target], parts.mean(dim=0).numpy(), atol=1e-5)
 
 
 def test_one_segment_is_captums_deeplift(sample: Neurons) -> None:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from jobs.benchmarks.planted import DEAD, DONOR_MARKER, N_LINEAGE, N_PROGRAMS, planted_neurons
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.errors import DataError
 from neuronedit.review.dependence import dependence_part, exceedance_ratios
 from neuronedit.review.donor_gap import donor_gap, donor_gap_part
 from neuronedit.review.localisation import localisation_part, participation, receptive_fields
 from neuronedit.review.neurons import Neurons
-from tests.review.planted_network import DEAD, DONOR_MARKER, N_LINEAGE, N_PROGRAMS, planted_neurons
 
 PROGRAMS, LINEAGE = slice(N_PROGRAMS), slice(N_PROGRAMS, N_PROGRAMS + N_LINEAGE)
 DONOR_NEURON = N_PROGRAMS + DONOR_MARKER

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jobs.benchmarks.planted import DEAD, EDITED_MARKERS, EDITED_NEURONS, MARKERS, N_MARKERS, SHIFT
 from neuronedit.autoencoder import CODE, VISIBLE, Architecture, Autoencoder
 from neuronedit.errors import ConfigError
 from neuronedit.review.conductance import Conductance, edit_conductance
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.secants import Decoder, each_marker
-from tests.review.planted_network import DEAD, EDITED_MARKERS, EDITED_NEURONS, MARKERS, N_MARKERS, SHIFT
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,6 @@ def trained(trained_edit: Neurons) -> Conductance:
 
 
 def test_the_planted_neurons_have_the_share(planted: Conductance) -> None:
-    assert planted.share[list(EDITED_NEURONS)].sum() >= 0.9
     assert planted.net_share[list(EDITED_NEURONS)].sum() >= 0.99
     assert set(planted.order[:2]) == set(EDITED_NEURONS)
     assert not planted.share[list(DEAD)].any()

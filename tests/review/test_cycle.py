@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jobs.benchmarks.planted import CODE_EDIT, EDITED_MARKERS, SHIFT, planted_cells, planted_model
 from neuronedit.edit import fit_edit
 from neuronedit.review.cycle import cycle, fit_way_back
 from neuronedit.review.cycle_part import cycle_part
 from neuronedit.review.neurons import Neurons
 from neuronedit.steps import EditStep
-from tests.review.planted_network import CODE_EDIT, EDITED_MARKERS, SHIFT, planted_cells, planted_model
 
 SOURCE, TARGET = planted_cells(1_000, 0), planted_cells(1_000, 1, shift=SHIFT)
 

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jobs.benchmarks.planted import planted_cells, planted_model
 from neuronedit.model import EditModel
 from neuronedit.review.drift_part import drift_part
-from tests.review.planted_network import planted_cells, planted_model
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from jobs.benchmarks.planted import SHIFT, planted_cells, planted_model
 from neuronedit.review.edit_review import EditReview, LabelColumns, review_edit
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import FAMILIES
-from tests.review.planted_network import SHIFT, planted_cells, planted_model
 
 
 @pytest.fixture(scope="module")

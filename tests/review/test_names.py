@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jobs.benchmarks.planted import DEAD, EDITED_PROGRAM, MARKERS, N_LINEAGE, PER_PROGRAM, wired
 from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.names import SILENT, NeuronNames, name_neurons
 from neuronedit.review.neurons import Neurons
-from tests.review.planted_network import COPY, DEAD, EDITED_PROGRAM, MARKERS, N_LINEAGE, N_PROGRAMS, PER_PROGRAM
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +18,6 @@ def planted(planted_edit: Neurons) -> NeuronNames:
 @pytest.fixture(scope="module")
 def trained(trained_edit: Neurons) -> NeuronNames:
     return name_neurons(trained_edit, edit_conductance(trained_edit))
-
-
-def wired(neuron: int) -> set[str]:
-    """The markers that a planted neuron was wired to."""
-    if neuron >= N_PROGRAMS and neuron != COPY:
-        return {MARKERS[neuron - N_PROGRAMS]}
-    start = N_LINEAGE + (EDITED_PROGRAM if neuron == COPY else neuron) * PER_PROGRAM
-    return set(MARKERS[start : start + PER_PROGRAM])
 
 
 def test_all_40_markers_are_in_the_names_of_the_neurons_that_were_wired_to_them_and_of_no_other(

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
+from jobs.benchmarks.planted import EDITED_NEURONS
 from neuronedit.review import neuron_figures as figures
 from neuronedit.review import neuron_readings as readings
 from neuronedit.review.conductance import Conductance, edit_conductance
@@ -18,7 +19,6 @@ from neuronedit.review.neuron_parts import neuron_parts
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import Part
 from neuronedit.review.preferred import PreferredCell
-from tests.review.planted_network import EDITED_NEURONS
 
 NAMES = ["conductance", "faithfulness", "names", "logit", "ladder", "preferred"]
 

@@ -3,10 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neuronedit.errors import ConfigError, DataError, ModelError
-from neuronedit.review.neurons import ENCODED_AGAIN, OWN_SHIFT, LabelledEvents, Neurons
-from neuronedit.steps import EditStep
-from tests.review.planted_network import (
+from jobs.benchmarks.planted import (
     DEAD,
     EDITED_NEURONS,
     N_MARKERS,
@@ -16,6 +13,9 @@ from tests.review.planted_network import (
     planted_model,
     planted_neurons,
 )
+from neuronedit.errors import ConfigError, DataError, ModelError
+from neuronedit.review.neurons import ENCODED_AGAIN, OWN_SHIFT, LabelledEvents, Neurons
+from neuronedit.steps import EditStep
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jobs.benchmarks.planted import TYPES, UNSEEN_TYPES, planted_cells, planted_model
 from neuronedit.auto import CANDIDATES
 from neuronedit.errors import DataError
 from neuronedit.review.neurons import SOURCE, Neurons, Population
 from neuronedit.review.next_sample import next_sample, plan_of
 from neuronedit.review.next_sample_part import candidates_of, next_sample_part, read_next_sample
-from tests.review.planted_network import TYPES, UNSEEN_TYPES, planted_cells, planted_model
 
 
 @pytest.fixture(scope="module")
@@ -17,13 +17,6 @@ def by_type() -> dict[str, np.ndarray]:
     cells = [planted_cells(1_000, 5), planted_cells(1_000, 6, unseen=True)]
     names = TYPES + UNSEEN_TYPES
     return {names[of]: found.markers[found.types == of] for found in cells for of in np.unique(found.types)}
-
-
-def test_every_unseen_type_ranks_above_every_seen_one(trained_edit, refits, by_type):
-    table = next_sample(trained_edit, refits, by_type, seed=0).table()
-    assert set(table["population"][: len(UNSEEN_TYPES)]) == set(UNSEEN_TYPES)
-    # A gap, and not a near miss: measured 0.36 and 0.26.
-    assert table["discrepancy"][len(UNSEEN_TYPES) - 1] > 1.1 * table["discrepancy"][len(UNSEEN_TYPES)]
 
 
 def test_fits_that_are_the_same_agree(trained_edit, by_type):

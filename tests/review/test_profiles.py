@@ -1,23 +1,15 @@
 import numpy as np
 import pytest
-from sklearn.metrics import adjusted_rand_score
 
+from jobs.benchmarks.planted import EDITED_PROGRAM, N_NEURONS, planted_neurons
 from neuronedit.errors import DataError
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.profiles import LEVELS, profile, profiles_part
-from tests.review.planted_network import DONORS, EDITED_PROGRAM, N_NEURONS, planted_neurons
 
 
 @pytest.fixture(scope="module")
 def neurons() -> Neurons:
     return planted_neurons(donor_gap=0.05)
-
-
-def test_samples_fall_into_their_conditions(neurons):
-    found = profile(neurons.pooled, "sample")
-    assert len(found.samples) == 2 * len(DONORS)
-    conditions = [sample.split(", ")[1] for sample in found.samples]
-    assert adjusted_rand_score(conditions, found.clusters) == 1
 
 
 def test_a_profile_is_its_samples_percentiles(neurons):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from jobs.benchmarks.planted import DEAD, EDITED_NEURONS, N_NEURONS, planted_neurons
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.pruning import Pruning, prune
 from neuronedit.review.pruning_part import ablation_figure, pruning_part
-from tests.review.planted_network import DEAD, EDITED_NEURONS, N_NEURONS, planted_neurons
 
 LIVING = N_NEURONS - len(DEAD)
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
+from jobs.benchmarks.planted import DEAD, DONORS, MID_PROGRAM, planted_neurons
 from neuronedit.errors import DataError
 from neuronedit.review.information import bin_numbers, information, joint_counts
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.ranges import BINS, EDGES, associate, ranges_part
-from tests.review.planted_network import DEAD, DONORS, MID_PROGRAM, planted_neurons
 
 MIDDLE = BINS.index("40–60 %")
 

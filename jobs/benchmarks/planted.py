@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
+from neuronedit.auto import Plan
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import PairDesign
-from neuronedit.edit import Plan, fit_edit
+from neuronedit.edit import fit_edit
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.review.neurons import LabelledEvents, Neurons
@@ -65,6 +67,18 @@ class PlantedCells:
         """As raw intensities."""
         intensities = np.sinh((self.markers + 3).astype(np.float64)) * 5
         return LabelledEvents(intensities.astype(np.float32), self.labels)
+
+
+def program_markers(program: int) -> tuple[str, ...]:
+    """The functional markers that one program moves."""
+    return MARKERS[N_LINEAGE + program * PER_PROGRAM :][:PER_PROGRAM]
+
+
+def wired(neuron: int) -> set[str]:
+    """The markers that a live neuron was wired to."""
+    if neuron >= N_PROGRAMS and neuron != COPY:
+        return {MARKERS[neuron - N_PROGRAMS]}
+    return set(program_markers(EDITED_PROGRAM if neuron == COPY else neuron))
 
 
 def lineage_pattern(*, unseen: bool = False) -> np.ndarray:
@@ -137,15 +151,18 @@ def planted_autoencoder() -> Autoencoder:
     autoencoder = Autoencoder(N_MARKERS, Architecture(hidden=(), code=N_NEURONS))
     with torch.no_grad():
         for layer, weights in zip(autoencoder.layers, (encoder, decoder), strict=True):
+            assert isinstance(layer, nn.Linear)
             layer.weight.copy_(torch.from_numpy(weights))
             layer.bias.zero_()
     return autoencoder.eval().requires_grad_(False)
 
 
-def planted_model(source: PlantedCells, target: PlantedCells, plan: Plan = CODE_EDIT) -> EditModel:
-    """The network by hand; its edit fitted as ever."""
+def planted_model(
+    source: PlantedCells, target: PlantedCells, plan: Plan = CODE_EDIT, autoencoder: Autoencoder | None = None
+) -> EditModel:
+    """The network by hand, unless another is given; its edit fitted as ever."""
     scaling = Scaling(*(np.full(N_MARKERS, value, dtype=np.float32) for value in (5, 3, 1)))
-    autoencoders = (planted_autoencoder(),)
+    autoencoders = (autoencoder or planted_autoencoder(),)
     edit = fit_edit("pair", autoencoders, plan, source.markers, target.markers, zeros=scaling.zeros)
     design = PairDesign(source={"drug": "no"}, target={"drug": "yes"})
     return EditModel(Panel(MARKERS, (5.0,) * N_MARKERS), scaling, autoencoders, {"pair": edit}, design)

@@ -1,0 +1,33 @@
+"""An edit of the same programs as ``planted``'s, in a network that was trained: its neurons share the work."""
+
+from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.minibatches import InMemory
+from neuronedit.review.neurons import Neurons
+from neuronedit.training import train
+from neuronedit.training_plan import TrainingPlan
+
+from .planted import N_MARKERS, SHIFT, planted_cells, planted_model
+
+TRAINED = Architecture(hidden=(64, 48), code=32)
+
+
+def trained_autoencoder(
+    n_events: int = 2_000,
+    epochs: int = 30,
+    seed: int = 0,
+    decorrelation: float = 0,
+    architecture: Architecture = TRAINED,
+) -> Autoencoder:
+    """A small network trained on the planted source and target."""
+    source, target = planted_cells(n_events, 0), planted_cells(n_events, 1, shift=SHIFT)
+    autoencoder = Autoencoder(N_MARKERS, architecture, seed)
+    plan = TrainingPlan(epochs=epochs, minibatch=256, seed=seed, decorrelation=decorrelation)
+    train(autoencoder, InMemory.of({"source": source.markers, "target": target.markers}, plan), plan)
+    return autoencoder.eval().requires_grad_(False)
+
+
+def trained_neurons(n_events: int = 2_000, epochs: int = 30) -> Neurons:
+    """The trained network, and its edit of the code."""
+    source, target = planted_cells(n_events, 0), planted_cells(n_events, 1, shift=SHIFT)
+    model = planted_model(source, target, autoencoder=trained_autoencoder(n_events, epochs))
+    return Neurons.of(model, "pair", source.labelled, target.labelled)
