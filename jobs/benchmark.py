@@ -15,12 +15,13 @@ BENCHMARKS = {
     "transform": "events per CPU-second, against the floors, a plain process and other tools",
     "transform-scale": "memory for up to 50 million cells and a 5 GB file, 100,000 files, and 10¹⁰ cells on paper",
     "accuracy": "distance to the measured truth on real cells, beside the simple methods",
+    "review": "the review's 25 checks where the truth is known, its cost, its verdicts on real cells",
     "combinations": "predicted and measured excess over additivity, where it is known and on real cells",
 }
 
 PEERS_FOLDER = Path("benchmark-output") / "peers"
 
-ON_REAL_CELLS = ("accuracy", "combinations")
+ON_REAL_CELLS = ("accuracy", "combinations", "review")
 """Benchmarks that read the folder given by ``--data``."""
 
 BESIDE_PEERS = ("accuracy", "transform")

@@ -18,19 +18,26 @@ class Result:
         figures: For programs; the last line on stdout.
         details: Further tables, by name, for the output folder.
         pictures: PNG files by name, for the output folder.
+        pages: Pages in Markdown by name, for the output folder.
     """
 
     table: pd.DataFrame
     figures: dict[str, float]
     details: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write tables as ``NAME.md`` and ``NAME.parquet``, pictures as ``NAME.png``; earlier ones are replaced."""
+        """Write tables as ``NAME.md`` and ``NAME.parquet``, pages as ``NAME.md``, pictures as ``NAME.png``.
+
+        Earlier ones are replaced.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in {TABLE: self.table, **self.details}.items():
             table.to_parquet(folder / f"{name}.parquet")
             (folder / f"{name}.md").write_text(markdown(table), encoding="utf-8")
+        for name, page in self.pages.items():
+            (folder / f"{name}.md").write_text(page, encoding="utf-8")
         for name, picture in self.pictures.items():
             (folder / f"{name}.png").write_bytes(picture)
 

@@ -85,7 +85,10 @@ def test_tables_are_written_as_markdown_and_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["transform", "--data", "cells"], "--data is for accuracy, combinations; transform makes its own cells"),
+        (
+            ["transform", "--data", "cells"],
+            "--data is for accuracy, combinations, review; transform makes its own cells",
+        ),
         (["transform", "--peers", "--quick"], "--peers is for accuracy and transform without --quick"),
         (["combinations", "--peers"], "--peers is for accuracy and transform without --quick"),
     ],

@@ -1,0 +1,98 @@
+"""The benchmark of the review; its 25 checks are run one by one in ``tests/review/test_checks.py``."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jobs.benchmarks import review
+from jobs.benchmarks.checks import Check, Measure
+from jobs.benchmarks.methods import Effort, fit_plans
+from jobs.benchmarks.review import run, summarise
+from jobs.benchmarks.review_cost import DRAWN
+from jobs.benchmarks.tasks import Populations, TransferTask
+from jobs.benchmarks.verdicts import BEFORE_TRUTH, EDIT, judge_edit, measure_verdicts, tone_of
+from neuronedit.autoencoder import Architecture
+from neuronedit.edit import PRESETS
+from neuronedit.extrapolation import Extrapolation
+from neuronedit.panel import Panel
+from neuronedit.review.acceptance import Gate
+from neuronedit.training_plan import TrainingPlan
+
+CHECKS = [
+    Check(1, "A", (Measure("x", 1.0, most=2),), 0.1),
+    Check(2, "B", (Measure("y", 1.0, least=2),), 0.1),
+    Check(3, "C", (), 0.1, "not measured: captum is not installed"),
+]
+COSTS = pd.DataFrame({"part": ["conductance", DRAWN], "cpu_s": [1.0, 2.0]})
+VERDICTS = pd.DataFrame(
+    {"transfers": [True, True, False, False], "tone": ["green", "amber", "red", "amber"]}, index=list("abcd")
+).rename_axis("task")
+
+TASK = TransferTask("A→B", "made", {"batch": "A"}, {"batch": "B"}, {"batch": "A"}, {"x": 1})
+TINY = Effort(200, 0, 1, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=2, minibatch=64))
+
+KNOWN, NEW = Extrapolation(0.01, 0.5, 0.1, 1.0), Extrapolation(0.9, 0.99, 2.0, 1.0)
+
+
+def test_figures_count_the_checks_that_pass_and_the_tasks_that_are_warned_of() -> None:
+    figures = summarise(CHECKS, COSTS, 4.5, VERDICTS).figures
+    assert figures == {
+        "checks": 3,
+        "checks_passed": 1,
+        "seconds": 4.5,
+        "cpu_seconds": 3,
+        "negatives_warned": 1,
+        "positives_warned": 0.5,
+    }
+    assert set(summarise(CHECKS, COSTS, 4.5, pd.DataFrame()).figures) == {
+        "checks", "checks_passed", "seconds", "cpu_seconds"
+    }  # fmt: skip
+
+
+def test_the_page_has_all_checks_costs_and_verdicts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(review, "check_all", lambda problems: CHECKS)
+    monkeypatch.setattr(review, "measure_cost", lambda n_events: (COSTS, 4.5))
+    monkeypatch.setattr(review, "measure_verdicts", lambda tasks, data, effort: VERDICTS)
+    run(quick=True).write(tmp_path)
+    page = (tmp_path / "review-checks.md").read_text()
+    assert "1 of 3 checks pass." in page
+    assert "| 2 | B | y 1 | ≥ 2 | **no** | 0.100 |" in page
+    assert "| 3 | C | not measured: captum is not installed |  | **no** | 0.100 |" in page
+    assert "2,000 events" in page
+    assert "4 s on the clock, 3 CPU-seconds" in page
+    assert "| d | False | amber |" in page
+
+
+def gate(name: str, value: float | None, threshold: float) -> Gate:
+    return Gate(name, value, threshold, "")
+
+
+def test_a_verdict_is_red_where_a_gate_fails_and_amber_where_it_warns() -> None:
+    assert tone_of(gate("support", 2.0, 3), KNOWN) == "green"
+    assert tone_of(gate("support", 2.0, 3), NEW) == "amber"
+    assert tone_of(gate("support", 4.0, 3), NEW) == "red"
+    assert [tone_of(gate("confounding", share, 0.3), NEW) for share in (0.1, 0.2, 0.4, None)] == [
+        "green", "amber", "red", "amber"
+    ]  # fmt: skip
+
+
+def test_a_verdict_needs_no_truth_and_the_truth_stands_beside_it() -> None:
+    generator = np.random.default_rng(0)
+    intensities = generator.lognormal(2, 1, (800, 5)).astype(np.float32)
+    populations = Populations(intensities[:200], 3 * intensities[200:400], intensities[400:600])
+    panel, plans = Panel(tuple("abcde"), (5.0,) * 5), {EDIT: PRESETS["quantile-map"]}
+    model = fit_plans(plans, vars(populations), panel, 0, TINY.architecture, TINY.training)
+    true, other = 3 * intensities[600:], intensities[600:] / 9
+    row, again = (judge_edit(TASK, model, populations, truth, 0).iloc[0] for truth in (true, other))
+    told = ["tone", "because", "reconstruction", "mix", "auroc", "reach", "expected_error"]
+    pd.testing.assert_series_equal(row[told], again[told], check_names=False)
+    assert row["helps"]
+    assert not again["helps"]
+    assert set(BEFORE_TRUTH) >= {reason.split()[0] for reason in row["because"].split(", ") if reason}
+
+
+def test_tasks_whose_dataset_is_missing_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert measure_verdicts([TASK], tmp_path, TINY).empty
+    assert caplog.messages == [f"no verdicts on tasks of made, which is not in {tmp_path}"]
