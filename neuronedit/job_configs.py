@@ -1,5 +1,6 @@
 """What each job can be told: one typed configuration per job."""
 
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -14,6 +15,7 @@ from neuronedit.review.acceptance import GateConfig
 from neuronedit.route import UnknownBatch
 from neuronedit.search_config import SearchConfig
 from neuronedit.synergy import SynergyRule
+from neuronedit.training_data_config import TrainingDataConfig
 from neuronedit.training_plan import TrainingPlan
 from neuronedit.workers_config import WorkersConfig
 
@@ -77,6 +79,10 @@ class TrackingConfig(Config):
     )
 
 
+SAMPLE_COLUMN = "sample_id"
+"""Names an event's sample, where no other column is named to do so: ingest writes it."""
+
+
 class SampleConfig(Config):
     """How many events of each population are drawn for training, fitting and review."""
 
@@ -89,6 +95,10 @@ class SampleConfig(Config):
         description="a column that names the sample that each event is from; by default sample_id where a file has it, "
         "otherwise the file's name",
     )
+
+    def column_of(self, names: Collection[str]) -> str | None:
+        """The column that names an event's sample in a file with these columns, if there is one."""
+        return self.sample_column or (SAMPLE_COLUMN if SAMPLE_COLUMN in names else None)
 
 
 class DataConfig(Config):
@@ -139,6 +149,7 @@ class TrainConfig(Config):
     )
     training: TrainingPlan = Field(TrainingPlan(), description="how it learns")
     search: SearchConfig = Field(SearchConfig(), description="settings of the network to try first")
+    training_data: TrainingDataConfig = Field(TrainingDataConfig(), description="what it learns from")
     workers: WorkersConfig = Field(WorkersConfig(), description="who computes")
     edit: EditConfig = Field(EditConfig(), description="what is edited")
     model: RegistryConfig = Field(RegistryConfig(), description="under which name the model is registered")

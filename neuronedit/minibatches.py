@@ -136,12 +136,7 @@ class InMemory:
             ConfigError: A minibatch has fewer events than there are workers.
             DataError: A population has not as many samples' names as events.
         """
-        if plan.minibatch < n_workers * len(populations):
-            raise ConfigError(
-                f"training.minibatch is {plan.minibatch}; expected at least {n_workers * len(populations)}: one event "
-                f"of each of {len(populations)} populations for each of {n_workers} workers. "
-                "Raise it, or lower workers.count."
-            )
+        check_minibatch(plan, len(populations), n_workers)
         sizes = {name: len(events) for name, events in populations.items()}
         found = split(sizes, plan.validation_fraction, plan.seed, samples)
         kept = {name: events[~found.held_out[name]] for name, events in populations.items()}
@@ -209,6 +204,19 @@ class InMemory:
             ]
         )
         return rows.view(len(sizes), self.n_steps, self.share).transpose(0, 1).reshape(self.n_steps, -1)
+
+
+def check_minibatch(plan: TrainingPlan, n_populations: int, n_workers: int) -> None:
+    """Check that every worker has an event of each population in every minibatch.
+
+    Raises:
+        ConfigError: A minibatch has fewer.
+    """
+    if plan.minibatch < n_workers * n_populations:
+        raise ConfigError(
+            f"training.minibatch is {plan.minibatch}; expected at least {n_workers * n_populations}: one event of each "
+            f"of {n_populations} populations for each of {n_workers} workers. Raise it, or lower workers.count."
+        )
 
 
 def epoch_generator(seed: int, epoch: int, device: torch.device, stream: int = 0) -> torch.Generator:

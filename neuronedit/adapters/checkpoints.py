@@ -122,6 +122,7 @@ def run_digest(
     samples: Mapping[str, Texts] | None,
     architecture: Architecture,
     plan: TrainingPlan,
+    stream_digest: str = "",
 ) -> str:
     """A digest of all that decides what training comes to.
 
@@ -133,9 +134,11 @@ def run_digest(
         samples: By population, (n_events,) the sample of each event, where they are known.
         architecture: The network's.
         plan: How it learns.
+        stream_digest: Of the stream that events are read from, where there is one.
     """
     versions = {"neuronedit": neuronedit.__version__, "torch": torch.__version__}
     settings = {"architecture": architecture.model_dump(), "plan": plan.model_dump(), **versions}
+    settings |= {"stream": stream_digest} if stream_digest else {}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, events in populations.items():
         digest.update(json.dumps([name, events.shape]).encode())

@@ -1,7 +1,6 @@
 """A Parquet file's events, block by block, in memory that depends neither on its size nor on its row groups'."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -74,12 +73,15 @@ class FileReader:
     def __exit__(self, *_: object) -> None:
         self.parquet.close()
 
-    def blocks(self, group: RowGroup, columns: Sequence[str] | None = None) -> Iterator[Block]:
+    def blocks(
+        self, group: RowGroup, columns: Sequence[str] | None = None, n_events: int | None = None
+    ) -> Iterator[Block]:
         """A row group's events in order.
 
         Args:
             group: One of ``row_groups``.
             columns: Those to read; None for all.
+            n_events: Of a block, at most; None for ``EVENTS_PER_BLOCK``.
 
         Raises:
             DataError: The row group is damaged.
@@ -89,7 +91,7 @@ class FileReader:
         parquet = self.parquet if group.n_bytes <= WHOLE_BYTES else self._buffered()
         try:
             batches = parquet.iter_batches(
-                EVENTS_PER_BLOCK, row_groups=[group.number], columns=columns, use_threads=False
+                n_events or EVENTS_PER_BLOCK, row_groups=[group.number], columns=columns, use_threads=False
             )
             for batch in batches:
                 yield Block(group.number, first_row, pa.Table.from_batches([batch]))
@@ -110,12 +112,3 @@ class FileReader:
         for index in range(metadata.num_columns):
             column = metadata.column(index)
             yield column.dictionary_page_offset or column.data_page_offset, column.total_compressed_size
-
-
-def one_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
-    """The same blocks; the next one is fetched while the caller works on this one."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, blocks, None)
-        while (block := coming.result()) is not None:
-            coming = thread.submit(next, blocks, None)
-            yield block

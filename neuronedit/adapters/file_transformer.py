@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from neuronedit.adapters.committed_file import Committed, Layout, commit_parquet
 from neuronedit.adapters.event_editor import OUTCOMES, Edited, EventEditor, TransformRules
-from neuronedit.adapters.file_blocks import Block, FileReader, RowGroup, one_ahead
+from neuronedit.adapters.file_blocks import Block, FileReader, RowGroup
 from neuronedit.adapters.file_parts import FilePart
 from neuronedit.adapters.output_folder import OutputFolder
 from neuronedit.adapters.parquet import finite_events
@@ -20,6 +20,7 @@ from neuronedit.adapters.receipt import LeftOut, Receipt
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of
 from neuronedit.errors import ClusterError, DataError, NeuroneditError, PanelError
 from neuronedit.quality import observer
+from neuronedit.read_ahead import one_ahead
 from neuronedit.tally import Tally
 
 LEFT_OUT = "left out"

@@ -13,6 +13,7 @@ from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.populations import DrawnPopulations
 from neuronedit.adapters.ray_train import train_autoencoder
 from neuronedit.adapters.search import chosen_config, search_network
+from neuronedit.adapters.training_source import TrainingSource, training_source
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.competition import warning
 from neuronedit.edit import Edit
@@ -24,7 +25,6 @@ from neuronedit.panel import Panel
 from neuronedit.percentiles import FloatArray
 from neuronedit.scaling import fit_scaling
 from neuronedit.training_record import TrainingRecord, population_records
-from neuronedit.validation_split import Texts
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ def fit_model(
 
     Raises:
         DataError: A population has too few events, or a source shares no cell type with its target.
+        ConfigError: More events are to be trained on than their memory holds.
         ClusterError: The workers cannot run.
         ModelError: Training diverged.
         StorageError: The checkpoints' storage fails, or is full.
@@ -65,12 +66,14 @@ def fit_model(
         events = {name: found.matched(config.training.seed) for name, found in events.items()}
     found = search_network(config, populations, events, scaling.zeros, drawn.samples) if config.search.enabled else None
     config = chosen_config(config, found) if found else config
-    log.info("training on %d events of %d populations", sum(map(len, populations.values())), len(populations))
+    source = training_source(config, panel, dataset, drawn, scaling)
+    log.info("training on %d events of %d populations", sum(source.n_events.values()), len(populations))
     if told := warning(config.autoencoder.competitive):
         log.warning("autoencoder.competitive is %d. %s", config.autoencoder.competitive, told)
-    autoencoders, losses = _train_ensemble(config, panel, populations, drawn.samples, on_losses)
+    autoencoders, losses = _train_ensemble(config, panel, source, on_losses)
     edits = fit_edits(autoencoders, events, EditFitting(config.edit, scaling.zeros, config.training.seed))
     facts = _facts(config, drawn, dataset)
+    facts |= {"events_trained_on": dict(source.n_events), "streamed": source.stream is not None}
     facts |= {"extrapolation": judge_extrapolations(edits, populations)}
     record = TrainingRecord(
         populations=population_records(drawn.intensities, dataset.uri),
@@ -87,8 +90,7 @@ def fit_model(
 def _train_ensemble(
     config: TrainConfig,
     panel: Panel,
-    populations: Mapping[str, FloatArray],
-    samples: Mapping[str, Texts],
+    source: TrainingSource,
     on_losses: Callable[[int, Sequence[EpochLosses]], None],
 ) -> tuple[tuple[Autoencoder, ...], list[Sequence[EpochLosses]]]:
     autoencoders: list[Autoencoder] = []
@@ -96,12 +98,13 @@ def _train_ensemble(
     for number in range(1, config.ensemble + 1):
         plan = config.training.model_copy(update={"seed": config.training.seed + number - 1})
         trained = train_autoencoder(
-            populations,
+            source.populations,
             config.autoencoder,
             plan,
             config.workers,
-            samples=samples,
+            samples=source.samples,
             markers=panel.markers,
+            stream=source.stream,
             on_losses=partial(on_losses, number),
         )
         log.info(

@@ -1,41 +1,33 @@
 """One streaming pass of Ray Data over a dataset that draws a seeded sample of every population."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import fs
 
+from neuronedit.adapters.event_columns import UNLABELLED, Chooser, assigned, texts
 from neuronedit.adapters.file_blocks import FileReader
 from neuronedit.adapters.file_parts import FilePart, divided
 from neuronedit.adapters.parquet import (
     EventDataset,
     EventFile,
     check_markers,
-    choice_columns,
     finite_events,
     marker_matrix,
 )
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, raise_failure, work_items
-from neuronedit.arms import ArmChoice
-from neuronedit.design import Choice, Design, check_design_columns
+from neuronedit.design import check_design_columns
 from neuronedit.draw import Drawing, DrawnEvents, Texts, candidates, rank_error
-from neuronedit.errors import DataError, NeuroneditError
-from neuronedit.events import row_priorities
+from neuronedit.errors import NeuroneditError
+from neuronedit.events import Priorities, row_priorities
 from neuronedit.job_configs import SampleConfig
 from neuronedit.panel import Panel
 from neuronedit.scaling import FloatArray
 
 log = logging.getLogger(__name__)
-
-UNLABELLED = "unlabelled"
-"""The cell type of events whose column has no value: a kind of its own."""
-
-SAMPLE_COLUMN = "sample_id"
-"""Names an event's sample, where no other column is named to do so: ingest writes it."""
 
 PART_BYTES = 256 * 1024**2
 """Larger files are read by several workers."""
@@ -50,12 +42,14 @@ class DrawnPopulations:
         counts: Events of each population in the whole dataset.
         labels: The cell type of each event drawn, (n_drawn,) texts each; empty where no column names them.
         samples: The sample that each event drawn is from, (n_drawn,) texts each.
+        priorities: (n_drawn,) uint64 each, ascending: what the events were drawn by, as ``row_priorities`` gives it.
     """
 
     intensities: dict[str, FloatArray]
     counts: dict[str, int]
     labels: dict[str, Texts] = field(default_factory=dict)
     samples: dict[str, Texts] = field(default_factory=dict)
+    priorities: dict[str, Priorities] = field(default_factory=dict)
 
     @property
     def rank_errors(self) -> dict[str, float]:
@@ -66,7 +60,7 @@ class DrawnPopulations:
 def draw_populations(
     dataset: EventDataset,
     panel: Panel,
-    design: Design | Choice | ArmChoice,
+    design: Chooser,
     sample: SampleConfig,
     label_column: str | None = None,
 ) -> DrawnPopulations:
@@ -97,6 +91,7 @@ def draw_populations(
         {name: drawings[name].n_seen for name in drawn},
         {name: events.labels for name, events in drawn.items()} if label_column else {},
         {name: events.samples for name, events in drawn.items()},
+        {name: events.priorities for name, events in drawn.items()},
     )
     for name, error in found.rank_errors.items():
         log.info("%s: %d of %d events drawn, rank error %.4f", name, len(drawn[name]), found.counts[name], error)
@@ -109,7 +104,7 @@ class _Sampler:
 
     filesystem: fs.FileSystem
     panel: Panel
-    design: Design | Choice | ArmChoice
+    design: Chooser
     sample: SampleConfig
     label_column: str | None = None
 
@@ -127,16 +122,13 @@ class _Sampler:
         with FileReader(self.filesystem, file) as reader:
             schema = reader.parquet.schema_arrow
             check_markers(schema, self.panel, file.path)
-            sample_column = self._sample_column([*schema.names, *file.partition])
+            sample_column = self.sample.column_of([*schema.names, *file.partition])
             others = [name for name in (sample_column, self.label_column) if name]
             check_design_columns([*schema.names, *file.partition], [*self.design.columns, *others], file.path)
             stored = [name for name in dict.fromkeys([*self.design.columns, *others]) if name in schema.names]
             for group in reader.row_groups[part.first_group : part.stop_group]:
                 for _, first_row, table in reader.blocks(group, [*self.panel.markers, *stored]):
                     self._draw_block(table, first_row, file, sample_column, drawings)
-
-    def _sample_column(self, names: Sequence[str]) -> str | None:
-        return self.sample.sample_column or (SAMPLE_COLUMN if SAMPLE_COLUMN in names else None)
 
     def _draw_block(
         self, table: pa.Table, first_row: int, file: EventFile, sample_column: str | None, drawings: dict[str, Drawing]
@@ -151,54 +143,10 @@ class _Sampler:
             events = DrawnEvents(
                 priorities[rows],
                 marker_matrix(taken, self.panel, file.path).astype(np.float32, copy=False),
-                _texts(taken, file, sample_column, file.name),
-                _texts(taken, file, self.label_column, UNLABELLED if self.label_column else ""),
+                texts(taken, file, sample_column, file.name),
+                texts(taken, file, self.label_column, UNLABELLED if self.label_column else ""),
             )
             drawing.add(events, int(chosen.sum()))
-
-
-def assigned(
-    design: Design | Choice | ArmChoice, table: pa.Table, file: EventFile
-) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """Each population that has events in a table of a file's events, and which these are: (n_events,) bool.
-
-    The design is asked once for each combination of column values: they are few, and texts are slow to compare.
-
-    Raises:
-        DataError: An event cannot be assigned.
-    """
-    stored = [name for name in design.columns if name in table.column_names]
-    first_rows, combination = _combinations([table.column(name) for name in stored], table.num_rows)
-    try:
-        populations = design.assign(choice_columns(table.take(first_rows), file, design.columns), file.path)
-    except DataError:
-        design.assign(choice_columns(table, file, design.columns), file.path)  # the same, with the number of events
-        raise
-    for population in sorted(set(populations) - {""}):
-        yield population, (populations == population)[combination]
-
-
-def _combinations(
-    columns: Sequence[pa.ChunkedArray], n_rows: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The first row of each combination of values, and each row's combination: (n_combinations,) and (n_rows,)."""
-    first_rows, combination = np.zeros(min(n_rows, 1), np.int64), np.zeros(n_rows, np.int64)
-    for column in columns:
-        encoded = column.combine_chunks().dictionary_encode()
-        codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy().astype(np.int64)
-        both = combination * (len(encoded.dictionary) + 1) + codes
-        _, first_rows, combination = np.unique(both, return_index=True, return_inverse=True)
-    return first_rows, combination
-
-
-def _texts(table: pa.Table, file: EventFile, column: str | None, missing: str) -> Texts:
-    if column is None:
-        return np.full(table.num_rows, missing, dtype=object)
-    stored = [table.column(column)] if column in table.column_names else []
-    first_rows, combination = _combinations(stored, table.num_rows)
-    values = choice_columns(table.take(first_rows), file, [column])[column]
-    texts: Texts = np.where(values.notna(), values.astype(str), missing).astype(object)
-    return texts[combination]
 
 
 _SCHEMA = pa.schema(

@@ -13,6 +13,7 @@ import ray.train
 import ray.train.torch
 
 from neuronedit.adapters.checkpoints import Checkpoints, run_digest
+from neuronedit.adapters.event_stream import EventStream
 from neuronedit.adapters.ray_session import check_workers
 from neuronedit.adapters.storage import Location, locate, told
 from neuronedit.adapters.train_worker import DATASET, Task, Trained, train_worker
@@ -62,6 +63,7 @@ def train_autoencoder(
     *,
     samples: Mapping[str, Texts] | None = None,
     markers: tuple[str, ...] = (),
+    stream: EventStream | None = None,
     on_losses: OnLosses = lambda losses: None,
 ) -> TrainedAutoencoder:
     """Train an autoencoder with Ray Train, or go on where an earlier driver was stopped.
@@ -77,6 +79,7 @@ def train_autoencoder(
         workers: Who computes, and where checkpoints are kept.
         samples: By population, (n_events,) the sample of each event, where they are known.
         markers: Their names, for messages.
+        stream: Reads all events while training goes on; ``populations`` are those that validation takes its from.
         on_losses: Is told of epochs as they end, in another thread; first of those that an earlier driver trained.
 
     Raises:
@@ -87,7 +90,7 @@ def train_autoencoder(
     """
     started = monotonic()
     check_workers(workers.min_count or workers.count, workers.use_gpu)
-    digest = run_digest(populations, samples, architecture, plan)
+    digest = run_digest(populations, samples, architecture, plan, stream.digest if stream else "")
     checkpoints = Checkpoints(_storage(workers) / f"neuronedit-{digest[:16]}")
     found = checkpoints.newest()
     for problem in found.problems:
@@ -102,8 +105,11 @@ def train_autoencoder(
     else:
         if found.state:
             log.info("%s: going on after epoch %d", checkpoints.folder.path, found.state.epoch)
-        with followed_training(plan.epochs, _epoch_events(populations, samples, plan), on_losses) as (ledger, catch_up):
-            task = Task(tuple(populations), markers, architecture, plan, workers, checkpoints, ledger)
+        with followed_training(plan.epochs, _epoch_events(populations, samples, plan, stream), on_losses) as (
+            ledger,
+            catch_up,
+        ):
+            task = Task(tuple(populations), markers, architecture, plan, workers, checkpoints, ledger, stream)
             trained = _fit(task, event_blocks(populations, samples))
         catch_up(trained.history)
     autoencoder = Autoencoder(next(iter(populations.values())).shape[1], architecture)
@@ -115,12 +121,17 @@ def train_autoencoder(
 
 
 def _epoch_events(
-    populations: Mapping[str, FloatArray], samples: Mapping[str, Texts] | None, plan: TrainingPlan
+    populations: Mapping[str, FloatArray],
+    samples: Mapping[str, Texts] | None,
+    plan: TrainingPlan,
+    stream: EventStream | None,
 ) -> int:
     """How many events an epoch draws; what is held out is said in the log."""
     sizes = {name: len(events) for name, events in populations.items()}
     found = split(sizes, plan.validation_fraction, plan.seed, samples)
     log.info("%s", found.sentence)
+    if stream:
+        return sum(stream.n_training(found).values())
     return sum(sizes.values()) - sum(int(held_out.sum()) for held_out in found.held_out.values())
 
 

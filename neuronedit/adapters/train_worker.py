@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, process_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 import ray.train
@@ -17,10 +17,16 @@ from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.errors import NeuroneditError
 from neuronedit.loss_history import EpochLosses, finished
 from neuronedit.minibatches import InMemory
+from neuronedit.percentiles import FloatArray
+from neuronedit.streamed import Streamed
 from neuronedit.training import Epoch, train
 from neuronedit.training_plan import TrainingPlan
 from neuronedit.training_state import Tensors, TrainingState
+from neuronedit.validation_split import Texts
 from neuronedit.workers_config import WorkersConfig
+
+if TYPE_CHECKING:  # pyarrow and the jobs' settings would cost every worker their import
+    from neuronedit.adapters.event_stream import EventStream
 
 DATASET = "events"
 
@@ -36,6 +42,7 @@ class Task:
         plan: How it learns.
         workers: When checkpoints are written.
         checkpoints: Where.
+        stream: Reads the events, where they do not fit in memory.
         ledger: The actor that is told how training gets on.
     """
 
@@ -46,6 +53,7 @@ class Task:
     workers: WorkersConfig
     checkpoints: Checkpoints
     ledger: Any
+    stream: "EventStream | None" = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,6 @@ def train_worker(config: Mapping[str, Task]) -> Trained | NeuroneditError:
 
 
 def _train(task: Task) -> Trained:
-    context = ray.train.get_context()
     shard = ray.train.get_dataset_shard(DATASET)
     # Once into memory: iterated every epoch, the dataset would be executed again every epoch.
     blocks = shard.iter_batches(batch_size=None, batch_format="pyarrow")
@@ -88,21 +95,33 @@ def _train(task: Task) -> Trained:
     n_markers = next(iter(populations.values())).shape[1]
     autoencoder = Autoencoder(n_markers, task.architecture, task.plan.seed)
     network = ray.train.torch.prepare_model(autoencoder)
-    minibatches = InMemory.of(
-        populations,
-        task.plan,
-        samples=samples,
-        markers=task.markers,
-        rank=context.get_world_rank(),
-        n_workers=context.get_world_size(),
-        device=ray.train.torch.get_device(),
-    )
+    minibatches = _minibatches(task, populations, samples)
     state = _agreed_start(task)
     started, cpu_started = monotonic(), process_time()
     history = train(network, minibatches, task.plan, resume=state, on_epoch=_reporting(task, state))
     seconds, cpu_seconds = monotonic() - started, process_time() - cpu_started
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in autoencoder.state_dict().items()}
     return Trained(weights, history, seconds, cpu_seconds)
+
+
+def _minibatches(
+    task: Task, populations: Mapping[str, FloatArray], samples: Mapping[str, Texts]
+) -> InMemory | Streamed:
+    context, device = ray.train.get_context(), ray.train.torch.get_device()
+    rank, n_workers = context.get_world_rank(), context.get_world_size()
+    if task.stream:
+        return task.stream.minibatches(
+            populations, task.plan, samples=samples, rank=rank, n_workers=n_workers, device=device
+        )
+    return InMemory.of(
+        populations,
+        task.plan,
+        samples=samples,
+        markers=task.markers,
+        rank=rank,
+        n_workers=n_workers,
+        device=device,
+    )
 
 
 def _agreed_start(task: Task) -> TrainingState | None:

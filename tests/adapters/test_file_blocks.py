@@ -1,7 +1,7 @@
 import io
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pyarrow import fs
 
 from neuronedit.adapters import file_blocks
-from neuronedit.adapters.file_blocks import Block, FileReader, one_ahead, row_groups
+from neuronedit.adapters.file_blocks import Block, FileReader, row_groups
 from neuronedit.adapters.parquet import EventFile, list_dataset
 from neuronedit.errors import DataError, StorageError
 from tests.synthetic_cells import sample_table
@@ -107,32 +107,6 @@ def test_damage_is_told_with_its_row_group(file: EventFile) -> None:
     Path(file.path).write_bytes(content)
     with pytest.raises(DataError, match=r"b7\.parquet: row group 1 is damaged \(from row 200 on, of rows 200 to 399: "):
         read(file)
-
-
-def test_one_block_ahead_gives_the_same_and_no_more(file: EventFile) -> None:
-    asked = []
-
-    def blocks() -> Iterator[Block]:
-        for number in range(4):
-            asked.append(number)
-            yield Block(number, number, CELLS)
-
-    seen = []
-    for block in one_ahead(blocks()):
-        seen.append(block.row_group)
-        assert len(asked) <= len(seen) + 1
-    assert seen == [0, 1, 2, 3]
-
-
-def test_an_error_ahead_comes_after_the_blocks_before_it() -> None:
-    def blocks() -> Iterator[Block]:
-        yield Block(0, 0, CELLS)
-        raise DataError("row group 1")
-
-    seen = []
-    with pytest.raises(DataError, match="row group 1"):
-        seen.extend(one_ahead(blocks()))
-    assert [block.row_group for block in seen] == [0]
 
 
 @pytest.mark.slow

@@ -8,14 +8,13 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from neuronedit.adapters import file_blocks
+from neuronedit.adapters.event_columns import UNLABELLED, assigned
 from neuronedit.adapters.file_parts import divided
 from neuronedit.adapters.parquet import EventDataset, EventFile, choice_columns, list_dataset
 from neuronedit.adapters.populations import (
-    UNLABELLED,
     DrawnPopulations,
     _merged,
     _Sampler,
-    assigned,
     draw_populations,
 )
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, raise_failure, work_items

@@ -1,0 +1,20 @@
+"""Which of the populations' events the autoencoder learns from."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from neuronedit.config import Config
+
+
+class TrainingDataConfig(Config):
+    """The events that the autoencoder learns from; edits are fitted on the drawn sample, whatever is set here."""
+
+    events_per_population: PositiveInt | Literal["all"] | None = Field(
+        None, description="by default those of the drawn sample; a number: so many, if there are; or all"
+    )
+    memory_mb: PositiveInt = Field(
+        2048,
+        description="of each worker, for these events; where all are more, they are read again in every epoch, and "
+        "shuffled within windows",
+    )
