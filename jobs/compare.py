@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.registry import PinnedModel, pinned_model
-from neuronedit.adapters.review_data import draw_comparisons
+from neuronedit.adapters.review_data import draw_review
 from neuronedit.adapters.staged_folder import staged_folder, write_record
 from neuronedit.adapters.tracking import connect, log_comparison, read_run, tracked_run
 from neuronedit.command import run_job
@@ -28,7 +28,7 @@ def job(config: CompareConfig) -> int:
         tracked_run("compare", config.flat()) as run_id,
     ):
         with ray_session(config.ray):
-            comparisons, _ = draw_comparisons(first.model, dataset, config, panel)
+            comparisons = draw_review(first.model, dataset, config, panel).comparisons
         compared = compare_models(first, second, comparisons, panel, config.sample.seed)
         write_comparison(compared, folder)
         models = [of.facts() for of in pinned]

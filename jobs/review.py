@@ -6,15 +6,17 @@ from dataclasses import replace
 from neuronedit.adapters.gate_tags import write_gates
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_session import ray_session
+from neuronedit.adapters.refit_tasks import model_refits
 from neuronedit.adapters.registry import pinned_model
-from neuronedit.adapters.review_data import draw_comparisons
+from neuronedit.adapters.review_data import draw_review
 from neuronedit.adapters.staged_folder import staged_folder, write_record
 from neuronedit.adapters.tracking import connect, log_review, read_losses, tracked_run
 from neuronedit.command import run_job
-from neuronedit.job_configs import ReviewConfig
+from neuronedit.review.edit_review import review_edit
 from neuronedit.review.gate_measures import measure_gates
 from neuronedit.review.page import PAGE, write_review
 from neuronedit.review.report import review_model
+from neuronedit.review_configs import ReviewConfig
 
 RECORD = "_review.json"
 
@@ -25,11 +27,17 @@ def job(config: ReviewConfig) -> int:
     pinned = pinned_model(config.model)
     dataset = list_dataset(config.data.path)
     with ray_session(config.ray), staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder:
-        comparisons, drawn = draw_comparisons(pinned.model, dataset, config)
+        events = draw_review(pinned.model, dataset, config, label_columns=config.labels.columns.names)
+        compared, populations = events.comparisons, events.drawn.intensities
         identity = {"name": pinned.uri, "sha256": pinned.digest, "data": dataset.uri}
-        review = review_model(pinned.model, comparisons, drawn.intensities, read_losses(pinned.run_id), identity)
-        gates = measure_gates(review, pinned.model, comparisons, drawn.intensities, config.gates, config.sample.seed)
-        review = replace(review, gates=gates)
+        review = review_model(pinned.model, compared, populations, read_losses(pinned.run_id), identity)
+        gates = measure_gates(review, pinned.model, compared, populations, config.gates, config.sample.seed)
+        refits = model_refits(pinned.model, populations, config.refits)
+        edits = tuple(
+            review_edit(name, events.neurons(pinned.model, name), pinned.model, config.labels.columns, refits)
+            for name in config.edits or [events.most_moving(pinned.model)]
+        )
+        review = replace(review, gates=gates, edits=edits)
         write_review(review, folder)
         write_record(folder, RECORD, {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()})
         with tracked_run("review", config.flat(), pinned.run_id):

@@ -23,7 +23,7 @@ def job(config: TrainConfig) -> int:
     connect(config.tracking)
     check_alias_is_free(config.model)
     with ray_session(config.ray), tracked_run("train", config.flat()) as run_id:
-        drawn = draw_populations(dataset, panel, config.design, config.sample, config.edit.population_column)
+        drawn = draw_populations(dataset, panel, config.design, config.sample, config.edit.label_columns)
         model, losses = fit_model(config, panel, drawn, dataset, partial(log_losses, run_id))
         log_training(model, drawn, losses, dataset)
         pinned = register_model(model, config.model, example_events(model, drawn))

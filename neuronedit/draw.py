@@ -23,7 +23,7 @@ class DrawnEvents:
         priorities: (n_events,).
         intensities: (n_events, n_markers) float32, raw.
         samples: (n_events,) the sample that each is from.
-        labels: (n_events,) the cell type of each; empty texts where no column names it.
+        labels: (n_events, n_columns) what each column that was asked for says of it.
     """
 
     priorities: Priorities

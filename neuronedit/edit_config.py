@@ -44,6 +44,11 @@ class EditConfig(Config):
     )
 
     @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The column that names cell types, where there is one."""
+        return (self.population_column,) if self.population_column else ()
+
+    @property
     def plan(self) -> Plan | Auto:
         """The steps, or ``auto``."""
         if self.steps:

@@ -11,7 +11,6 @@ from neuronedit.design import ControlsDesign, PairDesign, Where
 from neuronedit.edit_config import EditConfig
 from neuronedit.errors import PanelError, listing, nearest_name
 from neuronedit.panel import MASS_COFACTOR, Panel, read_panel
-from neuronedit.review.acceptance import GateConfig
 from neuronedit.route import UnknownBatch
 from neuronedit.search_config import SearchConfig
 from neuronedit.synergy import SynergyRule
@@ -223,27 +222,6 @@ class TransformConfig(Config):
         who_and_where = {"workers", "actors_per_gpu", "tracking", "ray"}
         others = {"data", "model", "output", "allow_failed_gates", "overwrite", "resume"}
         return self.model_dump(exclude=others | who_and_where)
-
-
-class ReviewConfig(Config):
-    """Show what a model learned, and how well it does on data it was not fitted to."""
-
-    data: DataConfig = Field(description="the events that the model was trained on, and held-out ones")
-    model: str = Field(description="models:/NAME/VERSION, models:/NAME@ALIAS, or a model's folder")
-    held_out: Where = Field(
-        {},
-        description='events with measured truth in every batch, e.g. {role = "validation"} (controls designs)',
-    )
-    held_out_source: Where = Field({}, description="pair designs: untreated events to apply the edit to")
-    held_out_target: Where = Field({}, description="pair designs: their measured treated counterpart")
-    output: str = Field(description="the folder to write review.html and its tables to")
-    overwrite: bool = Field(False, description="replace an earlier review in the output folder")
-    sample: SampleConfig = Field(
-        SampleConfig(events_per_population=5_000), description="events drawn from each population"
-    )
-    gates: GateConfig = Field(GateConfig(), description="what the model must show before it may be promoted")
-    tracking: TrackingConfig = Field(TrackingConfig(), description="where the model's run is")
-    ray: RayConfig = Field(RayConfig(), description="where it runs")
 
 
 class EventsConfig(Config):

@@ -6,9 +6,10 @@ from pydantic import ValidationError
 
 from neuronedit.config import Config, explain_fields
 from neuronedit.errors import ConfigError, PanelError
-from neuronedit.job_configs import EvaluateConfig, IngestConfig, PanelConfig, ReviewConfig, TrainConfig, TransformConfig
+from neuronedit.job_configs import EvaluateConfig, IngestConfig, PanelConfig, TrainConfig, TransformConfig
 from neuronedit.panel import Panel
 from neuronedit.registry_configs import CompareConfig, PromoteConfig
+from neuronedit.review_configs import ReviewConfig
 from neuronedit.update_config import UpdateConfig
 
 JOBS = [

@@ -61,7 +61,8 @@ def fit_model(
     scaling = fit_scaling(drawn.intensities.values(), panel.cofactors)
     populations = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in drawn.intensities.items()}
     # Pooled and matched first: a mix that cannot be matched is told before anything is trained.
-    events = {pair.name: PairEvents.pool(pair, populations, drawn.labels) for pair in pairs}
+    cell_types = drawn.column(config.edit.population_column)
+    events = {pair.name: PairEvents.pool(pair, populations, cell_types) for pair in pairs}
     if config.edit.match_composition:
         events = {name: found.matched(config.training.seed) for name, found in events.items()}
     found = search_network(config, populations, events, scaling.zeros, drawn.samples) if config.search.enabled else None

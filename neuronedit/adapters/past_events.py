@@ -26,7 +26,7 @@ def draw_past(model: EditModel, record: TrainingRecord, moved: Sequence[str]) ->
     for uri in moved or dict.fromkeys(population.data for population in wanted.values()):
         try:
             dataset = list_dataset(uri, "parent_data")
-            drawn = draw_populations(dataset, model.panel, model.design, record.sample, record.edit.population_column)
+            drawn = draw_populations(dataset, model.panel, model.design, record.sample, record.edit.label_columns)
         except NeuroneditError as error:
             raise DataError(
                 f"The events that the model was trained on cannot be drawn again. {error} {_REMEDY}"

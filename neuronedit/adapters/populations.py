@@ -1,7 +1,7 @@
 """One streaming pass of Ray Data over a dataset that draws a seeded sample of every population."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,16 +40,20 @@ class DrawnPopulations:
     Attributes:
         intensities: Raw, (n_drawn, n_markers) float32 each, in random order.
         counts: Events of each population in the whole dataset.
-        labels: The cell type of each event drawn, (n_drawn,) texts each; empty where no column names them.
+        labels: By column that was asked for, what it says of each event drawn, (n_drawn,) texts each.
         samples: The sample that each event drawn is from, (n_drawn,) texts each.
         priorities: (n_drawn,) uint64 each, ascending: what the events were drawn by, as ``row_priorities`` gives it.
     """
 
     intensities: dict[str, FloatArray]
     counts: dict[str, int]
-    labels: dict[str, Texts] = field(default_factory=dict)
+    labels: dict[str, dict[str, Texts]] = field(default_factory=dict)
     samples: dict[str, Texts] = field(default_factory=dict)
     priorities: dict[str, Priorities] = field(default_factory=dict)
+
+    def column(self, name: str | None) -> dict[str, Texts] | None:
+        """One of the columns that were asked for, (n_drawn,) texts of each population; None for no column."""
+        return {population: columns[name] for population, columns in self.labels.items()} if name else None
 
     @property
     def rank_errors(self) -> dict[str, float]:
@@ -62,7 +66,7 @@ def draw_populations(
     panel: Panel,
     design: Chooser,
     sample: SampleConfig,
-    label_column: str | None = None,
+    label_columns: Sequence[str] = (),
 ) -> DrawnPopulations:
     """Draw up to ``sample.events_per_population`` events of each population.
 
@@ -74,22 +78,22 @@ def draw_populations(
         panel: The markers to read.
         design: Which events are of which population.
         sample: How many, by which seed, and the column that names an event's sample.
-        label_column: The column that names an event's cell type, if it is wanted.
+        label_columns: Further columns that say something of an event, such as its cell type.
 
     Raises:
         PanelError: A marker is missing in a file.
         DataError: A file is damaged, a column is missing, or any event's intensity is not a finite number.
     """
-    sampler = _Sampler(dataset.filesystem, panel, design, sample, label_column)
+    sampler = _Sampler(dataset.filesystem, panel, design, sample, tuple(label_columns))
     parts = divided(dataset.files, dataset.filesystem, PART_BYTES)
     results = work_items(parts).map_batches(sampler, batch_size=None, batch_format="pyarrow")
     tables = results.iter_batches(batch_size=None, batch_format="pyarrow")
-    drawings = _merged(tables, panel.n_markers, sample.events_per_population)
+    drawings = _merged(tables, panel.n_markers, len(label_columns), sample.events_per_population)
     drawn = {name: drawings[name].drawn() for name in sorted(drawings)}
     found = DrawnPopulations(
         {name: events.intensities for name, events in drawn.items()},
         {name: drawings[name].n_seen for name in drawn},
-        {name: events.labels for name, events in drawn.items()} if label_column else {},
+        {name: dict(zip(label_columns, events.labels.T, strict=True)) for name, events in drawn.items()},
         {name: events.samples for name, events in drawn.items()},
         {name: events.priorities for name, events in drawn.items()},
     )
@@ -106,7 +110,7 @@ class _Sampler:
     panel: Panel
     design: Chooser
     sample: SampleConfig
-    label_column: str | None = None
+    label_columns: tuple[str, ...] = ()
 
     def __call__(self, items: pa.Table) -> pa.Table:
         drawings: dict[str, Drawing] = {}
@@ -123,7 +127,7 @@ class _Sampler:
             schema = reader.parquet.schema_arrow
             check_markers(schema, self.panel, file.path)
             sample_column = self.sample.column_of([*schema.names, *file.partition])
-            others = [name for name in (sample_column, self.label_column) if name]
+            others = [*([sample_column] if sample_column else []), *self.label_columns]
             check_design_columns([*schema.names, *file.partition], [*self.design.columns, *others], file.path)
             stored = [name for name in dict.fromkeys([*self.design.columns, *others]) if name in schema.names]
             for group in reader.row_groups[part.first_group : part.stop_group]:
@@ -144,9 +148,15 @@ class _Sampler:
                 priorities[rows],
                 marker_matrix(taken, self.panel, file.path).astype(np.float32, copy=False),
                 texts(taken, file, sample_column, file.name),
-                texts(taken, file, self.label_column, UNLABELLED if self.label_column else ""),
+                self._labels(taken, file),
             )
             drawing.add(events, int(chosen.sum()))
+
+    def _labels(self, table: pa.Table, file: EventFile) -> Texts:
+        labels = np.empty((table.num_rows, len(self.label_columns)), dtype=object)
+        for number, column in enumerate(self.label_columns):
+            labels[:, number] = texts(table, file, column, UNLABELLED)
+        return labels
 
 
 _SCHEMA = pa.schema(
@@ -175,7 +185,7 @@ def _as_row(population: str, drawing: Drawing) -> pa.RecordBatch:
         "priorities": _list_of(pa.array(events.priorities)),
         "intensities": _list_of(pa.array(events.intensities.ravel())),
         "samples": _list_of(pa.array(events.samples, pa.string())),
-        "labels": _list_of(pa.array(events.labels, pa.string())),
+        "labels": _list_of(pa.array(events.labels.ravel(), pa.string())),
         **{name: pa.nulls(1, kind) for name, kind in FAILURE_FIELDS},
     }
     return pa.RecordBatch.from_arrays(list(columns.values()), schema=_SCHEMA)
@@ -185,15 +195,15 @@ def _list_of(values: pa.Array) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values)
 
 
-def _merged(tables: Iterable[pa.Table], n_markers: int, n_wanted: int) -> dict[str, Drawing]:
+def _merged(tables: Iterable[pa.Table], n_markers: int, n_columns: int, n_wanted: int) -> dict[str, Drawing]:
     drawings: dict[str, Drawing] = {}
     for table in tables:
-        for population, n_seen, events in _read(table, n_markers):
+        for population, n_seen, events in _read(table, n_markers, n_columns):
             drawings.setdefault(population, Drawing(n_wanted)).add(events, n_seen)
     return drawings
 
 
-def _read(table: pa.Table, n_markers: int) -> Iterator[tuple[str, int, DrawnEvents]]:
+def _read(table: pa.Table, n_markers: int, n_columns: int) -> Iterator[tuple[str, int, DrawnEvents]]:
     for row in range(table.num_rows):
         raise_failure({name: table.column(name)[row].as_py() for name, _ in FAILURE_FIELDS})
         lists = {name: table.column(name)[row].values for name in ("priorities", "intensities", "samples", "labels")}
@@ -201,7 +211,7 @@ def _read(table: pa.Table, n_markers: int) -> Iterator[tuple[str, int, DrawnEven
             lists["priorities"].to_numpy(),
             lists["intensities"].to_numpy().reshape(-1, n_markers),
             _shared_texts(lists["samples"]),
-            _shared_texts(lists["labels"]),
+            _shared_texts(lists["labels"]).reshape(len(lists["priorities"]), n_columns),
         )
         yield table.column("population")[row].as_py(), table.column("n_seen")[row].as_py(), events
 

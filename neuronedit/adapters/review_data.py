@@ -1,21 +1,74 @@
 """What a review compares, drawn from the dataset: training pairs, and held-out samples with measured truth."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.populations import DrawnPopulations, draw_populations
 from neuronedit.design import ControlsDesign, Design, EditPair, PairDesign, describe
-from neuronedit.errors import ConfigError, DataError
-from neuronedit.job_configs import ReviewConfig
+from neuronedit.errors import ConfigError, DataError, listing, nearest_name
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.registry_configs import CompareConfig
+from neuronedit.review.neurons import LabelledEvents, Neurons
 from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison, FloatArray
+from neuronedit.review_configs import ReviewConfig
 
 
-def draw_comparisons(
-    model: EditModel, dataset: EventDataset, config: ReviewConfig | CompareConfig, panel: Panel | None = None
-) -> tuple[list[Comparison], DrawnPopulations]:
+@dataclass(frozen=True)
+class ReviewEvents:
+    """The events of a review.
+
+    Attributes:
+        pairs: The model's training pairs, by edit.
+        drawn: All populations of the model's design.
+        held_out_pairs: Pairs of samples that were measured before and after, by edit; empty where none is named.
+        held_out: Their populations.
+        comparisons: Of the training pairs, then of the held-out ones.
+    """
+
+    pairs: Mapping[str, EditPair]
+    drawn: DrawnPopulations
+    held_out_pairs: Mapping[str, EditPair]
+    held_out: DrawnPopulations | None
+    comparisons: list[Comparison]
+
+    def most_moving(self, model: EditModel) -> str:
+        """The edit that has the most to move: the largest distance from its source to its target."""
+        return max(self.pairs, key=lambda name: model.edit(name).support.effect)
+
+    def neurons(self, model: EditModel, edit: str) -> Neurons:
+        """An edit as its neurons see it: source, target, and all events here that it is to be applied to.
+
+        Raises:
+            ConfigError: The dataset has no events of that edit.
+        """
+        if edit not in self.pairs:
+            raise ConfigError(
+                f"edits: the model has no edit {edit!r} with events in this dataset (edits: {listing(self.pairs)}"
+                f"{nearest_name(edit, self.pairs)}). Correct the name."
+            )
+        pair = self.pairs[edit]
+        others = {
+            name: LabelledEvents(self.drawn.intensities[name], self.drawn.labels[name])
+            for name in ("extrapolation", f"extrapolation {edit}")
+            if len(self.drawn.intensities.get(name, ()))
+        }
+        if self.held_out is not None and edit in self.held_out_pairs:
+            others["held out"] = _labelled(self.held_out, self.held_out_pairs[edit].source)
+        source, target = (_labelled(self.drawn, names) for names in (pair.source, pair.target))
+        return Neurons.of(model, edit, source, target, others)
+
+
+def draw_review(
+    model: EditModel,
+    dataset: EventDataset,
+    config: ReviewConfig | CompareConfig,
+    panel: Panel | None = None,
+    label_columns: Sequence[str] = (),
+) -> ReviewEvents:
     """Draw the model's training pairs and, where the configuration names them, held-out comparisons.
 
     Args:
@@ -23,9 +76,7 @@ def draw_comparisons(
         dataset: Where they are.
         config: Which samples are held out, and how many events are drawn.
         panel: The markers to draw; by default the model's.
-
-    Returns:
-        The comparisons, and all populations of the model's design (for reconstruction errors).
+        label_columns: What is wanted to be known of each event.
 
     Raises:
         DataError: A population has too few events in this dataset.
@@ -33,31 +84,30 @@ def draw_comparisons(
     """
     held_out_design = _held_out_design(model.design, config)
     panel = panel or model.panel
-    drawn = draw_populations(dataset, panel, model.design, config.sample)
+    drawn = draw_populations(dataset, panel, model.design, config.sample, label_columns)
     pairs = {pair.name: pair for pair in model.design.edits(drawn.counts) if pair.name in model.edits}
     comparisons = [
         Comparison(_title(pair, model.design), TRAINING_PAIR, name, *_sides(drawn, pair), *_sides(drawn, pair))
         for name, pair in pairs.items()
     ]
     if held_out_design is None:
-        return comparisons, drawn
-    held_out = draw_populations(dataset, panel, held_out_design, config.sample)
+        return ReviewEvents(pairs, drawn, {}, None, comparisons)
+    held_out = draw_populations(dataset, panel, held_out_design, config.sample, label_columns)
     try:
-        held_out_pairs = held_out_design.edits(held_out.counts)
+        held_out_pairs = {pair.name: pair for pair in held_out_design.edits(held_out.counts) if pair.name in pairs}
     except DataError as error:
         raise DataError(f"held-out events: {error}") from error
     comparisons += [
         Comparison(
             _title(pair, held_out_design),
             HELD_OUT,
-            pair.name,
-            *_sides(drawn, pairs[pair.name]),
+            name,
+            *_sides(drawn, pairs[name]),
             *_sides(held_out, pair),
         )
-        for pair in held_out_pairs
-        if pair.name in pairs
+        for name, pair in held_out_pairs.items()
     ]
-    return comparisons, drawn
+    return ReviewEvents(pairs, drawn, held_out_pairs, held_out, comparisons)
 
 
 def _held_out_design(design: Design, config: ReviewConfig | CompareConfig) -> Design | None:
@@ -90,6 +140,13 @@ def _sides(drawn: DrawnPopulations, pair: EditPair) -> tuple[FloatArray, FloatAr
 
 
 def _pooled(drawn: DrawnPopulations, names: tuple[str, ...]) -> FloatArray:
+    return _labelled(drawn, names).intensities
+
+
+def _labelled(drawn: DrawnPopulations, names: tuple[str, ...]) -> LabelledEvents:
     """Equally many events of each population, so that none of them is repeated."""
     smallest = min(len(drawn.intensities[name]) for name in names)
-    return np.concatenate([drawn.intensities[name][:smallest] for name in names]).astype(np.float32)
+    intensities = np.concatenate([drawn.intensities[name][:smallest] for name in names]).astype(np.float32)
+    labels = [drawn.labels[name] for name in names]
+    columns = {column: np.concatenate([each[column][:smallest] for each in labels]) for column in labels[0]}
+    return LabelledEvents(intensities, columns)

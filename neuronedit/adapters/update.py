@@ -84,7 +84,7 @@ def update_model(config: UpdateConfig, parent: PinnedModel, dataset: EventDatase
     """
     model, design = parent.model, _controls_design(parent)
     record = TrainingRecord.from_facts(model.facts, parent.uri)
-    arriving = draw_populations(dataset, model.panel, design, record.sample, record.edit.population_column)
+    arriving = draw_populations(dataset, model.panel, design, record.sample, record.edit.label_columns)
     new = chosen(arriving, _new_populations(arriving, record, design, dataset.uri))
     old = draw_past(model, record, config.parent_data)
     drawn = joined(old, new)
@@ -162,7 +162,8 @@ def _with_edits(
     markers = {name: model.standardised(events) for name, events in drawn.intensities.items()}
     every = [*pairs, *(pair.inverse for pair in pairs)] if record.edit.inverse else pairs
     wanted = [pair for pair in every if trained or pair.name not in model.edits]
-    events = {pair.name: PairEvents.pool(pair, markers, drawn.labels) for pair in wanted}
+    cell_types = drawn.column(record.edit.population_column)
+    events = {pair.name: PairEvents.pool(pair, markers, cell_types) for pair in wanted}
     if record.edit.match_composition:
         events = {name: found.matched(record.training.seed) for name, found in events.items()}
     networks = tuple(autoencoder for autoencoder, _ in trained) or model.autoencoders

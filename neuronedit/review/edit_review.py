@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import process_time
 
 import pandas as pd
@@ -17,6 +18,7 @@ from neuronedit.review.cycle_part import cycle_part
 from neuronedit.review.dependence import dependence_part
 from neuronedit.review.descriptions import descriptions_part
 from neuronedit.review.donor_gap import donor_gap_part
+from neuronedit.review.drift_part import drift_part
 from neuronedit.review.explanations import explanations_part
 from neuronedit.review.health_part import health_part
 from neuronedit.review.localisation import localisation_part
@@ -132,6 +134,8 @@ def _parts(
     yield health_part(neurons)
     yield pruning_part(neurons, seed)
     yield cycle_part(neurons, model, seed)
+    if drift := drift_part(model):
+        yield drift
     if refits:
         yield refits_part(neurons, refits, seed)
         yield _said("next_sample", lambda: next_sample_part(neurons, refits, columns.cell_type, seed))
@@ -140,7 +144,7 @@ def _parts(
     yield _said("patterns", lambda: patterns_part(neurons, columns.cell_type, seed))
     yield _said("descriptions", lambda: descriptions_part(neurons, columns.cell_type, seed=seed))
     for column in columns.names:
-        yield _said(f"ranges_{column}", lambda column=column: ranges_part(neurons, column, seed))
+        yield _said(f"ranges_{column}", partial(ranges_part, neurons, column, seed))
     if columns.donor:
         donor = columns.donor
         yield _said(f"gap_{donor}", lambda: donor_gap_part(neurons, donor, columns.cell_type, seed))

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -24,11 +25,18 @@ PAGE = "review.html"
 
 PNG_DPI = 150
 
+MAX_SVG_BYTES, PAGE_DPI = 150_000, 120
+"""Figures of more lines are embedded as points: the page stays below 5 MB."""
+
 MAX_SECTIONS = 6
 """Comparisons that are shown in full; of others the page has the summary, its folder all tables and figures."""
 
 MAX_ROWS = 50
 """Of a table that are shown in the page; the others are in its file."""
+
+
+_PLACES, _TOO_FINE = re.compile(r' (?:d|x|y)="[^"]*"'), re.compile(r"(\.\d\d)\d+")
+"""Where an SVG's lines run, in points: a hundredth is finer than any screen or paper."""
 
 
 def render_page(review: Review) -> str:
@@ -105,17 +113,28 @@ def _loss_drawing(losses: pd.DataFrame) -> Drawing | None:
 
 def _embed(drawing: Drawing, said: str = "") -> Markup:
     """The figure as an image in the page, with its reading below it, but for one that was ``said`` already."""
+    kind, image = _image(drawing)
+    caption = "" if drawing.reading == said else f"<figcaption>{escape(drawing.reading)}</figcaption>"
+    classes = f"{escape(drawing.name)} natural" if said else escape(drawing.name)
+    return Markup(
+        f'<figure><div class="wide"><img class="{classes}" alt="{escape(drawing.alt)}" '
+        f'src="data:image/{kind};base64,{base64.b64encode(image).decode()}"></div>{caption}</figure>'
+    )
+
+
+def _image(drawing: Drawing) -> tuple[str, bytes]:
+    """A figure's kind of image, and its bytes: lines, or where there are too many of them, points."""
     buffer = io.BytesIO()
     # Fixed salt and no date: the same review gives the same page, byte for byte.
     with mpl.rc_context({"svg.hashsalt": "neuronedit", "svg.fonttype": "path"}):
-        drawing.draw().savefig(buffer, format="svg", metadata={"Date": None})
-    image = base64.b64encode(buffer.getvalue()).decode()
-    caption = "" if drawing.reading == said else f"<figcaption>{escape(drawing.reading)}</figcaption>"
-    kind = f"{escape(drawing.name)} natural" if said else escape(drawing.name)
-    return Markup(
-        f'<figure><div class="wide"><img class="{kind}" alt="{escape(drawing.alt)}" '
-        f'src="data:image/svg+xml;base64,{image}"></div>{caption}</figure>'
-    )
+        figure = drawing.draw()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    lines = _PLACES.sub(lambda places: _TOO_FINE.sub(r"\1", places.group()), buffer.getvalue().decode()).encode()
+    if len(lines) <= MAX_SVG_BYTES:
+        return "svg+xml", lines
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PAGE_DPI, metadata={"Software": None})
+    return "png", buffer.getvalue()
 
 
 def _rows_of(table: pd.DataFrame) -> Markup:

@@ -91,12 +91,12 @@ def test_the_same_rows_are_drawn_however_many_are_read_at_once(
 def test_the_same_rows_are_drawn_however_the_work_is_shared(cells_once: Path, panel: Panel) -> None:
     dataset = list_dataset(str(cells_once))
     sampler = _Sampler(dataset.filesystem, panel, CONTROLS, SAMPLE)
-    in_one_task = _merged([sampler(items(dataset, 2**30))], panel.n_markers, 200)
+    in_one_task = _merged([sampler(items(dataset, 2**30))], panel.n_markers, 0, 200)
     # Files in parts of single row groups, each a task of its own, which end in the opposite order.
     parts = items(dataset, 1)
     assert parts.num_rows == 22
     tasks = [sampler(parts.slice(row, 1)) for row in reversed(range(parts.num_rows))]
-    in_many = _merged([table for table in tasks if table.num_rows], panel.n_markers, 200)
+    in_many = _merged([table for table in tasks if table.num_rows], panel.n_markers, 0, 200)
     assert in_one_task.keys() == in_many.keys() == {"control A", "control B", "control C"}
     for name, drawing in in_one_task.items():
         assert drawing.n_seen == in_many[name].n_seen
@@ -145,13 +145,13 @@ def test_size_and_rank_error_are_logged(cells_once: Path, panel: Panel, caplog: 
 def test_every_event_drawn_has_its_own_label(cells_once: Path, panel: Panel) -> None:
     dataset = list_dataset(str(cells_once))
     plain = draw_populations(dataset, panel, PAIR, SAMPLE)
-    labelled = draw_populations(dataset, panel, PAIR, SAMPLE, "donor")
-    assert plain.labels == {}
+    labelled = draw_populations(dataset, panel, PAIR, SAMPLE, ["donor"])
+    assert not any(plain.labels.values())
     table = pq.read_table(cells_once / "B-control.parquet")
     found = dict(zip(table.column("CD3").to_pylist(), table.column("donor").to_pylist(), strict=True))
     assert np.array_equal(labelled.intensities["source"], plain.intensities["source"])
     column = panel.markers.index("CD3")
-    for intensities, label in zip(labelled.intensities["source"], labelled.labels["source"], strict=True):
+    for intensities, label in zip(labelled.intensities["source"], labelled.labels["source"]["donor"], strict=True):
         assert label == (found[float(intensities[column])] or UNLABELLED)
 
 

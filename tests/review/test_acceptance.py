@@ -1,8 +1,8 @@
 import pytest
 
 from neuronedit.errors import ConfigError
-from neuronedit.job_configs import ReviewConfig
 from neuronedit.review.acceptance import GATE_TAG, GATES, OVERRIDE_TAG, Gate, GateConfig, Override, Standing, listed
+from neuronedit.review_configs import ReviewConfig
 
 REASON = "donor 2: worse."
 
