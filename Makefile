@@ -22,8 +22,9 @@ demo: setup
 	$(BIN)/neuronedit transform jobs/transform.toml
 	$(BIN)/neuronedit review jobs/review.toml
 
+# Two processes: most of the time tests wait for Ray and for jobs of their own to start.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .
