@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from time import monotonic
+from time import monotonic, time
 
 import pyarrow as pa
 import ray
@@ -44,13 +44,16 @@ class TrainedAutoencoder:
         autoencoder: Frozen, on the CPU.
         history: The losses of all epochs.
         seconds: In all.
-        loop_seconds: Of these, in the epochs that were trained now; the rest is starting, checkpoints and stopping.
+        start_seconds: Of these, until the workers that ended the run began with their first epoch, by the clocks of
+            the driver's and the first worker's node; all where nothing was left to train.
+        loop_seconds: Of these, in the epochs of those workers, checkpoints between them included; the rest is stopping.
         loop_cpu_seconds: What the first worker's process computed in that time.
     """
 
     autoencoder: Autoencoder
     history: tuple[EpochLosses, ...]
     seconds: float
+    start_seconds: float
     loop_seconds: float
     loop_cpu_seconds: float
 
@@ -88,7 +91,7 @@ def train_autoencoder(
         ModelError: Training diverged.
         StorageError: The checkpoints' storage fails, or is full.
     """
-    started = monotonic()
+    called, started = time(), monotonic()
     check_workers(workers.min_count or workers.count, workers.use_gpu)
     digest = run_digest(populations, samples, architecture, plan, stream.digest if stream else "")
     checkpoints = Checkpoints(_storage(workers) / f"neuronedit-{digest[:16]}")
@@ -115,8 +118,14 @@ def train_autoencoder(
     autoencoder = Autoencoder(next(iter(populations.values())).shape[1], architecture)
     autoencoder.load_state_dict(trained.weights)
     autoencoder.eval().requires_grad_(False)
+    seconds = monotonic() - started
     return TrainedAutoencoder(
-        autoencoder, trained.history, monotonic() - started, trained.loop_seconds, trained.loop_cpu_seconds
+        autoencoder,
+        trained.history,
+        seconds,
+        seconds if trained.began is None else trained.began - called,
+        trained.loop_seconds,
+        trained.loop_cpu_seconds,
     )
 
 

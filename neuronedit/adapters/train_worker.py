@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic, process_time
+from importlib import import_module
+from time import monotonic, process_time, time
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -63,12 +64,14 @@ class Trained:
     Attributes:
         weights: The network's, on the CPU.
         history: The losses of all epochs, those before a resume included.
-        loop_seconds: In the epochs that this worker trained.
+        began: When this worker began with its first epoch, by its node's clock, seconds since 1970.
+        loop_seconds: In the epochs that this worker trained, checkpoints between them included.
         loop_cpu_seconds: What its process computed in that time.
     """
 
     weights: Tensors
     history: tuple[EpochLosses, ...]
+    began: float | None = None
     loop_seconds: float = 0.0
     loop_cpu_seconds: float = 0.0
 
@@ -97,11 +100,12 @@ def _train(task: Task) -> Trained:
     network = ray.train.torch.prepare_model(autoencoder)
     minibatches = _minibatches(task, populations, samples)
     state = _agreed_start(task)
-    started, cpu_started = monotonic(), process_time()
+    import_module("torch._dynamo")  # the first optimiser would, for a second: it is of the start, not of the loop
+    began, started, cpu_started = time(), monotonic(), process_time()
     history = train(network, minibatches, task.plan, resume=state, on_epoch=_reporting(task, state))
     seconds, cpu_seconds = monotonic() - started, process_time() - cpu_started
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in autoencoder.state_dict().items()}
-    return Trained(weights, history, seconds, cpu_seconds)
+    return Trained(weights, history, began, seconds, cpu_seconds)
 
 
 def _minibatches(

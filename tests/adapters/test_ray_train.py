@@ -51,6 +51,7 @@ def test_a_trained_autoencoder_is_frozen_its_losses_fall_and_its_time_is_told(on
     assert [loss.epoch for loss in one_worker.history] == [1, 2, 3, 4, 5, 6]
     assert one_worker.history[-1].validation_loss < one_worker.history[0].validation_loss
     assert 0 < one_worker.loop_seconds < one_worker.seconds
+    assert 0 < one_worker.start_seconds < one_worker.seconds - one_worker.loop_seconds
     assert one_worker.loop_cpu_seconds > 0
 
 
