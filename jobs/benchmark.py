@@ -16,6 +16,7 @@ BENCHMARKS = {
     "transform-scale": "memory for up to 50 million cells and a 5 GB file, 100,000 files, and 10¹⁰ cells on paper",
     "accuracy": "distance to the measured truth on real cells, beside the simple methods",
     "review": "the review's 25 checks where the truth is known, its cost, its verdicts on real cells",
+    "train": "events per CPU-second of training, against loops with nothing around them",
     "combinations": "predicted and measured excess over additivity, where it is known and on real cells",
 }
 
