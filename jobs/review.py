@@ -33,8 +33,9 @@ def job(config: ReviewConfig) -> int:
         review = review_model(pinned.model, compared, populations, read_losses(pinned.run_id), identity)
         gates = measure_gates(review, pinned.model, compared, populations, config.gates, config.sample.seed)
         refits = model_refits(pinned.model, populations, config.refits)
+        columns = config.labels.columns
         edits = tuple(
-            review_edit(name, events.neurons(pinned.model, name), pinned.model, config.labels.columns, refits)
+            review_edit(name, events.neurons(pinned.model, name), pinned.model, columns, refits, config.descriptions)
             for name in config.edits or [events.most_moving(pinned.model)]
         )
         review = replace(review, gates=gates, edits=edits)

@@ -35,6 +35,9 @@ class ReviewConfig(Config):
     held_out_source: Where = Field({}, description="pair designs: untreated events to apply the edit to")
     held_out_target: Where = Field({}, description="pair designs: their measured treated counterpart")
     labels: LabelsConfig = Field(LabelsConfig(), description="columns that say something of an event")
+    descriptions: dict[str, str] = Field(
+        {}, description='populations by their markers, e.g. {NK = "CD3- CD56+"}: can the network express them?'
+    )
     edits: tuple[str, ...] = Field(
         (), description="edits to look at neuron by neuron; by default the one that moves its source's events most"
     )

@@ -100,6 +100,7 @@ def review_edit(
     model: EditModel,
     columns: LabelColumns,
     refits: Sequence[Autoencoder] = (),
+    descriptions: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> EditReview:
     """Look at one edit, neuron by neuron.
@@ -110,10 +111,11 @@ def review_edit(
         model: Whose edit it is.
         columns: Of the labels that the events have.
         refits: Autoencoders like the model's first, trained from other seeds.
+        descriptions: Populations by name, such as ``CD3+ CD56-``: can the layer express them?
         seed: Draws events, random orders and null distributions.
     """
     parts, seconds = [], {}
-    for part, cpu_s in _timed(_parts(neurons, model, columns, refits, seed)):
+    for part, cpu_s in _timed(_parts(neurons, model, columns, refits, descriptions or {}, seed)):
         log.info("review of %s: %s took %.1f CPU-seconds", name, part.name, cpu_s)
         parts.append(part)
         seconds[part.name] = cpu_s
@@ -122,7 +124,12 @@ def review_edit(
 
 
 def _parts(
-    neurons: Neurons, model: EditModel, columns: LabelColumns, refits: Sequence[Autoencoder], seed: int
+    neurons: Neurons,
+    model: EditModel,
+    columns: LabelColumns,
+    refits: Sequence[Autoencoder],
+    descriptions: Mapping[str, str],
+    seed: int,
 ) -> Iterator[Part]:
     conductance = edit_conductance(neurons)
     weights = conductance.share
@@ -142,7 +149,8 @@ def _parts(
     yield _said("confounding", lambda: confounding_part(neurons, weights, columns.cell_type, seed))
     yield _said("matching", lambda: matching_part(neurons, columns.cell_type, seed))
     yield _said("patterns", lambda: patterns_part(neurons, columns.cell_type, seed))
-    yield _said("descriptions", lambda: descriptions_part(neurons, columns.cell_type, seed=seed))
+    if columns.cell_type or descriptions:
+        yield _said("descriptions", lambda: descriptions_part(neurons, columns.cell_type, descriptions, seed))
     for column in columns.names:
         yield _said(f"ranges_{column}", partial(ranges_part, neurons, column, seed))
     if columns.donor:
