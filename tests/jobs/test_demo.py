@@ -64,6 +64,8 @@ def test_mlflow_has_the_run_with_everything_to_review(demo: tuple[Path, str]) ->
     assert run.data.params["design.reference"] == "PTLG021"
     assert len(client.get_metric_history(version.run_id, "validation_loss")) == 150
     assert {"review/held_out_emd", "review/held_out_emd_quantile_map", "review/recon_mse"} <= set(run.data.metrics)
+    of_neurons = ("edit_cancellation", "top4_fraction", "composition_share", "support_outside", "dead_neurons")
+    assert {f"review/{name}" for name in (*of_neurons, "max_abs_corr", "cycle_rmse")} <= set(run.data.metrics)
     assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["events"]
     assert any(name.startswith("system/") for name in run.data.metrics)
     artifacts = {info.path for info in client.list_artifacts(version.run_id, "review")}

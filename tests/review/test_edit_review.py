@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jobs.benchmarks.planted import SHIFT, planted_cells, planted_model
+from jobs.benchmarks.planted import SHIFT, planted_cells, planted_model, planted_neurons
 from neuronedit.review.edit_review import EditReview, LabelColumns, review_edit
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import FAMILIES
@@ -39,3 +39,12 @@ def test_files_of_tables_and_figures_have_names_of_their_own(reviewed):
 def test_a_part_that_the_events_do_not_allow_says_why_and_the_others_go_on(reviewed):
     (gap,) = [part for part in reviewed.parts if part.name == "gap_nobody"]
     assert gap.reading.startswith("Cannot be said: The events have no label 'nobody' (labels: 'type'")
+
+
+def test_what_needs_columns_or_descriptions_is_left_out_without_them_and_there_with_them():
+    neurons, model = planted_neurons(400), planted_model(planted_cells(400, 0), planted_cells(400, 1, shift=SHIFT))
+    bare = review_edit("pair", neurons, model, LabelColumns())
+    assert not {"descriptions", "profiles", "refits", "next_sample"} & set(bare.seconds)
+    described = review_edit("pair", neurons, model, LabelColumns(), descriptions={"first": "L01+ L02-"})
+    (part,) = [part for part in described.parts if part.name == "descriptions"]
+    assert list(part.tables["descriptions"]["population"]) == ["first"]
