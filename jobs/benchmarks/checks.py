@@ -42,7 +42,7 @@ class Measure:
             return f"{self.least:g}"
         low, high = math.isfinite(self.least), math.isfinite(self.most)
         if low and high:
-            return f"{self.least:g} to {self.most:g}"
+            return f"{self.least:.10g} to {self.most:.10g}"
         return f"≥ {self.least:g}" if low else f"≤ {self.most:g}" if high else "(told)"
 
 

@@ -60,7 +60,7 @@ def decorrelation(problems: Problems) -> Measures:
     before, after = (measure_health(activations(network, events, CODE)).max_abs_corr for network in networks)
     errors = [float(reconstruction_errors(network, events).mean()) for network in networks]
     return (
-        Measure("largest |r| without", before),
+        Measure("largest correlation without", before),
         Measure("with the penalty, times that", after / before, most=0.75),
         Measure("reconstruction error, times", errors[1] / errors[0], most=1.05),
     )

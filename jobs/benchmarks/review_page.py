@@ -1,5 +1,6 @@
 """The page of the review's checks: what was measured, beside what was asked."""
 
+import os
 from collections.abc import Mapping
 
 import pandas as pd
@@ -25,7 +26,8 @@ COST = """
 ## What a review costs
 
 A trained network with a code of 64 neurons, 40 markers, {n_events:,} events of source, target and one population to be
-edited, two refits: {seconds:.0f} s on the clock, {cpu_seconds:.0f} CPU-seconds. Training is not among it.
+edited, two refits: {seconds:.0f} s on the clock of {n_cores} cores, {cpu_seconds:.0f} CPU-seconds. Training is not
+among it.
 """
 
 VERDICTS = """
@@ -36,6 +38,8 @@ that need no truth: reconstruction (least share of variance returned), mix (shar
 mix of cells makes), support (AUROC and reach of the events to be edited), expected error. It is red where one fails;
 amber where one could not be measured, the mix is in doubt, or the events are a new kind of cell within reach.
 *r_emd*, *r_energy*: what the measured truth then says, 0 is noise, 1 is doing nothing; *helps*: both are below 1.
+
+{warnings}
 """
 
 
@@ -58,8 +62,18 @@ def checks_page(
         n_judged: Of each population of the tasks.
     """
     passed = f"\n{figures['checks_passed']:.0f} of {figures['checks']:.0f} checks pass.\n\n"
-    cost = COST.format(n_events=n_reviewed, **figures)
-    page = [INTRODUCTION, passed, markdown(checks), cost, "\n", markdown(costs.set_index("part"))]
+    cost = COST.format(n_events=n_reviewed, n_cores=os.cpu_count(), **figures)
+    in_lines = checks.replace("; ", "<br>", regex=True)
+    page = [INTRODUCTION, passed, markdown(in_lines), cost, "\n", markdown(costs.set_index("part"))]
     if len(verdicts):
-        page += [VERDICTS.format(n_events=n_judged), "\n", markdown(verdicts)]
+        page += [VERDICTS.format(n_events=n_judged, warnings=_warnings(verdicts)), "\n", markdown(verdicts)]
     return "".join(page)
+
+
+def _warnings(verdicts: pd.DataFrame) -> str:
+    counts = [
+        f"{(chosen['tone'] != 'green').sum()} of {len(chosen)} tasks whose effect "
+        f"{'transfers' if transfers else 'does not transfer'} ({(chosen['tone'] == 'red').sum()} red)"
+        for transfers, chosen in verdicts.groupby("transfers")
+    ]
+    return f"Amber or red: {'; '.join(counts)}."

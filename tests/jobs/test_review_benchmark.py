@@ -61,7 +61,9 @@ def test_the_page_has_all_checks_costs_and_verdicts(monkeypatch: pytest.MonkeyPa
     assert "| 2 | B | y 1 | ≥ 2 | **no** | 0.100 |" in page
     assert "| 3 | C | not measured: captum is not installed |  | **no** | 0.100 |" in page
     assert "2,000 events" in page
-    assert "4 s on the clock, 3 CPU-seconds" in page
+    assert "4 s on the clock of" in page
+    told = "2 of 2 tasks whose effect does not transfer (1 red); 1 of 2 tasks whose effect transfers (0 red)"
+    assert f"Amber or red: {told}." in page
     assert "| d | False | amber |" in page
 
 
