@@ -96,7 +96,8 @@ def story(server: str, cells_once: Path, ray_cluster: None, tmp_path_factory: py
             status = job.main(list(arguments))
         said[name] = Said(status, out.getvalue(), err.getvalue())
 
-    settings = TRAIN.replace('artifacts = "{artifacts}"\n', "").format(cells=cells_once, uri=server)
+    settings = TRAIN.replace('artifacts = "{artifacts}"\n', "")
+    settings = settings.format(cells=cells_once, uri=server, checkpoints=folder / "checkpoints")
     (folder / "train.toml").write_text(settings)
     tell("train", train, str(folder / "train.toml"), "--set", "training.epochs=30")
     register_bad_model(server)
