@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from neuronedit.composition import CLEAN
 from neuronedit.edit import AUTO
-from neuronedit.extrapolation import Extrapolation
 from neuronedit.metrics import distance_to_truth, noise_floor, normalised_residual
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
@@ -67,7 +65,7 @@ def judge_edit(
     """
     gates = gates_before_truth(model, populations, seed)
     support = model.edit(EDIT).support.judge(model.standardised(populations.events))
-    tones = {name: tone_of(gate, support) for name, gate in gates.items()}
+    tones = {name: gate.tone for name, gate in gates.items()}
     values = {name: np.nan if gate.value is None else gate.value for name, gate in gates.items()}
     return pd.DataFrame(
         [
@@ -104,13 +102,6 @@ def gates_before_truth(model: EditModel, populations: Populations, seed: int) ->
     )
     gates = measure_gates(review, model, [comparison], {"extrapolation": populations.events}, GateConfig(), seed)
     return {gate.name: gate for gate in gates if gate.name in BEFORE_TRUTH}
-
-
-def tone_of(gate: Gate, support: Extrapolation) -> str:
-    """The gate's, and amber where it passes with a warning: a mix in doubt, or a new kind of cell within reach."""
-    doubtful = gate.name == "confounding" and gate.value is not None and gate.value > CLEAN
-    careful = gate.name == "support" and support.new_kind
-    return "amber" if gate.tone == "green" and (doubtful or careful) else gate.tone
 
 
 def _measured(model: EditModel, populations: Populations, truth: FloatArray, seed: int) -> dict[str, float | bool]:

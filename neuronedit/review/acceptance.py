@@ -1,7 +1,7 @@
 """Gates: what a model must have shown in its review before it may be promoted, and how it stands."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Self, get_args
 
@@ -90,6 +90,7 @@ class Gate:
         reason: What the value rests on, in one sentence; or why there is none.
         at_least: Whether the value must reach the threshold; otherwise it must not exceed it.
         optional: Whether the model may be promoted where the value is not known.
+        doubt_above: Up to the threshold, a value above this passes with a warning; None: none does.
     """
 
     name: GateName
@@ -98,6 +99,7 @@ class Gate:
     reason: str
     at_least: bool = False
     optional: bool = False
+    doubt_above: float | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -115,8 +117,10 @@ class Gate:
     @property
     def tone(self) -> Tone:
         """For the page."""
-        tones: dict[Outcome, Tone] = {"pass": "green", "fail": "red"}
-        return tones.get(self.outcome, "amber")
+        if self.outcome == "fail":
+            return "red"
+        doubtful = self.value is not None and self.doubt_above is not None and self.value > self.doubt_above
+        return "green" if self.outcome == "pass" and not doubtful else "amber"
 
     @property
     def text(self) -> str:
@@ -137,6 +141,17 @@ class Gate:
             "rule": "at least" if self.at_least else "at most",
             "reason": self.reason,
         }
+
+
+def headline(gates: Sequence[Gate]) -> str:
+    """What the gates together say of the model, in a few words; empty without any."""
+    outcomes = {gate.outcome for gate in gates}
+    if "fail" in outcomes:
+        return "▼ Not to be promoted."
+    if "not measured" in outcomes:
+        return "◆ Not proven."
+    told = {"green": "▲ May be promoted.", "amber": "◆ May be promoted, with care."}
+    return told.get(joint_tone(gates), "") if gates else ""
 
 
 def joint_tone(gates: Iterable[Gate]) -> Tone:

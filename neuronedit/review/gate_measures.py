@@ -1,12 +1,13 @@
 """What the gates are held against: measured on a review and on the events that it was made from."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from neuronedit.baselines import NO_EDIT, QUANTILE_MAP
-from neuronedit.composition import confounding, match
+from neuronedit.composition import CLEAN, confounding, match
 from neuronedit.errors import DataError
 from neuronedit.extrapolation import Extrapolation
 from neuronedit.model import EditModel
@@ -16,6 +17,9 @@ from neuronedit.review.transfer import FLOOR, HELD_OUT, NEURONEDIT, TRAINING_PAI
 
 Finding = tuple[float | None, str]
 """A value and what it rests on; None, and why there is none."""
+
+DOUBT: Final[Mapping[GateName, float]] = {"confounding": CLEAN, "support": 0}
+"""Above these a gate passes with a warning: a mix in doubt, or a new kind of cell, though within reach."""
 
 Applied = tuple[str, Extrapolation]
 """The edit that a population is to be given, and how far that population is from what the edit was learned on."""
@@ -48,7 +52,15 @@ def measure_gates(
         "quantile_map": furthest_behind_quantile_map(review.methods),
     }
     return tuple(
-        Gate(name, value, getattr(config, name), reason, name == "reconstruction", name in config.optional)
+        Gate(
+            name,
+            value,
+            getattr(config, name),
+            reason,
+            name == "reconstruction",
+            name in config.optional,
+            DOUBT.get(name),
+        )
         for name, (value, reason) in measured.items()
     )
 

@@ -12,7 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 from markupsafe import Markup, escape
 
-from neuronedit.review.acceptance import joint_tone
+from neuronedit.review.acceptance import headline, joint_tone
 from neuronedit.review.figures import loss_figure
 from neuronedit.review.part import FAMILIES, Drawing
 from neuronedit.review.reading import read_losses, read_reconstruction
@@ -52,6 +52,7 @@ def render_page(review: Review) -> str:
         first_drawing=_first_drawing(review),
         families=FAMILIES,
         tone=joint_tone(review.gates),
+        headline=headline(review.gates),
     )
 
 

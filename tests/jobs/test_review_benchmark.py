@@ -12,12 +12,10 @@ from jobs.benchmarks.methods import Effort, fit_plans
 from jobs.benchmarks.review import run, summarise
 from jobs.benchmarks.review_cost import DRAWN
 from jobs.benchmarks.tasks import Populations, TransferTask
-from jobs.benchmarks.verdicts import BEFORE_TRUTH, EDIT, judge_edit, measure_verdicts, tone_of
+from jobs.benchmarks.verdicts import BEFORE_TRUTH, EDIT, judge_edit, measure_verdicts
 from neuronedit.autoencoder import Architecture
 from neuronedit.edit import PRESETS
-from neuronedit.extrapolation import Extrapolation
 from neuronedit.panel import Panel
-from neuronedit.review.acceptance import Gate
 from neuronedit.training_plan import TrainingPlan
 
 CHECKS = [
@@ -32,8 +30,6 @@ VERDICTS = pd.DataFrame(
 
 TASK = TransferTask("A→B", "made", {"batch": "A"}, {"batch": "B"}, {"batch": "A"}, {"x": 1})
 TINY = Effort(200, 0, 1, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=2, minibatch=64))
-
-KNOWN, NEW = Extrapolation(0.01, 0.5, 0.1, 1.0), Extrapolation(0.9, 0.99, 2.0, 1.0)
 
 
 def test_figures_count_the_checks_that_pass_and_the_tasks_that_are_warned_of() -> None:
@@ -65,19 +61,6 @@ def test_the_page_has_all_checks_costs_and_verdicts(monkeypatch: pytest.MonkeyPa
     told = "2 of 2 tasks whose effect does not transfer (1 red); 1 of 2 tasks whose effect transfers (0 red)"
     assert f"Amber or red: {told}." in page
     assert "| d | False | amber |" in page
-
-
-def gate(name: str, value: float | None, threshold: float) -> Gate:
-    return Gate(name, value, threshold, "")
-
-
-def test_a_verdict_is_red_where_a_gate_fails_and_amber_where_it_warns() -> None:
-    assert tone_of(gate("support", 2.0, 3), KNOWN) == "green"
-    assert tone_of(gate("support", 2.0, 3), NEW) == "amber"
-    assert tone_of(gate("support", 4.0, 3), NEW) == "red"
-    assert [tone_of(gate("confounding", share, 0.3), NEW) for share in (0.1, 0.2, 0.4, None)] == [
-        "green", "amber", "red", "amber"
-    ]  # fmt: skip
 
 
 def test_a_verdict_needs_no_truth_and_the_truth_stands_beside_it() -> None:

@@ -1,7 +1,18 @@
 import pytest
 
 from neuronedit.errors import ConfigError
-from neuronedit.review.acceptance import GATE_TAG, GATES, OVERRIDE_TAG, Gate, GateConfig, Override, Standing, listed
+from neuronedit.review.acceptance import (
+    GATE_TAG,
+    GATES,
+    OVERRIDE_TAG,
+    Gate,
+    GateConfig,
+    Override,
+    Standing,
+    headline,
+    joint_tone,
+    listed,
+)
 from neuronedit.review_configs import ReviewConfig
 
 REASON = "donor 2: worse."
@@ -17,11 +28,32 @@ REASON = "donor 2: worse."
         (Gate("reconstruction", 0.4, 0.5, "badly.", True), "fail", "red", "fail 0.4 < 0.5: badly."),
         (Gate("support", None, 3.0, "nobody"), "not measured", "amber", "not measured: nobody"),
         (Gate("support", None, 3.0, "nobody", optional=True), "waived", "amber", "waived: nobody"),
+        (Gate("confounding", 0.2, 0.3, "a mix.", doubt_above=0.1), "pass", "amber", "pass 0.2 <= 0.3: a mix."),
+        (Gate("confounding", 0.1, 0.3, "a mix.", doubt_above=0.1), "pass", "green", "pass 0.1 <= 0.3: a mix."),
+        (Gate("confounding", 0.4, 0.3, "a mix.", doubt_above=0.1), "fail", "red", "fail 0.4 > 0.3: a mix."),
         (Gate("support", float("nan"), 3.0, "no number"), "fail", "red", "fail nan > 3: no number"),
     ],
 )
 def test_a_gate_tells_its_outcome_with_its_numbers(gate: Gate, outcome: str, tone: str, text: str) -> None:
     assert (gate.outcome, gate.tone, gate.text) == (outcome, tone, text)
+
+
+PASSED, DOUBTED = Gate("quantile_map", 0, 0.05, ""), Gate("confounding", 0.2, 0.3, "", doubt_above=0.1)
+FAILED, UNKNOWN = Gate("support", 4, 3, ""), Gate("expected_error", None, 0.9, "")
+
+
+@pytest.mark.parametrize(
+    ("gates", "tone", "said"),
+    [
+        ([], "amber", ""),
+        ([PASSED], "green", "▲ May be promoted."),
+        ([PASSED, DOUBTED], "amber", "◆ May be promoted, with care."),
+        ([DOUBTED, UNKNOWN], "amber", "◆ Not proven."),
+        ([PASSED, UNKNOWN, FAILED], "red", "▼ Not to be promoted."),
+    ],
+)
+def test_the_worst_gate_decides_what_is_said_of_all(gates: list[Gate], tone: str, said: str) -> None:
+    assert (joint_tone(gates), headline(gates)) == (tone, said)
 
 
 def tags(**texts: str) -> dict[str, str]:
