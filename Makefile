@@ -22,9 +22,9 @@ demo: setup
 	$(BIN)/neuronedit transform jobs/transform.toml
 	$(BIN)/neuronedit review jobs/review.toml
 
-# Two processes: most of the time tests wait for Ray and for jobs of their own to start.
+# Two processes: one for the tests that start Ray, and wait for it, one for all others.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: setup
 	$(BIN)/ruff check .

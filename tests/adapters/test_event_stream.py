@@ -59,7 +59,7 @@ class Streaming:
         items = pa.table({"item": [json.dumps(asdict(FilePart.whole(file))) for file in dataset.files]})
         places = _by_population(_Finder(dataset.filesystem, PAIR, SAMPLE)(items).to_pylist())
         table = _Sampler(dataset.filesystem, NUMBERED, PAIR, SAMPLE)(items)
-        self.drawn = {name: drawing.drawn() for name, drawing in _merged([table], 1, 100).items()}
+        self.drawn = {name: drawing.drawn() for name, drawing in _merged([table], 1, 0, 100).items()}
         self.scaling = fit_scaling([events.intensities for events in self.drawn.values()], NUMBERED.cofactors)
         files = {file.name: file for file in dataset.files}
         priorities = {name: events.priorities for name, events in self.drawn.items()}
