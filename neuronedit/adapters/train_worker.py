@@ -91,6 +91,8 @@ def train_worker(config: Mapping[str, Task]) -> Trained | NeuroneditError:
 
 
 def _train(task: Task) -> Trained:
+    # One core per worker, whatever the environment says: more threads collapse beside a busy neighbour.
+    torch.set_num_threads(1)
     shard = ray.train.get_dataset_shard(DATASET)
     # Once into memory: iterated every epoch, the dataset would be executed again every epoch.
     blocks = shard.iter_batches(batch_size=None, batch_format="pyarrow")
