@@ -22,9 +22,8 @@ demo: setup
 	$(BIN)/neuronedit transform jobs/transform.toml
 	$(BIN)/neuronedit review jobs/review.toml
 
-# Two processes: one for the tests that start Ray, and wait for it, one for all others.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest
 
 check: setup
 	$(BIN)/ruff check .

@@ -25,15 +25,6 @@ DEFAULT = Architecture()
 PAIR = PairDesign(source={"condition": "untreated"}, target={"condition": "treated"})
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those that start Ray share one: two clusters would starve each other."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        starts_ray = any(item.get_closest_marker(mark) for mark in ("ray", "slow", "s3"))
-        item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else item.nodeid.partition("::")[0]))
-
-
 @pytest.fixture(autouse=True)
 def same_root_logger() -> Iterator[None]:
     """Jobs set up logging for their process; a test must not set it up for the next one."""
