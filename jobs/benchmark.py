@@ -25,7 +25,7 @@ PEERS_FOLDER = Path("benchmark-output") / "peers"
 ON_REAL_CELLS = ("accuracy", "combinations", "review")
 """Benchmarks that read the folder given by ``--data``."""
 
-BESIDE_PEERS = ("accuracy", "transform")
+BESIDE_PEERS = ("accuracy", "transform", "train")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.data and arguments.name not in ON_REAL_CELLS:
         parser.error(f"--data is for {', '.join(ON_REAL_CELLS)}; {arguments.name} makes its own cells")
     if arguments.peers and (arguments.quick or arguments.name not in BESIDE_PEERS):
-        parser.error(f"--peers is for {' and '.join(BESIDE_PEERS)} without --quick: it takes minutes to install them")
+        parser.error(f"--peers is for {', '.join(BESIDE_PEERS)}, without --quick: it takes minutes to install them")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
         return measure(arguments)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -49,15 +50,23 @@ def peer_costs(n_events: int, folder: Path, script: Path = SCRIPT) -> dict[str, 
             events=intensities(n_events - 2 * N_CONTROL_EVENTS, generator),
         )
         return {
-            name: _cost([str(python), "-I", str(script.resolve()), form, str(n_clusters), temporary])
+            name: _cost(seconds_of([str(python), "-I", str(script.resolve()), form, str(n_clusters), temporary])[1])
             for name, (form, n_clusters) in VARIANTS.items()
         }
 
 
-def _cost(command: list[str]) -> Cost:
+def seconds_of(command: Sequence[str]) -> list[float]:
+    """The processor's seconds on one thread, which a command prints on its last line.
+
+    Raises:
+        PeerError: The command fails.
+    """
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | ONE_THREAD, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["(nothing was written)"])[-1]
         raise PeerError(f"{' '.join(command)}\nended with {done.returncode}: {last}. Leave out --peers to do without.")
-    seconds = float(done.stdout.splitlines()[-1])
+    return [float(seconds) for seconds in done.stdout.splitlines()[-1].split()]
+
+
+def _cost(seconds: float) -> Cost:
     return Cost(wall_s=seconds, cpu_s=seconds)

@@ -1,7 +1,8 @@
 """What runs in CytoNormPy's own environment: ``python time_peer.py FORM N_CLUSTERS FOLDER``, without neuronedit.
 
-FOLDER/given.npz has source, target and events: (n, n_markers) float32 raw intensities. The last line on stdout is the
-processor's seconds that ``normalize_data`` took for all of them on one thread; what is fitted before is not in it.
+FOLDER/given.npz has source, target and events: (n, n_markers) float32 raw intensities. The last line on stdout has the
+processor's seconds on one thread of two steps: the fit to source and target (clusters, quantiles, splines), and
+``normalize_data`` for all of them.
 """
 
 import logging
@@ -47,8 +48,8 @@ def from_fcs_to_fcs(model: Any, samples: dict[str, Any], facts: pd.DataFrame, fo
 FORMS = {form.__name__: form for form in (in_memory, from_fcs_to_fcs)}
 
 
-def seconds(form: str, n_clusters: int, folder: Path, given: Any) -> float:
-    """Fit on source and target, then time the transform of everything."""
+def seconds(form: str, n_clusters: int, folder: Path, given: Any) -> tuple[float, float]:
+    """What the fit to source and target takes, and the transform of everything."""
     import cytonormpy
 
     events = given["events"]
@@ -62,13 +63,14 @@ def seconds(form: str, n_clusters: int, folder: Path, given: Any) -> float:
     if n_clusters:
         model.add_clusterer(cytonormpy.FlowSOM(n_clusters=n_clusters, seed=0))
     FORMS[form](model, samples, facts, folder)
+    started = process_time()
     if n_clusters:
         model.run_clustering(test_cluster_cv=False)
     model.calculate_quantiles()
     model.calculate_splines(goal=1)
-    started = process_time()
+    fitted = process_time()
     model.normalize_data(n_jobs=1)
-    return process_time() - started
+    return fitted - started, process_time() - fitted
 
 
 def main() -> None:
@@ -77,7 +79,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     with np.load(folder / "given.npz") as given:
-        print(seconds(form, n_clusters, folder, given))
+        print(*seconds(form, n_clusters, folder, given))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 Synthetic cells of two kinds, 40 markers, in two populations of the same size; the default network. All processes
 compute on one core each. The loops (``train_loops``) have the same events held out and go through the same number of
-events; their minibatches are others, so that losses agree within noise. Ray Train's rows are what the job calls, in a
-Ray session that is open: the time of its loop, checkpoints included, and apart from it what starting takes (processes,
-imports, gathering the events) and stopping.
+events, at the same falling rate; their minibatches are others, so that losses agree within noise. Ray Train's rows are
+what the job calls, in a Ray session that is open: the time of its loop, checkpoints included, and apart from it what
+starting takes (processes, imports, gathering the events) and stopping. Other tools' rows are what their fits take on
+fewer events of the same kind, with the settings that they come with (``peer_fits``).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +29,7 @@ from neuronedit.workers_config import WorkersConfig
 
 from .event_files import COFACTOR, N_MARKERS, intensities
 from .measure import in_new_process
+from .peer_fits import CYTOVI, SHIFTED_CODE, peer_fits
 from .result import Result
 from .train_loops import Events, Trained, bare_ddp, plain_loop
 from .trial_models import SHIFTS
@@ -45,9 +48,18 @@ class Size:
     n_events: int
     plan: TrainingPlan
 
+    @property
+    def n_drawn(self) -> int:
+        """Events that a network learns from, each counted once an epoch."""
+        return round(self.n_events * (1 - self.plan.validation_fraction)) * self.plan.epochs
 
-FULL = Size(1_000_000, TrainingPlan(epochs=5, minibatch=4_096))
-QUICK = Size(40_000, TrainingPlan(epochs=2, minibatch=1_024))
+
+# At a constant rate the loss would swing by a tenth from one epoch to the next.
+FULL = Size(1_000_000, TrainingPlan(epochs=5, minibatch=4_096, schedule="cosine"))
+QUICK = Size(40_000, TrainingPlan(epochs=2, minibatch=1_024, schedule="cosine"))
+
+N_PEER = 100_000
+"""Events of both populations for other tools, some of which learn from thousands a second."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +67,38 @@ class Row:
     """One way to train.
 
     Attributes:
+        n_drawn: Events that it learned from, each counted once an epoch.
         trained: What its loop took and came to.
         start_s: What came before the loop; 0 for the bare ones.
         stop_s: What came after it.
     """
 
+    n_drawn: int
     trained: Trained
     start_s: float = 0.0
     stop_s: float = 0.0
 
+    @property
+    def rate(self) -> float:
+        """Events per CPU-second of its loop."""
+        return self.n_drawn / self.trained.cpu_s
 
-def run(quick: bool) -> Result:
-    """Measure every row."""
-    size = QUICK if quick else FULL
-    rows = measure(size)
-    return Result(_table(rows, size), figures(rows))
+
+def run(quick: bool, peers: Path | None = None) -> Result:
+    """Measure every row.
+
+    Args:
+        quick: Fewer events and epochs.
+        peers: A folder for the environments of other tools, which are then measured, too.
+
+    Raises:
+        PeerError: A peer cannot be installed, or fails.
+    """
+    rows = measure(QUICK if quick else FULL)
+    if peers:
+        for name, fit in peer_fits(draw_raw(N_PEER), peers).items():
+            rows[name] = Row(fit.n_drawn, Trained(fit.cpu_s, fit.cpu_s, nan))
+    return Result(_table(rows), figures(rows))
 
 
 def measure(size: Size) -> dict[str, Row]:
@@ -79,44 +108,48 @@ def measure(size: Size) -> dict[str, Row]:
     validation = np.concatenate([events.numpy() for events in minibatches.validation.values()])
     events = Events(minibatches.events.numpy(), validation)
     rows = {
-        PLAIN: Row(in_new_process(plain_loop, events, size.plan, architecture)),
-        TWO_BARE: Row(bare_ddp(events, size.plan, architecture)),
+        PLAIN: Row(size.n_drawn, in_new_process(plain_loop, events, size.plan, architecture)),
+        TWO_BARE: Row(size.n_drawn, bare_ddp(events, size.plan, architecture)),
     }
-    return rows | in_new_process(_ray_rows, populations, size.plan, architecture)
+    return rows | in_new_process(_ray_rows, populations, size, architecture)
+
+
+def draw_raw(n_events: int) -> dict[str, FloatArray]:
+    """A source and its target: intensities, half of the events each."""
+    generator = np.random.default_rng(0)
+    return {
+        "source": intensities(n_events // 2, generator),
+        "target": intensities(n_events // 2, generator, SHIFTS),
+    }
 
 
 def draw(n_events: int) -> dict[str, FloatArray]:
     """A source and its target, standardised."""
-    generator = np.random.default_rng(0)
-    raw = {
-        "source": intensities(n_events // 2, generator),
-        "target": intensities(n_events // 2, generator, SHIFTS),
-    }
+    raw = draw_raw(n_events)
     scaling = fit_scaling(raw.values(), (COFACTOR,) * N_MARKERS)
     return {name: scaling.standardise(scaling.arcsinh(events)) for name, events in raw.items()}
 
 
-def _ray_rows(populations: Mapping[str, FloatArray], plan: TrainingPlan, architecture: Architecture) -> dict[str, Row]:
+def _ray_rows(populations: Mapping[str, FloatArray], size: Size, architecture: Architecture) -> dict[str, Row]:
     rows = {}
     with TemporaryDirectory(prefix="neuronedit-benchmark-") as folder, ray_session(RayConfig(num_cpus=2)):
         for name, count in ((ONE_WORKER, 1), (TWO_WORKERS, 2)):
             # A storage of its own: what another run has trained is not trained again.
             workers = WorkersConfig(count=count, storage=str(Path(folder) / str(count)))
-            found = train_autoencoder(populations, architecture, plan, workers)
+            found = train_autoencoder(populations, architecture, size.plan, workers)
             trained = Trained(found.loop_seconds, count * found.loop_cpu_seconds, found.history[-1].validation_loss)
             stop_s = found.seconds - found.start_seconds - found.loop_seconds
-            rows[name] = Row(trained, found.start_seconds, stop_s)
+            rows[name] = Row(size.n_drawn, trained, found.start_seconds, stop_s)
     return rows
 
 
-def _table(rows: Mapping[str, Row], size: Size) -> pd.DataFrame:
-    n_drawn = size.n_events * (1 - size.plan.validation_fraction) * size.plan.epochs
+def _table(rows: Mapping[str, Row]) -> pd.DataFrame:
     values = [
         (
             row.trained.wall_s,
             row.trained.cpu_s,
-            round(n_drawn / row.trained.wall_s),
-            round(n_drawn / row.trained.cpu_s),
+            round(row.n_drawn / row.trained.wall_s),
+            round(row.rate),
             row.start_s,
             row.stop_s,
             row.trained.loss,
@@ -134,6 +167,7 @@ def figures(rows: Mapping[str, Row]) -> dict[str, float]:
     more than 2 % above.
     """
     loop = {name: row.trained for name, row in rows.items()}
+    over = {"over_scvi_tools": CYTOVI, "over_scgen": SHIFTED_CODE}
     found = {
         "ray_over_plain": loop[PLAIN].cpu_s / loop[ONE_WORKER].cpu_s,
         "two_workers_over_bare_ddp": loop[TWO_BARE].wall_s / loop[TWO_WORKERS].wall_s,
@@ -142,4 +176,4 @@ def figures(rows: Mapping[str, Row]) -> dict[str, float]:
     }
     if found["loss_over_plain"] <= AS_ACCURATE:
         found["time_to_as_accurate"] = loop[ONE_WORKER].wall_s / loop[PLAIN].wall_s
-    return found
+    return found | {name: rows[ONE_WORKER].rate / rows[peer].rate for name, peer in over.items() if peer in rows}

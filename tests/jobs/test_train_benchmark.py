@@ -1,7 +1,13 @@
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from jobs.benchmarks.train import ONE_WORKER, PLAIN, TWO_BARE, TWO_WORKERS, Row, draw, figures
+from jobs.benchmarks import peer_fits
+from jobs.benchmarks.peer_fits import CYTONORM, CYTOVI, SHIFTED_CODE, Fit
+from jobs.benchmarks.peers import PeerError
+from jobs.benchmarks.train import ONE_WORKER, PLAIN, TWO_BARE, TWO_WORKERS, Row, draw, draw_raw, figures
 from jobs.benchmarks.train_loops import Events, Trained, bare_ddp, plain_loop
 from neuronedit.autoencoder import Architecture
 from neuronedit.training_plan import TrainingPlan
@@ -9,10 +15,10 @@ from neuronedit.training_plan import TrainingPlan
 
 def rows(ray_loss: float) -> dict[str, Row]:
     return {
-        PLAIN: Row(Trained(10.0, 9.0, 0.5)),
-        TWO_BARE: Row(Trained(6.0, 11.0, 0.5)),
-        ONE_WORKER: Row(Trained(11.0, 10.0, ray_loss), 8.0),
-        TWO_WORKERS: Row(Trained(8.0, 14.0, 0.5), 9.0),
+        PLAIN: Row(1_000, Trained(10.0, 9.0, 0.5)),
+        TWO_BARE: Row(1_000, Trained(6.0, 11.0, 0.5)),
+        ONE_WORKER: Row(1_000, Trained(11.0, 10.0, ray_loss), 8.0),
+        TWO_WORKERS: Row(1_000, Trained(8.0, 14.0, 0.5), 9.0),
     }
 
 
@@ -30,6 +36,41 @@ def test_the_figures_are_ratios_of_speed_and_what_starting_takes() -> None:
 
 def test_no_time_is_told_to_a_model_that_is_not_as_accurate() -> None:
     assert "time_to_as_accurate" not in figures(rows(0.52))
+
+
+def test_other_tools_are_compared_by_events_per_cpu_second() -> None:
+    peers = {CYTOVI: Row(200, Trained(10.0, 10.0, np.nan)), SHIFTED_CODE: Row(200, Trained(5.0, 5.0, np.nan))}
+    found = figures(rows(0.505) | peers)
+    assert found["over_scvi_tools"] == pytest.approx(100 / 20)
+    assert found["over_scgen"] == pytest.approx(100 / 40)
+
+
+@pytest.fixture
+def no_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer_fits, "install", lambda environment, folder: Path(sys.executable))
+
+
+@pytest.mark.usefixtures("no_installation")
+def test_other_tools_are_given_events_and_asked_for_seconds(tmp_path: Path) -> None:
+    script = tmp_path / "fake.py"
+    script.write_text(
+        "import pathlib, sys\n"
+        "import numpy as np\n"
+        "given = np.load(pathlib.Path(sys.argv[-1]) / 'given.npz')\n"
+        "print('epoch 2 of 2')\n"
+        "print(len(given['source']) + len(given['target']) + len(sys.argv) / 10, -1)\n"
+    )
+    fits = peer_fits.peer_fits(draw_raw(100), tmp_path, script, script)
+    assert fits == {CYTONORM: Fit(100.4, 100), CYTOVI: Fit(100.3, 200), SHIFTED_CODE: Fit(100.3, 200)}
+
+
+@pytest.mark.usefixtures("no_installation")
+def test_another_tool_that_fails_is_an_error_that_names_the_command(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.py", tmp_path / "bad.py"
+    good.write_text("print(1.0)")
+    bad.write_text("raise SystemExit('no memory')")
+    with pytest.raises(PeerError, match=r"bad\.py cytovi (.|\n)*ended with 1: no memory\. Leave out --peers"):
+        peer_fits.peer_fits(draw_raw(100), tmp_path, bad, good)
 
 
 @pytest.mark.slow
