@@ -30,7 +30,7 @@ class Architecture(Config):
     code: PositiveInt = Field(50, description="neurons of the code; 10 is too narrow for a panel of 30")
     competitive: Block = Field(
         1,
-        description="neurons of the code in a block, of which only the largest speaks; 1: all do; 2, 4 cost accuracy",
+        description="neurons of the code in a block, of which only the largest speaks; 1: all; 2, 4 need a wider code",
     )
 
     @model_validator(mode="after")
