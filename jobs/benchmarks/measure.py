@@ -41,9 +41,9 @@ class Cost:
         """The most that one process held."""
         return max(self.own_rss_mb, self.worker_rss_mb)
 
-    def less(self, fixed: "Cost") -> "Cost":
-        """The cost without what the same work takes on next to nothing."""
-        return replace(self, wall_s=self.wall_s - fixed.wall_s, cpu_s=self.cpu_s - fixed.cpu_s)
+    def less(self, other: "Cost") -> "Cost":
+        """What the work takes more than the same on less, without what is fixed; its memory is that of the whole."""
+        return replace(self, wall_s=self.wall_s - other.wall_s, cpu_s=self.cpu_s - other.cpu_s)
 
 
 @contextmanager

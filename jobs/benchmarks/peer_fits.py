@@ -16,9 +16,9 @@ from .time_peer_training import EPOCHS
 SCRIPT = Path(__file__).with_name("time_peer_training.py")
 
 SCVI_TOOLS = Environment("scvi-tools", ("scvi-tools==1.4.2", "torch==2.13.0"))
-SCGEN = Environment("scgen", ("scgen==2.1.0", "scvi-tools==1.0.4", "torch==2.13.0"))
+PERTPY = Environment("pertpy", ("pertpy[scgen]==1.0.3", "scvi-tools==1.4.2", "torch==2.13.0", "statsmodels==0.14.6"))
 
-CYTONORM, CYTOVI, SHIFTED_CODE = "CytoNormPy 1.0.2, 5 clusters", "scvi-tools 1.4.2, CYTOVI", "scGen 2.1.0"
+CYTONORM, CYTOVI, SHIFTED_CODE = "CytoNormPy 1.0.2, 5 clusters", "scvi-tools 1.4.2, CYTOVI", "scGen, pertpy 1.0.3"
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,11 @@ def peer_fits(
     """
     n_events = sum(len(events) for events in populations.values())
     with TemporaryDirectory(prefix="neuronedit-peer-") as temporary:
-        np.savez(Path(temporary) / "given.npz", events=populations["source"][:1], **populations)
+        source, target = populations["source"], populations["target"]
+        np.savez(Path(temporary) / "given.npz", source=source, target=target, events=source[:1])
         arguments = ["in_memory", str(CYTONORM_CLUSTERS), temporary]
         fits = {CYTONORM: Fit(_first(CYTONORMPY, folder, cytonorm_script, arguments), n_events)}
-        for name, environment, call in ((CYTOVI, SCVI_TOOLS, "cytovi"), (SHIFTED_CODE, SCGEN, "scgen")):
+        for name, environment, call in ((CYTOVI, SCVI_TOOLS, "cytovi"), (SHIFTED_CODE, PERTPY, "scgen")):
             fits[name] = Fit(_first(environment, folder, script, [call, temporary]), EPOCHS * n_events)
     return fits
 

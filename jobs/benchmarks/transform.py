@@ -3,8 +3,10 @@
 All cells are synthetic, all processes work on one core each, and what is loaded or compiled on first use is loaded and
 compiled before. Files are compressed by snappy, as pyarrow does by default, but for the rows that name zstd. The model
 has the plan ``neurons-then-markers`` but for the rows that name another (``trial_models``). What each row does is told
-where it is done: ``floors``, ``ways``, ``pandas_loop``, ``peer_speed``. Rows have processes of their own, but for the
-two floors, and for the plans and zstd, which share one each: their memory is that of all before them, too.
+where it is done: ``floors``, ``ways``, ``pandas_loop``, ``peer_speed``. Ray's actors edit the cells and, before, a
+tenth as many; their rows are of the difference: all actors are at work in both, and what is fixed drops out. Rows have
+processes of their own, but for the two floors, and for the plans and zstd, which share one each: their memory is that
+of all before them, too.
 """
 
 import tempfile
@@ -25,11 +27,12 @@ from .ways import Work, half_cost, plain_cost, ray_costs
 
 PLANS = (SMALL, QUANTILE_MAP, LINEAR, STRATA, NEIGHBOURS, DEFAULT)
 
-MAIN, SAMPLE, ZSTD, FEW = "cells", "sample", "sample-zstd", "few"
+MAIN, SHORT, SAMPLE, ZSTD, FEW = "cells", "short", "sample", "sample-zstd", "few"
 
 FLOOR_A, FLOOR_B = "floor A: read and write", "floor B: matrix products"
 PLAIN, TWO_PLAIN = "plain process", "2 plain processes"
 START, ONE_ACTOR, TWO_ACTORS = "Ray, start", "Ray, 1 actor", "Ray, 2 actors"
+WITH_START = ", with its start"
 PANDAS = "mlflow.pyfunc in a pandas loop"
 
 
@@ -39,6 +42,11 @@ class Size:
 
     n_events: int
     n_sample: int
+
+    @property
+    def n_further(self) -> int:
+        """What the main rows of Ray edit once all actors are at work: all but as many as the sample has."""
+        return self.n_events - self.n_sample
 
 
 FULL, QUICK = Size(20_000_000, 2_000_000), Size(1_000_000, 50_000)
@@ -86,12 +94,12 @@ def measure(folder: Path, size: Size) -> dict[str, Row]:
     work = Work(folder / NEURONS, folder / MAIN, folder / "edited", folder / FEW)
     main[PLAIN] = in_new_process(plain_cost, work)
     main[TWO_PLAIN] = side_by_side(half_cost, (work, 0, 2), (work, 1, 2))
-    start, ray = in_new_process(ray_costs, work, (1, 2))
-    few = {START: start, "Ray, 1 actor, fixed": ray[1][0], "Ray, 2 actors, fixed": ray[2][0]}
-    main |= {ONE_ACTOR: ray[1][1], TWO_ACTORS: ray[2][1]}
-    sample = in_new_process(_plans, folder)
+    start, ray = in_new_process(ray_costs, work, folder / SHORT, (1, 2))
+    further = {ONE_ACTOR: ray[1][1], TWO_ACTORS: ray[2][1]}
+    sample = {ONE_ACTOR + WITH_START: ray[1][0], TWO_ACTORS + WITH_START: ray[2][0]}
+    sample |= in_new_process(_plans, folder)
     sample[PANDAS] = in_new_process(pandas_cost, folder / NEURONS, folder / SAMPLE, folder)
-    groups = ((size.n_events, main), (N_FEW, few), (size.n_sample, sample))
+    groups = ((size.n_events, main), (N_FEW, {START: start}), (size.n_further, further), (size.n_sample, sample))
     return {name: Row(n_events, cost) for n_events, costs in groups for name, cost in costs.items()}
 
 
@@ -99,6 +107,7 @@ def _floors(folder: Path, size: Size) -> dict[str, Cost]:
     """Write files and models, then measure the floors."""
     for name, files in {
         MAIN: FileSet(size.n_events),
+        SHORT: FileSet(size.n_sample),
         SAMPLE: FileSet(size.n_sample, 2),
         ZSTD: FileSet(size.n_sample, 2, "zstd"),
         FEW: FileSet(N_FEW, 2),
@@ -143,12 +152,12 @@ def _figures(rows: Mapping[str, Row]) -> dict[str, float]:
     cost = {name: row.cost for name, row in rows.items()}
     rate = {name: row.rate for name, row in rows.items()}
     n_events = rows[PLAIN].n_events
-    two_actors_s = cost[TWO_ACTORS].wall_s
+    two_actors_s = cost[TWO_ACTORS].wall_s / rows[TWO_ACTORS].n_events
     figures = {
         "events": n_events,
         "plain_over_floors": (cost[FLOOR_A].cpu_s + cost[FLOOR_B].cpu_s) / cost[PLAIN].cpu_s,
-        "ray_over_plain": cost[PLAIN].cpu_s / cost[ONE_ACTOR].cpu_s,
-        "two_actors_over_two_processes": cost[TWO_PLAIN].wall_s / two_actors_s,
+        "ray_over_plain": rate[ONE_ACTOR] / rate[PLAIN],
+        "two_actors_over_two_processes": cost[TWO_PLAIN].wall_s / n_events / two_actors_s,
         "peak_rss_mb": max(cost[name].peak_rss_mb for name in (ONE_ACTOR, TWO_ACTORS)),
         "ray_start_s": cost[START].wall_s,
         "plain_events_per_cpu_s": rate[PLAIN],
@@ -157,9 +166,9 @@ def _figures(rows: Mapping[str, Row]) -> dict[str, float]:
         "strata_over_linear": rate[_of(LINEAR)] / rate[_of(STRATA)],
         "neighbours_over_linear": rate[_of(LINEAR)] / rate[_of(NEIGHBOURS)],
         "over_pandas_loop": rate[PLAIN] / rate[PANDAS],
-        "minutes_for_100m": _minutes(cost[START], two_actors_s / n_events),
+        "minutes_for_100m": _minutes(cost[START], two_actors_s),
         # Two actors gain on the plain process by as much, whatever the plan.
-        "default_minutes_for_100m": _minutes(cost[START], two_actors_s / cost[PLAIN].cpu_s / rate[_of(DEFAULT)]),
+        "default_minutes_for_100m": _minutes(cost[START], two_actors_s * rate[PLAIN] / rate[_of(DEFAULT)]),
     }
     if CLUSTERED in rows:
         for name, peer in (("over_cytonormpy", CLUSTERED), ("over_cytonormpy_from_files", FROM_FILES)):

@@ -87,17 +87,17 @@ def half_cost(barrier: Barrier, work: Work, number: int, of: int) -> Cost:
     return plain_cost(own, slice(number, None, of), barrier)
 
 
-def ray_costs(work: Work, counts: tuple[int, ...]) -> tuple[Cost, dict[int, tuple[Cost, Cost]]]:
+def ray_costs(work: Work, short: Path, counts: tuple[int, ...]) -> tuple[Cost, dict[int, tuple[Cost, Cost]]]:
     """Ray Data's actors, in one session.
 
     Args:
         work: What is to be done.
+        short: A shorter input, long enough for all actors to come to work.
         counts: Numbers of actors.
 
     Returns:
         What it takes to start: from nothing to the end of a first run on next to nothing. For each number of actors,
-        what is fixed, measured on next to nothing (their processes start, import, load the model and stop), and what
-        the whole input takes without it.
+        what the shorter input takes, and what the whole one takes more.
     """
     few = replace(work, cells=work.few)
     with ExitStack() as session:
@@ -106,8 +106,8 @@ def ray_costs(work: Work, counts: tuple[int, ...]) -> tuple[Cost, dict[int, tupl
             ray_cost(few, 1)
         costs = {}
         for count in counts:
-            fixed = ray_cost(few, count)
-            costs[count] = fixed, ray_cost(work, count).less(fixed)
+            shorter = ray_cost(replace(work, cells=short), count)
+            costs[count] = shorter, ray_cost(work, count).less(shorter)
     return start, costs
 
 
