@@ -1,7 +1,6 @@
 """Checkpoints in a folder: whole or absent, and the newest sound one is found."""
 
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from neuronedit.loss_history import EpochLosses
 from neuronedit.training_plan import TrainingPlan
 from neuronedit.training_state import TrainingState
 from tests.adapters.trainers import flip_byte
+from tests.disasters import small_disk
 
 
 def state_after(epochs: int, n_weights: int = 4) -> TrainingState:
@@ -107,21 +107,14 @@ def test_where_all_are_damaged_training_starts_from_zero_and_says_so(checkpoints
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system can be mounted by root only: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Room for one checkpoint, not for two."""
+    with small_disk(tmp_path / "disk", kilobytes=64) as folder:
+        yield folder
 
 
-def test_a_full_disk_is_told_and_costs_no_earlier_checkpoint(small_disk: Path) -> None:
-    checkpoints = Checkpoints(locate(str(small_disk / "run")))
+def test_a_full_disk_is_told_and_costs_no_earlier_checkpoint(disk: Path) -> None:
+    checkpoints = Checkpoints(locate(str(disk / "run")))
     checkpoints.write(state_after(2, n_weights=8_000), keep=2)
     with pytest.raises(
         StorageError,

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +22,9 @@ from neuronedit.model import EditModel
 from neuronedit.model_files import save_model
 from tests.adapters.killers import DiesAlways, DiesOnce, Slow
 from tests.adapters.transforming import here, leftovers, outputs, run
+from tests.disasters import enlarge, small_disk, start_driver, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-ROOT = Path(__file__).parents[2]
 
 DRIVER = """
 import sys
@@ -97,11 +95,7 @@ def check(target: Path, undisturbed: Path) -> None:
 
 
 def wait_for_outputs(target: Path, n_files: int, driver: subprocess.Popen[bytes] | None = None) -> None:
-    deadline = time.monotonic() + 90
-    while len(outputs(target)) < n_files:
-        assert driver is None or driver.poll() is None, driver.stderr and driver.stderr.read().decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: len(outputs(target)) >= n_files, driver)
 
 
 @contextmanager
@@ -110,17 +104,6 @@ def in_background(work: Callable[[], None]) -> Iterator[None]:
         done = thread.submit(work)
         yield
         done.result()
-
-
-def start_driver(cells: Path, target: Path, script: str = DRIVER) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", script, str(cells), str(target)],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"},
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
 
 
 def workers() -> set[int]:
@@ -174,7 +157,7 @@ def test_a_file_that_costs_every_worker_its_life_ends_the_job(
 
 
 def test_a_lost_node_costs_and_doubles_no_row(cells_once: Path, target: Path, undisturbed: Path) -> None:
-    driver = start_driver(cells_once, target, TWO_NODES)
+    driver = start_driver(TWO_NODES, cells_once, target)
     out, err = driver.communicate(timeout=150)
     assert driver.returncode == 0, err.decode()
     assert "lost a node" in out.decode()
@@ -184,7 +167,7 @@ def test_a_lost_node_costs_and_doubles_no_row(cells_once: Path, target: Path, un
 def test_a_killed_driver_and_a_resume_write_the_same_bytes(
     cells_once: Path, target: Path, undisturbed: Path, controls_model: EditModel
 ) -> None:
-    driver = start_driver(cells_once, target)
+    driver = start_driver(DRIVER, cells_once, target)
     try:
         wait_for_outputs(target, 2, driver)
     finally:
@@ -204,11 +187,11 @@ def test_a_killed_driver_and_a_resume_write_the_same_bytes(
 def test_a_second_driver_is_refused_while_the_first_is_at_work(
     cells_once: Path, target: Path, undisturbed: Path
 ) -> None:
-    first = start_driver(cells_once, target)
+    first = start_driver(DRIVER, cells_once, target)
     wait_for_outputs(target, 1, first)
     first.send_signal(signal.SIGSTOP)  # amid its work, however long the others take to start
-    second = start_driver(cells_once, target)
-    resuming = start_driver(cells_once, target, DRIVER.replace('-model"))', '-model"), resume=True)'))
+    second = start_driver(DRIVER, cells_once, target)
+    resuming = start_driver(DRIVER.replace('-model"))', '-model"), resume=True)'), cells_once, target)
     refused = [driver.communicate(timeout=120)[1].decode() for driver in (second, resuming)]
     assert "the output exists and is not empty" in refused[0]
     first.send_signal(signal.SIGCONT)
@@ -218,31 +201,24 @@ def test_a_second_driver_is_refused_while_the_first_is_at_work(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 96 KiB, less than the edited cells take."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(folder)], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system can be mounted by root only: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a worker of the failed job may not have ended yet
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Less than the edited cells take."""
+    with small_disk(tmp_path / "disk", kilobytes=96) as folder:
+        yield folder
 
 
 def test_a_full_disk_is_told_and_a_resume_with_room_completes(
-    cells_once: Path, small_disk: Path, undisturbed: Path, tmp_path: Path, controls_model: EditModel
+    cells_once: Path, disk: Path, undisturbed: Path, tmp_path: Path, controls_model: EditModel
 ) -> None:
-    target = small_disk / "edited"
+    target = disk / "edited"
     save_model(controls_model, tmp_path / "model")
-    (small_disk / "edited-model").symlink_to(tmp_path / "model")
+    (disk / "edited-model").symlink_to(tmp_path / "model")
     with pytest.raises(StorageError, match=r": no room is left \(.*No space left on device"):
         run(cells_once, target, controls_model)
     finished = outputs(target)
     assert 0 < len(finished) < 6
     assert all(outputs(undisturbed)[name] == content for name, content in finished.items()), "no file is cut short"
-    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    enlarge(disk)
     run(cells_once, target, controls_model, resume=True)
     check(target, undisturbed)
 

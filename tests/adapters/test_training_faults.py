@@ -7,10 +7,8 @@ import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +21,11 @@ from neuronedit.training_plan import TrainingPlan
 from neuronedit.workers_config import WorkersConfig
 from tests.adapters import trainers
 from tests.adapters.trainers import Weights, epochs_trained, run, workers_counted
+from tests.disasters import enlarge, small_disk, start_driver, wait_for
 from tests.fixtures import ARCHITECTURE
+from tests.s3_server import Bucket, Fault
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-ROOT = Path(__file__).parents[2]
 
 DRIVER = """
 import sys
@@ -156,25 +154,6 @@ def test_training_that_diverges_is_the_users_error_and_not_tried_again(
     assert (storage.parent / "starts.txt").read_text().split() == ["1", "1"], "each of the two workers, once"
 
 
-def start_driver(script: str, storage: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", script, str(storage)],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"},
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def wait_for(there: Callable[[], object], driver: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 300
-    while not there():
-        assert driver.poll() is None, driver.stderr and driver.stderr.read().decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_killed_driver_and_the_same_call_go_on_with_the_same_bits_and_then_nothing_is_left_to_train(
     storage: Path,
     undisturbed: tuple[Weights, tuple[EpochLosses, ...]],
@@ -226,33 +205,42 @@ def test_a_lost_node_costs_workers_and_no_training(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system that has room for one checkpoint, not for two."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(folder)], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system can be mounted by root only: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Room for one checkpoint, not for two."""
+    with small_disk(tmp_path / "disk", kilobytes=24) as folder:
+        yield folder
 
 
 def test_a_full_disk_is_told_at_once_and_the_same_call_with_room_goes_on(
-    small_disk: Path, undisturbed: tuple[Weights, tuple[EpochLosses, ...]], monkeypatch: pytest.MonkeyPatch
+    disk: Path, undisturbed: tuple[Weights, tuple[EpochLosses, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_train, "train_worker", trainers.noting)
-    storage = small_disk / "storage"
+    storage = disk / "storage"
     with pytest.raises(
         StorageError, match=r"^The checkpoint after epoch 4 cannot be written; .*: no room is left \(.*No space left on"
     ):
         run(storage, count=2)
     (folder,) = storage.iterdir()
     assert [path.name for path in folder.glob("epoch-*")] == ["epoch-000002"], "the old one is intact"
-    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    enlarge(disk)
     _, history = run(storage, count=2)
     assert epochs_trained(storage) == [1, 2, 3, 3, 4, 5, 6], "epoch 4 ended with its checkpoint; nothing was repeated"
     assert [loss.validation_loss for loss in history] == pytest.approx(
         [loss.validation_loss for loss in undisturbed[1]], rel=1e-5
     )
+
+
+def test_checkpoints_on_s3_that_a_failing_store_cuts_short_are_gone_on_from(
+    s3: Bucket, undisturbed: tuple[Weights, tuple[EpochLosses, ...]], caplog: pytest.LogCaptureFixture
+) -> None:
+    s3.server.inject(Fault("AccessDenied", kinds=("PUT",), key="epoch-000004/"))
+    with pytest.raises(
+        StorageError, match=r"^The checkpoint after epoch 4 cannot be written; earlier ones are as they"
+    ):
+        run(s3.uri("storage"))
+    (newest,) = {key.split("/")[2] for key in s3.keys("storage") if "/epoch-" in key}
+    assert newest == "epoch-000002"
+    s3.server.inject(Fault("InternalError", every=5))
+    with caplog.at_level(logging.INFO):
+        check(run(s3.uri("storage")), undisturbed)
+    assert "going on after epoch 2" in caplog.text

@@ -52,7 +52,7 @@ def undisturbed(plan: TrainingPlan = PLAN) -> tuple[Weights, tuple[EpochLosses, 
 
 
 def run(
-    storage: Path, on_losses: Callable[[Any], None] = lambda losses: None, **workers: Any
+    storage: Path | str, on_losses: Callable[[Any], None] = lambda losses: None, **workers: Any
 ) -> tuple[Weights, tuple[EpochLosses, ...]]:
     """Train by Ray, with a checkpoint every two epochs."""
     config = WorkersConfig(storage=str(storage), checkpoint_epochs=2, **workers)
