@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from neuronedit.autoencoder import Autoencoder
+from neuronedit.captured_step import CapturedStep, Update
 from neuronedit.competition import winners
 from neuronedit.decorrelation import penalty
 from neuronedit.errors import CheckpointError
@@ -38,9 +40,11 @@ class Learner:
     @classmethod
     def of(cls, network: nn.Module, plan: TrainingPlan, rank: int = 0, n_workers: int = 1) -> "Learner":
         """A learner that has not learned yet."""
-        optimiser = torch.optim.AdamW(
-            network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
-        )
+        weights = list(network.parameters())
+        on_gpu = weights[0].device.type == "cuda"
+        # On a GPU the rate lies in its memory, where a captured step reads it.
+        rate = torch.tensor(plan.learning_rate, device=weights[0].device) if on_gpu else plan.learning_rate
+        optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=plan.weight_decay, fused=True, capturable=on_gpu)
         return cls(network, plan, rank, n_workers, optimiser)
 
     @property
@@ -65,18 +69,11 @@ class Learner:
             () float32: the slice's share of the minibatch's mean squared reconstruction error.
         """
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        n_parts = min(self.plan.accumulate, len(minibatch.events))
-        parts = zip(
-            minibatch.events.tensor_split(n_parts), self._noisy(minibatch, generator).tensor_split(n_parts), strict=True
-        )
-        shares = [
-            self._accumulate(events, noisy, minibatch.size, last=number == n_parts)
-            for number, (events, noisy) in enumerate(parts, start=1)
-        ]
-        self.optimiser.step()
-        return shares[0] if n_parts == 1 else torch.stack(shares).sum()
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        return self._learn(minibatch.events, self._noise(minibatch, generator), minibatch.size)
 
     def state(self, history: Sequence[EpochLosses], best: Tensors) -> TrainingState:
         """A copy of what has been learned so far, and how."""
@@ -113,13 +110,35 @@ class Learner:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
-    def _noisy(self, minibatch: Minibatch, generator: torch.Generator) -> Tensor:
-        events = minibatch.events
+    @cached_property
+    def _learn(self) -> Update:
+        """The update, captured where that can be: alone on a GPU, and nothing of it computed by the processor."""
+        alone = not isinstance(self.network, nn.parallel.DistributedDataParallel)
+        if alone and self.device.type == "cuda" and not self.plan.decorrelation:
+            return CapturedStep(self._update)
+        return self._update
+
+    def _update(self, events: Tensor, noise: Tensor | None, size: int) -> Tensor:
+        """Learn from this worker's slice of a minibatch of that size: gives its share of the error."""
+        self.optimiser.zero_grad(set_to_none=True)
+        n_parts = min(self.plan.accumulate, len(events))
+        noisy = events if noise is None else events + noise
+        shares = [
+            self._accumulate(part, noisy_part, size, last=number == n_parts)
+            for number, (part, noisy_part) in enumerate(
+                zip(events.tensor_split(n_parts), noisy.tensor_split(n_parts), strict=True), start=1
+            )
+        ]
+        self.optimiser.step()
+        return shares[0] if n_parts == 1 else torch.stack(shares).sum()
+
+    def _noise(self, minibatch: Minibatch, generator: torch.Generator) -> Tensor | None:
         if not self.plan.noise:
-            return events
+            return None
+        events = minibatch.events
         # Drawn for the whole minibatch, so that an event gets the same whichever worker has it.
         noise = torch.randn((minibatch.size, events.shape[1]), generator=generator, device=generator.device)
-        return events + self.plan.noise * noise[self.rank :: self.n_workers][: len(events)]
+        return self.plan.noise * noise[self.rank :: self.n_workers][: len(events)]
 
     def _accumulate(self, events: Tensor, noisy: Tensor, size: int, *, last: bool) -> Tensor:
         """Add a part's gradient; gives its share of the error of the minibatch of that size."""

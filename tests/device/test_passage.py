@@ -15,6 +15,7 @@ from neuronedit.edit import PRESETS
 from neuronedit.errors import DataError, ModelError
 from neuronedit.route import Route
 from neuronedit.steps import EditStep
+from tests.gpu import GPU
 
 ROUNDING = 1e-4
 """Of edited markers, standard deviations: sums in another order are off by float32's last bits (1e-7), which grow by up
@@ -42,8 +43,7 @@ PLANS = OPERATORS | dict(PRESETS) | dict(CANDIDATES)
 
 WITH_SUPPORT = Route(support=True)
 
-gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA")]
-DEVICES = ["cpu", pytest.param("cuda", marks=gpu)]
+DEVICES = ["cpu", pytest.param("cuda", marks=GPU)]
 
 
 @pytest.fixture(autouse=True)
@@ -227,7 +227,7 @@ def test_another_device_is_told(pair_model, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["cuda:99", pytest.param("cuda", marks=pytest.mark.skipif(not gpu[1].args[0], reason="there is a GPU"))]
+    "name", ["cuda:99", pytest.param("cuda", marks=pytest.mark.skipif(not GPU[1].args[0], reason="there is a GPU"))]
 )
 def test_a_gpu_that_torch_does_not_find_is_told(name):
     with pytest.raises(ModelError) as caught:
