@@ -17,6 +17,7 @@ BENCHMARKS = {
     "accuracy": "distance to the measured truth on real cells, beside the simple methods",
     "review": "the review's 25 checks where the truth is known, its cost, its verdicts on real cells",
     "train": "events per CPU-second of training, against loops with nothing around them",
+    "gpu": "events per second of editing and training on a GPU, beside what the device can do at most",
     "combinations": "predicted and measured excess over additivity, where it is known and on real cells",
 }
 

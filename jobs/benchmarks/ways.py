@@ -16,7 +16,7 @@ from neuronedit.adapters.file_transformer import FileRules, FileTransformer
 from neuronedit.adapters.output_folder import OutputFolder, TransformPlan, claimed_output
 from neuronedit.adapters.parquet import EventDataset, list_dataset
 from neuronedit.adapters.ray_data import transform_parts
-from neuronedit.adapters.ray_session import ray_session
+from neuronedit.adapters.ray_session import GpuShare, ray_session
 from neuronedit.job_configs import RayConfig, TransformConfig
 from neuronedit.model_files import load_model, model_contents
 from neuronedit.tally import Tally
@@ -111,13 +111,21 @@ def ray_costs(work: Work, short: Path, counts: tuple[int, ...]) -> tuple[Cost, d
     return start, costs
 
 
-def ray_cost(work: Work, n_workers: int, n_files: int | None = None, *, together: bool = False) -> Cost:
+def ray_cost(
+    work: Work,
+    n_workers: int | None = None,
+    n_files: int | None = None,
+    *,
+    gpu: GpuShare | None = None,
+    together: bool = False,
+) -> Cost:
     """Ray Data's actors in a session that runs, from the list of files on.
 
     Args:
         work: What is to be done.
-        n_workers: At most as many actors.
+        n_workers: At most as many actors; by default as many as there is room for.
         n_files: Of the input's files, the first; all by default.
+        gpu: What each actor has of a GPU; by default none has any.
         together: Whether to ask for the memory that all processes hold together.
     """
     dataset = list_dataset(str(work.cells))
@@ -125,5 +133,5 @@ def ray_cost(work: Work, n_workers: int, n_files: int | None = None, *, together
     parts = file_parts(dataset.files, dataset.filesystem, PART_BYTES)
     tally = Tally(load_model(work.model).scaling.zeros)
     with work.claimed(dataset) as output, measured(together=together) as cost:
-        transform_parts(parts, dataset.filesystem, output, TransformRules(), work.rules, tally, n_workers)
+        transform_parts(parts, dataset.filesystem, output, TransformRules(), work.rules, tally, n_workers, gpu)
     return cost
