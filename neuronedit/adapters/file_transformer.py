@@ -139,7 +139,8 @@ class FileTransformer:
     def _check_attempts(self, part: FilePart) -> None:
         if self.ledger is None:
             return
-        attempts: int = ray.get(self.ledger.begin.remote(part.output))
+        # Where the ledger is lost, it is started again, and waited for; it forgets its counts.
+        attempts: int = ray.get(self.ledger.begin.options(max_task_retries=-1).remote(part.output))
         if attempts > MAX_ATTEMPTS:
             raise ClusterError(
                 f"{part.file.path}: {MAX_ATTEMPTS} workers were lost over it. Look for their reason in Ray's logs "

@@ -106,12 +106,12 @@ def in_background(work: Callable[[], None]) -> Iterator[None]:
         done.result()
 
 
-def workers() -> set[int]:
-    """The processes of this session's actors that edit files."""
+def processes(actor: str) -> set[int]:
+    """The processes of this session's actors of that name."""
     found = set()
     for process in psutil.Process().children(recursive=True):
         try:
-            if any("MapBatches(Slow)" in part for part in process.cmdline()):
+            if any(actor in part for part in process.cmdline()):
                 found.add(process.pid)
         except psutil.NoSuchProcess:
             continue
@@ -134,7 +134,7 @@ def test_every_worker_killed_once_costs_and_doubles_no_row(
 
     def kill_each() -> None:
         wait_for_outputs(target, 1)
-        for pid in workers():
+        for pid in processes("MapBatches(Slow)"):
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
 
@@ -142,6 +142,24 @@ def test_every_worker_killed_once_costs_and_doubles_no_row(
     with in_background(kill_each):
         run(cells_once, target, controls_model)
     assert len(killed) == 2
+    check(target, undisturbed)
+
+
+def test_a_killed_ledger_costs_and_doubles_no_row(
+    cells_once: Path, target: Path, undisturbed: Path, controls_model: EditModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: set[int] = set()
+
+    def kill() -> None:
+        wait_for_outputs(target, 1)
+        killed.update(processes("ray::_Ledger"))
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+
+    monkeypatch.setattr(ray_data, "FileTransformer", Slow)
+    with in_background(kill):
+        run(cells_once, target, controls_model)
+    assert len(killed) == 1
     check(target, undisturbed)
 
 
