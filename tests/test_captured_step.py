@@ -36,8 +36,8 @@ def trained(resume=None, on_epoch=lambda epoch: None, **settings):
     )
 
 
-def same_bits(one, other):
-    return all(torch.equal(weights, other.state_dict()[name]) for name, weights in one.state_dict().items())
+def check_same_bits(found, expected):
+    torch.testing.assert_close(found.state_dict(), expected.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -46,7 +46,7 @@ def test_captured_steps_learn_what_single_kernels_do(monkeypatch, settings):
     monkeypatch.setattr(learner, "CapturedStep", lambda update: update)
     expected, expected_losses = trained(**settings)
     assert losses == expected_losses
-    assert same_bits(captured, expected)
+    check_same_bits(captured, expected)
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -56,7 +56,7 @@ def test_a_run_resumed_on_a_gpu_has_the_bits_of_the_undisturbed_one(settings):
     stored = TrainingState.parse(states[1].files(), "here")
     resumed, again = trained(**settings, resume=stored)
     assert again == losses
-    assert same_bits(resumed, undisturbed)
+    check_same_bits(resumed, undisturbed)
 
 
 def test_minibatches_of_another_size_are_learned_from_as_well():

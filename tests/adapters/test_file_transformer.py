@@ -1,9 +1,7 @@
 """Bad input: told by default, left out and accounted for in quarantine."""
 
 import json
-from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from neuronedit.adapters import file_blocks
 from neuronedit.adapters.committed_file import Layout
 from neuronedit.adapters.file_parts import FilePart
 from neuronedit.adapters.file_transformer import FileRules, FileTransformer
+from neuronedit.adapters.ray_data import _Ledger
 from neuronedit.adapters.receipt import Receipt
 from neuronedit.adapters.verify import verify_output
 from neuronedit.errors import DataError, ModelError
@@ -163,24 +162,11 @@ class TestParts:
             assert np.allclose(written.column(marker), values, rtol=1e-5)
 
 
-class _Counts:
-    """Stands in for the ledger's actor."""
-
-    def __init__(self) -> None:
-        self.begun: Counter[str] = Counter()
-        self.begin = SimpleNamespace(remote=self._begin)
-        self.advance = SimpleNamespace(remote=lambda *_: None)
-
-    def _begin(self, output: str) -> "ray.ObjectRef[int]":
-        self.begun[output] += 1
-        return ray.put(self.begun[output])
-
-
 @pytest.mark.ray
 def test_finished_files_of_a_task_that_is_done_again_are_not_counted_as_tried(
     cells_once: Path, tmp_path: Path, controls_model: EditModel, ray_cluster: None
 ) -> None:
-    ledger = _Counts()
+    ledger = ray.remote(num_cpus=0)(_Ledger).remote()
 
     def six_times(parts: list[FilePart], *arguments: Any) -> list[Receipt]:
         *others, _ = arguments
@@ -188,7 +174,8 @@ def test_finished_files_of_a_task_that_is_done_again_are_not_counted_as_tried(
         return [[worker.transform(part) for part in parts] for worker in workers][-1]
 
     run(cells_once, tmp_path / "edited", controls_model, transform=six_times)
-    assert set(ledger.begun.values()) == {1}
+    attempts = [ray.get(ledger.begin.remote(path.name)) for path in (tmp_path / "edited").glob("*.parquet")]
+    assert attempts == [2] * 6, "this one is the second"
 
 
 def test_layout_is_chosen(cells_once: Path, tmp_path: Path, controls_model: EditModel) -> None:
