@@ -37,8 +37,8 @@ class Limits:
     """A device's.
 
     Attributes:
-        bytes_per_s: Read and written, by the largest of copies.
-        flops_per_s: By precision, of the largest of matrix products; float32 without TF32.
+        bytes_per_s: Read and written, by a large copy.
+        flops_per_s: By precision, of a large matrix product; float32 without TF32.
     """
 
     bytes_per_s: float
