@@ -7,14 +7,13 @@ from typing import Any
 
 import ray
 from pyarrow import fs
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from neuronedit.adapters.event_editor import TransformRules
 from neuronedit.adapters.file_parts import FilePart
 from neuronedit.adapters.file_transformer import FileRules, FileTransformer
 from neuronedit.adapters.output_folder import OutputFolder
 from neuronedit.adapters.progress import Done, shown_progress
-from neuronedit.adapters.ray_session import GpuShare, free_slots
+from neuronedit.adapters.ray_session import GpuShare, driver_actor, free_slots
 from neuronedit.adapters.receipt import Receipt
 from neuronedit.adapters.work_items import raise_failure, work_items
 from neuronedit.errors import ClusterError
@@ -55,30 +54,33 @@ def transform_parts(
     slots = min(free_slots(), gpu.slots()) if gpu else free_slots()
     if not parts:
         return []
-    ledger = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=_here())(_Ledger).remote()
-    stream = work_items(parts).map_batches(
-        FileTransformer,
-        fn_constructor_kwargs={
-            "filesystem": filesystem,
-            "output": output,
-            "rules": rules,
-            "files": files,
-            "ledger": ledger,
-            "device": gpu.device if gpu else None,
-        },
-        batch_size=1 if gpu else None,  # with GPUs, Ray Data asks for a number
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(n_workers or slots, len(parts))),
-        num_cpus=1,
-        num_gpus=gpu.num_gpus if gpu else 0,
-    )
     receipts = []
-    with _ray_errors_told(), shown_progress(lambda: _look(ledger, len(parts)), sum(part.n_events for part in parts)):
-        for row in stream.iter_rows():
-            raise_failure(row)
-            receipt = Receipt.from_json(row["receipt"])
-            tally.add(Tally.from_text(receipt.quality))
-            receipts.append(replace(receipt, quality=""))
+    with driver_actor(_Ledger, max_restarts=-1) as ledger:
+        stream = work_items(parts).map_batches(
+            FileTransformer,
+            fn_constructor_kwargs={
+                "filesystem": filesystem,
+                "output": output,
+                "rules": rules,
+                "files": files,
+                "ledger": ledger,
+                "device": gpu.device if gpu else None,
+            },
+            batch_size=1 if gpu else None,  # with GPUs, Ray Data asks for a number
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(n_workers or slots, len(parts))),
+            num_cpus=1,
+            num_gpus=gpu.num_gpus if gpu else 0,
+        )
+        with (
+            _ray_errors_told(),
+            shown_progress(lambda: _look(ledger, len(parts)), sum(part.n_events for part in parts)),
+        ):
+            for row in stream.iter_rows():
+                raise_failure(row)
+                receipt = Receipt.from_json(row["receipt"])
+                tally.add(Tally.from_text(receipt.quality))
+                receipts.append(replace(receipt, quality=""))
     return receipts
 
 
@@ -114,11 +116,6 @@ def _look(ledger: Any, n_files: int) -> Done | None:
     except ray.exceptions.RayError:  # what is wrong, the stream of results tells
         return None
     return Done(n_events, f"{n_done:,} of {n_files:,} files")
-
-
-def _here() -> NodeAffinitySchedulingStrategy:
-    """The driver's node, which is not lost before the driver is."""
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
 
 
 @contextmanager

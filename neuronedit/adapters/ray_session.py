@@ -5,8 +5,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from neuronedit.device.passage import found_device
 from neuronedit.errors import ClusterError, ModelError
@@ -61,6 +63,24 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def driver_actor(kind: type, **options: Any) -> Iterator[Any]:
+    """An actor on the driver's node, which is not lost before the driver is; it ends with the block.
+
+    It is ended, not left to Ray's counts of references: a worker that was killed never gives its own back.
+
+    Args:
+        kind: Its class; started without arguments.
+        options: Of Ray.
+    """
+    node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    actor = ray.remote(num_cpus=0, scheduling_strategy=node, **options)(kind).remote()
+    try:
+        yield actor
+    finally:
+        ray.kill(actor)
 
 
 def free_slots() -> int:

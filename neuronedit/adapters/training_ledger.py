@@ -3,7 +3,7 @@
 Ray Train's own way, ``ray.train.report``, is a barrier for all workers, waits until its controller has taken the last
 report (which it looks for now and then), and ends in a callback that runs in the controller's process, without the
 driver's terminal and its MLflow. So the first worker drops a line at an actor beside the driver, waiting for nothing,
-and the driver looks there once a second. The actor outlives workers; with the driver it ends.
+and the driver looks there once a second. The actor outlives workers; with the training it ends.
 """
 
 import logging
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from neuronedit.adapters.progress import Done, shown_progress
+from neuronedit.adapters.ray_session import driver_actor
 from neuronedit.errors import NeuroneditError
 from neuronedit.loss_history import EpochLosses
 
@@ -126,13 +126,7 @@ def followed_training(
         The actor that workers tell (``begin``, ``add``), and what is to be called with the whole history after the
         end, so that no epoch is left out.
     """
-    ledger = _start_ledger()
-    follower = _Follower(ledger, n_epochs, epoch_events, on_losses)
-    with shown_progress(follower.look, n_epochs * epoch_events):
-        yield ledger, follower.catch_up
-
-
-def _start_ledger() -> Any:
-    """On the driver's node, which is not lost before the driver is."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(_Ledger).remote()
+    with driver_actor(_Ledger) as ledger:
+        follower = _Follower(ledger, n_epochs, epoch_events, on_losses)
+        with shown_progress(follower.look, n_epochs * epoch_events):
+            yield ledger, follower.catch_up

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,7 +29,7 @@ class InThisProcess:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_ledger, "_start_ledger", InThisProcess)
+    monkeypatch.setattr(training_ledger, "driver_actor", lambda kind: nullcontext(InThisProcess()))
     monkeypatch.setattr(training_ledger.ray, "get", lambda found: found)
     for name, seconds in (("LOOKS", 0.05), ("LINES", 0.1)):
         monkeypatch.setattr(progress, f"SECONDS_BETWEEN_{name}", seconds)
