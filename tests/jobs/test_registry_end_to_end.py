@@ -1,4 +1,8 @@
-"""A good and a bad model on MLflow's real server, from training to the lineage of what was made with them."""
+"""A good and a bad model on MLflow's real server, from training to the lineage of what was made with them.
+
+The server keeps its records in SQLite, or in the empty database that ``NEURONEDIT_TEST_DATABASE`` names as SQLAlchemy
+does (``postgresql://…``, with ``psycopg[binary]`` installed).
+"""
 
 import json
 import os
@@ -49,13 +53,14 @@ class Story:
 
 @pytest.fixture(scope="module")
 def server(migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """MLflow's own server on SQLite, which keeps the artifacts, too."""
+    """MLflow's own server, which keeps the artifacts, too."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(migrated_store, folder / "mlflow.db")
+    database = os.environ.get("NEURONEDIT_TEST_DATABASE", f"sqlite:///{folder}/mlflow.db")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "kept")]
+    store = ["--backend-store-uri", database, "--artifacts-destination", str(folder / "kept")]
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", *store, "--port", str(port), "--workers", "1"],
         env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
