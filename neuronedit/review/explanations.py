@@ -1,5 +1,6 @@
 """Logical explanations: the formula of marker gates that best says which events activate a neuron."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -183,22 +184,29 @@ def explanations_part(neurons: Neurons, weights: npt.NDArray[np.floating], seed:
     table = explanation_table(neurons, seed)
     heaviest = np.argsort(-weights, kind="stable")[:n_shown]
     shown = table[table["neuron"].isin(heaviest) & table["iou"].notna()]
-    titles = "neuron " + shown["neuron"].astype(str) + " " + shown["end"] + ": " + shown["formula"].str.slice(0, 60)
-    bars = shown.set_index(titles)[["iou"]]
-    marks = {"by chance": float(shown["by_chance"].max())} if len(shown) else {}
-    drawing = Drawing(
-        "explanations",
-        lambda: bar_figure(bars, "IoU of the formula's events and the neuron's", marks),
-        "Bars: how well a formula of marker gates tells which events activate each of the edit's heaviest neurons",
-        _read_shown(shown),
-    )
     return Part(
         "explanations",
         "Logical explanations",
         "neurons",
         _read(table),
         {"explanations": table},
-        (drawing,) if len(shown) else (),
+        (_drawing(shown),) if len(shown) else (),
+    )
+
+
+def _drawing(shown: pd.DataFrame) -> Drawing:
+    titles = [
+        f"neuron {neuron} {end}: {textwrap.shorten(formula, 60, placeholder=' …')}"
+        for neuron, end, formula in zip(shown["neuron"], shown["end"], shown["formula"], strict=True)
+    ]
+    bars = pd.DataFrame({"formula": shown["iou"].to_numpy()}, index=titles)
+    best = shown.iloc[int(shown["iou"].argmax())]
+    return Drawing(
+        "explanations",
+        lambda: bar_figure(bars, "IoU with the neuron's events", {"by chance": float(shown["by_chance"].max())}),
+        "Bars: how well a formula of marker gates tells which events activate each of the edit's heaviest neurons",
+        f"Best explained is the {best['end']} end of neuron {best['neuron']}: {best['formula']} "
+        f"(IoU {best['iou']:.2f}, by chance {best['by_chance']:.2f}).",
     )
 
 
@@ -208,14 +216,4 @@ def _read(table: pd.DataFrame) -> str:
     return (
         f"A formula of up to {MAX_LENGTH} marker gates explains {good} of {len(told)} ends of neurons' ranges at least "
         f"twice as well as random events of the same number; {len(table) - len(told)} tell no events apart."
-    )
-
-
-def _read_shown(shown: pd.DataFrame) -> str:
-    if shown.empty:
-        return "No neuron of the edit tells events apart."
-    best = shown.iloc[int(shown["iou"].argmax())]
-    return (
-        f"Best explained is the {best['end']} end of neuron {best['neuron']}: {best['formula']} "
-        f"(IoU {best['iou']:.2f}, by chance {best['by_chance']:.2f})."
     )

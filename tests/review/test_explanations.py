@@ -73,3 +73,9 @@ def test_the_part_shows_the_edits_neurons(neurons):
     assert part.reading.startswith("A formula of up to 4 marker gates explains 52 of 52 ends")
     assert any(marker in part.drawings[0].reading for marker in EDITED_MARKERS)
     part.drawings[0].draw()
+
+
+def test_dead_neurons_have_no_figure(neurons):
+    weights = np.zeros(N_NEURONS)
+    weights[list(DEAD)] = 1
+    assert explanations_part(neurons, weights, n_shown=len(DEAD)).drawings == ()
