@@ -31,7 +31,8 @@ def job(config: ReviewConfig) -> int:
         compared, populations = events.comparisons, events.drawn.intensities
         identity = {"name": pinned.uri, "sha256": pinned.digest, "data": dataset.uri}
         review = review_model(pinned.model, compared, populations, read_losses(pinned.run_id), identity)
-        gates = measure_gates(review, pinned.model, compared, populations, config.gates, config.sample.seed)
+        kinds = events.pair_labels(config.labels.cell_type)
+        gates = measure_gates(review, pinned.model, compared, populations, config.gates, config.sample.seed, kinds)
         refits = model_refits(pinned.model, populations, config.refits)
         columns = config.labels.columns
         edits = tuple(

@@ -12,7 +12,7 @@ from neuronedit.review.edit_review import LabelColumns
 class LabelsConfig(Config):
     """Which columns of the data say what of an event; they make the review tell more."""
 
-    cell_type: str | None = Field(None, description="its kind of cell: separates state from mix")
+    cell_type: str | None = Field(None, description="its kind of cell: tells state from mix, in the gate, too")
     donor: str | None = Field(None, description="whom it is from")
     sample: str | None = Field(None, description="the measured sample that it is from")
     condition: str | None = Field(None, description="what was done to its sample")

@@ -12,7 +12,7 @@ from neuronedit.errors import ConfigError, DataError, listing, nearest_name
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.registry_configs import CompareConfig
-from neuronedit.review.neurons import LabelledEvents, Neurons
+from neuronedit.review.neurons import LabelledEvents, Labels, Neurons
 from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison, FloatArray
 from neuronedit.review_configs import ReviewConfig
 
@@ -38,6 +38,16 @@ class ReviewEvents:
     def most_moving(self, model: EditModel) -> str:
         """The edit that has the most to move: the largest distance from its source to its target."""
         return max(self.pairs, key=lambda name: model.edit(name).support.effect)
+
+    def pair_labels(self, column: str | None) -> dict[str, tuple[Labels, Labels]]:
+        """What a column says of the source's events and of the target's, by edit, in the comparisons' order."""
+        if column is None:
+            return {}
+        sides = {
+            name: (_labelled(self.drawn, pair.source), _labelled(self.drawn, pair.target))
+            for name, pair in self.pairs.items()
+        }
+        return {name: (source.labels[column], target.labels[column]) for name, (source, target) in sides.items()}
 
     def neurons(self, model: EditModel, edit: str) -> Neurons:
         """An edit as its neurons see it: source, target, and all events here that it is to be applied to.

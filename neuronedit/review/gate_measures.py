@@ -1,6 +1,7 @@
 """What the gates are held against: measured on a review and on the events that it was made from."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from neuronedit.errors import DataError
 from neuronedit.extrapolation import Extrapolation
 from neuronedit.model import EditModel
 from neuronedit.review.acceptance import Gate, GateConfig, GateName
+from neuronedit.review.neurons import Labels
 from neuronedit.review.report import Review
 from neuronedit.review.transfer import FLOOR, HELD_OUT, NEURONEDIT, TRAINING_PAIR, Comparison, FloatArray
 
@@ -20,6 +22,11 @@ Finding = tuple[float | None, str]
 
 DOUBT: Final[Mapping[GateName, float]] = {"confounding": CLEAN, "support": 0}
 """Above these a gate passes with a warning: a mix in doubt, or a new kind of cell, though within reach."""
+
+PairLabels = tuple[Labels, Labels]
+"""Of a source's events, and of its target's."""
+
+NO_LABELS: Final[Mapping[str, PairLabels]] = MappingProxyType({})
 
 Applied = tuple[str, Extrapolation]
 """The edit that a population is to be given, and how far that population is from what the edit was learned on."""
@@ -32,6 +39,7 @@ def measure_gates(
     populations: Mapping[str, FloatArray],
     config: GateConfig,
     seed: int = 0,
+    cell_types: Mapping[str, PairLabels] = NO_LABELS,
 ) -> tuple[Gate, ...]:
     """Every gate, in the order of ``GATES``.
 
@@ -42,11 +50,12 @@ def measure_gates(
         populations: Of the model's design, by name, (n_events, n_markers) raw intensities each.
         config: Thresholds.
         seed: Where the search for cell types starts.
+        cell_types: Of the training pairs' events, by edit; of a pair without them kinds are found in its events.
     """
     applied = judge_applied(model, comparisons, populations)
     measured: dict[GateName, Finding] = {
         "reconstruction": least_explained(review.reconstruction),
-        "confounding": largest_composition_share(model, comparisons, seed),
+        "confounding": largest_composition_share(model, comparisons, seed, cell_types),
         "support": furthest_reach(applied),
         "expected_error": largest_error(model, applied, review.methods),
         "quantile_map": furthest_behind_quantile_map(review.methods),
@@ -75,27 +84,46 @@ def least_explained(reconstruction: pd.DataFrame) -> Finding:
     return known[worst], f"the autoencoder returns {known[worst]:.0%} of the variance of {worst}, the least of all."
 
 
-def largest_composition_share(model: EditModel, comparisons: Sequence[Comparison], seed: int) -> Finding:
+def largest_composition_share(
+    model: EditModel, comparisons: Sequence[Comparison], seed: int, cell_types: Mapping[str, PairLabels] = NO_LABELS
+) -> Finding:
     """The largest share of any training pair's difference that its mix of cell types makes.
 
     It is that of the markers, each counting for what the edit does to it.
     """
     if model.facts.get("match_composition"):
         return 0.0, "the edits were fitted with source and target in the same mix of cell types."
-    shares = {}
-    for comparison in comparisons:
-        if comparison.kind == TRAINING_PAIR:
-            source, target = model.standardised(comparison.source), model.standardised(comparison.target)
-            change = model.standardised(model.apply(comparison.source, comparison.edit)) - source
-            try:
-                found = confounding(source, target, match(source, target, seed))
-                shares[comparison.name] = found.weighted_share(np.abs(change).mean(axis=0, dtype=np.float64))
-            except DataError as error:
-                return None, f"{comparison.name}: what is mix and what is state cannot be told apart. {error}"
-    if not shares:
+    pairs = {each.name: each for each in comparisons if each.kind == TRAINING_PAIR}
+    if not pairs:
         return None, "no training pair was reviewed"
+    shares = {}
+    for name, pair in pairs.items():
+        try:
+            shares[name] = _composition_share(model, pair, seed, cell_types.get(pair.edit))
+        except DataError as error:
+            return None, f"{name}: what is mix and what is state cannot be told apart. {error}"
     name = max(shares, key=lambda pair: shares[pair])
-    return shares[name], f"the mix of cell types makes {shares[name]:.0%} of the difference {name}, the most of all."
+    told = f"the mix of cell types makes {shares[name]:.0%} of the difference {name}, the most of all."
+    if pairs[name].edit in cell_types:
+        return shares[name], told + _beside_labels(model, pairs[name], seed)
+    found = " Kinds were found in the events: a column of cell types (labels.cell_type) makes sure."
+    return shares[name], told + (found if shares[name] > CLEAN else "")
+
+
+def _composition_share(model: EditModel, pair: Comparison, seed: int, labels: PairLabels | None = None) -> float:
+    source, target = model.standardised(pair.source), model.standardised(pair.target)
+    change = model.standardised(model.apply(pair.source, pair.edit)) - source
+    found = confounding(source, target, match(source, target, seed, labels))
+    return found.weighted_share(np.abs(change).mean(axis=0, dtype=np.float64))
+
+
+def _beside_labels(model: EditModel, pair: Comparison, seed: int) -> str:
+    """What kinds found in the events say, where it is worse: labels do not see a mix within them."""
+    try:
+        share = _composition_share(model, pair, seed)
+    except DataError:
+        return " By labels: kinds found in the events could not be compared."
+    return f" By labels: kinds found in the events say {share:.0%}." if share > CLEAN else ""
 
 
 def judge_applied(

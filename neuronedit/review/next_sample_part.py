@@ -39,8 +39,8 @@ def next_sample_part(neurons: Neurons, refits: Sequence[Autoencoder], column: st
             {"the source's": round(seen, 3)},
         ),
         "Populations by how far refits disagree about their edited events, the largest first",
-        f"About {(table['discrepancy'] > seen).sum()} of {len(table) - 1} populations fits disagree more than about "
-        f"the source's own events ({seen:.3f}).",
+        f"For {(table['discrepancy'] > seen).sum()} of {len(table) - 1} populations fits disagree more than for the "
+        f"source's own events ({seen:.3f}).",
     )
     return Part(
         "next_sample",

@@ -171,9 +171,10 @@ def _read(table: pd.DataFrame, patterns: Patterns) -> str:
     if patterns.n_patterns == 0:
         return "The layer's activations have no patterns: they are one cloud, or too few events lie close together."
     differing = table.iloc[int((table["source_share"] - table["target_share"]).abs().argmax())]
+    where = "events of no pattern" if differing["pattern"] == "none" else differing["pattern"]
     return (
         f"{patterns.n_patterns} activation patterns hold {1 - none:.0%} of the events; the shares of source and target "
-        f"differ most in {differing['pattern']} ({differing['source_share']:.0%} and {differing['target_share']:.0%})."
+        f"differ most in {where} ({differing['source_share']:.0%} and {differing['target_share']:.0%})."
     )
 
 

@@ -113,13 +113,16 @@ def test_the_same_mix_of_cell_types_is_no_confounding(gates_of: Callable[..., di
     assert gate.value <= 0.10  # what composition.py calls clean
 
 
-def two_kinds(n_events: int, seed: int, share: float) -> np.ndarray:
-    kinds = np.where(np.random.default_rng(seed).random(n_events) < share, 3.0, 0.0)[:, None]
-    return planted_events(n_events, seed + 50, kinds)
+def of_second_kind(seed: int, share: float) -> np.ndarray:
+    return np.random.default_rng(seed).random(1500) < share
+
+
+def two_kinds(seed: int, share: float) -> np.ndarray:
+    return planted_events(1500, seed + 50, np.where(of_second_kind(seed, share), 3.0, 0.0)[:, None])
 
 
 def mixed_pair(first: float, second: float) -> Comparison:
-    source, target = two_kinds(1500, 1, first), two_kinds(1500, 2, second)
+    source, target = two_kinds(1, first), two_kinds(2, second)
     return Comparison("mixed", "training pair", "pair", source, target, source, target)
 
 
@@ -131,6 +134,22 @@ def test_another_mix_of_cell_types_fails_confounding_unless_it_was_matched(gates
     assert gate.reason.startswith("the mix of cell types makes ")
     matched = gates_of(GOOD, comparisons=comparisons, facts={"match_composition": True})["confounding"]
     assert (matched.outcome, matched.value) == ("pass", 0.0)
+
+
+def test_cell_types_that_are_named_decide_and_what_they_hide_is_told(planted_model: Callable[..., EditModel]) -> None:
+    pair = mixed_pair(0.2, 0.7)
+    named = tuple(of_second_kind(*drawn).astype(object) for drawn in ((1, 0.2), (2, 0.7)))
+    blind = (np.full(1500, "cell", dtype=object),) * 2
+    found, reason = largest_composition_share(planted_model(GOOD), [pair], 0)
+    assert reason.endswith(" Kinds were found in the events: a column of cell types (labels.cell_type) makes sure.")
+    value, reason = largest_composition_share(planted_model(GOOD), [pair], 0, {"pair": named})
+    assert value == pytest.approx(found, abs=0.1)
+    assert reason.endswith(f"the most of all. By labels: kinds found in the events say {found:.0%}.")
+    value, reason = largest_composition_share(planted_model(GOOD), [pair], 0, {"pair": blind})
+    assert value == 0
+    assert reason.endswith(f"the most of all. By labels: kinds found in the events say {found:.0%}.")
+    value, reason = largest_composition_share(planted_model(GOOD), [mixed_pair(0.5, 0.5)], 0, {"pair": blind})
+    assert reason.endswith("the most of all.")
 
 
 def test_source_and_target_without_a_common_kind_cannot_be_told_apart(planted_model: Callable[..., EditModel]) -> None:

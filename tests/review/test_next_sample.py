@@ -39,7 +39,7 @@ def test_the_part_names_the_population_to_be_measured(trained_edit, refits):
     assert "times as much as about the source" in part.reading
     assert part.tables["next_sample"].loc[0, "population"] == "new types"
     assert part.scalars["max_discrepancy"] > part.scalars["source_discrepancy"] > 0
-    assert " of 2 populations fits disagree more than about the source's own events (0." in part.drawings[0].reading
+    assert " of 2 populations fits disagree more than for the source's own events (0." in part.drawings[0].reading
     assert part.drawings[0].draw().axes[0].get_yticklabels()[0].get_text() == "new types"
 
 
