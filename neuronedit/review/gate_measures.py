@@ -122,8 +122,9 @@ def _beside_labels(model: EditModel, pair: Comparison, seed: int) -> str:
     try:
         share = _composition_share(model, pair, seed)
     except DataError:
-        return " By labels: kinds found in the events could not be compared."
-    return f" By labels: kinds found in the events say {share:.0%}." if share > CLEAN else ""
+        return " Cell types are those of the labels; kinds found in the events could not be compared."
+    told = f" Cell types are those of the labels; by kinds found in the events it would be {share:.0%}."
+    return told if share > CLEAN else ""
 
 
 def judge_applied(

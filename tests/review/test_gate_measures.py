@@ -141,13 +141,14 @@ def test_cell_types_that_are_named_decide_and_what_they_hide_is_told(planted_mod
     named = tuple(of_second_kind(*drawn).astype(object) for drawn in ((1, 0.2), (2, 0.7)))
     blind = (np.full(1500, "cell", dtype=object),) * 2
     found, reason = largest_composition_share(planted_model(GOOD), [pair], 0)
+    told = f"the most of all. Cell types are those of the labels; by kinds found in the events it would be {found:.0%}."
     assert reason.endswith(" Kinds were found in the events: a column of cell types (labels.cell_type) makes sure.")
     value, reason = largest_composition_share(planted_model(GOOD), [pair], 0, {"pair": named})
     assert value == pytest.approx(found, abs=0.1)
-    assert reason.endswith(f"the most of all. By labels: kinds found in the events say {found:.0%}.")
+    assert reason.endswith(told)
     value, reason = largest_composition_share(planted_model(GOOD), [pair], 0, {"pair": blind})
     assert value == 0
-    assert reason.endswith(f"the most of all. By labels: kinds found in the events say {found:.0%}.")
+    assert reason.endswith(told)
     value, reason = largest_composition_share(planted_model(GOOD), [mixed_pair(0.5, 0.5)], 0, {"pair": blind})
     assert reason.endswith("the most of all.")
 
