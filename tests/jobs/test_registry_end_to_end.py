@@ -147,6 +147,10 @@ def test_every_job_ends_as_it_should(story: Story) -> None:
     assert status == {name: 2 if name in refused else 0 for name in status}, story.said
 
 
+def test_no_bar_of_fetched_files_floods_a_log(story: Story) -> None:
+    assert all("Downloading artifacts" not in said.err for said in story.said.values())
+
+
 def test_the_good_models_gates_pass_and_the_bad_ones_fail(story: Story, client: MlflowClient) -> None:
     good, bad = (client.get_model_version("cells", version).tags for version in "12")
     assert good["neuronedit.gates"] == "pass", story.said["review 1"].out
