@@ -55,7 +55,11 @@ def transform_parts(
     if not parts:
         return []
     receipts = []
-    with driver_actor(_Ledger, max_restarts=-1) as ledger:
+    with (
+        _ray_errors_told(),
+        driver_actor(_Ledger, max_restarts=-1) as ledger,
+        shown_progress(lambda: _look(ledger, len(parts)), sum(part.n_events for part in parts)),
+    ):
         stream = work_items(parts).map_batches(
             FileTransformer,
             fn_constructor_kwargs={
@@ -72,15 +76,11 @@ def transform_parts(
             num_cpus=1,
             num_gpus=gpu.num_gpus if gpu else 0,
         )
-        with (
-            _ray_errors_told(),
-            shown_progress(lambda: _look(ledger, len(parts)), sum(part.n_events for part in parts)),
-        ):
-            for row in stream.iter_rows():
-                raise_failure(row)
-                receipt = Receipt.from_json(row["receipt"])
-                tally.add(Tally.from_text(receipt.quality))
-                receipts.append(replace(receipt, quality=""))
+        for row in stream.iter_rows():
+            raise_failure(row)
+            receipt = Receipt.from_json(row["receipt"])
+            tally.add(Tally.from_text(receipt.quality))
+            receipts.append(replace(receipt, quality=""))
     return receipts
 
 

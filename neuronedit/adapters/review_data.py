@@ -43,10 +43,7 @@ class ReviewEvents:
         """What a column says of the source's events and of the target's, by edit, in the comparisons' order."""
         if column is None:
             return {}
-        sides = {
-            name: (_labelled(self.drawn, pair.source), _labelled(self.drawn, pair.target))
-            for name, pair in self.pairs.items()
-        }
+        sides = {name: _sides(self.drawn, pair) for name, pair in self.pairs.items()}
         return {name: (source.labels[column], target.labels[column]) for name, (source, target) in sides.items()}
 
     def neurons(self, model: EditModel, edit: str) -> Neurons:
@@ -67,8 +64,8 @@ class ReviewEvents:
             if len(self.drawn.intensities.get(name, ()))
         }
         if self.held_out is not None and edit in self.held_out_pairs:
-            others["held out"] = _labelled(self.held_out, self.held_out_pairs[edit].source)
-        source, target = (_labelled(self.drawn, names) for names in (pair.source, pair.target))
+            others["held out"] = _pooled(self.held_out, self.held_out_pairs[edit].source)
+        source, target = _sides(self.drawn, pair)
         return Neurons.of(model, edit, source, target, others)
 
 
@@ -97,7 +94,9 @@ def draw_review(
     drawn = draw_populations(dataset, panel, model.design, config.sample, label_columns)
     pairs = {pair.name: pair for pair in model.design.edits(drawn.counts) if pair.name in model.edits}
     comparisons = [
-        Comparison(_title(pair, model.design), TRAINING_PAIR, name, *_sides(drawn, pair), *_sides(drawn, pair))
+        Comparison(
+            _title(pair, model.design), TRAINING_PAIR, name, *_intensities(drawn, pair), *_intensities(drawn, pair)
+        )
         for name, pair in pairs.items()
     ]
     if held_out_design is None:
@@ -112,8 +111,8 @@ def draw_review(
             _title(pair, held_out_design),
             HELD_OUT,
             name,
-            *_sides(drawn, pairs[name]),
-            *_sides(held_out, pair),
+            *_intensities(drawn, pairs[name]),
+            *_intensities(held_out, pair),
         )
         for name, pair in held_out_pairs.items()
     ]
@@ -145,15 +144,16 @@ def _title(pair: EditPair, design: Design) -> str:
     return f"{describe(design.source)} → {describe(design.target)}"
 
 
-def _sides(drawn: DrawnPopulations, pair: EditPair) -> tuple[FloatArray, FloatArray]:
+def _intensities(drawn: DrawnPopulations, pair: EditPair) -> tuple[FloatArray, FloatArray]:
+    source, target = _sides(drawn, pair)
+    return source.intensities, target.intensities
+
+
+def _sides(drawn: DrawnPopulations, pair: EditPair) -> tuple[LabelledEvents, LabelledEvents]:
     return _pooled(drawn, pair.source), _pooled(drawn, pair.target)
 
 
-def _pooled(drawn: DrawnPopulations, names: tuple[str, ...]) -> FloatArray:
-    return _labelled(drawn, names).intensities
-
-
-def _labelled(drawn: DrawnPopulations, names: tuple[str, ...]) -> LabelledEvents:
+def _pooled(drawn: DrawnPopulations, names: tuple[str, ...]) -> LabelledEvents:
     """Equally many events of each population, so that none of them is repeated."""
     smallest = min(len(drawn.intensities[name]) for name in names)
     intensities = np.concatenate([drawn.intensities[name][:smallest] for name in names]).astype(np.float32)

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,21 @@ from neuronedit.adapters.ray_train import TrainedAutoencoder, own_storage, train
 from neuronedit.errors import ClusterError, StorageError
 from neuronedit.workers_config import WorkersConfig
 from tests.adapters.trainers import PLAN, populations, run, undisturbed, weights_of
+from tests.disasters import start_driver
 from tests.fixtures import ARCHITECTURE
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+FOUR_WORKERS = """
+import json, sys
+from pathlib import Path
+from neuronedit.adapters import ray_session
+from neuronedit.job_configs import RayConfig
+from tests.adapters import trainers
+with ray_session.ray_session(RayConfig(num_cpus=5)):
+    weights, history = trainers.run(Path(sys.argv[1]), count=4)
+print(json.dumps([[loss.train_loss, loss.validation_loss] for loss in history]))
+"""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -43,6 +56,18 @@ def test_two_workers_have_the_losses_of_one(tmp_path: Path, one_worker: TrainedA
         assert found.validation_loss == pytest.approx(expected.validation_loss, rel=1e-5)
     for name, array in weights_of(one_worker.autoencoder).items():
         assert np.allclose(array, weights[name], atol=1e-4), name
+
+
+def test_four_workers_have_the_losses_of_one(tmp_path: Path, one_worker: TrainedAutoencoder) -> None:
+    driver = start_driver(FOUR_WORKERS, tmp_path)
+    try:
+        out, err = driver.communicate(timeout=400)
+    finally:
+        driver.kill()
+    assert driver.returncode == 0, err.decode()
+    found = json.loads(out.decode().splitlines()[-1])
+    expected = [[losses.train_loss, losses.validation_loss] for losses in one_worker.history]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_a_trained_autoencoder_is_frozen_its_losses_fall_and_its_time_is_told(one_worker: TrainedAutoencoder) -> None:
