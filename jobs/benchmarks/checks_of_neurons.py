@@ -120,7 +120,7 @@ def preferred(problems: Problems) -> Measures:
 
 def names(problems: Problems) -> Measures:
     """Row 6."""
-    found = name_neurons(problems.planted, problems.conductance)
+    found = name_neurons(problems.planted, problems.conductance.neuron_cancellation)
     live = [neuron for neuron in range(len(found.names)) if neuron not in DEAD]
     named = {neuron: set(found.names[neuron].replace("↑", "").split()) for neuron in live}
     right = [marker for marker in MARKERS if all((marker in named[of]) == (marker in wired(of)) for of in live)]

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +11,6 @@ from neuronedit.review.neurons import Neurons
 from neuronedit.review.secants import BLOCK, N_SEGMENTS, Decoder, each_marker
 
 Floats = npt.NDArray[np.float64]
-
-HIGH_CANCELLATION: Final = 0.5
-"""From here on other neurons undo most of what a neuron does: it must not be called by what it writes."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from neuronedit.review.conductance import HIGH_CANCELLATION, Conductance, Floats
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.secants import Decoder, each_marker
+
+Floats = npt.NDArray[np.float64]
+
+HIGH_CANCELLATION: Final = 0.5
+"""From here on other neurons undo most of what a neuron does: it must not be called by what it writes."""
 
 MAX_NAMED: Final = 4
 """Markers in a name at most."""
@@ -101,12 +105,12 @@ class NeuronNames:
         return " ".join(arrows) or SILENT
 
 
-def name_neurons(neurons: Neurons, conductance: Conductance) -> NeuronNames:
+def name_neurons(neurons: Neurons, cancellation: Floats) -> NeuronNames:
     """Name each neuron of a layer.
 
     Args:
         neurons: The edit, as a layer's neurons see it.
-        conductance: Of the same.
+        cancellation: (n_neurons,) float64, how much of each neuron's work others undo, 0 to 1.
     """
     before = neurons.source.activations
     n_markers = len(neurons.marker_names)
@@ -118,9 +122,7 @@ def name_neurons(neurons: Neurons, conductance: Conductance) -> NeuronNames:
     per_event, marker_spreads = slopes / len(before), markers.std(axis=0)
     spreads = activations.std(axis=0)
     written = per_event.T * spreads[:, None] / np.where(marker_spreads > 0, marker_spreads, 1)
-    return NeuronNames(
-        neurons.marker_names, written, _correlations(activations, markers), conductance.neuron_cancellation
-    )
+    return NeuronNames(neurons.marker_names, written, _correlations(activations, markers), cancellation)
 
 
 def _correlations(a: Floats, b: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from neuronedit.review import neuron_figures as figures
@@ -26,10 +27,10 @@ def neuron_parts(neurons: Neurons, conductance: Conductance, seed: int) -> Itera
         conductance: Of the same.
         seed: Draws random orders, and events where there are too many.
     """
-    names = name_neurons(neurons, conductance)
+    names = name_neurons(neurons, conductance.neuron_cancellation)
     yield conductance_part(conductance, names)
     yield faithfulness_part(faithfulness(neurons, conductance, seed))
-    yield names_part(names, conductance)
+    yield names_part(names, conductance.order)
     head = TreatedHead.fit(neurons)
     yield logit_part(attribute_logit(neurons, head, conductance), conductance, names)
     prior = CodePrior.fit(np.concatenate([neurons.source.activations, neurons.target.activations]), seed)
@@ -81,10 +82,10 @@ def faithfulness_part(found: Faithfulness) -> Part:
     )
 
 
-def names_part(names: NeuronNames, conductance: Conductance) -> Part:
+def names_part(names: NeuronNames, order: npt.NDArray[np.int64]) -> Part:
     """What neurons are called, and whether they may be."""
-    table = names.table().iloc[conductance.order].reset_index(drop=True)
-    profiles = names.beside(long_table(conductance.order, names.marker_names, writes=names.writes, reads=names.reads))
+    table = names.table().iloc[order].reset_index(drop=True)
+    profiles = names.beside(long_table(order, names.marker_names, writes=names.writes, reads=names.reads))
     reading = readings.read_names(names)
     return Part(
         "names",

@@ -4,11 +4,11 @@ from typing import Final
 
 import numpy as np
 
-from neuronedit.review.conductance import HIGH_CANCELLATION, Conductance
+from neuronedit.review.conductance import Conductance
 from neuronedit.review.effect_logit import LogitAttribution
 from neuronedit.review.faithfulness import CONDUCTANCE, EMD, RANDOM, Faithfulness
 from neuronedit.review.ladder import Ladder
-from neuronedit.review.names import NeuronNames
+from neuronedit.review.names import HIGH_CANCELLATION, NeuronNames
 from neuronedit.review.preferred import PreferredCell
 
 FEW: Final = 4

@@ -12,12 +12,12 @@ from neuronedit.review.neurons import Neurons
 
 @pytest.fixture(scope="module")
 def planted(planted_edit: Neurons) -> NeuronNames:
-    return name_neurons(planted_edit, edit_conductance(planted_edit))
+    return name_neurons(planted_edit, edit_conductance(planted_edit).neuron_cancellation)
 
 
 @pytest.fixture(scope="module")
 def trained(trained_edit: Neurons) -> NeuronNames:
-    return name_neurons(trained_edit, edit_conductance(trained_edit))
+    return name_neurons(trained_edit, edit_conductance(trained_edit).neuron_cancellation)
 
 
 def test_all_40_markers_are_in_the_names_of_the_neurons_that_were_wired_to_them_and_of_no_other(
