@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test check benchmark lock clean
+.PHONY: setup demo test check docs benchmark lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -22,13 +22,16 @@ demo: setup
 	$(BIN)/neuronedit transform jobs/transform.toml
 	$(BIN)/neuronedit review jobs/review.toml
 
-test: check
+test: check docs
 	$(BIN)/python -m pytest
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -b html docs build/docs
 
 benchmark: setup
 	$(BIN)/python jobs/benchmark.py transform

@@ -1,7 +1,7 @@
 """Get the demo's six FCS files: blood of two volunteers, measured in three experiments (mass cytometry).
 
-The data is FlowRepository FR-FCM-Z247 (Van Gassen et al. 2020), 1,000 events of each file, as shipped in the
-MIT-licensed package cytonormpy.
+The data is FlowRepository FR-FCM-Z247 (Van Gassen et al. 2020), 1,000 events of each file. They are
+taken out of the wheel of cytonormpy, which carries the text of the GPL-3 beside an MIT classifier.
 """
 
 import argparse

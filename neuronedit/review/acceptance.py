@@ -59,7 +59,8 @@ class GateConfig(Config):
         MAX_REACH,
         gt=0,
         description="a population unlike the source may lie at most this many times as far from it as the target does; "
-        "effects that transferred were carried up to 2.1 times, those that did not at least 3.3 times",
+        "effects that transferred were carried up to 2.1 times, the three that did not and set this limit at least 3.3 "
+        "times; of 12 others that did not, none was flagged",
     )
     expected_error: float = Field(
         0.9,
