@@ -88,11 +88,10 @@ def train(
 
 def _train_epoch(learner: Learner, minibatches: Minibatches, epoch: int) -> tuple[EpochLosses, int]:
     """An epoch's losses, and how many events it had."""
-    plan, n_steps = learner.plan, minibatches.n_steps
-    generator = epoch_generator(plan.seed, epoch, learner.device, NOISE_STREAM)
+    generator = epoch_generator(learner.plan.seed, epoch, learner.device, NOISE_STREAM)
     shares, n_events = [], 0
-    for step, minibatch in enumerate(minibatches.epoch(epoch), start=(epoch - 1) * n_steps):
-        shares.append(learner.step(minibatch, plan.rate(step, plan.epochs * n_steps), generator))
+    for minibatch in minibatches.epoch(epoch):
+        shares.append(learner.step(minibatch, generator))
         n_events += minibatch.size
     losses = _sum_over_workers(torch.stack(shares))  # the workers' shares add up to the minibatch's loss
     validation = _validation_losses(learner.model, minibatches.held_out())
