@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.captured_step import CapturedStep, Update
-from neuronedit.competition import winners
 from neuronedit.decorrelation import penalty
 from neuronedit.errors import CheckpointError
 from neuronedit.loss_history import EpochLosses
@@ -148,8 +147,8 @@ def _code(model: nn.Module, *, wanted: bool) -> Iterator[list[Tensor]]:
         yield code
         return
     assert isinstance(model, Autoencoder)
-    layer, block = model.layers[len(model.architecture.hidden)], model.architecture.competitive
-    hook = layer.register_forward_hook(lambda module, markers, activations: code.append(winners(activations, block)))
+    layer = model.layers[len(model.architecture.hidden)]
+    hook = layer.register_forward_hook(lambda module, markers, activations: code.append(activations))
     try:
         yield code
     finally:

@@ -66,9 +66,8 @@ def test_noise_is_on_the_input_and_not_on_what_is_to_be_reconstructed():
     torch.testing.assert_close(loss, nn.functional.mse_loss(NETWORK(EVENTS + 0.5 * noise), EVENTS).detach())
 
 
-@pytest.mark.parametrize("competitive", [1, 2])
-def test_the_decorrelation_penalty_is_on_the_code_and_not_in_the_loss_that_is_told(competitive):
-    network = Autoencoder(5, Architecture(hidden=(8,), code=4, competitive=competitive), seed=0)
+def test_the_decorrelation_penalty_is_on_the_code_and_not_in_the_loss_that_is_told():
+    network = Autoencoder(5, Architecture(hidden=(8,), code=4), seed=0)
     code = network.encode(EVENTS, CODE)
     error = nn.functional.mse_loss(network(EVENTS), EVENTS)
     expected = torch.autograd.grad(error + 0.3 * penalty(code), list(network.parameters()))
