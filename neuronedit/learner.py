@@ -41,7 +41,7 @@ class Learner:
         """A learner that has not learned yet."""
         weights = list(network.parameters())
         on_gpu = weights[0].device.type == "cuda"
-        # On a GPU the rate lies in its memory: a captured step makes no copy of it.
+        # On a GPU the optimiser reads the rate from the GPU's memory.
         rate = torch.tensor(plan.learning_rate, device=weights[0].device) if on_gpu else plan.learning_rate
         optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=plan.weight_decay, fused=True, capturable=on_gpu)
         return cls(network, plan, rank, n_workers, optimiser)

@@ -122,11 +122,13 @@ class Support:
             raise DataError(
                 "Support: found no events to judge; expected at least one. Correct the choice of the events to edit."
             )
+        # Metrics need SciPy, which is not installed where a model is only applied.
+        from neuronedit.metrics import auroc
+
         distances = self.distances(events)
-        nearer, as_near = (np.searchsorted(self.own_distances, distances, side) for side in ("left", "right"))
         return Extrapolation(
             unsupported=float((distances > self.own_distance).mean()),
-            auroc=float((nearer + as_near).mean() / 2 / len(self.own_distances)),
+            auroc=auroc(distances, self.own_distances),
             distance=_mean_emd(self.landmarks, events),
             effect=self.effect,
         )
