@@ -13,7 +13,7 @@ from neuronedit.errors import NeuroneditError
 
 BENCHMARKS = {
     "transform": "events per CPU-second, against the floors, a plain process and other tools",
-    "transform-scale": "memory for up to 50 million cells and a 5 GB file, 100,000 files, and 10¹⁰ cells on paper",
+    "transform-scale": "memory for up to 50 million cells and a 5 GB file, and 100,000 files",
     "accuracy": "distance to the measured truth on real cells, beside the simple methods",
     "review": "the review's 25 checks where the truth is known, its cost, its verdicts on real cells",
     "train": "events per CPU-second of training, against loops with nothing around them",

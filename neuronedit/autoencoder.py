@@ -1,15 +1,14 @@
 """The autoencoder whose neurons are edited."""
 
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from neuronedit.competition import Block, winners
 from neuronedit.config import Config
 from neuronedit.errors import ConfigError, listing, nearest_name
 
@@ -28,19 +27,6 @@ class Architecture(Config):
 
     hidden: tuple[PositiveInt, ...] = Field((200, 100), description="neurons of each hidden layer of the encoder")
     code: PositiveInt = Field(50, description="neurons of the code; 10 is too narrow for a panel of 30")
-    competitive: Block = Field(
-        1,
-        description="neurons of the code in a block, of which only the largest speaks; 1: all; 2, 4 need a wider code",
-    )
-
-    @model_validator(mode="after")
-    def _whole_blocks(self) -> Self:
-        if self.code % self.competitive:
-            raise ValueError(
-                f"code is {self.code}, expected a multiple of competitive ({self.competitive}): a whole number of "
-                f"blocks, e.g. {self.code + -self.code % self.competitive}"
-            )
-        return self
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -63,9 +49,6 @@ class Architecture(Config):
 
 class Autoencoder(nn.Module):
     """Dense layers with leaky ReLU 0.2 between them, a linear code and a linear output.
-
-    With ``competitive`` the code is what its winners say, see ``neuronedit.competition``. Decoding knows of no
-    competition: a code that was edited is taken as it is.
 
     Layers are named ``visible`` (the standardised markers), ``encoder.1``, ``encoder.2``, …, ``code``,
     ``decoder.1``, …: each name stands for the activations after that layer.
@@ -132,8 +115,6 @@ class Autoencoder(nn.Module):
             activations = self.layers[index](activations)
             if index not in self._linear:
                 activations = nn.functional.leaky_relu(activations, LEAKY_SLOPE, inplace=True)
-            elif index == len(self.architecture.hidden):
-                activations = winners(activations, self.architecture.competitive)
         return activations
 
     def _initialise(self, generator: torch.Generator) -> None:

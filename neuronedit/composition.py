@@ -75,12 +75,6 @@ class Composition:
         return np.asarray(self.target_memberships.mean(axis=0, dtype=np.float64))
 
     @property
-    def unmatched(self) -> float:
-        """Share of the target that is like no stratum of the source; it has no weight."""
-        shared = self.target_shares[self.source_shares > 0]
-        return max(0.0, 1 - float(shared.sum()))
-
-    @property
     def target_weights(self) -> Weights:
         """(n_target,) float64, mean 1: weighted so, the target has the source's mix of the strata that both share."""
         return self._weights(self.target_memberships, self.source_shares, self.target_shares)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from neuronedit.model import EditModel
+from neuronedit.moments import rms
 from neuronedit.percentiles import FloatArray
 
 
@@ -55,8 +55,4 @@ def edit_drift(edit: str, before: EditModel, after: EditModel, intensities: Floa
         before.scaling.arcsinh(events).astype(np.float64)
         for events in (intensities, before.apply(intensities, edit), after.apply(intensities, edit))
     )
-    return EditDrift(edit, _rms(new - old), _rms(old - unedited))
-
-
-def _rms(difference: npt.NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(difference**2)))
+    return EditDrift(edit, float(rms(new - old)), float(rms(old - unedited)))

@@ -1,7 +1,7 @@
 """A network that learns from one minibatch after another, with its optimiser."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.captured_step import CapturedStep, Update
-from neuronedit.competition import winners
 from neuronedit.decorrelation import penalty
 from neuronedit.errors import CheckpointError
 from neuronedit.loss_history import EpochLosses
@@ -42,7 +41,7 @@ class Learner:
         """A learner that has not learned yet."""
         weights = list(network.parameters())
         on_gpu = weights[0].device.type == "cuda"
-        # On a GPU the rate lies in its memory, where a captured step reads it.
+        # On a GPU the optimiser reads the rate from the GPU's memory.
         rate = torch.tensor(plan.learning_rate, device=weights[0].device) if on_gpu else plan.learning_rate
         optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=plan.weight_decay, fused=True, capturable=on_gpu)
         return cls(network, plan, rank, n_workers, optimiser)
@@ -57,22 +56,16 @@ class Learner:
         """Where it computes."""
         return next(self.network.parameters()).device
 
-    def step(self, minibatch: Minibatch, rate: float, generator: torch.Generator) -> Tensor:
+    def step(self, minibatch: Minibatch, generator: torch.Generator) -> Tensor:
         """Learn from this worker's slice of a minibatch.
 
         Args:
             minibatch: The slice.
-            rate: The learning rate.
             generator: Of the noise.
 
         Returns:
             () float32: the slice's share of the minibatch's mean squared reconstruction error.
         """
-        for group in self.optimiser.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
         return self._learn(minibatch.events, self._noise(minibatch, generator), minibatch.size)
 
     def state(self, history: Sequence[EpochLosses], best: Tensors) -> TrainingState:
@@ -121,16 +114,16 @@ class Learner:
     def _update(self, events: Tensor, noise: Tensor | None, size: int) -> Tensor:
         """Learn from this worker's slice of a minibatch of that size: gives its share of the error."""
         self.optimiser.zero_grad(set_to_none=True)
-        n_parts = min(self.plan.accumulate, len(events))
         noisy = events if noise is None else events + noise
-        shares = [
-            self._accumulate(part, noisy_part, size, last=number == n_parts)
-            for number, (part, noisy_part) in enumerate(
-                zip(events.tensor_split(n_parts), noisy.tensor_split(n_parts), strict=True), start=1
-            )
-        ]
+        # Slices that differ by one event must weigh by their size.
+        weight = len(events) / size
+        with _code(self.model, wanted=self.plan.decorrelation > 0) as code:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16"):
+                error = nn.functional.mse_loss(self.network(noisy).float(), events)
+            loss = error + self.plan.decorrelation * penalty(code[0].float()) if code else error
+            (loss * (weight * self.n_workers)).backward()  # workers average their gradients
         self.optimiser.step()
-        return shares[0] if n_parts == 1 else torch.stack(shares).sum()
+        return error.detach() * weight
 
     def _noise(self, minibatch: Minibatch, generator: torch.Generator) -> Tensor | None:
         if not self.plan.noise:
@@ -139,23 +132,6 @@ class Learner:
         # Drawn for the whole minibatch, so that an event gets the same whichever worker has it.
         noise = torch.randn((minibatch.size, events.shape[1]), generator=generator, device=generator.device)
         return self.plan.noise * noise[self.rank :: self.n_workers][: len(events)]
-
-    def _accumulate(self, events: Tensor, noisy: Tensor, size: int, *, last: bool) -> Tensor:
-        """Add a part's gradient; gives its share of the error of the minibatch of that size."""
-        # Parts and slices that differ by one event must weigh by their size.
-        weight = len(events) / size
-        with self._gradients_shared(now=last), _code(self.model, wanted=self.plan.decorrelation > 0) as code:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16"):
-                error = nn.functional.mse_loss(self.network(noisy).float(), events)
-            loss = error + self.plan.decorrelation * penalty(code[0].float()) if code else error
-            (loss * (weight * self.n_workers)).backward()  # workers average their gradients
-        return error.detach() * weight
-
-    def _gradients_shared(self, *, now: bool) -> AbstractContextManager[None]:
-        """Workers exchange gradients once for each step, after its last part."""
-        if now or not isinstance(self.network, nn.parallel.DistributedDataParallel):
-            return nullcontext()
-        return self.network.no_sync()
 
 
 def copied(tensors: Tensors) -> Tensors:
@@ -171,8 +147,8 @@ def _code(model: nn.Module, *, wanted: bool) -> Iterator[list[Tensor]]:
         yield code
         return
     assert isinstance(model, Autoencoder)
-    layer, block = model.layers[len(model.architecture.hidden)], model.architecture.competitive
-    hook = layer.register_forward_hook(lambda module, markers, activations: code.append(winners(activations, block)))
+    layer = model.layers[len(model.architecture.hidden)]
+    hook = layer.register_forward_hook(lambda module, markers, activations: code.append(activations))
     try:
         yield code
     finally:

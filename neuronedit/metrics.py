@@ -130,6 +130,16 @@ def equally_many(a: FloatArray, b: FloatArray, limit: int, seed: int) -> tuple[F
     return _draw(a, n_events, seed), _draw(b, n_events, seed)
 
 
+def auroc(scores: FloatArray, others: FloatArray) -> float:
+    """Chance that a score is higher than one of the others, half of it where they are equal: (n,), (k,) → 0 to 1.
+
+    Source: Mann & Whitney 1947, Ann. Math. Stat. 18(1).
+    """
+    ordered = np.sort(others)
+    below, not_above = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
+    return float((below + not_above).mean() / 2 / len(ordered))
+
+
 def made_worse(
     after: npt.NDArray[np.float64], before: npt.NDArray[np.float64], floor: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.bool_]:

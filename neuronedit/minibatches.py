@@ -63,10 +63,6 @@ class Minibatches(Protocol):
     def n_workers(self) -> int:
         """How many workers share each minibatch."""
 
-    @property
-    def n_steps(self) -> int:
-        """Minibatches of an epoch; the same for every epoch and worker."""
-
     def epoch(self, number: int) -> Iterator[Minibatch]:
         """This worker's slice of each minibatch of an epoch, counted from 1."""
 

@@ -106,16 +106,6 @@ class EditModel:
         names = [edit] if isinstance(edit, str) else edit
         return self._take(self._passage(names, strength), intensities).intensities
 
-    def support_scores(self, intensities: FloatArray, edit: str) -> npt.NDArray[np.float32]:
-        """How far each event is from what an edit was learned on: (n_events, n_markers) → (n_events,); see ``Support``.
-
-        Raises:
-            ModelError: There is no such edit, or the shape is not the panel's.
-            DataError: A value is not finite.
-        """
-        support = self.edit(edit).support
-        return support.scores(self.scaling.standardise(self._checked_arcsinh(intensities)))
-
     def edit(self, name: str) -> Edit:
         """The edit of that name.
 
@@ -211,14 +201,8 @@ class EditModel:
         try:
             return passage.take(intensities)
         except NotFiniteError:
-            self._checked_arcsinh(intensities)  # names the marker, and counts all such values
+            self._check_finite(self.scaling.arcsinh(intensities))  # names the marker, and counts all such values
             raise
-
-    def _checked_arcsinh(self, intensities: FloatArray) -> npt.NDArray[np.float32]:
-        self._check_shape(intensities)
-        arcsinh = self.scaling.arcsinh(intensities)
-        self._check_finite(arcsinh)
-        return arcsinh
 
     def _check_shape(self, intensities: FloatArray) -> None:
         if intensities.shape[1:] != (self.panel.n_markers,):

@@ -108,7 +108,7 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
                 f"{where}: {ARRAYS} does not belong to {FACTS} beside it (SHA-256 differs). Weights, panel, scaling "
                 "and percentiles are one artefact: restore both files."
             )
-        return _model(facts, safetensors.numpy.load(contents[ARRAYS]))
+        return _model(facts, safetensors.numpy.load(contents[ARRAYS]), where)
     # RuntimeError is what torch raises where weights do not fit the network.
     except (AttributeError, KeyError, TypeError, RuntimeError, ValidationError, SafetensorError) as error:
         raise ModelError(f"{where}: incomplete model ({type(error).__name__}: {error}). Restore the folder.") from error
@@ -170,9 +170,9 @@ def _arrays(model: EditModel) -> Arrays:
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def _model(facts: Mapping[str, Any], arrays: Arrays) -> EditModel:
+def _model(facts: Mapping[str, Any], arrays: Arrays, where: str) -> EditModel:
     panel = Panel(tuple(facts["panel"]["markers"]), tuple(facts["panel"]["cofactors"]))
-    architecture = Architecture.model_validate(facts["architecture"])
+    architecture = _architecture(facts["architecture"], where)
     return EditModel(
         panel,
         Scaling(arrays["scaling.cofactors"], arrays["scaling.means"], arrays["scaling.spreads"]),
@@ -184,6 +184,17 @@ def _model(facts: Mapping[str, Any], arrays: Arrays) -> EditModel:
         TypeAdapter[Design](Design).validate_python(facts["design"]),
         facts["facts"],
     )
+
+
+def _architecture(recorded: Mapping[str, Any], where: str) -> Architecture:
+    """The widths that a model's facts record; older ones also record in which blocks the code's neurons compete."""
+    block = recorded.get("competitive", 1)
+    if block != 1:
+        raise ModelError(
+            f"{where}: expected a code whose neurons do not compete, found architecture.competitive = {block!r}. Use "
+            "the neuronedit that wrote the model, or train it again without autoencoder.competitive."
+        )
+    return Architecture.model_validate({name: value for name, value in recorded.items() if name != "competitive"})
 
 
 def _autoencoder(n_markers: int, architecture: Architecture, weights: Arrays) -> Autoencoder:

@@ -1,4 +1,4 @@
-"""What an edit does to means, spreads and correlations of markers.
+"""Means, spreads and correlations of markers, and what an edit does to them.
 
 All arrays of events are (n_events, n_markers) on the arcsinh scale.
 """
@@ -33,6 +33,11 @@ def mad_score(after: FloatArray, before: FloatArray) -> float:
     Source: Pedersen et al. 2022, Nature Communications 13 (cyCombine), "MAD score".
     """
     return float(np.median(np.abs(mad(before) - mad(after))))
+
+
+def rms(values: FloatArray, axis: int | None = None) -> MarkerValues:
+    """Root mean square, squared and summed in float64: () of all values, or along an axis."""
+    return np.asarray(np.sqrt(np.mean(values.astype(np.float64) ** 2, axis=axis)))
 
 
 def correlation_error(a: FloatArray, b: FloatArray) -> float:

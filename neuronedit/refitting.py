@@ -7,7 +7,7 @@ from neuronedit.minibatches import InMemory
 from neuronedit.model import EditModel
 from neuronedit.percentiles import FloatArray
 from neuronedit.training import train
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.training_plan import TrainingPlan, without_retired
 
 
 def refit(model: EditModel, populations: Mapping[str, FloatArray], number: int) -> Autoencoder:
@@ -21,7 +21,7 @@ def refit(model: EditModel, populations: Mapping[str, FloatArray], number: int) 
     Raises:
         ModelError: Training diverged.
     """
-    plan = TrainingPlan.model_validate(model.facts.get("training", {}))
+    plan = TrainingPlan.model_validate(without_retired(model.facts.get("training", {})))
     plan = plan.model_copy(update={"seed": plan.seed + len(model.autoencoders) + number})
     autoencoder = Autoencoder(model.panel.n_markers, model.autoencoder.architecture, plan.seed)
     standardised = {name: model.standardised(intensities) for name, intensities in populations.items()}

@@ -5,10 +5,8 @@ from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from neuronedit.autoencoder import Architecture
-from neuronedit.errors import ConfigError
 from neuronedit.search_config import SearchConfig
 from neuronedit.training_plan import TrainingPlan
 
@@ -45,11 +43,7 @@ class SearchSetting:
 
 
 def settings(search: SearchConfig, architecture: Architecture, training: TrainingPlan) -> list[SearchSetting]:
-    """The combinations to try, in the order of the grid; what is not searched is as configured.
-
-    Raises:
-        ConfigError: A combination is no network.
-    """
+    """The combinations to try, in the order of the grid; what is not searched is as configured."""
     grid = [
         _setting(architecture, training, *combination)
         for combination in product(
@@ -68,9 +62,5 @@ def settings(search: SearchConfig, architecture: Architecture, training: Trainin
 def _setting(
     architecture: Architecture, training: TrainingPlan, hidden: tuple[int, ...], code: int, decay: float, noise: float
 ) -> SearchSetting:
-    try:
-        network = Architecture.model_validate({**architecture.model_dump(), "hidden": hidden, "code": code})
-    except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"search: hidden {list(hidden)}, code {code}: {said}. Correct search.code.") from error
+    network = architecture.model_copy(update={"hidden": hidden, "code": code})
     return SearchSetting(network, training.model_copy(update={"weight_decay": decay, "noise": noise}))

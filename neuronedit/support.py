@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -113,19 +112,6 @@ class Support:
         """
         return self.distances(events) / np.float32(self.own_distance)
 
-    def supported(self, events: FloatArray) -> npt.NDArray[np.bool_]:
-        """Whether the source has anything like each event: (n_events, n_markers) → (n_events,)."""
-        return self.scores(events) <= 1
-
-    def shrink(self, events: FloatArray) -> FloatArray:
-        """What an edit's shift may be multiplied by: (n_events, n_markers) → (n_events,) float32; see ``shrink``."""
-        return shrink(self.scores(events))
-
-    def outside_range(self, events: FloatArray) -> FloatArray:
-        """Share of an event's markers beyond every landmark's: (n_events, n_markers) → (n_events,) float32."""
-        outside = (events < self.landmarks.min(axis=0)) | (events > self.landmarks.max(axis=0))
-        return outside.mean(axis=1, dtype=np.float32)
-
     def judge(self, events: FloatArray) -> Extrapolation:
         """Whether the edit can be expected to hold for a population: (n_events, n_markers), a few thousand suffice.
 
@@ -136,11 +122,13 @@ class Support:
             raise DataError(
                 "Support: found no events to judge; expected at least one. Correct the choice of the events to edit."
             )
+        # Metrics need SciPy, which is not installed where a model is only applied.
+        from neuronedit.metrics import auroc
+
         distances = self.distances(events)
-        nearer, as_near = (np.searchsorted(self.own_distances, distances, side) for side in ("left", "right"))
         return Extrapolation(
             unsupported=float((distances > self.own_distance).mean()),
-            auroc=float((nearer + as_near).mean() / 2 / len(self.own_distances)),
+            auroc=auroc(distances, self.own_distances),
             distance=_mean_emd(self.landmarks, events),
             effect=self.effect,
         )

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic
 
 import numpy as np
 import torch
@@ -29,13 +28,11 @@ class Epoch:
 
     Attributes:
         losses: Of the epoch.
-        events_per_second: Over all workers, validation included.
         state: Takes a copy of training's state; what is not called costs nothing. Only the callback may call it:
             afterwards training has gone on.
     """
 
     losses: EpochLosses
-    events_per_second: float
     state: Callable[[], TrainingState]
 
 
@@ -74,30 +71,23 @@ def train(
         learner.restore(resume)
         history, best = list(resume.history), copied(resume.best)
     while not finished(history, plan.epochs, plan.patience):
-        started = monotonic()
-        losses, n_events = _train_epoch(learner, minibatches, len(history) + 1)
+        losses = _train_epoch(learner, minibatches, len(history) + 1)
         history.append(losses)
         if plan.patience and best_epoch(history) == losses:
             best = learner.weights()
-        seconds = monotonic() - started
-        on_epoch(Epoch(losses, n_events / seconds, partial(learner.state, tuple(history), best)))
+        on_epoch(Epoch(losses, partial(learner.state, tuple(history), best)))
     if best:
         learner.model.load_state_dict(best)
     return tuple(history)
 
 
-def _train_epoch(learner: Learner, minibatches: Minibatches, epoch: int) -> tuple[EpochLosses, int]:
-    """An epoch's losses, and how many events it had."""
-    plan, n_steps = learner.plan, minibatches.n_steps
-    generator = epoch_generator(plan.seed, epoch, learner.device, NOISE_STREAM)
-    shares, n_events = [], 0
-    for step, minibatch in enumerate(minibatches.epoch(epoch), start=(epoch - 1) * n_steps):
-        shares.append(learner.step(minibatch, plan.rate(step, plan.epochs * n_steps), generator))
-        n_events += minibatch.size
+def _train_epoch(learner: Learner, minibatches: Minibatches, epoch: int) -> EpochLosses:
+    generator = epoch_generator(learner.plan.seed, epoch, learner.device, NOISE_STREAM)
+    shares = [learner.step(minibatch, generator) for minibatch in minibatches.epoch(epoch)]
     losses = _sum_over_workers(torch.stack(shares))  # the workers' shares add up to the minibatch's loss
     validation = _validation_losses(learner.model, minibatches.held_out())
     check_losses(epoch, losses, validation, minibatches)
-    return EpochLosses(epoch, float(losses.double().mean()), float(np.mean([*validation.values()]))), n_events
+    return EpochLosses(epoch, float(losses.double().mean()), float(np.mean([*validation.values()])))
 
 
 @torch.inference_mode()

@@ -1,11 +1,14 @@
 """How the autoencoder is trained: the settings of a run."""
 
-from math import cos, pi
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
 from neuronedit.config import Config
+
+RETIRED = ("schedule", "warmup", "accumulate")
+"""Settings that models trained earlier still record."""
 
 
 class TrainingPlan(Config):
@@ -13,14 +16,7 @@ class TrainingPlan(Config):
 
     epochs: int = Field(60, ge=1, description="each draws as many events as all populations have, equally many of each")
     minibatch: int = Field(1024, ge=1, description="events per step, over all workers; every population has its share")
-    accumulate: int = Field(
-        1, ge=1, description="parts that a minibatch is computed in, one after another: less memory, the same step"
-    )
     learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate (the paper: 0.001)")
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="cosine: the learning rate rises during warmup and falls to nothing at the last step"
-    )
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps in which cosine's learning rate rises")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's: how much of itself a weight loses per unit of rate")
     noise: float = Field(
         0.0, ge=0, description="standard deviations of Gaussian noise on the standardised input, to be removed again"
@@ -48,14 +44,7 @@ class TrainingPlan(Config):
     )
     seed: int = Field(0, ge=0, description="initial weights, held-out events, minibatches and noise")
 
-    def rate(self, step: int, n_steps: int) -> float:
-        """The learning rate of a step, from 0, of all ``n_steps`` of a run.
 
-        Source: Loshchilov and Hutter 2017 (SGDR), equation 5, without restarts; the warm-up is linear.
-        """
-        if self.schedule == "constant":
-            return self.learning_rate
-        n_warmup = round(self.warmup * n_steps)
-        if step < n_warmup:
-            return self.learning_rate * (step + 1) / n_warmup
-        return self.learning_rate * (1 + cos(pi * (step - n_warmup) / (n_steps - n_warmup))) / 2
+def without_retired(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan's settings, as a model's facts record them, without those that there are no more."""
+    return {name: value for name, value in recorded.items() if name not in RETIRED}

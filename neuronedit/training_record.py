@@ -12,7 +12,7 @@ from neuronedit.edit_config import EditConfig
 from neuronedit.errors import ModelError
 from neuronedit.job_configs import SampleConfig
 from neuronedit.percentiles import FloatArray
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.training_plan import TrainingPlan, without_retired
 
 
 class PopulationRecord(Config):
@@ -51,7 +51,8 @@ class TrainingRecord(Config):
             ModelError: Something is missing, or of another neuronedit.
         """
         try:
-            return cls.model_validate({name: facts[name] for name in cls.model_fields})
+            recorded = {name: facts[name] for name in cls.model_fields}
+            return cls.model_validate(recorded | {"training": without_retired(recorded["training"])})
         except KeyError as error:
             found = f"its facts lack {error}"
         except ValidationError as error:

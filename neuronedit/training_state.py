@@ -23,8 +23,7 @@ Tensors = dict[str, Tensor]
 class TrainingState:
     """Training, as it stands after an epoch.
 
-    There is no generator's state: minibatches and noise depend on the seed and the epoch's number alone; nor the
-    schedule's, which follows from the step.
+    There is no generator's state: minibatches and noise depend on the seed and the epoch's number alone.
 
     Attributes:
         plan_digest: Of the plan by which it was trained.

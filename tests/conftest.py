@@ -20,8 +20,6 @@ from tests.fitted import fit_pair
 MARKERS = ("CD3", "CD4", "CD8", "CD45", "CD45RA")
 COFACTORS = (5.0, 5.0, 5.0, 5.0, 150.0)
 
-DEFAULT = Architecture()
-
 PAIR = PairDesign(source={"condition": "untreated"}, target={"condition": "treated"})
 
 
@@ -104,7 +102,7 @@ def make_wide_model() -> Callable[..., tuple[EditModel, np.ndarray]]:
     Events are others than the model's own: none is a percentile, whose last bit would put it in another bin.
     """
 
-    def make(plan, n_networks=1, n_markers=20, architecture=DEFAULT) -> tuple[EditModel, np.ndarray]:
+    def make(plan, n_networks=1, n_markers=20) -> tuple[EditModel, np.ndarray]:
         generator = np.random.default_rng(3)
         kinds = generator.normal(2, 1.5, (4, n_markers))
         source, target, events = (
@@ -112,7 +110,7 @@ def make_wide_model() -> Callable[..., tuple[EditModel, np.ndarray]]:
             for n in (1500, 1500, CHUNK + 300)
         )
         seeds = range(1, n_networks + 1)
-        networks = tuple(Autoencoder(n_markers, architecture, seed).eval().requires_grad_(False) for seed in seeds)
+        networks = tuple(Autoencoder(n_markers, Architecture(), seed).eval().requires_grad_(False) for seed in seeds)
         scaling = fit_scaling([source, target], [5.0] * n_markers)
         before, after = (scaling.standardise(scaling.arcsinh(population)) for population in (source, target * 1.5))
         edit = fit_edit("pair", networks, plan, before, after, zeros=scaling.zeros)

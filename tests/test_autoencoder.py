@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from neuronedit.autoencoder import CODE, VISIBLE, Architecture, Autoencoder
-from neuronedit.competition import winners
 from neuronedit.errors import ConfigError
 
 
@@ -39,22 +38,6 @@ def test_the_network_is_the_formula_written_out(markers):
     encoded = code(leaky(first(markers)))  # the code is linear
     assert torch.equal(network.encode(markers, CODE), encoded)
     assert torch.equal(network(markers), output(leaky(back(encoded))))  # and so is the output
-
-
-def test_a_code_that_competes_has_its_winners_and_is_decoded_as_it_is(markers):
-    plain = Autoencoder(5, Architecture(hidden=(7,), code=6), seed=0)
-    competing = Autoencoder(5, Architecture(hidden=(7,), code=6, competitive=2), seed=0)
-    code = plain.encode(markers, CODE)
-    assert torch.equal(competing.encode(markers, CODE), winners(code, 2))
-    assert torch.equal(competing.decode(code, CODE), plain.decode(code, CODE))
-    assert torch.equal(competing(markers), plain.decode(winners(code, 2), CODE))
-    for name in competing.layer_names[1:]:
-        assert torch.equal(competing.decode(competing.encode(markers, name), name), competing(markers))
-
-
-def test_a_linear_network_competes_too(markers):
-    network = Autoencoder(5, Architecture(hidden=(), code=4, competitive=4), seed=0)
-    assert ((network.encode(markers, CODE) != 0).sum(dim=1) == 1).all()
 
 
 def test_decoding_any_inner_layer_gives_the_same_reconstruction(autoencoder, markers):

@@ -17,7 +17,7 @@ pytestmark = GPU
 
 SETTINGS = [
     {},
-    {"schedule": "cosine", "weight_decay": 0.1, "noise": 0.2, "accumulate": 3, "patience": 4},
+    {"weight_decay": 0.1, "noise": 0.2, "patience": 4},
     {"precision": "bfloat16"},
 ]
 

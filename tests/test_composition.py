@@ -51,7 +51,7 @@ def test_a_stratum_of_one_population_alone_has_no_weight():
     composition = Composition(("B", "T", "only source", "only target"), one_hot(48, 48, 4, 0), one_hot(20, 60, 0, 20))
     np.testing.assert_allclose(composition.target_weights, np.repeat([2.5, 5 / 6, 0], [20, 60, 20]))
     assert (composition.source_weights[-4:] == 0).all()
-    assert composition.unmatched == pytest.approx(0.2)
+    assert composition.target_shares[composition.source_shares == 0] == pytest.approx(0.2)
 
 
 def test_labels_and_clusters_give_the_same_mix(source, target):

@@ -170,11 +170,6 @@ def test_overrides_alone_are_enough():
         ),
         ("edit.preset=[1]", r"edit.preset: Input should be 'auto'"),
         ("edit.steps=[{operator = 'strata', n_strata = 0}]", r"edit.steps.0.n_strata: .*greater than or equal to 1"),
-        ("autoencoder.competitive=3", r"autoencoder.competitive: Input should be 1, 2 or 4; found 3"),
-        (
-            "autoencoder={code = 50, competitive = 4}",
-            r"autoencoder: code is 50, expected a multiple of competitive \(4\): a whole number of blocks, e\.g\. 52",
-        ),
         ("design=5", r"design: .*; found 5"),
     ],
 )

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from scipy.stats import wasserstein_distance
+from scipy.stats import mannwhitneyu, wasserstein_distance
 
 from neuronedit import metrics
 from neuronedit.metrics import (
     MAX_PAIRED_EVENTS,
     MMD_RATES,
+    auroc,
     distance_to_truth,
     emd,
     energy_distance,
@@ -133,3 +134,8 @@ def test_residual_is_zero_at_the_floor_one_without_edit_and_undefined_with_nothi
 def test_a_marker_is_made_worse_only_beyond_its_floor() -> None:
     after, before, floor = np.array([0.2, 0.2, 0.1]), np.array([0.1, 0.18, 0.2]), np.array([0.05, 0.05, 0.05])
     assert list(made_worse(after, before, floor)) == [True, False, False]
+
+
+def test_the_auroc_is_mann_whitneys(rng):
+    scores, others = rng.integers(0, 9, 50).astype(float), rng.integers(0, 8, 70).astype(float)
+    assert auroc(scores, others) == pytest.approx(mannwhitneyu(scores, others).statistic / (50 * 70))

@@ -193,7 +193,7 @@ def test_a_route_takes_the_batchs_place(controls_model, cells):
     edited, done, support = controls_model.transform(cells(20), None, route)
     assert np.array_equal(edited, controls_model.apply(cells(20), "1", strength=0.5))
     assert set(done) == {EDITED}
-    assert np.array_equal(support, controls_model.support_scores(cells(20), "1"))
+    assert np.array_equal(support, controls_model.edit("1").support.scores(controls_model.standardised(cells(20))))
 
 
 def test_the_inverse_leads_back(autoencoder, rng):

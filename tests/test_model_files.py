@@ -59,17 +59,20 @@ def test_a_loaded_model_knows_all_that_the_saved_one_knew(controls_model, tmp_pa
     }
 
 
-def test_a_code_that_competes_is_loaded_as_it_was_saved(make_wide_model, tmp_path):
-    model, events = make_wide_model([EditStep()], architecture=Architecture(hidden=(8,), code=8, competitive=4))
-    save_model(model, tmp_path / "model")
-    loaded = load_model(tmp_path / "model")
-    assert loaded.autoencoder.architecture == model.autoencoder.architecture
-    assert loaded.apply(events, "pair").tobytes() == model.apply(events, "pair").tobytes()
+@pytest.mark.parametrize("older", [{}, {"competitive": 1}])
+def test_a_model_that_records_that_its_code_does_not_compete_is_loaded(folder, change_facts, older):
+    change_facts(architecture={"hidden": [8, 6], "code": 3} | older)
+    assert load_model(folder).autoencoder.architecture == Architecture(hidden=(8, 6), code=3)
 
 
-def test_a_model_saved_before_codes_could_compete_has_one_that_does_not(folder, change_facts):
-    change_facts(architecture={"hidden": [8, 6], "code": 3})
-    assert load_model(folder).autoencoder.architecture.competitive == 1
+def test_a_model_whose_code_competes_is_refused(folder, change_facts):
+    change_facts(architecture={"hidden": [8, 6], "code": 3, "competitive": 4})
+    message = (
+        f"^{folder}: expected a code whose neurons do not compete, found architecture.competitive = 4. Use the "
+        r"neuronedit that wrote the model, or train it again without autoencoder\.competitive\.$"
+    )
+    with pytest.raises(ModelError, match=message):
+        load_model(folder)
 
 
 def test_a_loaded_model_routes_batches_as_the_saved_one_did(controls_model, cells, tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import median_abs_deviation
 from sklearn.metrics import r2_score
 
-from neuronedit.moments import correlation_error, delta_r2, mad, mad_ratio, mad_score
+from neuronedit.moments import correlation_error, delta_r2, mad, mad_ratio, mad_score, rms
 
 
 def events(n_events: int = 400, seed: int = 0, n_markers: int = 4) -> np.ndarray:
@@ -70,3 +70,9 @@ def test_delta_r2_is_one_for_the_truth_and_zero_for_the_mean_change() -> None:
 def test_delta_r2_agrees_with_scikit_learn() -> None:
     predicted, measured = np.random.default_rng(0).normal(size=(2, 30))
     assert delta_r2(predicted, measured) == pytest.approx(r2_score(measured, predicted))
+
+
+def test_the_root_mean_square_is_taken_in_float64() -> None:
+    values = np.array([[1e20, 0], [1e20, 3]], dtype=np.float32)  # squares beyond float32
+    assert rms(values, axis=0) == pytest.approx([1e20, np.sqrt(4.5)])
+    assert float(rms(values)) == pytest.approx(1e20 / np.sqrt(2))

@@ -51,13 +51,6 @@ def test_fewer_trials_are_drawn_from_the_grid_by_the_seed():
     assert found != settings(search, ARCHITECTURE, TRAINING.model_copy(update={"seed": 1}))
 
 
-def test_a_combination_that_is_no_network_is_told():
-    with pytest.raises(
-        ConfigError, match=r"^search: hidden \[16\], code 5: code is 5, expected a multiple of competit"
-    ):
-        settings(SearchConfig(code=(4, 5)), Architecture(hidden=(16,), code=4, competitive=2), TRAINING)
-
-
 def test_a_search_is_off_unless_there_is_something_to_try():
     assert not SearchConfig().enabled
     assert not SearchConfig(trials=3).enabled

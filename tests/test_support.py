@@ -11,7 +11,7 @@ from neuronedit import support as support_module
 from neuronedit.autoencoder import VISIBLE
 from neuronedit.errors import DataError
 from neuronedit.steps import activations
-from neuronedit.support import N_NEIGHBOURS, Support, reconstruction_errors
+from neuronedit.support import N_NEIGHBOURS, Support, reconstruction_errors, shrink
 
 
 def two_kinds(rng, n_events=600):
@@ -49,8 +49,9 @@ def test_more_of_the_source_is_as_near_as_the_source_is_to_itself(support, rng):
 
 def test_a_new_combination_is_unsupported_although_each_marker_is_within_range(support, rng):
     events = (np.array([3, -3, 0]) + 0.3 * rng.normal(size=(300, 3))).astype(np.float32)
-    assert (support.outside_range(events) == 0).all()
-    assert not support.supported(events).any()
+    assert (events >= support.landmarks.min(axis=0)).all()
+    assert (events <= support.landmarks.max(axis=0)).all()
+    assert (support.scores(events) > 1).all()
     assert support.judge(events).auroc > 0.99
 
 
@@ -82,7 +83,8 @@ def test_one_is_the_score_of_the_sources_own_outermost_hundredth(support):
 
 def test_shifts_shrink_smoothly_from_all_to_nothing(support):
     path = np.linspace([3, 3, 0], [3, 3, 40], 4001, dtype=np.float32)
-    factors, scores = support.shrink(path), support.scores(path)
+    scores = support.scores(path)
+    factors = shrink(scores)
     assert (factors[scores <= 1] == 1).all()
     assert (factors[scores >= support_module.NOTHING_LEFT] == 0).all()
     assert ((factors >= 0) & (factors <= 1)).all()
@@ -92,16 +94,10 @@ def test_shifts_shrink_smoothly_from_all_to_nothing(support):
     assert factors[middle] == pytest.approx(0.5, abs=0.01)
 
 
-def test_the_share_of_markers_outside_the_range_is_counted(support, source):
-    beyond = source.max(axis=0) + 1
-    events = np.stack([source.mean(axis=0), [beyond[0], 0, 0], -beyond * 9, beyond]).astype(np.float32)
-    np.testing.assert_allclose(support.outside_range(events), [0, 1 / 3, 1, 1], atol=1e-6)
-
-
 def test_an_event_beyond_all_measure_is_unsupported_and_not_moved(support):
     far = np.array([[1e30, -1e30, 0]], dtype=np.float32)
-    assert not support.supported(far).any()
-    assert support.shrink(far) == 0
+    assert support.scores(far) > 1
+    assert shrink(support.scores(far)) == 0
 
 
 def test_each_event_gets_the_bits_that_it_gets_alone(support, rng, monkeypatch):
@@ -160,7 +156,7 @@ def test_a_support_is_its_arrays(support, source):
 
 def test_scores_need_no_scipy(support, source, monkeypatch):
     monkeypatch.setitem(sys.modules, "neuronedit.metrics", None)
-    assert support.shrink(source).shape == (600,)
+    assert support.scores(source).shape == (600,)
 
 
 def test_reconstruction_errors_are_mean_squares(autoencoder, rng):

@@ -33,11 +33,18 @@ def test_a_record_comes_back_from_a_models_facts(edit):
     assert TrainingRecord.from_facts(facts, "models:/x/1") == record(edit)
 
 
+def test_settings_of_training_that_there_are_no_more_are_passed_over():
+    facts = record(EditConfig()).facts()
+    facts["training"] |= {"schedule": "cosine", "warmup": 0.05, "accumulate": 2}
+    assert TrainingRecord.from_facts(facts, "models:/x/1") == record(EditConfig())
+
+
 @pytest.mark.parametrize(
     ("spoil", "found"),
     [
         (lambda facts: facts.pop("goal"), "its facts lack 'goal'"),
         (lambda facts: facts["training"].update(epochs=0), "training.epochs: Input should be greater than or equal"),
+        (lambda facts: facts["training"].update(epoch=3), "training.epoch: Extra inputs are not permitted"),
     ],
 )
 def test_a_model_that_does_not_tell_how_it_was_trained_is_told(spoil, found):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neuronedit.composition import match
+from neuronedit.moments import rms
 from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.confounding import NOT_IDENTIFIABLE, Judged, judge
 from neuronedit.review.coverage import coverage_part
@@ -79,10 +80,7 @@ def _by_kinds(neurons: Neurons) -> Matched:
 
 def _fall(matched: Matched, markers: Mask, truth: float) -> float:
     """By how many times matching lowers the root mean square of changes less the true one, over some markers."""
-    before, after = (
-        np.sqrt(np.mean((changes[:, markers].astype(np.float64) - truth) ** 2))
-        for changes in (matched.before, matched.after)
-    )
+    before, after = (rms(changes[:, markers].astype(np.float64) - truth) for changes in (matched.before, matched.after))
     return float(before / after)
 
 

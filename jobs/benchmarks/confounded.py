@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from neuronedit.composition import match
+from neuronedit.moments import rms
 from neuronedit.panel import MASS_COFACTOR
 from neuronedit.percentiles import PercentileShift, weighted_percentiles
 
@@ -34,8 +35,6 @@ SHARE_RESPONDING = 0.7
 """Of types, in each moved marker."""
 
 PLAIN, BY_LABELS, BY_STRATA, SAME_MIX = "plain", "matched by labels", "matched by strata", "target of the same mix"
-
-METHODS = (PLAIN, BY_LABELS, BY_STRATA, SAME_MIX)
 """Visible, linear edits: of the populations as they are, of weighted ones, and of a target that nothing confounds."""
 
 
@@ -128,9 +127,9 @@ def score(task: ConfoundedTask, edited: FloatArray) -> dict[str, float]:
     still, moved = slice(0, N_MARKERS - N_MOVED), slice(N_MARKERS - N_MOVED, None)
     before, truth = task.events.events, task.counterfactuals
     return {
-        "spurious": _rms(edited[:, still] - before[:, still]),
-        "error": _rms(edited[:, moved] - truth[:, moved]),
-        "unedited": _rms(before[:, moved] - truth[:, moved]),
+        "spurious": float(rms(edited[:, still] - before[:, still])),
+        "error": float(rms(edited[:, moved] - truth[:, moved])),
+        "unedited": float(rms(before[:, moved] - truth[:, moved])),
     }
 
 
@@ -163,7 +162,3 @@ def _draw_types(
     responding = generator.random((n_types, N_MOVED)) < SHARE_RESPONDING
     effects[:, -N_MOVED:] = responding * generator.uniform(0.5, 2, responding.shape)
     return np.column_stack([lineage, functional]), effects
-
-
-def _rms(differences: FloatArray) -> float:
-    return float(np.sqrt(np.mean(differences.astype(np.float64) ** 2)))

@@ -69,10 +69,10 @@ FULL = Size(
     250_000,
     (1_024, 16_384, 65_536),
     100_000_000,
-    TrainingPlan(epochs=3, minibatch=16_384, schedule="cosine", validation_fraction=0.01),
+    TrainingPlan(epochs=3, minibatch=16_384, validation_fraction=0.01),
     10_000_000,
 )
-QUICK = Size(2, (4, 12), 10_000, (1_024,), 100_000, TrainingPlan(epochs=2, schedule="cosine"), 40_000)
+QUICK = Size(2, (4, 12), 10_000, (1_024,), 100_000, TrainingPlan(epochs=2), 40_000)
 
 
 def run(quick: bool) -> Result:

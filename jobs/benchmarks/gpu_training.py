@@ -71,7 +71,7 @@ def step_rate(minibatches: InMemory, plan: TrainingPlan) -> float:
 
     def some_steps() -> None:
         for minibatch in islice(steps, N_STEPS):
-            learner.step(minibatch, plan.learning_rate, noise)
+            learner.step(minibatch, noise)
 
     return N_STEPS * plan.minibatch / median_seconds(some_steps, device)
 

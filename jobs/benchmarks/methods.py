@@ -9,20 +9,7 @@ import numpy.typing as npt
 
 from neuronedit.auto import Plan
 from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.baselines import (
-    CLUSTER_MAP,
-    GAN,
-    LATENT_MEAN,
-    LINEAR_TRANSPORT,
-    MEAN_SHIFT,
-    MMD_RESNET,
-    NO_EDIT,
-    QUANTILE_MAP,
-    Baseline,
-    baselines,
-    joint_baselines,
-    network_baselines,
-)
+from neuronedit.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP, Baseline, baselines
 from neuronedit.design import PairDesign
 from neuronedit.edit import AUTO, PRESETS, Auto, fit_edit
 from neuronedit.errors import NeuroneditError
@@ -34,6 +21,8 @@ from neuronedit.steps import Fitting
 from neuronedit.training import train
 from neuronedit.training_plan import TrainingPlan
 
+from .joint_baselines import CLUSTER_MAP, LINEAR_TRANSPORT, joint_baselines
+from .matching_networks import GAN, MMD_RESNET, network_baselines
 from .tasks import Populations
 
 FloatArray = npt.NDArray[np.float32]
@@ -129,9 +118,9 @@ def predict(model: EditModel, populations: Populations, seed: int, effort: Effor
     source, target, events = (
         model.scaling.arcsinh(population) for population in (populations.source, populations.target, populations.events)
     )
-    methods = (
-        baselines(model) | joint_baselines(seed) | (network_baselines(seed) if effort.measures_networks(seed) else {})
-    )
+    methods = baselines(model.autoencoder, model.scaling) | joint_baselines(seed)
+    if effort.measures_networks(seed):
+        methods |= network_baselines(seed)
     simple = {name: attempt(name, method, source, target, events) for name, method in methods.items()}
     return simple | {plan: model.scaling.arcsinh(model.apply(populations.events, plan)) for plan in PLANS}
 

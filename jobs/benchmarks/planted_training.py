@@ -6,6 +6,7 @@ from neuronedit.review.neurons import Neurons
 from neuronedit.training import train
 from neuronedit.training_plan import TrainingPlan
 
+from .competition import compete
 from .planted import N_MARKERS, SHIFT, planted_cells, planted_model
 
 TRAINED = Architecture(hidden=(64, 48), code=32)
@@ -17,10 +18,13 @@ def trained_autoencoder(
     seed: int = 0,
     decorrelation: float = 0,
     architecture: Architecture = TRAINED,
+    block: int = 1,
 ) -> Autoencoder:
-    """A small network trained on the planted source and target."""
+    """A small network trained on the planted source and target, in whose code blocks of neurons compete."""
     source, target = planted_cells(n_events, 0), planted_cells(n_events, 1, shift=SHIFT)
     autoencoder = Autoencoder(N_MARKERS, architecture, seed)
+    if block > 1:
+        compete(autoencoder, block)
     plan = TrainingPlan(epochs=epochs, minibatch=256, seed=seed, decorrelation=decorrelation)
     train(autoencoder, InMemory.of({"source": source.markers, "target": target.markers}, plan), plan)
     return autoencoder.eval().requires_grad_(False)

@@ -55,8 +55,8 @@ class Size:
 
 
 # At a constant rate the loss would swing by a tenth from one epoch to the next.
-FULL = Size(1_000_000, TrainingPlan(epochs=5, minibatch=4_096, schedule="cosine"))
-QUICK = Size(40_000, TrainingPlan(epochs=2, minibatch=1_024, schedule="cosine"))
+FULL = Size(1_000_000, TrainingPlan(epochs=5, minibatch=4_096))
+QUICK = Size(40_000, TrainingPlan(epochs=2, minibatch=1_024))
 
 N_PEER = 100_000
 """Events of both populations for other tools, some of which learn from thousands a second."""

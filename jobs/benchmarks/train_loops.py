@@ -1,8 +1,6 @@
 """Loops that train an autoencoder with nothing around them: what no training on the same cells can beat."""
 
 from dataclasses import dataclass
-from itertools import count
-from math import ceil
 from multiprocessing import get_context
 from tempfile import TemporaryDirectory
 from time import monotonic, process_time
@@ -75,10 +73,9 @@ def _loop(network: nn.Module, events: Events, plan: TrainingPlan, share: slice) 
     optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=True)  # imports for a second
     started, cpu_started = monotonic(), process_time()
     generator = torch.Generator().manual_seed(plan.seed)
-    loss, step, n_steps = float("nan"), count(), plan.epochs * ceil(len(training) / plan.minibatch)
+    loss = float("nan")
     for _ in range(plan.epochs):
         for rows in torch.randperm(len(training), generator=generator).split(plan.minibatch):
-            optimiser.param_groups[0]["lr"] = plan.rate(next(step), n_steps)
             minibatch = training.index_select(0, rows[share])
             optimiser.zero_grad()
             nn.functional.mse_loss(network(minibatch), minibatch).backward()

@@ -1,4 +1,4 @@
-"""Where ``transform`` ends: its memory for ever more events, the driver for ever more files, and, on paper, both.
+"""Where ``transform`` ends: its memory for ever more events, and the driver for ever more files.
 
 The model has the plan ``neurons-then-markers``, cells are synthetic, files are compressed by snappy, storage is local.
 """
@@ -13,7 +13,6 @@ from .event_files import MILLION, FileSet
 from .measure import MEGABYTE, in_new_process, side_by_side
 from .memory import ONE_FILE, Inputs, measure_memory
 from .memory_figure import memory_figure
-from .projection import Rates, projected
 from .result import Result
 from .small_files import ledger_calls_per_s, measure_small_files, seconds_per_file
 from .trial_models import NEURONS, save_trials
@@ -42,16 +41,15 @@ FULL = Size(Inputs(MILLION, (2, 5, 10, 20, 50), 31 * MILLION, MILLION), (1_000, 
 
 QUICK = Size(Inputs(50_000, (2, 4), 200_000, 50_000), (100, 1_000), 100, 200_000)
 
-EVENTS, CORES = (1e9, 1e10), (10, 30, 100, 300, 1_000)
-
 
 def run(quick: bool) -> Result:
-    """Measure memory and the driver, and project both.
+    """Measure memory, the driver, and the rates that run times elsewhere follow from.
 
     Figures: the most memory of a worker over the inputs of many files, ``worker_growth``, for the most of them over
     that for the fewest, and over those of one huge file; the most of all processes together; the driver's memory and
-    seconds for the most tiny files; the rates that the projection rests on; minutes and dollars for 10¹⁰ cells on 100
-    cores, on paper.
+    seconds for the most tiny files; events that a core edits in a second while the other has a worker, too;
+    milliseconds for a file on a worker, in the listing and of the driver's processor; notes of progress that their
+    keeper takes in a second; bytes of an event on storage.
     """
     size = QUICK if quick else FULL
     with tempfile.TemporaryDirectory(prefix="neuronedit-benchmark-") as temporary:
@@ -63,18 +61,16 @@ def run(quick: bool) -> Result:
         file_s, calls_per_s = seconds_per_file(folder, size.n_edited_files), in_new_process(ledger_calls_per_s)
         memory = measure_memory(folder, size.inputs)
     most_files = small.iloc[-1]
-    rates = Rates(
-        events_per_core_s=size.n_events / two.wall_s / 2,
-        file_s=file_s,
-        list_s=most_files["list_s"] / size.file_counts[-1],
-        driver_s=most_files["cpu_ms_per_file"] / 1e3,
-        ledger_calls_per_s=calls_per_s,
-        bytes_per_event=memory["input_mb"].iloc[-1] * MEGABYTE / memory["events"].iloc[-1],
-    )
-    paper = projected(EVENTS, CORES, rates)
-    details = {"small_files": small, "projection": paper}
-    figures = _memory_figures(memory) | _file_figures(small) | _rate_figures(rates) | _paper_figures(paper)
-    return Result(memory.round(1), figures, details, {"memory": memory_figure(memory)})
+    rates = {
+        "events_per_core_s": size.n_events / two.wall_s / 2,
+        "worker_ms_per_file": file_s * 1e3,
+        "list_ms_per_file": most_files["list_s"] / size.file_counts[-1] * 1e3,
+        "driver_ms_per_file": most_files["cpu_ms_per_file"],
+        "ledger_calls_per_s": calls_per_s,
+        "bytes_per_event": memory["input_mb"].iloc[-1] * MEGABYTE / memory["events"].iloc[-1],
+    }
+    figures = _memory_figures(memory) | _file_figures(small) | rates
+    return Result(memory.round(1), figures, {"small_files": small}, {"memory": memory_figure(memory)})
 
 
 def _prepare(folder: Path, size: Size) -> None:
@@ -97,19 +93,3 @@ def _memory_figures(memory: pd.DataFrame) -> dict[str, float]:
 def _file_figures(small: pd.DataFrame) -> dict[str, float]:
     columns = ("driver_rss_mb", "list_s", "plan_s", "schedule_s", "manifest_s")
     return {"files": float(small.index[-1])} | {f"files_{column}": small[column].iloc[-1] for column in columns}
-
-
-def _rate_figures(rates: Rates) -> dict[str, float]:
-    seconds = {"worker": rates.file_s, "list": rates.list_s, "driver": rates.driver_s}
-    return {
-        "events_per_core_s": rates.events_per_core_s,
-        **{f"{name}_ms_per_file": each * 1e3 for name, each in seconds.items()},
-        "ledger_calls_per_s": rates.ledger_calls_per_s,
-        "bytes_per_event": rates.bytes_per_event,
-    }
-
-
-def _paper_figures(paper: pd.DataFrame) -> dict[str, float]:
-    found = paper[(paper["events"] == f"{1e10:.0e}") & (paper["cores"] == 100)].iloc[0]
-    dollars = found["core_dollars"] + found["request_dollars"]
-    return {"minutes_for_1e10_on_100_cores": found["minutes"], "dollars_for_1e10_on_100_cores": dollars}

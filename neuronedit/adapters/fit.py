@@ -15,7 +15,6 @@ from neuronedit.adapters.ray_train import train_autoencoder
 from neuronedit.adapters.search import chosen_config, search_network
 from neuronedit.adapters.training_source import TrainingSource, training_source
 from neuronedit.autoencoder import Autoencoder
-from neuronedit.competition import warning
 from neuronedit.edit import Edit
 from neuronedit.job_configs import TrainConfig
 from neuronedit.loss_history import EpochLosses, kept_epoch
@@ -69,8 +68,6 @@ def fit_model(
     config = chosen_config(config, found) if found else config
     source = training_source(config, panel, dataset, drawn, scaling)
     log.info("training on %d events of %d populations", sum(source.n_events.values()), len(populations))
-    if told := warning(config.autoencoder.competitive):
-        log.warning("autoencoder.competitive is %d. %s", config.autoencoder.competitive, told)
     autoencoders, losses = _train_ensemble(config, panel, source, on_losses)
     edits = fit_edits(autoencoders, events, EditFitting(config.edit, scaling.zeros, config.training.seed))
     facts = _facts(config, drawn, dataset)

@@ -24,8 +24,7 @@ class DevicePassage:
     """``Passage`` on a device: the same results, to float32's rounding.
 
     arcsinh is taken by NumPy here, too: ranks of events at zero come from its bits, which every library rounds in its
-    own way. So zeros and what is not moved are the same, but where a last digit decides between two neighbours, bins or
-    competing neurons.
+    own way. So zeros and what is not moved are the same, but where a last digit decides between two neighbours or bins.
     Where edits follow one another, ranks in the second come from what the first computed, and are others, as likely.
     """
 

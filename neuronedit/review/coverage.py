@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from neuronedit.metrics import auroc
 from neuronedit.percentiles import FloatArray
 from neuronedit.review.histograms import histogram_figure
 from neuronedit.review.neurons import SOURCE, Neurons, Population
@@ -152,16 +153,6 @@ def _table(neurons: Neurons, scores: Mapping[str, Mapping[str, Floats]]) -> pd.D
             }
         )
     return pd.DataFrame(rows)
-
-
-def auroc(scores: Floats, others: Floats) -> float:
-    """Chance that a score is higher than one of the others, half of it where they are equal.
-
-    Source: Mann & Whitney 1947, Ann. Math. Stat. 18(1).
-    """
-    ordered = np.sort(others)
-    below, not_above = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
-    return float((below + not_above).mean() / 2 / len(ordered))
 
 
 def _ratio(value: float, own: float) -> float:

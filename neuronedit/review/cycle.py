@@ -9,7 +9,7 @@ import pandas as pd
 from neuronedit.design import INVERSE
 from neuronedit.edit import AUTO, Edit, fit_edit
 from neuronedit.model import EditModel
-from neuronedit.percentiles import FloatArray
+from neuronedit.moments import rms
 from neuronedit.review.neurons import Neurons
 from neuronedit.steps import Fitting
 
@@ -38,17 +38,17 @@ class Cycle:
     @property
     def rmse(self) -> float:
         """Over events and markers, standard deviations."""
-        return _rms(self.left)
+        return float(rms(self.left))
 
     @property
     def share(self) -> float:
         """What is left after there and back, of the edit's own size; 0 where the edit moves nothing."""
-        return self.rmse / _rms(self.moved) if self.moved.any() else 0.0
+        return self.rmse / float(rms(self.moved)) if self.moved.any() else 0.0
 
     @property
     def mean_drift(self) -> float:
         """Over events and neurons, spreads."""
-        return _rms(self.drift)
+        return float(rms(self.drift))
 
     def marker_table(self) -> pd.DataFrame:
         """A row for each marker, those that come back least well first: marker, moved, left."""
@@ -75,11 +75,11 @@ def cycle(neurons: Neurons, model: EditModel, seed: int) -> Cycle:
     back = (own or fit_way_back(neurons, model, seed)).apply(model.autoencoders, there)
     again = neurons.encode(neurons.decode(neurons.edited))
     spread = float(np.sqrt(neurons.source.activations.var(axis=0, dtype=np.float64).mean()))
-    drift = _rms_over_events(again - neurons.edited)
+    drift = rms(again - neurons.edited, axis=0)
     return Cycle(
         neurons.marker_names,
-        _rms_over_events(x - back),
-        _rms_over_events(x - there),
+        rms(x - back, axis=0),
+        rms(x - there, axis=0),
         drift / spread if spread else drift,
         own is not None,
     )
@@ -101,11 +101,3 @@ def fit_way_back(neurons: Neurons, model: EditModel, seed: int) -> Edit:
         beyond_support="edit",
         choice=edit.choice,
     )
-
-
-def _rms_over_events(values: FloatArray) -> Doubles:
-    return np.asarray(np.sqrt(np.square(values, dtype=np.float64).mean(axis=0)))
-
-
-def _rms(values: Doubles) -> float:
-    return float(np.sqrt(np.mean(values**2)))

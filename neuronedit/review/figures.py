@@ -43,7 +43,7 @@ def marker_figure(markers: pd.DataFrame) -> Figure:
     axes.set_xlabel("EMD to the truth (arcsinh units); left is better", fontsize=9)
     axes.grid(axis="x", color="#DDDDDD", lw=0.6)
     axes.legend(loc="lower right", fontsize=SMALL, frameon=False)
-    _tidy(axes)
+    tidy(axes)
     return figure
 
 
@@ -88,7 +88,7 @@ def loss_figure(losses: pd.DataFrame) -> Figure:
     axes.set_xlabel("epoch", fontsize=9)
     axes.set_ylabel("mean squared error\n(standardised markers)", fontsize=9)
     axes.legend(fontsize=SMALL, frameon=False)
-    _tidy(axes)
+    tidy(axes)
     return figure
 
 
@@ -160,7 +160,7 @@ def _method_bars(axes: Axes, methods: pd.DataFrame, metric: str, title: str) -> 
     axes.set_xlim(0, 1.15 * max(bars.max(), floor))
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
-    _tidy(axes)
+    tidy(axes)
 
 
 def _density(axes: Axes, rows: pd.DataFrame, title: str) -> None:
@@ -174,7 +174,7 @@ def _density(axes: Axes, rows: pd.DataFrame, title: str) -> None:
     axes.stairs(truth, edges, baseline=None, color=BLACK, alpha=0.5, lw=2.6, label="truth (measured)")
     axes.stairs(edited, edges, baseline=None, color=BLUE, lw=1.1, label="edited by neuronedit")
     axes.set_title(title, fontsize=SMALL + 0.5, pad=2)
-    _tidy(axes)
+    tidy(axes)
     axes.tick_params(labelsize=6.5, length=2)
 
 
@@ -186,6 +186,7 @@ def _share_axis(axes: Axes, densities: pd.DataFrame) -> None:
     axes.set_yticks(np.sqrt(np.array(percents) / 100), [f"{percent} %" for percent in percents])
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Take away the spines above and to the right, and make the ticks' labels small."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=SMALL)

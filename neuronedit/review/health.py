@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from neuronedit.moments import rms
 from neuronedit.percentiles import FloatArray
 from neuronedit.review.neurons import Neurons
 
@@ -115,7 +116,7 @@ def measure_health(activations: FloatArray) -> Health:
     centred = values - values.mean(axis=0)
     covariances = centred.T @ centred / len(values)
     spreads = np.sqrt(covariances.diagonal())
-    dead = spreads <= DEAD * np.sqrt((spreads**2).mean())
+    dead = spreads <= DEAD * rms(spreads)
     scales = np.where(dead, np.inf, spreads)
     # The sum of a symmetric matrix's squared eigenvalues is that of its squared entries.
     squares = (covariances**2).sum()

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram
 
-from neuronedit.competition import warning
 from neuronedit.review.figures import BLACK, BLUE, SMALL, VERMILLION
 from neuronedit.review.health import DUPLICATE, Health, neuron_health
 from neuronedit.review.neurons import Neurons
@@ -43,7 +42,6 @@ def health_part(neurons: Neurons) -> Part:
             "participation_ratio": found.participation,
             "active_share": float(found.active[found.alive].mean()) if len(found.alive) else 0.0,
         },
-        warning(neurons.autoencoder.architecture.competitive),
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from neuronedit.composition import Composition
 from neuronedit.errors import DataError
+from neuronedit.moments import rms
 from neuronedit.percentiles import FloatArray
 from neuronedit.review.before_after import before_after_figure
 from neuronedit.review.confounding import compose
@@ -37,12 +38,12 @@ class Matched:
     @cached_property
     def rms(self) -> tuple[Floats, Floats]:
         """(n_markers,) root mean squares of both changes, standard deviations."""
-        return _rms(self.before), _rms(self.after)
+        return rms(self.before, axis=0), rms(self.after, axis=0)
 
     @property
     def by_mix(self) -> float:
         """Share of the unmatched edit's change, over all markers, that matching takes back; 0 where it adds to it."""
-        before, after = (float(np.sqrt(np.mean(rms**2))) for rms in self.rms)
+        before, after = (float(rms(change)) for change in self.rms)
         return max(0.0, 1 - after / before) if before > 0 else 0.0
 
 
@@ -111,7 +112,7 @@ def _table(neurons: Neurons, matched: Matched) -> pd.DataFrame:
             "after": after,
             "mean_before": matched.before.mean(axis=0, dtype=np.float64),
             "mean_after": matched.after.mean(axis=0, dtype=np.float64),
-            "by_mix": _rms(matched.before - matched.after),
+            "by_mix": rms(matched.before - matched.after, axis=0),
         }
     )
 
@@ -120,8 +121,8 @@ def _read(matched: Matched) -> str:
     before, after = matched.rms
     fallen = int((after < before / 2).sum())
     return (
-        f"With the mix matched, the layer's edit changes markers by {np.sqrt(np.mean(after**2)):.3f} standard "
-        f"deviations (root mean square) in the place of {np.sqrt(np.mean(before**2)):.3f}; {fallen} of {len(before)} "
+        f"With the mix matched, the layer's edit changes markers by {float(rms(after)):.3f} standard "
+        f"deviations (root mean square) in the place of {float(rms(before)):.3f}; {fallen} of {len(before)} "
         "markers move less than half as much."
     )
 
@@ -132,7 +133,3 @@ def _read_markers(table: pd.DataFrame) -> str:
         f"Matching changes the shift of {most['marker']} most: {most['before']:.2f} → {most['after']:.2f} standard "
         "deviations."
     )
-
-
-def _rms(changes: FloatArray) -> Floats:
-    return np.asarray(np.sqrt(np.mean(changes.astype(np.float64) ** 2, axis=0)))

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-from neuronedit.autoencoder import Architecture
-from neuronedit.competition import warning
 from neuronedit.design import PairDesign, describe
 from neuronedit.model import EditModel
 
@@ -26,7 +24,7 @@ def model_facts(model: EditModel) -> dict[str, str]:
         "plan of the edit": "; ".join(sorted(plans)) or "none: doing nothing scored better",
         **{f"choice for {name}": summary for name, summary in chosen.items()},
         **{f"events for {name}": found["sentence"] for name, found in _extrapolations(model).items()},
-        "autoencoder": f"{'-'.join(map(str, [*widths, *widths[-2::-1]]))} neurons{_competition(architecture)}",
+        "autoencoder": f"{'-'.join(map(str, [*widths, *widths[-2::-1]]))} neurons",
         "extrapolation population": _extrapolation(model),
     }
     parent, search = model.facts.get("parent"), model.facts.get("search")
@@ -39,13 +37,6 @@ def model_facts(model: EditModel) -> dict[str, str]:
 def _step(plan: Mapping[str, object]) -> str:
     counts = {"neighbours": f", {plan['n_neighbours']} neighbours", "strata": f", {plan['n_strata']} strata"}
     return f"{plan['layer']} ({plan['operator']}, {plan['form']}{counts.get(str(plan['operator']), '')})"
-
-
-def _competition(architecture: Architecture) -> str:
-    if architecture.competitive == 1:
-        return ""
-    told = warning(architecture.competitive)
-    return f"; the code's compete in blocks of {architecture.competitive}{'. ' if told else ''}{told}"
 
 
 def _design(model: EditModel) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from neuronedit.review.figures import BLACK, BLUE, GREY, ORANGE, SMALL, VERMILLION
+from neuronedit.review.figures import BLACK, BLUE, GREY, ORANGE, SMALL, VERMILLION, tidy
 from neuronedit.review.heatmap import DIVERGING
 
 MAX_NEURONS: Final = 20
@@ -48,7 +48,7 @@ def conductance_figure(conductance: pd.DataFrame, neurons: pd.DataFrame) -> Figu
     right.axvline(0, color=BLACK, lw=0.8)
     right.set_xlabel("share", fontsize=9)
     figure.legend(handles=[bars, dots], loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
-    _tidy(right)
+    tidy(right)
     right.tick_params(axis="y", length=0)
     figure.suptitle(_of_many("neurons", len(shown), len(neurons)), fontsize=9, x=0.01, ha="left")
     return figure
@@ -72,7 +72,7 @@ def faithfulness_figure(curves: pd.DataFrame) -> Figure:
     axes.set_xlabel("neurons edited", fontsize=9)
     axes.set_ylabel("share of the edit kept", fontsize=9)
     axes.legend(loc="upper left", fontsize=SMALL, frameon=False)
-    _tidy(axes)
+    tidy(axes)
     return figure
 
 
@@ -94,7 +94,7 @@ def logit_figure(neurons: pd.DataFrame) -> Figure:
     right.set_xlabel("part in the logit: right leads to treated", fontsize=9)
     left.set_ylim(len(shown) - 0.4, -0.6)
     for axes in (left, right):
-        _tidy(axes)
+        tidy(axes)
     _label(left, shown)
     right.tick_params(axis="y", length=0)
     figure.suptitle(_of_many("neurons", len(shown), len(neurons)), fontsize=9, x=0.01, ha="left")
@@ -151,7 +151,7 @@ def preferred_figure(markers: pd.DataFrame) -> Figure:
     axes.set_xlabel("treated minus control (standard deviations)", fontsize=9)
     axes.legend(loc="lower right", fontsize=SMALL, frameon=False)
     figure.suptitle(_of_many("markers", len(shown), len(markers)), fontsize=9, x=0.01, ha="left")
-    _tidy(axes)
+    tidy(axes)
     return figure
 
 
@@ -210,8 +210,3 @@ def _name(neuron: int, name: str, n_markers: int) -> str:
 
 def _of_many(what: str, n_shown: int, n_all: int) -> str:
     return f"the {n_shown} of {n_all} {what} that come first" if n_shown < n_all else ""
-
-
-def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=SMALL)

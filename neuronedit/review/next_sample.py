@@ -10,6 +10,7 @@ import pandas as pd
 from neuronedit.auto import Plan
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.errors import DataError
+from neuronedit.moments import rms
 from neuronedit.percentiles import FloatArray
 from neuronedit.review.neurons import Neurons
 from neuronedit.steps import EditStep, Fitting, apply_steps, fit_steps
@@ -37,7 +38,7 @@ class Discrepancy:
     @property
     def over_markers(self) -> Doubles:
         """(n_populations,) float64: root mean square over markers."""
-        return np.asarray(np.sqrt((self.scores**2).mean(axis=1)))
+        return rms(self.scores, axis=1)
 
     def of(self, population: str) -> float:
         """One population's, over markers."""

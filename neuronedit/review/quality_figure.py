@@ -66,39 +66,6 @@ def quality_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def read_quality(table: pd.DataFrame) -> str:
-    """What the figure shows, in words; of the batches that were edited, where any was."""
-    known = table[table["emd_after"].notna()]
-    if not len(known):
-        return NONE
-    edited = known[known.groupby("group")["edited"].transform("sum") > 0]
-    told = edited if len(edited) else known
-    worst, worse = told.iloc[int(told["emd_after"].argmax())], told[told["worse"]]
-    n_batches = told["group"].nunique()
-    return (
-        f"Over {n_batches} batch{'es' if n_batches > 1 else ''} the mean EMD to the reference goes from "
-        f"{told['emd_before'].mean():.2f} to {told['emd_after'].mean():.2f}; the furthest after the edit is "
-        f"{worst['marker']} of {worst['group']} ({worst['emd_before']:.2f} → {worst['emd_after']:.2f}); "
-        f"{_led_away(worse)}{_unsupported(told)}."
-    )
-
-
-def _led_away(worse: pd.DataFrame) -> str:
-    if not len(worse):
-        return "no marker is led away from it"
-    by_how_much = (worse["emd_before"] - worse["emd_after"]).sort_values(kind="stable").index
-    named = [f"{row.marker} of {row.group}" for row in worse.loc[by_how_much].itertuples()]
-    rest = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    return f"led away from it: {', '.join(named[:3])}{rest}"
-
-
-def _unsupported(told: pd.DataFrame) -> str:
-    shares = told.groupby("group")["unsupported"].first().dropna()
-    if not len(shares):
-        return ""
-    return f"; at most {shares.max():.0%} of a batch's events ({shares.idxmax()}) are unlike what its edit learned on"
-
-
 def _shown(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     """The batches and markers that are drawn, in the table's order: of many, those that are furthest after the edit."""
     known = table[table["emd_after"].notna()]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.errors import DataError
+from neuronedit.moments import rms
 from neuronedit.percentiles import FloatArray
 from neuronedit.review.neurons import Neurons
 from neuronedit.steps import activations
@@ -115,6 +116,6 @@ def _best_matches(own: FloatArray, other: FloatArray) -> Doubles:
 
 def _standard_scores(neurons: FloatArray) -> tuple[Doubles, npt.NDArray[np.bool_]]:
     centred = neurons.astype(np.float64) - neurons.mean(axis=0, dtype=np.float64)
-    spreads = np.sqrt((centred**2).mean(axis=0))
-    alive = spreads > MIN_SPREAD * np.sqrt((spreads**2).mean())
+    spreads = rms(centred, axis=0)
+    alive = spreads > MIN_SPREAD * rms(spreads)
     return centred / np.where(alive, spreads, np.inf), alive

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from neuronedit.autoencoder import LEAKY_SLOPE, Autoencoder, tensor
-from neuronedit.errors import ConfigError
 from neuronedit.percentiles import FloatArray
 
 N_SEGMENTS: Final = 8
@@ -44,18 +43,7 @@ class Decoder:
 
     @classmethod
     def of(cls, autoencoder: Autoencoder, layer: str) -> Self:
-        """What decodes a layer's neurons.
-
-        Raises:
-            ConfigError: Between the layer and the markers neurons compete: who wins is no matter of slopes.
-        """
-        architecture = autoencoder.architecture
-        if architecture.competitive > 1 and 0 < autoencoder.depth(layer) <= len(architecture.hidden):
-            raise ConfigError(
-                f"The review was asked for the neurons of {layer!r}, behind which the code's neurons compete in blocks "
-                f"of {architecture.competitive}; expected the code or a later layer, whose decoder has slopes. "
-                "Review the layer 'code'."
-            )
+        """What decodes a layer's neurons."""
         dense = autoencoder.dense_after(layer)
         return cls(
             tuple(linear.weight.detach() for linear, _ in dense),

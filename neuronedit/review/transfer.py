@@ -93,7 +93,7 @@ def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Tra
     )
     edited = model.scaling.arcsinh(model.apply(comparison.events, comparison.edit))
     predictions = {NEURONEDIT: edited} | {
-        name: baseline(source, target, events) for name, baseline in baselines(model).items()
+        name: baseline(source, target, events) for name, baseline in baselines(model.autoencoder, model.scaling).items()
     }
     distances = {name: distance_to_truth(predicted, truth, seed) for name, predicted in predictions.items()}
     return Transfer(comparison, predictions, truth, distances | {FLOOR: noise_floor(truth, seed)})

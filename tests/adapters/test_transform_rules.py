@@ -62,7 +62,8 @@ class TestRules:
         expected = controls_model.apply(intensities, ("B", "C"), strength=0.5)
         assert np.array_equal(marker_matrix(after, controls_model.panel, "x"), expected)
         support = after.column("neuronedit_support").to_numpy()
-        assert np.array_equal(support, controls_model.support_scores(intensities, "B"))
+        scores = controls_model.edit("B").support.scores(controls_model.standardised(intensities))
+        assert np.array_equal(support, scores)
         assert (support <= 1).mean() > 0.95  # these are the events that B's edit was fitted on
 
     def test_support_is_null_where_no_edit_is_applied(

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from neuronedit.auto import CANDIDATES
-from neuronedit.autoencoder import Architecture
 from neuronedit.device import landmarks, passage
 from neuronedit.device.passage import found_device
 from neuronedit.edit import PRESETS
@@ -104,13 +103,6 @@ def test_a_blend_of_all_candidates_and_an_ensemble_do_too(make_wide_model, devic
     assert {member.autoencoder for member in blend} == {0, 1}
     blended = replace(model, edits={"pair": replace(model.edit("pair"), members=blend)})
     check_agreement(blended, events, device, jumps=True)
-
-
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("plan", ["step", "plain strata", "neurons-then-markers"])
-def test_a_code_that_competes_does_too(make_wide_model, plan, device):
-    model, events = make_wide_model(PLANS[plan], architecture=Architecture(hidden=(30,), code=20, competitive=2))
-    check_agreement(model, events, device, jumps=True)
 
 
 @pytest.mark.parametrize("route", [Route(), Route(strength=0.5), Route(strength=0, support=True)])

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from jobs.benchmarks.planted import DEAD, EDITED_MARKERS, EDITED_NEURONS, MARKERS, N_MARKERS, SHIFT
-from neuronedit.autoencoder import CODE, VISIBLE, Architecture, Autoencoder
-from neuronedit.errors import ConfigError
+from neuronedit.autoencoder import VISIBLE
 from neuronedit.review.conductance import Conductance, edit_conductance
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.secants import Decoder, each_marker
@@ -89,13 +88,6 @@ def test_the_visible_layers_neurons_are_the_markers(planted_edit: Neurons) -> No
     before = replace(sample.source, activations=sample.source.markers)
     visible = replace(sample, layer=VISIBLE, source=before, edited=sample.source.markers + np.float32(1))
     np.testing.assert_allclose(edit_conductance(visible).values, np.eye(N_MARKERS), atol=1e-6)
-
-
-def test_slopes_end_where_neurons_compete() -> None:
-    network = Autoencoder(N_MARKERS, Architecture(hidden=(8,), code=4, competitive=2))
-    assert len(Decoder.of(network, CODE).weights) == 2
-    with pytest.raises(ConfigError, match=r"of 'encoder.1', behind which .* in blocks of 2; .* layer 'code'"):
-        Decoder.of(network, "encoder.1")
 
 
 def test_the_tables_say_the_same_in_the_order_of_what_carries_the_edit(trained: Conductance) -> None:

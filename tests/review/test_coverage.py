@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-from scipy.stats import mannwhitneyu
 
 from jobs.benchmarks.planted import EDITED_NEURONS, N_NEURONS, planted_cells, planted_neurons
 from neuronedit.review.conductance import edit_conductance
-from neuronedit.review.coverage import DISTANCE, ERROR, OUTSIDE, Coverage, auroc, coverage_part
+from neuronedit.review.coverage import DISTANCE, ERROR, OUTSIDE, Coverage, coverage_part
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import Part
 
@@ -43,11 +42,6 @@ def test_neurons_count_by_their_weights():
     coverage = Coverage.of(np.linspace(0, 1, 101, dtype=np.float32)[:, None].repeat(2, axis=1), np.array([3.0, 1.0]))
     events = np.array([[0.5, 0.5], [2, 0.5], [0.5, -1], [2, -1]], dtype=np.float32)
     np.testing.assert_allclose(coverage.outside(events), [0, 0.75, 0.25, 1])
-
-
-def test_the_auroc_is_mann_whitneys(rng):
-    scores, others = rng.integers(0, 9, 50).astype(float), rng.integers(0, 8, 70).astype(float)
-    assert auroc(scores, others) == pytest.approx(mannwhitneyu(scores, others).statistic / (50 * 70))
 
 
 def test_all_three_scores_are_shown_and_said(part, table):

@@ -1,16 +1,12 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from jobs.benchmarks.planted import EDITED_NEURONS, planted_neurons
-from neuronedit.autoencoder import CODE, Architecture, Autoencoder
 from neuronedit.review.health import Health, measure_health, neuron_health
 from neuronedit.review.health_part import health_part, linkage, read_tree, spans, tree_figure
 from neuronedit.review.neurons import Neurons
-from neuronedit.steps import activations
 
 
 @pytest.fixture(scope="module")
@@ -80,17 +76,6 @@ def test_the_part_tells_what_was_planted(neurons):
     assert part.warning == ""
     table = part.tables["neuron_health"].set_index("neuron")
     assert table.loc[25, "closest"] == table.loc[25, "informed_by"] == 1
-
-
-def test_a_code_of_blocks_of_four_is_warned_of_and_a_quarter_of_it_is_active(neurons):
-    network = Autoencoder(40, Architecture(hidden=(), code=32, competitive=4)).requires_grad_(False)
-    events = {of: getattr(neurons, of) for of in ("source", "target")}
-    competing = {
-        of: replace(found, activations=activations(network, found.markers, CODE)) for of, found in events.items()
-    }
-    part = health_part(replace(neurons, autoencoder=network, **competing))
-    assert part.scalars["active_share"] == 0.25
-    assert part.warning.startswith("Of every 4 neurons of the code 3 are silent")
 
 
 def test_the_dendrogram_names_every_living_neuron_and_marks_the_duplicates(planted):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuronedit.review.quality_figure import MAX_BATCHES, MAX_MARKERS, NONE, quality_figure, read_quality
+from neuronedit.review.quality_figure import MAX_BATCHES, MAX_MARKERS, NONE, quality_figure
 
 
 def table(n_batches: int, n_markers: int = 3) -> pd.DataFrame:
@@ -59,33 +59,9 @@ def test_of_many_the_furthest_are_shown_and_that_is_said():
 def test_without_a_reference_there_is_nothing_to_show(n_batches):
     found = table(1).assign(emd_before=np.nan, emd_after=np.nan)[: 3 * n_batches]
     assert quality_figure(found).texts[0].get_text() == NONE
-    assert read_quality(found) == NONE
 
 
 def test_a_value_that_is_not_known_leaves_its_cell_empty():
     found = table(2)
     found.loc[0, ["emd_before", "emd_after"]] = np.nan
     assert len(quality_figure(found).axes[0].texts) == 5
-
-
-def test_the_reading_tells_the_means_the_furthest_and_the_least_supported():
-    assert read_quality(table(2)) == (
-        "Over 2 batches the mean EMD to the reference goes from 0.15 to 0.02; the furthest after the edit is CD2 of "
-        "b02 (0.20 → 0.02); no marker is led away from it; at most 2% of a batch's events (b02) are unlike what its "
-        "edit learned on."
-    )
-
-
-def test_the_reading_names_those_that_are_led_away_furthest_first():
-    found = table(2)
-    found.loc[[0, 4], "emd_after"] = [0.7, 0.9]
-    found["worse"] = found["emd_after"] > found["emd_before"]
-    assert "led away from it: CD1 of b02, CD0 of b01;" in read_quality(found)
-
-
-def test_the_reading_is_of_batches_that_were_edited():
-    found = table(2)
-    found.loc[found["group"] == "b02", "edited"] = 0
-    assert read_quality(found).startswith("Over 1 batch the mean EMD to the reference goes from 0.10 to 0.01;")
-    passed = found.assign(edited=0, unsupported=np.nan)
-    assert read_quality(passed).endswith("no marker is led away from it.")

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import PairDesign
 from neuronedit.errors import DataError
 from neuronedit.model import EditModel
@@ -72,10 +71,6 @@ def test_the_facts_say_whether_the_extrapolation_was_seen(planted_model: Callabl
     assert model_facts(model)["extrapolation population"].startswith("not seen")
     assert model_facts(model)["plan of the edit"] == "planted: visible (linear, residual)"
     assert model_facts(model)["autoencoder"] == "5-8-4-8-5 neurons"
-    competing = replace(model, autoencoders=(Autoencoder(5, Architecture(hidden=(8,), code=4, competitive=4)),))
-    assert model_facts(competing)["autoencoder"].startswith(
-        "5-8-4-8-5 neurons; the code's compete in blocks of 4. Of every 4 neurons of the code 3 are silent"
-    )
     seen = PairDesign(source={"drug": "no"}, target={"drug": "yes"}, extrapolation={"donor": "B"})
     facts = model_facts(replace(model, design=seen, facts={"events": {"source": 12345, "target": 50}}))
     assert facts["events by population"] == "source 12,345, target 50"

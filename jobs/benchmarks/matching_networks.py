@@ -2,11 +2,12 @@
 
 They are trained until the moved source cannot be told from the target: by the distances between events (MMD-ResNet),
 or by a second network that learns to tell them apart (GAN). Neither sees the events to be edited. Both start near
-the identity. Arrays are (n_events, n_markers) float32, arcsinh units, as in ``baselines``.
+the identity. Arrays are (n_events, n_markers) float32, arcsinh units, as in ``neuronedit.baselines``.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Self
 
@@ -17,11 +18,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from neuronedit.autoencoder import LEAKY_SLOPE
+from neuronedit.baselines import Baseline
 from neuronedit.config import Config
 from neuronedit.errors import ModelError
 from neuronedit.scaling import MIN_SPREAD
 
 FloatArray = npt.NDArray[np.float32]
+
+MMD_RESNET = "MMD-ResNet"
+GAN = "GAN"
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Of a minibatch of the moved source and one of the target: (n, n_markers), (k, n_markers) → ()."""
@@ -58,6 +63,14 @@ MMD_PLAN = MatchingPlan()
 
 GAN_PLAN = MatchingPlan(steps=2_500, minibatch=256)
 """Two networks that follow each other need more steps than one that goes downhill."""
+
+
+def network_baselines(seed: int) -> dict[str, Baseline]:
+    """Both, by name: some ten seconds each."""
+    return {
+        MMD_RESNET: partial(mmd_resnet, plan=MMD_PLAN.model_copy(update={"seed": seed})),
+        GAN: partial(gan, plan=GAN_PLAN.model_copy(update={"seed": seed})),
+    }
 
 
 def mmd_resnet(source: FloatArray, target: FloatArray, events: FloatArray, plan: MatchingPlan = MMD_PLAN) -> FloatArray:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from neuronedit.distribution_matching import GAN_PLAN, MMD_PLAN, MatchingPlan, gan, mmd_resnet
+from jobs.benchmarks.matching_networks import GAN_PLAN, MMD_PLAN, MatchingPlan, gan, mmd_resnet
 from neuronedit.errors import ModelError
 from neuronedit.metrics import distance
 

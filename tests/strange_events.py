@@ -1,0 +1,52 @@
+"""An autoencoder that knows old events, and a kind of cell that it has never seen."""
+
+import numpy as np
+import torch
+
+from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.design import PairDesign
+from neuronedit.drift import edit_drift
+from neuronedit.edit import fit_edit
+from neuronedit.minibatches import InMemory
+from neuronedit.model import EditModel
+from neuronedit.panel import Panel
+from neuronedit.scaling import Scaling
+from neuronedit.steps import EditStep
+from neuronedit.training import train
+from neuronedit.training_plan import TrainingPlan
+
+N_MARKERS = 12
+SCALING = Scaling(*(np.full(N_MARKERS, value, dtype=np.float32) for value in (5, 0, 1)))
+PLAN = TrainingPlan(epochs=30, minibatch=128, learning_rate=3e-3)
+MORE = TrainingPlan(epochs=30, minibatch=128, learning_rate=3e-3)
+
+
+def events(n_events: int, seed: int, plane: int, shift: float = 0.0) -> np.ndarray:
+    """Events about a plane of three dimensions among twelve markers; another plane is a kind of cell never seen."""
+    axes = np.random.default_rng(100 + plane).normal(size=(3, N_MARKERS)) / np.sqrt(3)
+    generator = np.random.default_rng(seed)
+    found = generator.normal(size=(n_events, 3)) @ axes + 0.1 * generator.normal(size=(n_events, N_MARKERS)) + shift
+    return found.astype(np.float32)
+
+
+OLD = {"control A": events(600, 1, 0), "control B": events(600, 2, 0, shift=0.7)}
+STRANGE = {"control C": events(600, 3, 1)}
+
+
+def trained_on_old() -> Autoencoder:
+    torch.set_num_threads(1)
+    network = Autoencoder(N_MARKERS, Architecture(hidden=(16,), code=6), seed=0)
+    train(network, InMemory.of(OLD, PLAN), PLAN)
+    return network.eval().requires_grad_(False)
+
+
+def model_of(network: Autoencoder) -> EditModel:
+    """The old edit, fitted for a network on the old events."""
+    edit = fit_edit("B", (network,), (EditStep(layer="code"),), OLD["control B"], OLD["control A"], zeros=SCALING.zeros)
+    panel = Panel(tuple(f"m{number}" for number in range(N_MARKERS)), (5.0,) * N_MARKERS)
+    return EditModel(panel, SCALING, (network,), {"B": edit}, PairDesign(source={"a": 1}, target={"a": 2}))
+
+
+def drift(before: Autoencoder, after: Autoencoder) -> float:
+    raw = SCALING.intensities(OLD["control B"]).astype(np.float32)
+    return edit_drift("B", model_of(before), model_of(after), raw).relative
