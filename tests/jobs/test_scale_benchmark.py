@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from neuronedit_jobs.benchmarks import memory, small_files, transform_scale, trial_models
+from neuronedit_jobs.benchmarks.memory import Inputs
+from neuronedit_jobs.benchmarks.projection import Assumptions, Rates, Requests, project, projected
+from neuronedit_jobs.benchmarks.result import Result
+from neuronedit_jobs.benchmarks.schedule import file_sizes, makespan, tasks_of
 
-from jobs.benchmarks import memory, small_files, transform_scale, trial_models
-from jobs.benchmarks.memory import Inputs
-from jobs.benchmarks.projection import Assumptions, Rates, Requests, project, projected
-from jobs.benchmarks.result import Result
-from jobs.benchmarks.schedule import file_sizes, makespan, tasks_of
 from neuronedit.adapters.work_items import MAX_TASKS
 
 RATES = Rates(200_000, file_s=0, list_s=0, driver_s=0, ledger_calls_per_s=1e9, bytes_per_event=160)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import EDITED_NEURONS, N_NEURONS, planted_cells, planted_neurons
 from scipy.stats import mannwhitneyu
 
-from jobs.benchmarks.planted import EDITED_NEURONS, N_NEURONS, planted_cells, planted_neurons
 from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.coverage import DISTANCE, ERROR, OUTSIDE, Coverage, auroc, coverage_part
 from neuronedit.review.neurons import Neurons
