@@ -1,9 +1,14 @@
 """The console script ``neuronedit``: its subcommands are the jobs."""
 
-import sys
+import os
+from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
+
+import click
 
 import neuronedit
+from neuronedit.command import run
 
 JOBS = {
     "ingest": "FCS files and their sample sheet to a Parquet dataset",
@@ -19,24 +24,43 @@ JOBS = {
     "combine": "predict two treatments together from the edits of each, beside what was measured",
 }
 
+COMPLETE = "_NEURONEDIT_COMPLETE"
+"""The environment variable by which a shell asks for completions, or for the script that has it ask."""
 
-def main() -> int:
-    """Run the job that the first argument names."""
-    arguments = sys.argv[1:]
-    usage = (
-        "usage: neuronedit JOB CONFIG.toml [--set section.key=value ...]\n"
-        "       neuronedit verify OUTPUT | lineage OUTPUT | promote NAME VERSION | compare FIRST SECOND\n\njobs:\n"
-        + "\n".join(f"  {name:10} {meaning}" for name, meaning in JOBS.items())
-    )
-    if arguments[:1] == ["--version"]:
-        print(f"neuronedit {neuronedit.__version__}")
-        return 0
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"{usage}\n\n`neuronedit JOB --help` explains every setting of a job.")
-        return 0 if arguments else 2
-    if arguments[0] not in JOBS:
-        sys.stderr.write(f"neuronedit: there is no job {arguments[0]!r}\n{usage}\n")
-        return 2
-    # Imported only now: Ray, torch and MLflow take seconds, and --help should not.
-    status: int = import_module(f"neuronedit_jobs.{arguments[0]}").main(arguments[1:])
-    return status
+
+class Job(click.Command):
+    """A job's name and meaning; its module is imported when it is called, since Ray, torch and MLflow take seconds."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Hand the arguments to the job's own command."""
+        command: click.Command = import_module(f"neuronedit_jobs.{self.name}").main
+        return command.make_context(*args, **kwargs)
+
+
+class Jobs(click.Group):
+    """The jobs, in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the jobs."""
+        return list(JOBS)
+
+
+@click.group(cls=Jobs, commands=[Job(name, short_help=meaning) for name, meaning in JOBS.items()])
+@click.version_option(neuronedit.__version__, message="%(prog)s %(version)s")
+def jobs() -> None:
+    """Learn a change between two cell populations, and apply it to others.
+
+    A job takes its settings from CONFIG.toml, from options and from --set section.key=value;
+    `neuronedit JOB --help` explains all of them.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job that the first argument names; or, where a shell asks for it, complete what was typed."""
+    if COMPLETE in os.environ:
+        jobs.main(prog_name="neuronedit", complete_var=COMPLETE)
+    return run(jobs, "neuronedit", argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,7 +1,5 @@
 """Predict a combination: ``python jobs/combine.py CONFIG.toml --set section.key=value``."""
 
-from collections.abc import Sequence
-
 from neuronedit.adapters.combination_data import draw_experiment
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_session import ray_session
@@ -9,7 +7,7 @@ from neuronedit.adapters.registry import pinned_model
 from neuronedit.adapters.staged_folder import staged_folder, write_record
 from neuronedit.adapters.tracking import connect, log_combination, tracked_run
 from neuronedit.combinations import combine, panel_edit, write_tables
-from neuronedit.command import run_job
+from neuronedit.command import JobCommand
 from neuronedit.job_configs import CombineConfig
 from neuronedit.review.excess_figure import EXCESS_FIGURE, excess_figure
 
@@ -42,9 +40,7 @@ def job(config: CombineConfig) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job from the command line."""
-    return run_job("combine", CombineConfig, job, argv)
+main = JobCommand("combine", CombineConfig, job)
 
 
 if __name__ == "__main__":

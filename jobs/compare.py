@@ -1,14 +1,12 @@
 """Compare two models: ``python jobs/compare.py FIRST SECOND CONFIG.toml --set section.key=value``."""
 
-from collections.abc import Sequence
-
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.registry import PinnedModel, pinned_model
 from neuronedit.adapters.review_data import draw_review
 from neuronedit.adapters.staged_folder import staged_folder, write_record
 from neuronedit.adapters.tracking import connect, log_comparison, read_run, tracked_run
-from neuronedit.command import run_job
+from neuronedit.command import JobCommand
 from neuronedit.registry_configs import CompareConfig
 from neuronedit.review.compare_page import COMPARE_PAGE, write_comparison
 from neuronedit.review.side_by_side import Contender, compare_models, joint_panel
@@ -46,9 +44,7 @@ def contender(pinned: PinnedModel) -> Contender:
     return Contender(pinned.uri, pinned.model, settings, gates, scalars)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job from the command line."""
-    return run_job("compare", CompareConfig, job, argv, positional=("first", "second"))
+main = JobCommand("compare", CompareConfig, job, positional=("first", "second"))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """Evaluate edited events: ``python jobs/evaluate.py CONFIG.toml --set section.key=value``."""
 
-from collections.abc import Sequence
-
 from neuronedit.adapters.evaluation_data import draw_samples, list_datasets
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.staged_folder import staged_folder, write_record
 from neuronedit.adapters.tracking import connect, log_evaluation, tracked_run
-from neuronedit.command import run_job
+from neuronedit.command import JobCommand
 from neuronedit.evaluation import evaluate, write_tables
 from neuronedit.job_configs import EvaluateConfig
 
@@ -33,9 +31,7 @@ def job(config: EvaluateConfig) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job from the command line."""
-    return run_job("evaluate", EvaluateConfig, job, argv)
+main = JobCommand("evaluate", EvaluateConfig, job)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """FCS files and their sample sheet become a Parquet dataset of raw intensities."""
 
-from collections.abc import Sequence
-
 from neuronedit.adapters.ingest import QUARANTINE, ingest
-from neuronedit.command import run_job
+from neuronedit.command import JobCommand
 from neuronedit.job_configs import IngestConfig
 
 
@@ -16,9 +14,7 @@ def job(config: IngestConfig) -> int:
     return 3 if report.quarantined else 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job from the command line."""
-    return run_job("ingest", IngestConfig, job, argv)
+main = JobCommand("ingest", IngestConfig, job)
 
 
 if __name__ == "__main__":

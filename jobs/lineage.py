@@ -1,31 +1,26 @@
 """Trace an output: ``python jobs/lineage.py OUTPUT [--json] [--tracking-uri URI]``."""
 
-import argparse
 import json
 import sys
-from collections.abc import Sequence
+
+import click
 
 from neuronedit.adapters.lineage import trace_output
+from neuronedit.command import Command
 from neuronedit.credentials import masked
-from neuronedit.errors import NeuroneditError
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 where every link holds, 1 where one is broken, 2 where there is no manifest."""
-    parser = argparse.ArgumentParser(
-        prog="neuronedit lineage",
-        description="Trace an output to its model, the data that the model learned from, its review and its parents.",
-    )
-    parser.add_argument("output", metavar="OUTPUT", help="the folder or URI that a transform wrote")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store; by default the one in the manifest")
-    arguments = parser.parse_args(argv)
-    try:
-        trail = trace_output(arguments.output, arguments.tracking_uri)
-    except NeuroneditError as error:
-        sys.stderr.write(f"neuronedit lineage: {error}\n")
-        return 2
-    print(masked(json.dumps(trail.to_json(), indent=2, ensure_ascii=False) if arguments.json else trail.tree()))
+@click.command("lineage", cls=Command)
+@click.argument("output")
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+@click.option("--tracking-uri", metavar="URI", help="MLflow's store; by default the one in the manifest")
+def main(output: str, as_json: bool, tracking_uri: str | None) -> int:
+    """Trace OUTPUT, the folder or URI that a transform wrote, to its model, the model's data, review and parents.
+
+    Exit status: 0 where every link holds, 1 where one is broken, 2 where there is no manifest.
+    """
+    trail = trace_output(output, tracking_uri)
+    print(masked(json.dumps(trail.to_json(), indent=2, ensure_ascii=False) if as_json else trail.tree()))
     for problem in trail.broken:
         sys.stderr.write(f"neuronedit lineage: broken: {masked(problem)}\n")
     return 1 if trail.broken else 0

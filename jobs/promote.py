@@ -1,10 +1,8 @@
 """Promote a version: ``python jobs/promote.py NAME VERSION --alias champion [--override "reason"]``."""
 
-from collections.abc import Sequence
-
 from neuronedit.adapters.promotion import promote
 from neuronedit.adapters.tracking import use_store
-from neuronedit.command import run_job
+from neuronedit.command import JobCommand
 from neuronedit.registry_configs import PromoteConfig
 from neuronedit.review.acceptance import listed
 
@@ -19,9 +17,7 @@ def job(config: PromoteConfig) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job from the command line."""
-    return run_job("promote", PromoteConfig, job, argv, positional=("name", "version"))
+main = JobCommand("promote", PromoteConfig, job, positional=("name", "version"))
 
 
 if __name__ == "__main__":

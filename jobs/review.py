@@ -1,6 +1,5 @@
 """Review a model: ``python jobs/review.py CONFIG.toml --set section.key=value``."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from neuronedit.adapters.gate_tags import write_gates
@@ -11,7 +10,7 @@ from neuronedit.adapters.registry import pinned_model
 from neuronedit.adapters.review_data import draw_review
 from neuronedit.adapters.staged_folder import staged_folder, write_record
 from neuronedit.adapters.tracking import connect, log_review, read_losses, tracked_run
-from neuronedit.command import run_job
+from neuronedit.command import JobCommand
 from neuronedit.review.edit_review import review_edit
 from neuronedit.review.gate_measures import measure_gates
 from neuronedit.review.page import PAGE, write_review
@@ -51,9 +50,7 @@ def job(config: ReviewConfig) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job from the command line."""
-    return run_job("review", ReviewConfig, job, argv)
+main = JobCommand("review", ReviewConfig, job)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Train a model: ``python jobs/train.py CONFIG.toml --set section.key=value``."""
 
-from collections.abc import Sequence
 from functools import partial
 
 from neuronedit.adapters.alias_history import check_alias_is_free
@@ -10,7 +9,7 @@ from neuronedit.adapters.populations import draw_populations
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.registry import example_events, register_model
 from neuronedit.adapters.tracking import connect, log_losses, log_training, tracked_run
-from neuronedit.command import run_job
+from neuronedit.command import JobCommand
 from neuronedit.job_configs import TrainConfig
 
 
@@ -31,9 +30,7 @@ def job(config: TrainConfig) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job from the command line."""
-    return run_job("train", TrainConfig, job, argv)
+main = JobCommand("train", TrainConfig, job)
 
 
 if __name__ == "__main__":

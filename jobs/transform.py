@@ -1,6 +1,5 @@
 """Apply a model: ``python jobs/transform.py CONFIG.toml --set section.key=value``."""
 
-from collections.abc import Sequence
 from time import monotonic
 
 from neuronedit.adapters.committed_file import Layout
@@ -15,7 +14,7 @@ from neuronedit.adapters.ray_data import transform_parts
 from neuronedit.adapters.ray_session import GpuShare, ray_session
 from neuronedit.adapters.registry import pinned_model
 from neuronedit.adapters.tracking import connect, log_quality, log_transform, tracked_run
-from neuronedit.command import run_job
+from neuronedit.command import JobCommand
 from neuronedit.credentials import masked
 from neuronedit.job_configs import TransformConfig
 from neuronedit.model_files import model_contents
@@ -62,9 +61,7 @@ def job(config: TransformConfig) -> int:
     return 3
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job from the command line."""
-    return run_job("transform", TransformConfig, job, argv)
+main = JobCommand("transform", TransformConfig, job)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Add new batches to a model: ``python jobs/update.py CONFIG.toml --set section.key=value``."""
 
-from collections.abc import Sequence
-
 from neuronedit.adapters.alias_history import check_alias_is_free
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.ray_session import ray_session
@@ -9,7 +7,7 @@ from neuronedit.adapters.registry import example_events, pinned_model, register_
 from neuronedit.adapters.tracking import connect, tracked_run
 from neuronedit.adapters.update import update_model
 from neuronedit.adapters.update_tracking import log_update
-from neuronedit.command import run_job
+from neuronedit.command import JobCommand
 from neuronedit.update_config import UpdateConfig
 
 
@@ -28,9 +26,7 @@ def job(config: UpdateConfig) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job from the command line."""
-    return run_job("update", UpdateConfig, job, argv)
+main = JobCommand("update", UpdateConfig, job)
 
 
 if __name__ == "__main__":

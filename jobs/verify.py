@@ -1,27 +1,23 @@
 """Check an output against its manifest: ``python jobs/verify.py OUTPUT``."""
 
-import argparse
-import sys
-from collections.abc import Sequence
+import click
 
 from neuronedit.adapters.verify import verify_output
+from neuronedit.command import Command
 from neuronedit.credentials import masked
-from neuronedit.errors import NeuroneditError
 
 MAX_SHOWN = 20
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 where every file is as the manifest says, 1 where one is not, 2 where there is no manifest."""
-    parser = argparse.ArgumentParser(prog="neuronedit verify", description=__doc__)
-    parser.add_argument("output", metavar="OUTPUT", help="the folder or URI that a transform wrote")
-    output = parser.parse_args(argv).output
+@click.command("verify", cls=Command)
+@click.argument("output")
+def main(output: str) -> int:
+    """Check OUTPUT, the folder or URI that a transform wrote, against its manifest.
+
+    Exit status: 0 where every file is as the manifest says, 1 where one is not, 2 where there is no manifest.
+    """
     shown = masked(output)
-    try:
-        found = verify_output(output)
-    except NeuroneditError as error:
-        sys.stderr.write(f"neuronedit verify: {error}\n")
-        return 2
+    found = verify_output(output)
     if not found.problems:
         print(f"{shown}: {found.events:,} events in {found.files} files, all as the manifest says")
         return 0

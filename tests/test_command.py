@@ -3,7 +3,7 @@ import logging
 import pytest
 from pydantic import Field
 
-from neuronedit.command import run_job
+from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.errors import DataError
 
@@ -22,16 +22,16 @@ def greet(config: GreetConfig) -> int:
 
 @pytest.mark.parametrize("status", [0, 3])
 def test_the_exit_status_is_the_jobs_own(status):
-    assert run_job("greet", GreetConfig, greet, ["--set", "name=Ada", "--set", f"times={status + 1}"]) == status
+    assert JobCommand("greet", GreetConfig, greet)(["--set", "name=Ada", "--set", f"times={status + 1}"]) == status
 
 
 def test_the_configuration_file_is_read(tmp_path):
     (tmp_path / "greet.toml").write_text('name = "Ada"\ntimes = 4\n')
-    assert run_job("greet", GreetConfig, greet, [str(tmp_path / "greet.toml")]) == 3
+    assert JobCommand("greet", GreetConfig, greet)([str(tmp_path / "greet.toml")]) == 3
 
 
 def test_a_setting_that_cannot_be_used_is_one_message_and_status_2(capsys):
-    assert run_job("greet", GreetConfig, greet, ["--set", "name=Ada", "--set", "time=2"]) == 2
+    assert JobCommand("greet", GreetConfig, greet)(["--set", "name=Ada", "--set", "time=2"]) == 2
     assert capsys.readouterr().err == (
         "neuronedit greet: command line: unknown key 'time'; nearest name 'times'. Known keys: 'name', 'times'.\n"
     )
@@ -43,21 +43,20 @@ def test_settings_can_be_given_by_their_place(tmp_path):
 
     (tmp_path / "greet.toml").write_text("times = 4\n")
     arguments = ["Ada", str(tmp_path / "greet.toml")]
-    assert run_job("greet", GreetConfig, who, arguments, positional=("name",)) == 4
-    assert run_job("greet", GreetConfig, who, [*arguments, "--times", "5"], positional=("name",)) == 5
+    assert JobCommand("greet", GreetConfig, who, positional=("name",))(arguments) == 4
+    assert JobCommand("greet", GreetConfig, who, positional=("name",))([*arguments, "--times", "5"]) == 5
 
 
 def test_a_setting_that_is_missing_from_its_place_is_told(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        run_job("greet", GreetConfig, greet, [], positional=("name",))
-    assert "the following arguments are required: NAME" in capsys.readouterr().err
+    assert JobCommand("greet", GreetConfig, greet, positional=("name",))([]) == 2
+    assert capsys.readouterr().err == ("neuronedit greet: Missing argument 'NAME'. See `neuronedit greet --help`.\n")
 
 
 def test_an_error_for_the_user_is_one_message_and_status_2(capsys):
     def fail(config: GreetConfig) -> int:
         raise DataError(f"{config.name} is not here. Call her.")
 
-    assert run_job("greet", GreetConfig, fail, ["--set", "name=Ada"]) == 2
+    assert JobCommand("greet", GreetConfig, fail)(["--set", "name=Ada"]) == 2
     captured = capsys.readouterr()
     assert captured.err == "neuronedit greet: Ada is not here. Call her.\n"
     assert captured.out == ""
@@ -68,15 +67,23 @@ def test_an_error_of_the_program_is_not_hidden():
         raise ZeroDivisionError(config.name)
 
     with pytest.raises(ZeroDivisionError, match="Ada"):
-        run_job("greet", GreetConfig, fail, ["--set", "name=Ada"])
+        JobCommand("greet", GreetConfig, fail)(["--set", "name=Ada"])
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, EOFError, KeyboardInterrupt])
+def test_errors_that_click_takes_for_the_terminals_are_not_hidden(error):
+    def fail(config: GreetConfig) -> int:
+        raise error(config.name)
+
+    with pytest.raises(error, match="Ada"):
+        JobCommand("greet", GreetConfig, fail)(["--set", "name=Ada"])
 
 
 def test_help_shows_what_the_job_does_and_every_field(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        run_job("greet", GreetConfig, greet, ["--help"])
+    assert JobCommand("greet", GreetConfig, greet, positional=("name",))(["--help"]) == 0
     text = capsys.readouterr().out
     for part in (
-        "usage: neuronedit greet [-h]",
+        "Usage: neuronedit greet [OPTIONS] NAME [CONFIG.toml]\n",
         "Greet somebody, 100% politely.",
         "  name  (text, required)\n      who is greeted",
         "  times  (integer, default 1)\n      how often",
@@ -85,10 +92,11 @@ def test_help_shows_what_the_job_does_and_every_field(capsys):
         assert part in text
 
 
-def test_an_unknown_option_is_status_2(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        run_job("greet", GreetConfig, greet, ["--sett", "x"])
-    assert "usage: neuronedit greet" in capsys.readouterr().err
+def test_an_unknown_option_is_one_message_with_the_nearest_name_and_status_2(capsys):
+    assert JobCommand("greet", GreetConfig, greet)(["--sett", "x"]) == 2
+    assert capsys.readouterr().err == (
+        "neuronedit greet: No such option '--sett'. Did you mean '--set'? See `neuronedit greet --help`.\n"
+    )
 
 
 @pytest.mark.parametrize(("options", "shown"), [([], False), (["--verbose"], True)])
@@ -98,7 +106,7 @@ def test_only_verbose_shows_what_other_libraries_log(capsys, options, shown):
         logging.getLogger("neuronedit.greet").info("greeting %s", config.name)
         return 0
 
-    run_job("greet", GreetConfig, chat, ["--set", "name=Ada", *options])
+    JobCommand("greet", GreetConfig, chat)(["--set", "name=Ada", *options])
     log = capsys.readouterr().err
     assert ("heard elsewhere" in log) == shown
     assert "INFO neuronedit.greet: greeting Ada" in log
@@ -124,5 +132,5 @@ def test_top_level_settings_are_options_too():
         ["--set", "on_error=x", "--overwrite"],
         ["--overwrite", "false"],
     ):
-        assert run_job("x", Switches, keep, arguments) == 0
+        assert JobCommand("x", Switches, keep)(arguments) == 0
     assert seen == [("fail", False), ("quarantine", False), ("x", True), ("fail", False)]

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
+from neuronedit_jobs import transform
 
-from jobs import transform
 from neuronedit.job_configs import TrackingConfig
 from neuronedit.model import EditModel
 from neuronedit.model_files import save_model

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from neuronedit_jobs import verify
 
-from jobs import verify
 from neuronedit.adapters.output_folder import TransformPlan
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.verify import Verification, verify_output

@@ -5,12 +5,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from neuronedit_jobs.benchmarks import methods
+from neuronedit_jobs.benchmarks.accuracy import QUICK_TASKS, by_task, measure_task, summarise
+from neuronedit_jobs.benchmarks.flags import measure_flags
+from neuronedit_jobs.benchmarks.methods import (
+    AUTO_NAME,
+    METHODS,
+    NETWORKS,
+    Effort,
+    attempt,
+    fit_model,
+    forecast,
+    predict,
+)
+from neuronedit_jobs.benchmarks.tasks import DATA, TASKS, Cells, Populations, TransferTask, draw, load_cells
 
-from jobs.benchmarks import methods
-from jobs.benchmarks.accuracy import QUICK_TASKS, by_task, measure_task, summarise
-from jobs.benchmarks.flags import measure_flags
-from jobs.benchmarks.methods import AUTO_NAME, METHODS, NETWORKS, Effort, attempt, fit_model, forecast, predict
-from jobs.benchmarks.tasks import DATA, TASKS, Cells, Populations, TransferTask, draw, load_cells
 from neuronedit.autoencoder import Architecture
 from neuronedit.baselines import MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
 from neuronedit.design import MIN_EVENTS, select
@@ -18,26 +27,13 @@ from neuronedit.errors import DataError, ModelError
 from neuronedit.extrapolation import MAX_REACH, NEW_KIND
 from neuronedit.review.transfer import FLOOR
 from neuronedit.training_plan import TrainingPlan
-from tests.jobs.conftest import ROOT, Command
+from tests.jobs.conftest import Command
 
 TINY = Effort(200, 200, 1, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=1, minibatch=64))
 
 TASK = TransferTask("A→B", "made", {"batch": "A", "role": "c"}, {"batch": "B", "role": "c"}, {"batch": "A"}, {"x": 1})
 
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the datasets of real cells are not at {DATA}")
-
-# A folder first on the path stands for the installation, which maps jobs/ to its name; child processes inherit it.
-INSTALLED = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from neuronedit_jobs.benchmark import main; sys.exit(main())"
-)
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """The arguments of Python that run ``jobs/benchmark.py`` as it is installed."""
-    folder = tmp_path_factory.mktemp("installed")
-    (folder / "neuronedit_jobs").symlink_to(ROOT / "jobs")
-    return "-c", INSTALLED, str(folder)
 
 
 def arcsinh(intensities: np.ndarray) -> np.ndarray:
@@ -235,10 +231,8 @@ def test_seeds_are_averaged_before_tasks_are_compared() -> None:
 # --- the command
 
 
-def test_missing_data_ends_the_command_with_one_message(
-    command: Command, installed: tuple[str, ...], tmp_path: Path
-) -> None:
-    done = command(*installed, "accuracy", "--quick", "--data", str(tmp_path), "--output", str(tmp_path / "o"))
+def test_missing_data_ends_the_command_with_one_message(command: Command, tmp_path: Path) -> None:
+    done = command("jobs/benchmark.py", "accuracy", "--quick", "--data", str(tmp_path), "--output", str(tmp_path / "o"))
     assert done.returncode == 2
     assert done.stderr.startswith("benchmark.py accuracy: ")
     assert "--data FOLDER" in done.stderr
@@ -247,8 +241,8 @@ def test_missing_data_ends_the_command_with_one_message(
 
 @needs_data
 @pytest.mark.slow
-def test_the_quick_benchmark_measures_all_methods(command: Command, installed: tuple[str, ...], tmp_path: Path) -> None:
-    done = command(*installed, "accuracy", "--quick", "--output", str(tmp_path))
+def test_the_quick_benchmark_measures_all_methods(command: Command, tmp_path: Path) -> None:
+    done = command("jobs/benchmark.py", "accuracy", "--quick", "--output", str(tmp_path))
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
     assert {"share_of_tasks_at_least_quantile_map", "gap_closed", "gap_closed_per_type", "cell_rmse_ratio"} <= set(

@@ -7,9 +7,9 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
+from neuronedit_jobs import benchmark
+from neuronedit_jobs.benchmarks.result import Result, markdown
 
-from jobs import benchmark
-from jobs.benchmarks.result import Result, markdown
 from tests.fixtures import copied_store
 
 

@@ -1,22 +1,15 @@
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
+from neuronedit_jobs import cli, train, transform
 
 import neuronedit
-from jobs import cli, train, transform
 from neuronedit.config import Config
 from neuronedit.job_configs import TrainConfig, TransformConfig
-from tests.jobs.conftest import ROOT, Command
-
-# What the installed console script does; the first line stands for the installation, which maps jobs/ to its name.
-CONSOLE = (
-    "import importlib.util as u, sys; "
-    f"s = u.spec_from_file_location('neuronedit_jobs', '{ROOT}/jobs/__init__.py', "
-    f"submodule_search_locations=['{ROOT}/jobs']); "
-    "m = u.module_from_spec(s); sys.modules['neuronedit_jobs'] = m; s.loader.exec_module(m); "
-    "from neuronedit_jobs.cli import main; raise SystemExit(main())"
-)
+from tests.jobs.conftest import Command
 
 
 def keys(config: type[Config]) -> Iterator[str]:
@@ -42,13 +35,13 @@ def test_without_arguments_the_usage_is_shown_with_status_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_here(monkeypatch) == 2
-    assert capsys.readouterr().out.startswith("usage: neuronedit JOB CONFIG.toml")
+    assert capsys.readouterr().err.startswith("Usage: neuronedit [OPTIONS] COMMAND")
 
 
 def test_help_lists_every_job(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here(monkeypatch, "--help") == 0
     usage = capsys.readouterr().out
-    assert all(f"\n  {job} " in usage for job in ("ingest", "train", "transform", "review", "evaluate", "combine"))
+    assert re.findall(r"^  (\w+)  ", usage.partition("Commands:")[2], re.MULTILINE) == list(cli.JOBS)
 
 
 def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +53,26 @@ def test_an_unknown_job_is_told_with_status_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_here(monkeypatch, "trian") == 2
-    assert capsys.readouterr().err.startswith("neuronedit: there is no job 'trian'\nusage: ")
+    assert capsys.readouterr().err == (
+        "neuronedit: No such command 'trian'. Did you mean 'train'? See `neuronedit --help`.\n"
+    )
+
+
+def test_help_and_completion_import_no_library_that_takes_seconds() -> None:
+    script = (
+        "import sys; from neuronedit_jobs.cli import main; main(['--help']); "
+        "sys.exit(bool({'ray', 'torch', 'mlflow', 'pyarrow', 'pandas', 'numpy'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_shell_completes_the_jobs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("_NEURONEDIT_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "neuronedit tra")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit, match="0"):
+        run_here(monkeypatch)
+    assert capsys.readouterr().out == "plain,train\nplain,transform\n"
 
 
 def listed_keys(text: str) -> set[str]:
@@ -68,16 +80,14 @@ def listed_keys(text: str) -> set[str]:
 
 
 def test_the_console_scripts_help_lists_every_key_of_train(command: Command) -> None:
-    done = command("-c", CONSOLE, "train", "--help")
+    done = command("jobs/cli.py", "train", "--help")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("usage: neuronedit train ")
+    assert done.stdout.startswith("Usage: neuronedit train [OPTIONS] [CONFIG.toml]\n")
     assert set(keys(TrainConfig)) <= listed_keys(done.stdout)
 
 
 def test_the_help_of_transform_lists_every_key(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        transform.main(["--help"])
-    assert stopped.value.code == 0
+    assert transform.main(["--help"]) == 0
     assert set(keys(TransformConfig)) <= listed_keys(capsys.readouterr().out)
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
-from jobs.benchmarks.calibration import SETTINGS, measure_calibration, measure_repeat
-from jobs.benchmarks.combinations import (
+from neuronedit_jobs.benchmarks.calibration import SETTINGS, measure_calibration, measure_repeat
+from neuronedit_jobs.benchmarks.combinations import (
     KINDS,
     PLANS,
     REAL,
@@ -17,21 +16,18 @@ from jobs.benchmarks.combinations import (
     fit_pair,
     measure_foreseen,
 )
-from jobs.benchmarks.tasks import DATA, load_cells
-from jobs.benchmarks.two_drugs import ADDITIVE, N_MARKERS, SATURATING, SPECIFIC, TREATMENTS, design
+from neuronedit_jobs.benchmarks.tasks import DATA, load_cells
+from neuronedit_jobs.benchmarks.two_drugs import ADDITIVE, N_MARKERS, SATURATING, SPECIFIC, TREATMENTS, design
+
 from neuronedit.arms import Arm
 from neuronedit.autoencoder import Architecture
 from neuronedit.combinations import ROUTES
 from neuronedit.training_plan import TrainingPlan
-from tests.jobs.conftest import ROOT, Command
+from tests.jobs.conftest import Command
 
 TINY = Effort(2, 1, 200, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=1, minibatch=64))
 
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the datasets of real cells are not at {DATA}")
-
-INSTALLED = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from neuronedit_jobs.benchmark import main; sys.exit(main())"
-)
 
 
 # --- the known interaction
@@ -144,9 +140,8 @@ def test_real_arms_have_two_wells_and_share_no_event() -> None:
 @needs_data
 @pytest.mark.slow
 def test_the_quick_benchmark_measures_everything(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "neuronedit_jobs").symlink_to(ROOT / "jobs")
     arguments = ("combinations", "--quick", "--output", str(tmp_path / "out"))
-    done = command("-c", INSTALLED, str(tmp_path), *arguments)
+    done = command("jobs/benchmark.py", *arguments)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["coverage_one_well"] == pytest.approx(0.95, abs=0.05)

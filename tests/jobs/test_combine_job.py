@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
+from neuronedit_jobs import combine
 
-from jobs import combine
 from neuronedit.design import PairDesign
 from neuronedit.model_files import save_model
 from neuronedit.panel import Panel

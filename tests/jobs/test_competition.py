@@ -1,6 +1,6 @@
 import torch
+from neuronedit_jobs.benchmarks.competition import compete, winners
 
-from jobs.benchmarks.competition import compete, winners
 from neuronedit.autoencoder import CODE, Architecture, Autoencoder
 
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
+from neuronedit_jobs import evaluate
 
-from jobs import evaluate
 from tests.fixtures import copied_store
 from tests.jobs.conftest import Command
 from tests.synthetic_cells import GAINS, MARKERS, with_column

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from neuronedit_jobs import benchmark
+from neuronedit_jobs.benchmarks.gpu import JOB, KERNEL, NEURONS, ON_CORES, PRECISIONS, RAY, TRAINING, Row, figures
+from neuronedit_jobs.benchmarks.gpu_limits import Limits, Work, edit_work, median_seconds, training_work
+from neuronedit_jobs.benchmarks.gpu_training import drawn, held, whole_training
+from neuronedit_jobs.benchmarks.train import draw
 
-from jobs import benchmark
-from jobs.benchmarks.gpu import JOB, KERNEL, NEURONS, ON_CORES, PRECISIONS, RAY, TRAINING, Row, figures
-from jobs.benchmarks.gpu_limits import Limits, Work, edit_work, median_seconds, training_work
-from jobs.benchmarks.gpu_training import drawn, held, whole_training
-from jobs.benchmarks.train import draw
 from neuronedit.autoencoder import Architecture
 from neuronedit.training_plan import TrainingPlan
 

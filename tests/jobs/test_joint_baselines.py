@@ -2,9 +2,9 @@ import sys
 
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.joint_baselines import cluster_map, joint_baselines, linear_transport
+from neuronedit_jobs.benchmarks.methods import METHODS, NETWORKS
 
-from jobs.benchmarks.joint_baselines import cluster_map, joint_baselines, linear_transport
-from jobs.benchmarks.methods import METHODS, NETWORKS
 from neuronedit.baselines import quantile_map
 from neuronedit.errors import ConfigError, DataError
 

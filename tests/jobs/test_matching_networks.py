@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from neuronedit_jobs.benchmarks.matching_networks import GAN_PLAN, MMD_PLAN, MatchingPlan, gan, mmd_resnet
 
-from jobs.benchmarks.matching_networks import GAN_PLAN, MMD_PLAN, MatchingPlan, gan, mmd_resnet
 from neuronedit.errors import ModelError
 from neuronedit.metrics import distance
 

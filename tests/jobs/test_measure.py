@@ -5,8 +5,7 @@ import sys
 from typing import Any
 
 import pytest
-
-from jobs.benchmarks.measure import Cost, in_new_process, measured, side_by_side
+from neuronedit_jobs.benchmarks.measure import Cost, in_new_process, measured, side_by_side
 
 SPIN = "import time\nwhile time.process_time() < {}: pass"
 

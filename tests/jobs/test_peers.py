@@ -7,9 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-from jobs.benchmarks import peers, run_peer
-from jobs.benchmarks.peers import (
+from neuronedit_jobs.benchmarks import peers, run_peer
+from neuronedit_jobs.benchmarks.peers import (
     PEERS,
     SCRIPT,
     SEES_EVENTS,
@@ -20,8 +19,9 @@ from jobs.benchmarks.peers import (
     install,
     measure_peers,
 )
-from jobs.benchmarks.peers import run_peer as run
-from jobs.benchmarks.tasks import Populations
+from neuronedit_jobs.benchmarks.peers import run_peer as run
+from neuronedit_jobs.benchmarks.tasks import Populations
+
 from tests.jobs.conftest import ROOT
 
 FAKE = Peer("fake 1.0", "shift", Environment("fake", ("fake==1.0", "arithmetic==2.0")))

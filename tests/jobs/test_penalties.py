@@ -1,8 +1,8 @@
 """What penalties on the weights do beside replay."""
 
 import pytest
+from neuronedit_jobs.benchmarks.penalties import importance_penalty, train_held, uniform_penalty
 
-from jobs.benchmarks.penalties import importance_penalty, train_held, uniform_penalty
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.continual import continue_training, replayed
 from neuronedit.familiarity import reconstruction_error

@@ -22,8 +22,8 @@ from urllib.request import urlopen
 import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
+from neuronedit_jobs import compare, lineage, promote, review, train, transform
 
-from jobs import compare, lineage, promote, review, train, transform
 from neuronedit.adapters.registry import pinned_model, register_model
 from neuronedit.adapters.tracking import connect, tracked_run
 from neuronedit.job_configs import RegistryConfig, TrackingConfig

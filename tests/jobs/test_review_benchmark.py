@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from neuronedit_jobs.benchmarks import review
+from neuronedit_jobs.benchmarks.checks import Check, Measure
+from neuronedit_jobs.benchmarks.methods import Effort, fit_plans
+from neuronedit_jobs.benchmarks.review import run, summarise
+from neuronedit_jobs.benchmarks.review_cost import DRAWN
+from neuronedit_jobs.benchmarks.tasks import Populations, TransferTask
+from neuronedit_jobs.benchmarks.verdicts import BEFORE_TRUTH, EDIT, judge_edit, measure_verdicts
 
-from jobs.benchmarks import review
-from jobs.benchmarks.checks import Check, Measure
-from jobs.benchmarks.methods import Effort, fit_plans
-from jobs.benchmarks.review import run, summarise
-from jobs.benchmarks.review_cost import DRAWN
-from jobs.benchmarks.tasks import Populations, TransferTask
-from jobs.benchmarks.verdicts import BEFORE_TRUTH, EDIT, judge_edit, measure_verdicts
 from neuronedit.autoencoder import Architecture
 from neuronedit.edit import PRESETS
 from neuronedit.panel import Panel

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
-from jobs.benchmarks import memory, small_files, transform_scale, trial_models
-from jobs.benchmarks.memory import Inputs
-from jobs.benchmarks.result import Result
+from neuronedit_jobs.benchmarks import memory, small_files, transform_scale, trial_models
+from neuronedit_jobs.benchmarks.memory import Inputs
+from neuronedit_jobs.benchmarks.result import Result
 
 
 def test_pictures_are_written_beside_the_tables(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-
-from jobs.benchmarks.simulated import N_TYPES, SimulatedTask, score, simulate
+from neuronedit_jobs.benchmarks.simulated import N_TYPES, SimulatedTask, score, simulate
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks import peer_fits
+from neuronedit_jobs.benchmarks.peer_fits import CYTONORM, CYTOVI, SHIFTED_CODE, Fit
+from neuronedit_jobs.benchmarks.peers import PeerError
+from neuronedit_jobs.benchmarks.train import ONE_WORKER, PLAIN, TWO_BARE, TWO_WORKERS, Row, draw, draw_raw, figures
+from neuronedit_jobs.benchmarks.train_loops import Events, Trained, bare_ddp, plain_loop
 
-from jobs.benchmarks import peer_fits
-from jobs.benchmarks.peer_fits import CYTONORM, CYTOVI, SHIFTED_CODE, Fit
-from jobs.benchmarks.peers import PeerError
-from jobs.benchmarks.train import ONE_WORKER, PLAIN, TWO_BARE, TWO_WORKERS, Row, draw, draw_raw, figures
-from jobs.benchmarks.train_loops import Events, Trained, bare_ddp, plain_loop
 from neuronedit.autoencoder import Architecture
 from neuronedit.training_plan import TrainingPlan
 

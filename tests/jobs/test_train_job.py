@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from neuronedit_jobs import train
 
-from jobs import train
 from neuronedit.adapters.registry import PinnedModel, pinned_model
 from tests.jobs.conftest import Command, Workplace
 from tests.synthetic_cells import MARKERS, with_column

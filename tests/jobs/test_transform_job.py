@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
+from neuronedit_jobs import transform
 
-from jobs import transform
 from neuronedit.adapters.registry import pinned_model
 from neuronedit.model_files import save_model
 from neuronedit.panel import Panel

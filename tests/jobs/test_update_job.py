@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
+from neuronedit_jobs import update
 
-from jobs import update
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.registry import PinnedModel, pinned_model
 from neuronedit.adapters.update import update_model

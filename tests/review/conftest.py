@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from neuronedit_jobs.benchmarks.review_problems import Problems
 
-from jobs.benchmarks.review_problems import Problems
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS, Edit, Member

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import DeepLift, IntegratedGradients
+from neuronedit_jobs.benchmarks.captum_oracle import N_STEPS, decoder, path
 from torch import nn
 
-from jobs.benchmarks.captum_oracle import N_STEPS, decoder, path
 from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.effect_logit import TreatedHead, attribute_logit
 from neuronedit.review.neurons import Neurons

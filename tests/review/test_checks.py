@@ -3,10 +3,10 @@
 import math
 
 import pytest
+from neuronedit_jobs.benchmarks.checks import Check, Measure, check_table, take
+from neuronedit_jobs.benchmarks.review_checks import ROWS, check_row
+from neuronedit_jobs.benchmarks.review_problems import Problems
 
-from jobs.benchmarks.checks import Check, Measure, check_table, take
-from jobs.benchmarks.review_checks import ROWS, check_row
-from jobs.benchmarks.review_problems import Problems
 from neuronedit.errors import DataError
 
 

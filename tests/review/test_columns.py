@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from neuronedit_jobs.benchmarks.planted import DEAD, DONOR_MARKER, N_LINEAGE, N_PROGRAMS, planted_neurons
 
-from jobs.benchmarks.planted import DEAD, DONOR_MARKER, N_LINEAGE, N_PROGRAMS, planted_neurons
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.errors import DataError
 from neuronedit.review.dependence import dependence_part, exceedance_ratios

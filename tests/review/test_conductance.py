@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import DEAD, EDITED_MARKERS, EDITED_NEURONS, MARKERS, N_MARKERS, SHIFT
 
-from jobs.benchmarks.planted import DEAD, EDITED_MARKERS, EDITED_NEURONS, MARKERS, N_MARKERS, SHIFT
 from neuronedit.autoencoder import VISIBLE
 from neuronedit.review.conductance import Conductance, edit_conductance
 from neuronedit.review.neurons import Neurons

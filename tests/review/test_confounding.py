@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-
-from jobs.benchmarks.planted import (
+from neuronedit_jobs.benchmarks.planted import (
     EDITED_MARKERS,
     MARKERS,
     N_NEURONS,
@@ -10,6 +9,7 @@ from jobs.benchmarks.planted import (
     TYPES,
     planted_neurons,
 )
+
 from neuronedit.composition import match
 from neuronedit.errors import DataError
 from neuronedit.review.conductance import edit_conductance

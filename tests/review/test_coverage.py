@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import EDITED_NEURONS, N_NEURONS, planted_cells, planted_neurons
 
-from jobs.benchmarks.planted import EDITED_NEURONS, N_NEURONS, planted_cells, planted_neurons
 from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.coverage import DISTANCE, ERROR, OUTSIDE, Coverage, coverage_part
 from neuronedit.review.neurons import Neurons

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import CODE_EDIT, EDITED_MARKERS, SHIFT, planted_cells, planted_model
 
-from jobs.benchmarks.planted import CODE_EDIT, EDITED_MARKERS, SHIFT, planted_cells, planted_model
 from neuronedit.edit import fit_edit
 from neuronedit.review.cycle import cycle, fit_way_back
 from neuronedit.review.cycle_part import cycle_part

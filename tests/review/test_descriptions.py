@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import MARKERS, N_LINEAGE, N_PROGRAMS, planted_neurons
 
-from jobs.benchmarks.planted import MARKERS, N_LINEAGE, N_PROGRAMS, planted_neurons
 from neuronedit.errors import DataError
 from neuronedit.review.descriptions import described_cells, descriptions_part, leave_types_out, parse
 from neuronedit.review.heads import Cells

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import planted_cells, planted_model
 
-from jobs.benchmarks.planted import planted_cells, planted_model
 from neuronedit.model import EditModel
 from neuronedit.review.drift_part import drift_part
 

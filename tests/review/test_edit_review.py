@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import SHIFT, planted_cells, planted_model, planted_neurons
 
-from jobs.benchmarks.planted import SHIFT, planted_cells, planted_model, planted_neurons
 from neuronedit.review.edit_review import EditReview, LabelColumns, review_edit
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import FAMILIES

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import DEAD, EDITED_MARKERS, EDITED_NEURONS, MARKERS
 from sklearn.metrics import roc_auc_score
 
-from jobs.benchmarks.planted import DEAD, EDITED_MARKERS, EDITED_NEURONS, MARKERS
 from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.effect_logit import TreatedHead, attribute_logit
 from neuronedit.review.neurons import Neurons

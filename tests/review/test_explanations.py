@@ -1,14 +1,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-from jobs.benchmarks.planted import (
+from neuronedit_jobs.benchmarks.planted import (
     DEAD,
     EDITED_MARKERS,
     EDITED_NEURONS,
     N_NEURONS,
     planted_neurons,
 )
+
 from neuronedit.review.explanations import Atoms, chance, explain, explanation_table, explanations_part, pack
 from neuronedit.review.gates import Gates
 from neuronedit.review.neurons import Neurons

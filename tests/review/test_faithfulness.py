@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import N_NEURONS
 
-from jobs.benchmarks.planted import N_NEURONS
 from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.faithfulness import CONDUCTANCE, EMD, RANDOM, Faithfulness, faithfulness
 from neuronedit.review.neurons import Neurons

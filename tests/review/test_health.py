@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import EDITED_NEURONS, planted_neurons
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from jobs.benchmarks.planted import EDITED_NEURONS, planted_neurons
 from neuronedit.review.health import Health, measure_health, neuron_health
 from neuronedit.review.health_part import health_part, linkage, read_tree, spans, tree_figure
 from neuronedit.review.neurons import Neurons

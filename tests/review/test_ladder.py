@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from neuronedit_jobs.benchmarks.planted import DEAD, EDITED_MARKERS, EDITED_PROGRAM, MARKERS, N_LINEAGE
 from scipy.spatial.distance import cdist
 
-from jobs.benchmarks.planted import DEAD, EDITED_MARKERS, EDITED_PROGRAM, MARKERS, N_LINEAGE
 from neuronedit.review.effect_logit import TreatedHead
 from neuronedit.review.ladder import PERCENTILES, Ladder, activation_ladder, realism
 from neuronedit.review.neurons import Neurons

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from neuronedit_jobs.benchmarks.planted import DEAD, EDITED_PROGRAM, MARKERS, N_LINEAGE, PER_PROGRAM, wired
 
-from jobs.benchmarks.planted import DEAD, EDITED_PROGRAM, MARKERS, N_LINEAGE, PER_PROGRAM, wired
 from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.names import SILENT, NeuronNames, name_neurons
 from neuronedit.review.neurons import Neurons

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from neuronedit_jobs.benchmarks.planted import EDITED_NEURONS
 
-from jobs.benchmarks.planted import EDITED_NEURONS
 from neuronedit.review import neuron_figures as figures
 from neuronedit.review import neuron_readings as readings
 from neuronedit.review.conductance import Conductance, edit_conductance

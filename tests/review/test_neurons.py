@@ -2,8 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from jobs.benchmarks.planted import (
+from neuronedit_jobs.benchmarks.planted import (
     DEAD,
     EDITED_NEURONS,
     N_MARKERS,
@@ -13,6 +12,7 @@ from jobs.benchmarks.planted import (
     planted_model,
     planted_neurons,
 )
+
 from neuronedit.errors import ConfigError, DataError, ModelError
 from neuronedit.review.neurons import ENCODED_AGAIN, OWN_SHIFT, LabelledEvents, Neurons
 from neuronedit.steps import EditStep

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import TYPES, UNSEEN_TYPES, planted_cells, planted_model
 
-from jobs.benchmarks.planted import TYPES, UNSEEN_TYPES, planted_cells, planted_model
 from neuronedit.auto import CANDIDATES
 from neuronedit.errors import DataError
 from neuronedit.review.neurons import SOURCE, Neurons, Population

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import EDITED_MARKERS, MARKERS, N_NEURONS, N_TYPES, TYPES, planted_neurons
 
-from jobs.benchmarks.planted import EDITED_MARKERS, MARKERS, N_NEURONS, N_TYPES, TYPES, planted_neurons
 from neuronedit.review.patterns import NO_PATTERN, find_patterns, patterns_part
 
 SKEWED = np.r_[0.55, np.full(N_TYPES - 1, 0.45 / (N_TYPES - 1))]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import EDITED_PROGRAM, N_NEURONS, planted_neurons
 
-from jobs.benchmarks.planted import EDITED_PROGRAM, N_NEURONS, planted_neurons
 from neuronedit.errors import DataError
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.profiles import LEVELS, profile, profiles_part

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from neuronedit_jobs.benchmarks.planted import DEAD, EDITED_NEURONS, N_NEURONS, planted_neurons
 
-from jobs.benchmarks.planted import DEAD, EDITED_NEURONS, N_NEURONS, planted_neurons
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.pruning import Pruning, prune
 from neuronedit.review.pruning_part import ablation_figure, pruning_part

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from neuronedit_jobs.benchmarks.planted import DEAD, DONORS, MID_PROGRAM, planted_neurons
 from sklearn.metrics import mutual_info_score
 
-from jobs.benchmarks.planted import DEAD, DONORS, MID_PROGRAM, planted_neurons
 from neuronedit.errors import DataError
 from neuronedit.review.information import bin_numbers, information, joint_counts
 from neuronedit.review.neurons import Neurons
