@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).resolve().parent
-sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # this folder's extension, and the folder jobs/
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # this folder
 
 project = "neuronedit"
 project_copyright = "The neuronedit developers"

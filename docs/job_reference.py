@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel
 
-from jobs.cli import JOBS
+from neuronedit_jobs.cli import JOBS
 
 PAGES = ("cli.md", "settings.md")
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,7 +78,7 @@ class Section:
 
 def find_jobs() -> list[Job]:
     """All jobs, in the console script's order: the one place that knows where jobs and their configurations are."""
-    return [_job(name, summary, import_module(f"jobs.{name}")) for name, summary in JOBS.items()]
+    return [_job(name, summary, import_module(f"neuronedit_jobs.{name}")) for name, summary in JOBS.items()]
 
 
 def sections(config: type[BaseModel]) -> list[Section]:
