@@ -14,6 +14,7 @@ from tests.fixtures import (
     ray_cluster,
     s3,
     s3_server,
+    tasks_here,
     tracking,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "ray_cluster",
     "s3",
     "s3_server",
+    "tasks_here",
     "tracking",
 ]
 
