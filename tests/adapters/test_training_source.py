@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_streamed_to_the_workers_that_train(
             source.populations,
             Architecture(hidden=(8,), code=2),
             plan,
-            workers,
+            workers.model_copy(update={"count": 1}),
             samples=source.samples,
             stream=source.stream,
         )

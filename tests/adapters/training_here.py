@@ -25,6 +25,7 @@ from neuronedit.adapters import progress, ray_train, training_ledger
 from neuronedit.adapters.train_worker import DATASET, Task, Trained, train_loop
 from neuronedit.errors import NeuroneditError
 from neuronedit.loss_history import EpochLosses
+from tests.adapters.killers import InThisProcess
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["neuronedit.adapters.train_worker", "torch._dynamo"])
@@ -78,16 +79,6 @@ class Here:
 
     def add(self, losses: EpochLosses) -> None:
         self.tell("add", losses)
-
-
-class InThisProcess:
-    """Stands in for an actor."""
-
-    def __init__(self, kind: type) -> None:
-        self.actor = kind()
-
-    def __getattr__(self, name: str) -> Any:
-        return SimpleNamespace(remote=getattr(self.actor, name))
 
 
 @contextmanager
