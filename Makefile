@@ -1,9 +1,9 @@
-# `make demo` and `make test` do all set-up; `make setup` does nothing where .venv is current.
+# `make demo`, `make test` and `make test-all` do all set-up; `make setup` does nothing where .venv is current.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test check docs benchmark lock clean
+.PHONY: setup demo test test-all check docs benchmark lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -22,10 +22,14 @@ demo: setup
 	$(BIN)/neuronedit transform jobs/transform.toml
 	$(BIN)/neuronedit review jobs/review.toml
 
-test: check docs
+# No kills and no benchmarks: for every save and every commit.
+test: setup
+	$(BIN)/python -m pytest -m "not faults and not bench"
+
+test-all: setup
 	$(BIN)/python -m pytest
 
-check: setup
+check: docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

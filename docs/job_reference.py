@@ -9,9 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel
-
 from neuronedit_jobs.cli import JOBS
+from pydantic import BaseModel
 
 PAGES = ("cli.md", "settings.md")
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,8 +1,6 @@
 """Who trains: apart from the jobs' settings, since every worker reads it, and needs nothing of theirs."""
 
-from typing import Self
-
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 
 from neuronedit.config import Config
 
@@ -12,11 +10,6 @@ class WorkersConfig(Config):
 
     count: PositiveInt = Field(
         1, description="processes that share each minibatch; one per GPU, or few: the model is small"
-    )
-    min_count: PositiveInt | None = Field(
-        None,
-        description="elastic: start with fewer workers where there is no room for count, but not with fewer than this, "
-        "go on with fewer when nodes are lost, and with more when they come; minibatches stay the same",
     )
     use_gpu: bool = Field(False, description="give each worker a GPU")
     storage: str | None = Field(
@@ -34,9 +27,3 @@ class WorkersConfig(Config):
     max_failures: int = Field(
         3, ge=0, description="how often workers that died are started again, from the last checkpoint"
     )
-
-    @model_validator(mode="after")
-    def _room_to_shrink(self) -> Self:
-        if self.min_count and self.min_count > self.count:
-            raise ValueError(f"workers.min_count is {self.min_count}; expected at most workers.count, {self.count}")
-        return self

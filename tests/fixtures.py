@@ -1,17 +1,21 @@
 """Fixtures that the tests of the adapters and of the jobs share; each conftest.py names those that it needs."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import mlflow
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from neuronedit.adapters import event_places, populations
 from neuronedit.adapters.ray_session import ray_session
 from neuronedit.adapters.tracking import connect
+from neuronedit.adapters.work_items import item_rows
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, Design, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS
@@ -72,6 +76,17 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             yield
 
 
+@pytest.fixture
+def tasks_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events are drawn and found in this process: Ray's tasks would end in any order, so here the last comes first."""
+
+    def map_here(work: Callable[[pa.Table], pa.Table], items: Sequence[Any]) -> Iterator[pa.Table]:
+        return (work(pa.Table.from_pylist(item_rows([item]))) for item in reversed(items))
+
+    for module in (populations, event_places):
+        monkeypatch.setattr(module, "map_items", map_here)
+
+
 @pytest.fixture(scope="session")
 def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables made, which takes seconds, to copy from."""
@@ -115,13 +130,13 @@ def fit_small_pair(panel: Panel, source: np.ndarray, target: np.ndarray, design:
 
 def _fit_small(panel: Panel, intensities: Mapping[str, np.ndarray], design: Design) -> EditModel:
     scaling = fit_scaling(intensities.values(), panel.cofactors)
-    populations = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
+    standardised = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
     autoencoder = Autoencoder(panel.n_markers, ARCHITECTURE, PLAN.seed)
-    train(autoencoder, InMemory.of(populations, PLAN), PLAN)
+    train(autoencoder, InMemory.of(standardised, PLAN), PLAN)
     autoencoder.eval().requires_grad_(False)
-    counts = {name: len(events) for name, events in populations.items()}
+    counts = {name: len(events) for name, events in standardised.items()}
     edits = {
-        pair.name: fit_pair(pair, autoencoder, populations, NEURONS_THEN_MARKERS, scaling.zeros)
+        pair.name: fit_pair(pair, autoencoder, standardised, NEURONS_THEN_MARKERS, scaling.zeros)
         for pair in design.edits(counts)
     }
     return EditModel(panel, scaling, (autoencoder,), edits, design, {"made": "by a test"})

@@ -93,7 +93,6 @@ def test_the_loss_falls_on_easy_data(populations, settings):
     assert losses[-1].validation_loss < 0.1 * losses[0].validation_loss
 
 
-@pytest.mark.slow
 def test_two_processes_train_the_same_network_as_one(populations, tmp_path):
     # Noise is the event's own wherever it is computed.
     settings = {"noise": 0.1, "weight_decay": 0.1, "patience": 3}

@@ -14,7 +14,7 @@ from neuronedit.adapters.file_blocks import FileReader
 from neuronedit.adapters.file_parts import FilePart, divided
 from neuronedit.adapters.parquet import EventDataset, EventFile
 from neuronedit.adapters.populations import PART_BYTES
-from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, raise_failure, work_items
+from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, map_items, raise_failure
 from neuronedit.design import check_design_columns
 from neuronedit.errors import NeuroneditError
 from neuronedit.job_configs import SampleConfig
@@ -48,8 +48,7 @@ def find_places(dataset: EventDataset, design: Chooser, sample: SampleConfig) ->
     """
     parts = divided(dataset.files, dataset.filesystem, PART_BYTES)
     finder = _Finder(dataset.filesystem, design, sample)
-    results = work_items(parts).map_batches(finder, batch_size=None, batch_format="pyarrow")
-    return _by_population(results.iter_rows())
+    return _by_population(row for table in map_items(finder, parts) for row in table.to_pylist())
 
 
 def _by_population(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Place, ...]]:

@@ -18,7 +18,7 @@ from neuronedit.adapters.parquet import (
     finite_events,
     marker_matrix,
 )
-from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, raise_failure, work_items
+from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, map_items, raise_failure
 from neuronedit.design import check_design_columns
 from neuronedit.draw import Drawing, DrawnEvents, Texts, candidates, rank_error
 from neuronedit.errors import NeuroneditError
@@ -86,9 +86,7 @@ def draw_populations(
     """
     sampler = _Sampler(dataset.filesystem, panel, design, sample, tuple(label_columns))
     parts = divided(dataset.files, dataset.filesystem, PART_BYTES)
-    results = work_items(parts).map_batches(sampler, batch_size=None, batch_format="pyarrow")
-    tables = results.iter_batches(batch_size=None, batch_format="pyarrow")
-    drawings = _merged(tables, panel.n_markers, len(label_columns), sample.events_per_population)
+    drawings = _merged(map_items(sampler, parts), panel.n_markers, len(label_columns), sample.events_per_population)
     drawn = {name: drawings[name].drawn() for name in sorted(drawings)}
     found = DrawnPopulations(
         {name: events.intensities for name, events in drawn.items()},

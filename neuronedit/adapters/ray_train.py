@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from time import monotonic, time
+from typing import Any
 
 import pyarrow as pa
 import ray
@@ -31,9 +32,6 @@ log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_POLLS = "0.5"
 """How often Ray Train's controller looks at its workers: every 2 s by default, which each start and end waits for."""
-
-SECONDS_BETWEEN_RESIZES = 60.0
-"""How often an elastic group looks for room to grow. To grow it starts again from its last checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def train_autoencoder(
         StorageError: The checkpoints' storage fails, or is full.
     """
     called, started = time(), monotonic()
-    check_workers(workers.min_count or workers.count, workers.use_gpu)
+    check_workers(workers.count, workers.use_gpu)
     digest = run_digest(populations, samples, architecture, plan, stream.digest if stream else "")
     checkpoints = Checkpoints(_storage(workers) / f"neuronedit-{digest[:16]}")
     found = checkpoints.newest()
@@ -112,8 +110,8 @@ def train_autoencoder(
             ledger,
             catch_up,
         ):
-            task = Task(tuple(populations), markers, architecture, plan, workers, checkpoints, ledger, stream)
-            trained = _fit(task, event_blocks(populations, samples))
+            task = Task(tuple(populations), markers, architecture, plan, workers, checkpoints, stream)
+            trained = _fit(task, event_blocks(populations, samples), ledger)
         catch_up(trained.history)
     autoencoder = Autoencoder(next(iter(populations.values())).shape[1], architecture)
     autoencoder.load_state_dict(trained.weights)
@@ -158,19 +156,18 @@ def _storage(workers: WorkersConfig) -> Location:
     return locate(workers.storage or str(own_storage()))
 
 
-def _fit(task: Task, blocks: Sequence[pa.Table]) -> Trained:
+def _fit(task: Task, blocks: Sequence[pa.Table], ledger: Any) -> Trained:
     _check_writable(task.checkpoints.folder)
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", SECONDS_BETWEEN_POLLS)
     workers, folder = task.workers, PurePosixPath(task.checkpoints.folder.path)
     trainer = ray.train.torch.TorchTrainer(
         train_worker,
-        train_loop_config={"task": task},
+        train_loop_config={"task": task, "ledger": ledger},
         torch_config=ray.train.torch.TorchConfig(backend="nccl" if workers.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=(workers.min_count, workers.count) if workers.min_count else workers.count,
+            num_workers=workers.count,
             use_gpu=workers.use_gpu,
             resources_per_worker={"CPU": 1, "GPU": 1} if workers.use_gpu else {"CPU": 1},
-            elastic_resize_monitor_interval_s=SECONDS_BETWEEN_RESIZES,
         ),
         run_config=ray.train.RunConfig(
             name=folder.name,

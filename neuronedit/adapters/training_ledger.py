@@ -130,3 +130,4 @@ def followed_training(
         follower = _Follower(ledger, n_epochs, epoch_events, on_losses)
         with shown_progress(follower.look, n_epochs * epoch_events):
             yield ledger, follower.catch_up
+        follower.look()  # at what was told after the last look

@@ -4,7 +4,7 @@ A user's error must reach the user as it was raised; Ray would wrap it in a remo
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -25,8 +25,23 @@ Item = TypeVar("Item")
 
 def work_items(items: Sequence[Any]) -> ray.data.Dataset:
     """One row per item, a dataclass; each item is a task of its own, or shares one with its neighbours."""
-    rows = [{"item": json.dumps(asdict(item))} for item in items]
-    return ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_TASKS))
+    return ray.data.from_items(item_rows(items), override_num_blocks=min(len(items), MAX_TASKS))
+
+
+def item_rows(items: Sequence[Any]) -> list[dict[str, str]]:
+    """Items as rows that ``items_of`` reads."""
+    return [{"item": json.dumps(asdict(item))} for item in items]
+
+
+def map_items(work: Callable[[pa.Table], pa.Table], items: Sequence[Any]) -> Iterator[pa.Table]:
+    """What tasks of Ray Data make of the items, in any order.
+
+    Args:
+        work: Makes a table of a table of work items.
+        items: Dataclasses.
+    """
+    results = work_items(items).map_batches(work, batch_size=None, batch_format="pyarrow")
+    return results.iter_batches(batch_size=None, batch_format="pyarrow")
 
 
 def items_of(table: pa.Table, kind: type[Item]) -> list[Item]:

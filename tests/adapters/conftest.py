@@ -4,6 +4,8 @@ import pytest
 
 from neuronedit.adapters.output_folder import TransformPlan
 from neuronedit.adapters.parquet import list_dataset
+from neuronedit.model import EditModel
+from tests.adapters.transforming import here, run
 from tests.fixtures import (
     cells,
     cells_once,
@@ -14,6 +16,7 @@ from tests.fixtures import (
     ray_cluster,
     s3,
     s3_server,
+    tasks_here,
     tracking,
 )
 
@@ -27,8 +30,17 @@ __all__ = [
     "ray_cluster",
     "s3",
     "s3_server",
+    "tasks_here",
     "tracking",
 ]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(cells_once: Path, controls_model: EditModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset, transformed by the controls model in this process, for tests that only read it."""
+    target = tmp_path_factory.mktemp("undisturbed") / "edited"
+    run(cells_once, target, controls_model, transform=here)
+    return target
 
 
 @pytest.fixture

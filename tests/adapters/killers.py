@@ -1,16 +1,33 @@
-"""Actors that die or dawdle, to stand in for ``FileTransformer``."""
+"""Actors that die or dawdle, to stand in for ``FileTransformer``; and one that has no process of its own."""
 
 import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import ray
 
+from neuronedit.adapters import file_transformer
 from neuronedit.adapters.event_editor import Edited, EventEditor
 from neuronedit.adapters.file_transformer import FileTransformer
+
+LOST_AT_MOST = 2
+"""Workers that may be lost over one file, where they are really killed: each start takes seconds."""
+
+
+class InThisProcess:
+    """Stands in for the handle of an actor."""
+
+    def __init__(self, kind: type) -> None:
+        self.actor = kind()
+
+    def __getattr__(self, name: str) -> Any:
+        method = SimpleNamespace(remote=getattr(self.actor, name))
+        method.options = lambda **options: method
+        return method
 
 
 class DiesOnce(FileTransformer):
@@ -30,6 +47,7 @@ class DiesAlways(DiesOnce):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
+        file_transformer.MAX_ATTEMPTS = LOST_AT_MOST
         self.editor = _KillingEditor(self.editor, self.note, always=True)
 
 

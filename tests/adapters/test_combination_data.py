@@ -12,7 +12,7 @@ from neuronedit.adapters.parquet import list_dataset
 from neuronedit.errors import DataError
 from neuronedit.job_configs import CombineConfig
 
-pytestmark = pytest.mark.ray
+pytestmark = pytest.mark.usefixtures("tasks_here")
 
 DRUGS = ("none", "A", "B", "AB")
 
@@ -40,7 +40,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_each_arm_has_its_own_events(dataset: Path, ray_cluster: None) -> None:
+def test_each_arm_has_its_own_events(dataset: Path) -> None:
     settings = config(dataset)
     experiment = draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings)
     assert [arm.name for arm in experiment.arms] == ["control", "a", "b", "both"]
@@ -50,7 +50,7 @@ def test_each_arm_has_its_own_events(dataset: Path, ray_cluster: None) -> None:
         assert len(arm.intensities) == 240
 
 
-def test_each_event_keeps_its_sample_and_samples_are_mixed(dataset: Path, ray_cluster: None) -> None:
+def test_each_event_keeps_its_sample_and_samples_are_mixed(dataset: Path) -> None:
     settings = config(dataset, "sample_column=well", "sample.events_per_population=100")
     experiment = draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings)
     for arm in experiment.arms:
@@ -60,13 +60,13 @@ def test_each_event_keeps_its_sample_and_samples_are_mixed(dataset: Path, ray_cl
         assert len(arm.samples) == 240
 
 
-def test_both_treatments_need_not_be_measured(dataset: Path, ray_cluster: None) -> None:
+def test_both_treatments_need_not_be_measured(dataset: Path) -> None:
     settings = config(dataset).model_copy(update={"both": {}})
     assert list(arm_choice(settings).where) == ["control", "a", "b"]
     assert draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings).both is None
 
 
-def test_an_arm_without_events_is_told(dataset: Path, ray_cluster: None) -> None:
+def test_an_arm_without_events_is_told(dataset: Path) -> None:
     settings = config(dataset, "b.drug=C")
     with pytest.raises(DataError, match=r"^b: no event of .* has drug = C\. Correct the column values of b\.$"):
         draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings)

@@ -12,12 +12,7 @@ from neuronedit.job_configs import SampleConfig
 from neuronedit.panel import Panel
 from tests.fixtures import CONTROLS
 
-pytestmark = pytest.mark.ray
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _ray(ray_cluster: None) -> None:
-    pass
+pytestmark = pytest.mark.usefixtures("tasks_here")
 
 
 def test_places_tell_how_many_events_of_which_sample_lie_where(cells_once: Path, panel: Panel) -> None:

@@ -109,7 +109,6 @@ def test_damage_is_told_with_its_row_group(file: EventFile) -> None:
         read(file)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("row_group_size", [2_000_000, 100_000], ids=["one row group", "many row groups"])
 def test_memory_depends_neither_on_the_files_size_nor_on_its_row_groups(tmp_path: Path, row_group_size: int) -> None:
     noise = np.random.default_rng(0).standard_normal((2_000_000, 20), dtype=np.float32)

@@ -1,36 +1,24 @@
-"""Bad input: told by default, left out and accounted for in quarantine."""
+"""Edited files: rows as they were, markers edited; bad input told, or left out and accounted for in quarantine."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import ray
 
 from neuronedit.adapters import file_blocks
 from neuronedit.adapters.committed_file import Layout
-from neuronedit.adapters.file_parts import FilePart
-from neuronedit.adapters.file_transformer import FileRules, FileTransformer
-from neuronedit.adapters.ray_data import _Ledger
-from neuronedit.adapters.receipt import Receipt
+from neuronedit.adapters.file_transformer import FileRules
 from neuronedit.adapters.verify import verify_output
 from neuronedit.errors import DataError, ModelError
 from neuronedit.model import EditModel
-from tests.adapters.transforming import expected_markers, here, run
-from tests.synthetic_cells import MARKERS, with_column, with_value
+from tests.adapters.transforming import expected_markers, here, leftovers, rows, run
+from tests.synthetic_cells import GAINS, MARKERS, sample_table, with_column, with_value
 
 QUARANTINE = FileRules(Layout("zstd"), quarantine=True)
 BAD = "B-control.parquet"
-
-
-@pytest.fixture(scope="module")
-def undisturbed(cells_once: Path, controls_model: EditModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("undisturbed") / "edited"
-    run(cells_once, target, controls_model, transform=here)
-    return target
 
 
 def check_others(target: Path, undisturbed: Path) -> None:
@@ -47,6 +35,73 @@ def damage_row_group(path: Path, number: int) -> None:
     start = metadata.column(0).dictionary_page_offset or metadata.column(0).data_page_offset
     content[start : start + 200] = b"\xff" * 200
     path.write_bytes(content)
+
+
+class TestOutput:
+    def test_rows_columns_types_and_metadata_are_the_inputs(self, cells_once: Path, undisturbed: Path) -> None:
+        for path in cells_once.iterdir():
+            before, after = pq.read_table(path), pq.read_table(undisturbed / path.name)
+            assert after.schema.equals(before.schema)
+            passengers = [name for name in before.column_names if name not in MARKERS]
+            assert after.select(passengers).equals(before.select(passengers))
+            assert after.schema.metadata.items() >= before.schema.metadata.items()
+            assert after.schema.field("CD45").metadata.items() >= before.schema.field("CD45").metadata.items()
+
+    def test_the_reference_batch_is_returned_bit_for_bit(self, cells_once: Path, undisturbed: Path) -> None:
+        for role in ("control", "validation"):
+            before, after = (pq.read_table(folder / f"A-{role}.parquet") for folder in (cells_once, undisturbed))
+            assert after.equals(before)
+
+    def test_edited_batches_come_to_lie_on_the_reference(self, cells_once: Path, undisturbed: Path) -> None:
+        # The batch's gain is 2 or 1/2; the medians of 350 log-normal events (sigma 0.3) scatter by a few per cent
+        # and the mixture of two types by more, so 1.25 is far from both.
+        for batch_id in "BC":
+            medians = [
+                np.median(pq.read_table(folder / f"{name}-validation.parquet").column("CD45").to_numpy())
+                for folder, name in ((undisturbed, batch_id), (cells_once, "A"), (cells_once, batch_id))
+            ]
+            assert 1 / 1.25 < medians[0] / medians[1] < 1.25
+            assert medians[2] / medians[1] == pytest.approx(GAINS[batch_id], rel=0.25)
+
+    def test_every_event_is_counted(self, undisturbed: Path) -> None:
+        manifest = json.loads((undisturbed / "_manifest.json").read_text())
+        assert manifest["counts"] == {"edited": 1600, "reference": 900, "unknown batch": 0, "not chosen": 0}
+        assert manifest["events"] == 2500
+        assert leftovers(undisturbed) == []
+
+    def test_an_empty_file_among_others_comes_out_empty(
+        self, cells: Path, tmp_path: Path, controls_model: EditModel
+    ) -> None:
+        pq.write_table(pq.read_table(cells / "B-control.parquet").slice(0, 0), cells / "B-control.parquet")
+        run(cells, tmp_path / "edited", controls_model, transform=here)
+        written = pq.read_table(tmp_path / "edited/B-control.parquet")
+        assert written.num_rows == 0
+        assert written.schema.equals(pq.read_schema(cells / "B-control.parquet"))
+
+    def test_integer_markers_come_out_as_float64(self, cells: Path, tmp_path: Path, controls_model: EditModel) -> None:
+        path = cells / "B-control.parquet"
+        counts = pa.array(np.arange(500) % 300, pa.int32())
+        pq.write_table(with_column(pq.read_table(path), "CD3", counts), path)
+        run(cells, tmp_path / "edited", controls_model, transform=here)
+        written = pq.read_table(tmp_path / "edited" / path.name)
+        assert (written.schema.field("CD3").type, written.schema.field("CD19").type) == (pa.float64(), pa.float32())
+        # The file is computed in float64; the markers that were float32 are rounded to it again at the end.
+        for marker, values in expected_markers(path, controls_model, "B").items():
+            found = written.column(marker).to_numpy()
+            assert np.array_equal(found, values.astype(found.dtype))
+
+    def test_folders_of_a_hive_dataset_are_kept(self, tmp_path: Path, controls_model: EditModel) -> None:
+        for batch_id in "AB":
+            folder = tmp_path / f"cells/batch_id={batch_id}"
+            folder.mkdir(parents=True)
+            pq.write_table(sample_table(batch_id, "control", 120, 1).drop_columns(["batch_id"]), folder / "0.parquet")
+        run(tmp_path / "cells", tmp_path / "edited", controls_model, transform=here)
+        manifest = json.loads((tmp_path / "edited/_manifest.json").read_text())
+        assert {entry["file"]: entry["edited"] for entry in manifest["outputs"]} == {
+            "batch_id=A/0.parquet": 0,
+            "batch_id=B/0.parquet": 120,
+        }
+        assert rows(tmp_path / "edited/batch_id=B/0.parquet") == 120
 
 
 class TestQuarantine:
@@ -160,22 +215,6 @@ class TestParts:
         for marker, values in expected_markers(cells_once / BAD, controls_model, "B").items():
             # Fewer events in a block may change the last bit of a matrix product.
             assert np.allclose(written.column(marker), values, rtol=1e-5)
-
-
-@pytest.mark.ray
-def test_finished_files_of_a_task_that_is_done_again_are_not_counted_as_tried(
-    cells_once: Path, tmp_path: Path, controls_model: EditModel, ray_cluster: None
-) -> None:
-    ledger = ray.remote(num_cpus=0)(_Ledger).remote()
-
-    def six_times(parts: list[FilePart], *arguments: Any) -> list[Receipt]:
-        *others, _ = arguments
-        workers = [FileTransformer(*others, ledger=ledger) for _ in range(6)]
-        return [[worker.transform(part) for part in parts] for worker in workers][-1]
-
-    run(cells_once, tmp_path / "edited", controls_model, transform=six_times)
-    attempts = [ray.get(ledger.begin.remote(path.name)) for path in (tmp_path / "edited").glob("*.parquet")]
-    assert attempts == [2] * 6, "this one is the second"
 
 
 def test_layout_is_chosen(cells_once: Path, tmp_path: Path, controls_model: EditModel) -> None:

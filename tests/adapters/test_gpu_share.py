@@ -1,8 +1,7 @@
 """Workers that share GPUs. Ray counts GPUs that there are none of: what they compute on is the processor."""
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,9 +14,8 @@ from neuronedit.adapters.ray_session import GpuShare
 from neuronedit.errors import ClusterError
 from neuronedit.model import EditModel
 from neuronedit.model_files import save_model
-from tests.adapters.transforming import here, run
-
-ROOT = Path(__file__).parents[2]
+from tests.adapters.transforming import here, outputs, run
+from tests.disasters import start_driver
 
 ON_ONE_GPU = """
 import json, sys
@@ -72,35 +70,50 @@ def test_a_gpu_that_does_not_become_free_is_told(ray_cluster: None, monkeypatch:
     )
 
 
-@pytest.mark.ray
-@pytest.mark.slow
+WITHOUT_CUDA = (
+    f"There is no device 'cuda': torch {torch.__version__} finds 0 GPU. Install torch's build for CUDA and NVIDIA's "
+    "driver, or compute on the processor."
+)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="torch finds the GPU")
-def test_workers_share_a_gpu_and_one_that_torch_does_not_find_is_told(
-    cells_once: Path, controls_model: EditModel, tmp_path: Path, ray_cluster: None
+def test_why_a_device_cannot_be_used_is_told() -> None:
+    assert ray_session._unusable("cuda") == WITHOUT_CUDA
+    assert ray_session._unusable("cpu") is None
+
+
+@pytest.fixture(scope="module")
+def on_device(cells_once: Path, controls_model: EditModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset, transformed in this process by the path that GPUs go."""
+    target = tmp_path_factory.mktemp("device") / "edited"
+    run(cells_once, target, controls_model, transform=partial(here, device="cpu"))
+    return target
+
+
+def test_the_path_that_gpus_go_comes_to_the_same_events(
+    on_device: Path, undisturbed: Path, controls_model: EditModel
 ) -> None:
-    save_model(controls_model, tmp_path / "model")
-    finished = subprocess.run(
-        [sys.executable, "-c", ON_ONE_GPU, cells_once, tmp_path / "there", tmp_path / "model"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    told = json.loads(finished.stdout.splitlines()[-1])
-    assert told["slots"] == [1, 4, 7]
-    assert told["error"] == (
-        "use_gpu: a worker on a GPU of the Ray cluster cannot use it. There is no device 'cuda': torch "
-        f"{torch.__version__} finds 0 GPU. Install torch's build for CUDA and NVIDIA's driver, or compute on the "
-        "processor."
-    )
-    run(cells_once, tmp_path / "here", controls_model, transform=here)
-    for path in cells_once.iterdir():
-        found, expected = (pq.read_table(tmp_path / folder / path.name).to_pandas() for folder in ("there", "here"))
+    for path in undisturbed.glob("[!_]*.parquet"):
+        found, expected = (pq.read_table(folder / path.name).to_pandas() for folder in (on_device, undisturbed))
         assert found.drop(columns=list(controls_model.panel.markers)).equals(
             expected.drop(columns=list(controls_model.panel.markers))
         )
         for marker in controls_model.panel.markers:
             # Sums in another order, on a scale where sinh's slope is 1.
             assert found[marker].to_numpy() == pytest.approx(expected[marker].to_numpy(), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.ray
+@pytest.mark.faults
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch finds the GPU")
+def test_workers_share_a_gpu_and_one_that_torch_does_not_find_is_told(
+    cells_once: Path, controls_model: EditModel, on_device: Path, tmp_path: Path
+) -> None:
+    save_model(controls_model, tmp_path / "model")
+    driver = start_driver(ON_ONE_GPU, cells_once, tmp_path / "there", tmp_path / "model")
+    out, err = driver.communicate(timeout=300)
+    assert driver.returncode == 0, err.decode()
+    told = json.loads(out.decode().splitlines()[-1])
+    assert told["slots"] == [1, 4, 7]
+    assert told["error"] == f"use_gpu: a worker on a GPU of the Ray cluster cannot use it. {WITHOUT_CUDA}"
+    assert outputs(tmp_path / "there") == outputs(on_device)

@@ -17,7 +17,7 @@ from neuronedit.adapters.populations import (
     _Sampler,
     draw_populations,
 )
-from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, raise_failure, work_items
+from neuronedit.adapters.work_items import item_rows
 from neuronedit.design import Choice, ControlsDesign
 from neuronedit.errors import DataError, PanelError
 from neuronedit.job_configs import SampleConfig
@@ -25,15 +25,10 @@ from neuronedit.panel import Panel
 from tests.fixtures import CONTROLS, PAIR
 from tests.synthetic_cells import sample_table, with_value
 
-pytestmark = pytest.mark.ray
+pytestmark = pytest.mark.usefixtures("tasks_here")
 
 SAMPLE = SampleConfig(events_per_population=200, seed=3)
 NUMBERED = Panel(("number",), (5.0,))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _ray(ray_cluster: None) -> None:
-    pass
 
 
 def same(one: DrawnPopulations, other: DrawnPopulations) -> bool:
@@ -224,19 +219,6 @@ def test_a_file_that_vanished_is_a_data_error(cells: Path, panel: Panel) -> None
         draw_populations(dataset, panel, CONTROLS, SAMPLE)
 
 
-def test_work_items_carry_every_file_unchanged(cells_once: Path) -> None:
-    dataset: EventDataset = list_dataset(str(cells_once))
-    blocks = list(work_items(dataset.files).iter_batches(batch_size=None, batch_format="pyarrow"))
-    assert [file for block in blocks for file in items_of(block, EventFile)] == list(dataset.files)
-
-
-def test_a_failure_travels_as_a_row() -> None:
-    row = {name: None for name, _ in FAILURE_FIELDS}
-    raise_failure(row)
-    with pytest.raises(PanelError, match=r"^CD3 is missing$"):
-        raise_failure(row | failed(PanelError("CD3 is missing")))
-
-
 def test_events_are_assigned_as_one_by_one_would_be(tmp_path: Path) -> None:
     table = pa.table(
         {
@@ -255,7 +237,7 @@ def test_events_are_assigned_as_one_by_one_would_be(tmp_path: Path) -> None:
 
 def items(dataset: EventDataset, part_bytes: int) -> pa.Table:
     parts = divided(dataset.files, dataset.filesystem, part_bytes)
-    return pa.concat_tables(list(work_items(parts).iter_batches(batch_size=None, batch_format="pyarrow")))
+    return pa.Table.from_pylist(item_rows(parts))
 
 
 def replace_cap(n_events: int) -> SampleConfig:

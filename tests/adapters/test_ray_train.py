@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,11 @@ from neuronedit.adapters.ray_session import check_workers, free_slots
 from neuronedit.adapters.ray_train import TrainedAutoencoder, own_storage, train_autoencoder
 from neuronedit.errors import ClusterError, StorageError
 from neuronedit.workers_config import WorkersConfig
-from tests.adapters.trainers import PLAN, populations, run, undisturbed, weights_of
-from tests.disasters import start_driver
+from tests.adapters.trainers import PLAN, populations, run, weights_of
+from tests.adapters.training_here import without_ray
 from tests.fixtures import ARCHITECTURE
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-FOUR_WORKERS = """
-import json, sys
-from pathlib import Path
-from neuronedit.adapters import ray_session
-from neuronedit.job_configs import RayConfig
-from tests.adapters import trainers
-with ray_session.ray_session(RayConfig(num_cpus=5)):
-    weights, history = trainers.run(Path(sys.argv[1]), count=4)
-print(json.dumps([[loss.train_loss, loss.validation_loss] for loss in history]))
-"""
+pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -37,47 +25,29 @@ def _ray(ray_cluster: None) -> None:
 
 
 @pytest.fixture(scope="module")
-def one_worker(tmp_path_factory: pytest.TempPathFactory) -> TrainedAutoencoder:
-    storage = tmp_path_factory.mktemp("one worker")
-    return train_autoencoder(populations(), ARCHITECTURE, PLAN, WorkersConfig(storage=str(storage)))
+def by_ray(tmp_path_factory: pytest.TempPathFactory) -> TrainedAutoencoder:
+    storage = tmp_path_factory.mktemp("by ray")
+    config = WorkersConfig(storage=str(storage), checkpoint_epochs=2, count=2)
+    return train_autoencoder(populations(), ARCHITECTURE, PLAN, config)
 
 
-def test_one_worker_computes_what_the_core_computes(one_worker: TrainedAutoencoder) -> None:
-    weights, history = undisturbed()
-    assert one_worker.history == history
-    assert all(np.array_equal(array, weights[name]) for name, array in weights_of(one_worker.autoencoder).items())
+def test_two_workers_of_ray_train_compute_what_two_processes_compute(
+    tmp_path: Path, by_ray: TrainedAutoencoder
+) -> None:
+    with without_ray():
+        weights, history = run(tmp_path, count=2)
+    assert by_ray.history == history
+    assert all(np.array_equal(array, weights[name]) for name, array in weights_of(by_ray.autoencoder).items())
 
 
-def test_two_workers_have_the_losses_of_one(tmp_path: Path, one_worker: TrainedAutoencoder) -> None:
-    weights, history = run(tmp_path, count=2)
-    # The workers' gradients and losses are summed in float32, in another order than one worker adds them up.
-    for found, expected in zip(history, one_worker.history, strict=True):
-        assert found.train_loss == pytest.approx(expected.train_loss, rel=1e-5)
-        assert found.validation_loss == pytest.approx(expected.validation_loss, rel=1e-5)
-    for name, array in weights_of(one_worker.autoencoder).items():
-        assert np.allclose(array, weights[name], atol=1e-4), name
-
-
-def test_four_workers_have_the_losses_of_one(tmp_path: Path, one_worker: TrainedAutoencoder) -> None:
-    driver = start_driver(FOUR_WORKERS, tmp_path)
-    try:
-        out, err = driver.communicate(timeout=400)
-    finally:
-        driver.kill()
-    assert driver.returncode == 0, err.decode()
-    found = json.loads(out.decode().splitlines()[-1])
-    expected = [[losses.train_loss, losses.validation_loss] for losses in one_worker.history]
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-
-
-def test_a_trained_autoencoder_is_frozen_its_losses_fall_and_its_time_is_told(one_worker: TrainedAutoencoder) -> None:
-    assert not one_worker.autoencoder.training
-    assert not any(parameter.requires_grad for parameter in one_worker.autoencoder.parameters())
-    assert [loss.epoch for loss in one_worker.history] == [1, 2, 3, 4, 5, 6]
-    assert one_worker.history[-1].validation_loss < one_worker.history[0].validation_loss
-    assert 0 < one_worker.loop_seconds < one_worker.seconds
-    assert 0 < one_worker.start_seconds < one_worker.seconds - one_worker.loop_seconds
-    assert one_worker.loop_cpu_seconds > 0
+def test_a_trained_autoencoder_is_frozen_its_losses_fall_and_its_time_is_told(by_ray: TrainedAutoencoder) -> None:
+    assert not by_ray.autoencoder.training
+    assert not any(parameter.requires_grad for parameter in by_ray.autoencoder.parameters())
+    assert [loss.epoch for loss in by_ray.history] == [1, 2, 3, 4, 5, 6]
+    assert by_ray.history[-1].validation_loss < by_ray.history[0].validation_loss
+    assert 0 < by_ray.loop_seconds < by_ray.seconds
+    assert 0 < by_ray.start_seconds < by_ray.seconds - by_ray.loop_seconds
+    assert by_ray.loop_cpu_seconds > 0
 
 
 def test_more_workers_than_the_cluster_takes_are_refused_at_once(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,14 +17,16 @@ import pytest
 from mlflow.tracking import MlflowClient
 from neuronedit_jobs import transform
 
+from neuronedit.adapters.receipt import Receipt
 from neuronedit.job_configs import TrackingConfig
 from neuronedit.model import EditModel
 from neuronedit.model_files import save_model
+from tests.adapters.transforming import here
 from tests.fixtures import copied_store
 from tests.s3_server import SECRET_KEY, Bucket, Fault, S3Server
 from tests.synthetic_cells import sample_table
 
-pytestmark = [pytest.mark.s3, pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.s3, pytest.mark.ray]
 
 ROOT = Path(__file__).parents[2]
 FILES = tuple(f"batch_id={name}.parquet" for name in ("A/control", "B/control", "B/patient 7", "C/p"))
@@ -49,8 +52,22 @@ def store(migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Tra
 @pytest.fixture(scope="module")
 def expected(folder: Path, store: TrackingConfig, ray_cluster: None) -> dict[str, pa.Table]:
     """What the job writes to a local folder."""
-    assert job(folder, store, str(folder / "cells"), str(folder / "edited")) == 0
+    with one_worker():
+        assert job(folder, store, str(folder / "cells"), str(folder / "edited")) == 0
     return {name: pq.read_table(folder / "edited" / name, partitioning=None) for name in FILES}
+
+
+@contextmanager
+def one_worker() -> Iterator[None]:
+    """The job's work is done in this process."""
+
+    def by_one(*arguments: Any) -> list[Receipt]:
+        *others, _, _ = arguments
+        return here(*others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transform, "transform_parts", by_one)
+        yield
 
 
 @pytest.fixture
@@ -136,7 +153,8 @@ def test_a_failing_storage_changes_nothing_in_the_output(
     cells: Bucket, folder: Path, store: TrackingConfig, expected: dict[str, pa.Table], faults: list[Fault]
 ) -> None:
     cells.server.inject(*faults)
-    assert job(folder, store, cells.uri("cells"), cells.uri("edited")) == 0
+    with one_worker():
+        assert job(folder, store, cells.uri("cells"), cells.uri("edited")) == 0
     injected = sum(bool(fault) for _, _, fault in cells.server.requests())
     assert injected >= 10 or not faults[0].answer
     cells.server.inject()
@@ -153,7 +171,8 @@ def test_an_object_that_cannot_be_written_is_named_and_resume_completes_the_outp
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     cells.server.inject(Fault("InternalError", key=r"edited/batch_id=C/.*p\.parquet"))
-    assert job(folder, store, cells.uri("cells"), cells.uri("edited")) == 2
+    with one_worker():
+        assert job(folder, store, cells.uri("cells"), cells.uri("edited")) == 2
     said = capsys.readouterr().err
     assert f"neuronedit transform: {cells.name}/edited/batch_id=C/" in said
     assert "p.parquet" in said
@@ -161,7 +180,8 @@ def test_an_object_that_cannot_be_written_is_named_and_resume_completes_the_outp
     cells.server.inject()
     assert not [key for key in cells.keys("edited") if key.endswith("_manifest.json")]
     assert not [name for name in edited(cells) if name.startswith("batch_id=C")]
-    assert job(folder, store, cells.uri("cells"), cells.uri("edited"), "--set", "resume=true") == 0
+    with one_worker():
+        assert job(folder, store, cells.uri("cells"), cells.uri("edited"), "--set", "resume=true") == 0
     assert same(edited(cells), expected)
 
 

@@ -2,37 +2,22 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from neuronedit.adapters import progress, training_ledger
 from neuronedit.adapters.training_ledger import followed_training
 from neuronedit.errors import ModelError
 from neuronedit.loss_history import EpochLosses
+from tests.adapters.training_here import actors_here
 
 LOSSES = tuple(EpochLosses(epoch, 1 / epoch, 2 / epoch) for epoch in range(1, 7))
 
 
-class InThisProcess:
-    """Stands in for the actor, which the tests of faults start by Ray."""
-
-    def __init__(self) -> None:
-        self.ledger = training_ledger._Ledger()
-
-    def __getattr__(self, name: str) -> Any:
-        return SimpleNamespace(remote=getattr(self.ledger, name))
-
-
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_ledger, "driver_actor", lambda kind: nullcontext(InThisProcess()))
-    monkeypatch.setattr(training_ledger.ray, "get", lambda found: found)
-    for name, seconds in (("LOOKS", 0.05), ("LINES", 0.1)):
-        monkeypatch.setattr(progress, f"SECONDS_BETWEEN_{name}", seconds)
+def quick() -> Iterator[None]:
+    with actors_here():
+        yield
 
 
 def wait_until(there: Callable[[], bool]) -> None:

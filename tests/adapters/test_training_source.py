@@ -17,6 +17,7 @@ from neuronedit.panel import Panel
 from neuronedit.scaling import Scaling, fit_scaling
 from neuronedit.training_plan import TrainingPlan
 from neuronedit.workers_config import WorkersConfig
+from tests.adapters.training_here import without_ray
 from tests.synthetic_cells import sample_table
 
 SETTINGS = (
@@ -71,8 +72,7 @@ def test_more_than_fits_in_memory_is_told_with_what_helps(
         training_source(settings, panel, list_dataset(str(cells_once)), drawn, scaling_of(drawn, panel))
 
 
-@pytest.mark.ray
-def test_more_events_are_drawn_into_memory_where_they_fit(ray_cluster: None, cells_once: Path, panel: Panel) -> None:
+def test_more_events_are_drawn_into_memory_where_they_fit(tasks_here: None, cells_once: Path, panel: Panel) -> None:
     dataset, settings = list_dataset(str(cells_once)), config("training_data.events_per_population=450")
     drawn = draw_populations(dataset, panel, settings.design, settings.sample)
     source = training_source(settings, panel, dataset, drawn, scaling_of(drawn, panel))
@@ -83,9 +83,8 @@ def test_more_events_are_drawn_into_memory_where_they_fit(ray_cluster: None, cel
     assert_array_equal(source.populations["control A"][:200], first)
 
 
-@pytest.mark.ray
-def test_what_does_not_fit_is_streamed_to_the_worker_that_trains(
-    ray_cluster: None, tmp_path: Path, panel: Panel
+def test_what_does_not_fit_is_streamed_to_the_workers_that_train(
+    tasks_here: None, tmp_path: Path, panel: Panel
 ) -> None:
     for seed, (batch_id, n_events) in enumerate({"A": 40_000, "B": 2_000}.items()):
         table = sample_table(batch_id, "control", n_events, seed)
@@ -99,25 +98,26 @@ def test_what_does_not_fit_is_streamed_to_the_worker_that_trains(
     assert source.n_events == {"control A": 40_000, "control B": 2_000}
     assert source.stream is not None
     plan = TrainingPlan(epochs=2, minibatch=1_000)
-    workers = WorkersConfig(storage=str(tmp_path / "_checkpoints"))
-    trained = train_autoencoder(
-        source.populations,
-        Architecture(hidden=(8,), code=3),
-        plan,
-        workers,
-        samples=source.samples,
-        markers=wide.markers,
-        stream=source.stream,
-    )
+    workers = WorkersConfig(storage=str(tmp_path / "_checkpoints"), count=2)
+    with without_ray():
+        trained = train_autoencoder(
+            source.populations,
+            Architecture(hidden=(8,), code=3),
+            plan,
+            workers,
+            samples=source.samples,
+            markers=wide.markers,
+            stream=source.stream,
+        )
     assert [losses.epoch for losses in trained.history] == [1, 2]
     assert trained.history[1].validation_loss < trained.history[0].validation_loss
     (tmp_path / "A.parquet").unlink()
-    with pytest.raises(DataError, match=r"A\.parquet: not there any more\."):
+    with without_ray(), pytest.raises(DataError, match=r"A\.parquet: not there any more\."):
         train_autoencoder(
             source.populations,
             Architecture(hidden=(8,), code=2),
             plan,
-            workers,
+            workers.model_copy(update={"count": 1}),
             samples=source.samples,
             stream=source.stream,
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import torch
 from pyarrow import fs
 
 from neuronedit.adapters.committed_file import Layout
@@ -17,6 +18,7 @@ from neuronedit.adapters.output_folder import OutputFolder, TransformPlan, claim
 from neuronedit.adapters.parquet import list_dataset, marker_matrix
 from neuronedit.adapters.ray_data import transform_parts
 from neuronedit.adapters.receipt import Receipt
+from neuronedit.adapters.verify import verify_output
 from neuronedit.model import EditModel
 from neuronedit.model_files import model_contents, model_digest, save_model
 from neuronedit.quality import manifest_facts, quality_table
@@ -35,12 +37,15 @@ def here(
     rules: TransformRules,
     files: FileRules,
     tally: Tally,
+    device: str | None = None,
 ) -> list[Receipt]:
     """What ``transform_parts`` does, by one worker in this process: starting an actor takes five seconds."""
-    worker = FileTransformer(filesystem, output, rules, files)
+    threads = torch.get_num_threads()
+    worker = FileTransformer(filesystem, output, rules, files, device=device)
     receipts = [worker.transform(part) for part in parts]
     for receipt in receipts:
         tally.add(Tally.from_text(receipt.quality))
+    torch.set_num_threads(threads)  # the worker has set it to one
     return receipts
 
 
@@ -87,3 +92,18 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob("*.part")]
+
+
+def check(target: Path, undisturbed: Path) -> None:
+    """The output is complete, and byte for byte that of an undisturbed run."""
+    assert outputs(target) == outputs(undisturbed)
+    assert verify_output(str(target)).problems == ()
+    assert leftovers(target) == []
+    assert not list(target.glob("_lease-*"))
+
+
+def spoil(path: Path) -> bytes:
+    """Damage a file within its rows; gives what it was."""
+    good = path.read_bytes()
+    path.write_bytes(good[:4] + b"\xff" * 3000 + good[3004:])
+    return good

@@ -240,7 +240,7 @@ def test_missing_data_ends_the_command_with_one_message(command: Command, tmp_pa
 
 
 @needs_data
-@pytest.mark.slow
+@pytest.mark.bench
 def test_the_quick_benchmark_measures_all_methods(command: Command, tmp_path: Path) -> None:
     done = command("jobs/benchmark.py", "accuracy", "--quick", "--output", str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -94,6 +94,7 @@ def test_calibration_is_told_for_every_setting() -> None:
 # --- edits
 
 
+@pytest.mark.bench
 def test_what_both_treatments_do_changes_no_prediction() -> None:
     experiment = design(0).draw(200, 1, 0.0, seed=0)
     other = replace(experiment, both=Arm("both", experiment.control.intensities[::-1].copy()))
@@ -138,7 +139,7 @@ def test_real_arms_have_two_wells_and_share_no_event() -> None:
 
 
 @needs_data
-@pytest.mark.slow
+@pytest.mark.bench
 def test_the_quick_benchmark_measures_everything(command: Command, tmp_path: Path) -> None:
     arguments = ("combinations", "--quick", "--output", str(tmp_path / "out"))
     done = command("jobs/benchmark.py", *arguments)

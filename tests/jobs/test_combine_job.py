@@ -76,7 +76,6 @@ def here(dataset: Path, migrated_store: Path, tmp_path: Path) -> str:
     return str(tmp_path / "combine.toml")
 
 
-@pytest.mark.slow
 def test_the_real_command_finds_the_planted_synergy(here: str, tmp_path: Path, command: Command) -> None:
     done = command("jobs/combine.py", here)
     assert done.returncode == 0, done.stderr

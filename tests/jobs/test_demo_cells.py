@@ -55,7 +55,7 @@ def test_the_demo_says_when_pip_cannot_download(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_the_demos_cells_agree_with_the_reference_that_was_read_elsewhere(tmp_path):
     if not REFERENCE.is_file():
         pytest.skip(f"the reference {REFERENCE} is missing")

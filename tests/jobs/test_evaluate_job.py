@@ -56,7 +56,6 @@ def here(cells_once: Path, migrated_store: Path, tmp_path: Path) -> str:
     return str(tmp_path / "evaluate.toml")
 
 
-@pytest.mark.slow
 def test_the_real_command_scores_a_perfect_edit_as_perfect(here: str, tmp_path: Path, command: Command) -> None:
     done = command("jobs/evaluate.py", here)
     assert done.returncode == 0, done.stderr

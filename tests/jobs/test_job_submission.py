@@ -28,7 +28,7 @@ from mlflow import MlflowClient
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.faults]
 
 PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS, STOP_SECONDS, JOB_SECONDS = 60, 5, 120

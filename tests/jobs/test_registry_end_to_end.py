@@ -30,7 +30,7 @@ from neuronedit.job_configs import RegistryConfig, TrackingConfig
 from tests.adapters.test_registry import example
 from tests.jobs.conftest import TRAIN
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def test_tiny_files_are_written_once_and_linked(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.bench
 @pytest.mark.usefixtures("ray_cluster")
 def test_memory_and_files_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def here(work: Callable[..., Any], *arguments: Any) -> Any:

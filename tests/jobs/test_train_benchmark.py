@@ -73,7 +73,6 @@ def test_another_tool_that_fails_is_an_error_that_names_the_command(tmp_path: Pa
         peer_fits.peer_fits(draw_raw(100), tmp_path, bad, good)
 
 
-@pytest.mark.slow
 def test_the_bare_loops_come_to_the_same_model() -> None:
     populations = draw(600)
     events = Events(*np.split(np.concatenate([*populations.values()]), [500]))

@@ -28,7 +28,6 @@ def registered(workplace: Workplace) -> tuple[PinnedModel, Run]:
     return pinned, MlflowClient().get_run(pinned.run_id)
 
 
-@pytest.mark.slow
 class TestControlsDesign:
     def test_the_command_says_what_it_registered_and_nothing_else(self, trained: Trained) -> None:
         workplace, done = trained
@@ -62,7 +61,6 @@ class TestControlsDesign:
         assert pinned_model("models:/cells@candidate").uri == "models:/cells/1"
 
 
-@pytest.mark.slow
 def test_the_pooled_reference_gives_every_batch_an_edit(
     workplace: Workplace, ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,7 +72,6 @@ def test_the_pooled_reference_gives_every_batch_an_edit(
     assert model.facts["extrapolation_seen"] is True
 
 
-@pytest.mark.slow
 def test_a_pair_design_gives_one_edit(
     workplace: Workplace, ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,7 +87,6 @@ def test_a_pair_design_gives_one_edit(
     assert model.facts["events"] == {"source": 900, "target": 900}
 
 
-@pytest.mark.slow
 def test_auto_chooses_for_each_edit_and_says_what_it_rests_on(
     workplace: Workplace, cells: Path, ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,7 +236,6 @@ def test_a_mistyped_key_ends_the_real_command_with_one_line_and_status_2(
     assert "unknown key 'training.epocs'; nearest name 'epochs'" in done.stderr
 
 
-@pytest.mark.slow
 def test_a_search_trains_with_the_settings_that_do_best_on_populations_left_out(
     workplace: Workplace, ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -96,7 +96,7 @@ def test_a_plain_process_edits_its_share_of_the_files_and_leaves_nothing(
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.bench
 @pytest.mark.usefixtures("ray_cluster")
 def test_every_row_is_measured_and_every_figure_is_a_number(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def here(work: Callable[..., Any], *arguments: Any) -> Any:

@@ -20,7 +20,7 @@ from tests.fixtures import CONTROLS, fit_small_model
 from tests.jobs.conftest import Command, Workplace
 from tests.synthetic_cells import MARKERS, with_column, with_value
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 Trained = tuple[Workplace, subprocess.CompletedProcess[str]]
 

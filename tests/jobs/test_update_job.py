@@ -25,7 +25,7 @@ from neuronedit.update_config import UpdateConfig, VersionConfig
 from tests.jobs.conftest import Workplace
 from tests.synthetic_cells import MARKERS, sample_table, with_column
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 UPDATE = """
 parent = "{parent}"
