@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from neuronedit.autoencoder import CODE
+from neuronedit.autoencoder import CODE, tensor
 from neuronedit.distribution_matching import GAN_PLAN, MMD_PLAN, gan, mmd_resnet
 from neuronedit.errors import DataError
 from neuronedit.model import EditModel
@@ -79,7 +79,7 @@ def quantile_map(source: FloatArray, target: FloatArray, events: FloatArray) -> 
 
     The shift is interpolated between percentiles and constant beyond the first and the last.
     """
-    return events + PercentileShift.fit(percentiles(source), percentiles(target), "linear").at(events)
+    return events + PercentileShift.fit(percentiles(source), percentiles(target), "linear").at(tensor(events)).numpy()
 
 
 def latent_mean(model: EditModel, source: FloatArray, target: FloatArray, events: FloatArray) -> FloatArray:
