@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from neuronedit.model_files import load_model, save_model
+from neuronedit.on_device import Transfers
 from tests.golden.cases import EVENTS, HASHES, MODEL, VALUES, cases, digest, edited, kept, machine
 
 RECORDED = json.loads(HASHES.read_text())
@@ -35,9 +37,26 @@ def test_every_recorded_case_is_edited():
     assert list(CASES) == list(RECORDED["hashes"])
 
 
+class OnGpu(torch.Tensor):
+    """A tensor in the processor's memory that says that it is in a GPU's: it is computed with a GPU's kernels."""
+
+    is_cuda = True
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_values_are_those_recorded(name, found, recorded):
-    for kind, array in found[name].items():
+    check_values(name, found[name], recorded)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_so_they_are_with_a_gpus_kernels(name, recorded, monkeypatch):
+    send = Transfers.send
+    monkeypatch.setattr(Transfers, "send", lambda *given: send(*given).as_subclass(OnGpu))
+    check_values(name, edited(MODEL_READ, CASES[name]), recorded)
+
+
+def check_values(name, edited, recorded):
+    for kind, array in edited.items():
         expected = recorded[f"{name}/{kind}"]
         assert array.dtype == expected.dtype
         close = {"atol": ROUNDING[kind], "rtol": 1e-5} if kind in ROUNDING else {"atol": BACK, "rtol": BACK}
