@@ -94,6 +94,8 @@ class Edit:
             markers: (n_events, n_markers).
             strength: Of the whole change, 1; 0 changes nothing.
         """
+        if not self.members:
+            return markers
         return in_chunks(lambda events: self.edit(autoencoders, events, strength), markers)
 
     def edit(
