@@ -22,6 +22,23 @@ def tensor(array: npt.NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.require(array, requirements="W"))
 
 
+class Tensors:
+    """Arrays as tensors on whatever device events are on, taken there when they are first needed and kept.
+
+    On the processor they share the arrays' memory.
+    """
+
+    def __init__(self, *arrays: npt.NDArray[Any]) -> None:
+        self._arrays = arrays
+        self._made: dict[torch.device, tuple[Tensor, ...]] = {}
+
+    def beside(self, events: Tensor) -> tuple[Tensor, ...]:
+        """The arrays, in their order, on the events' device."""
+        if events.device not in self._made:
+            self._made[events.device] = tuple(tensor(array).to(events.device) for array in self._arrays)
+        return self._made[events.device]
+
+
 class Architecture(Config):
     """The widths of the autoencoder's layers; the decoder mirrors the encoder."""
 

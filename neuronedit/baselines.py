@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from neuronedit.autoencoder import CODE, Autoencoder
+from neuronedit.autoencoder import CODE, Autoencoder, tensor
 from neuronedit.percentiles import PercentileShift, percentiles
 from neuronedit.scaling import Scaling
 from neuronedit.steps import activations
@@ -52,7 +52,7 @@ def quantile_map(source: FloatArray, target: FloatArray, events: FloatArray) -> 
 
     The shift is interpolated between percentiles and constant beyond the first and the last.
     """
-    return events + PercentileShift.fit(percentiles(source), percentiles(target), "linear").at(events)
+    return events + PercentileShift.fit(percentiles(source), percentiles(target), "linear").at(tensor(events)).numpy()
 
 
 def latent_mean(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from neuronedit.autoencoder import Autoencoder, tensor
@@ -48,34 +49,27 @@ class Activations:
         return self._decoded[key]
 
 
-class Chunk:
-    """Events that are edited together.
-
-    Attributes:
-        markers: (n_events, n_markers) float32, standardised.
-        activations: What networks make of them.
-    """
-
-    def __init__(self, markers: FloatArray) -> None:
-        self.markers = markers
-        self.activations = Activations(tensor(markers))
-
-
-def in_chunks(edit: Callable[[FloatArray], FloatArray], markers: FloatArray) -> FloatArray:
-    """What a function that edits each event by itself makes of many: (n_events, n_markers) → the same shape."""
+@torch.inference_mode()
+def in_chunks(edit: Callable[[Tensor], Tensor], markers: FloatArray) -> FloatArray:
+    """Apply an event-wise function chunk by chunk: (n_events, n_markers) → the same shape."""
     edited = np.empty_like(markers)
     for part, events in filled_chunks(markers):
-        edited[part] = edit(events)[: part.stop - part.start]
+        edited[part] = edit(tensor(events))[: part.stop - part.start].numpy()
     return edited
 
 
-def filled_chunks(events: npt.NDArray[Any]) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+def filled_chunks(events: npt.NDArray[Any], n_events: int | None = None) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
     """Chunks of (n_events, n_markers), at least ``MIN_ROWS`` each: which events, and they, with zeros after them.
 
     So an event has the same bits in whatever chunk it is, see ``MIN_ROWS``.
+
+    Args:
+        events: (n_events, n_markers).
+        n_events: In a chunk, ``CHUNK`` by default.
     """
-    for start in range(0, len(events), CHUNK):
-        part = slice(start, min(start + CHUNK, len(events)))
+    size = n_events or CHUNK
+    for start in range(0, len(events), size):
+        part = slice(start, min(start + size, len(events)))
         chunk = np.ascontiguousarray(events[part])
         missing = MIN_ROWS - len(chunk)
         yield part, np.pad(chunk, ((0, missing), (0, 0))) if missing > 0 else chunk

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from neuronedit.autoencoder import tensor
 from neuronedit.mixture import Mixture
 from neuronedit.percentiles import FloatArray
 
@@ -87,7 +88,7 @@ class Counterparts:
             markers = markers[kept]
         mixture = Mixture.fit([source[:, markers]], n_kinds, seed)
         _, memberships = _follow(mixture, source[:, markers], target[:, markers])
-        in_source = mixture.memberships(source[:, markers])
+        in_source = mixture.memberships(tensor(source[:, markers])).numpy()
         kinds = _kinds(in_source)
         return cls(markers, in_source @ kinds, memberships @ kinds)
 
@@ -97,7 +98,7 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 def telling_markers(source: FloatArray, seed: int) -> npt.NDArray[np.int64]:
     """Columns that tell kinds apart, ascending: (n_telling,)."""
-    memberships = Mixture.fit([source], N_TELLING_KINDS, seed).memberships(source).astype(np.float64)
+    memberships = Mixture.fit([source], N_TELLING_KINDS, seed).memberships(tensor(source)).double().numpy()
     shares = memberships.mean(axis=0)
     centres = memberships.T @ source / np.maximum(memberships.sum(axis=0), _TINY)[:, None]
     between = shares @ (centres - shares @ centres) ** 2

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from neuronedit.auto import CANDIDATES, NO_PLAN, Choice, Plan, choose
 from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder
-from neuronedit.chunks import Chunk, in_chunks
+from neuronedit.chunks import Activations, in_chunks
 from neuronedit.percentiles import FloatArray, percentiles
 from neuronedit.spikes import Spikes
 from neuronedit.steps import EditStep, FittedStep, Fitting, edit_chunk, fit_steps
@@ -49,9 +50,9 @@ class Member:
     autoencoder: int
     steps: tuple[FittedStep, ...]
 
-    def edit(self, autoencoders: Sequence[Autoencoder], chunk: Chunk) -> FloatArray:
+    def edit(self, autoencoders: Sequence[Autoencoder], activations: Activations) -> Tensor:
         """Edit a chunk's markers, whatever the weight: → (n_events, n_markers) float32."""
-        return edit_chunk(self.steps, autoencoders[self.autoencoder], chunk)
+        return edit_chunk(self.steps, autoencoders[self.autoencoder], activations)
 
 
 @dataclass(frozen=True)
@@ -100,31 +101,37 @@ class Edit:
     def edit(
         self,
         autoencoders: Sequence[Autoencoder],
-        markers: FloatArray,
+        markers: Tensor,
         strength: float = 1.0,
-        scores: FloatArray | None = None,
-    ) -> FloatArray:
-        """``apply`` for one of ``filled_chunks``; ``scores``, (n_events,), are the support's, where they are known."""
+        scores: Tensor | None = None,
+    ) -> Tensor:
+        """Edit one chunk: (n_events, n_markers) → (n_events, n_markers) float32.
+
+        Args:
+            autoencoders: The model's, on the events' device.
+            markers: (n_events, n_markers) float32, standardised.
+            strength: Of the whole change, 1; 0 changes nothing.
+            scores: (n_events,) support scores if already computed, else they are computed here.
+        """
         if not self.members:
             return markers
         spread = self.spikes.spread(markers)
-        blended = self._blended(autoencoders, spread)
-        edited = self.spikes.gather(blended, spread, markers)
+        edited = self.spikes.gather(self._blended(autoencoders, spread), spread, markers)
         if strength == 1 and not self.shrinks:
             return edited
-        kept = np.full((len(markers), 1), strength, dtype=np.float32)
+        kept = markers.new_full((len(markers), 1), strength)
         if self.shrinks:
-            kept *= shrink(self.support.scores(markers) if scores is None else scores)[:, None]
+            kept = kept * shrink(self.support.scores(markers) if scores is None else scores)[:, None]
         # Where the whole change is made, its bits are kept.
-        return np.where(kept == 1, edited, markers + kept * (edited - markers))
+        return torch.where(kept == 1, edited, markers + kept * (edited - markers))
 
-    def _blended(self, autoencoders: Sequence[Autoencoder], markers: FloatArray) -> FloatArray:
-        start = Chunk(markers)  # one for all members: what networks make of the unedited events is computed once
+    def _blended(self, autoencoders: Sequence[Autoencoder], markers: Tensor) -> Tensor:
+        start = Activations(markers)  # one for all members: what networks make of the unedited events is computed once
         if len(self.members) == 1:
             return self.members[0].edit(autoencoders, start)
-        change = np.zeros_like(markers)
+        change = torch.zeros_like(markers)
         for member in self.members:
-            change += np.float32(member.weight) * (member.edit(autoencoders, start) - markers)
+            change += member.weight * (member.edit(autoencoders, start) - markers)
         return markers + change
 
 
@@ -163,7 +170,7 @@ def fit_edit(
     fitting = fitting or Fitting()
     support = Support.fit(source, target, fitting.seed)
     spikes = Spikes.find(source, target, zeros) if _residual(plan) else Spikes.none(len(zeros))
-    spread, led_to = (spikes.spread(population, evenly=True) for population in (source, target))
+    spread, led_to = (spikes.spread_evenly(population) for population in (source, target))
     choice = (choice or choose(autoencoders[0], spread, led_to, fitting)) if plan == AUTO else None
     if choice:
         plans = [(name, CANDIDATES[name], weight) for name, weight in choice.weights.items() if name != NO_PLAN]

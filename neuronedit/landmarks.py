@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from neuronedit.autoencoder import tensor
+from neuronedit.autoencoder import Tensors, tensor
 from neuronedit.compiled import compiled, compiled_sum
 
 FloatArray = npt.NDArray[np.float32]
@@ -21,6 +22,9 @@ LANES = 64
 
 HALVINGS = 12
 """Of the range that a threshold is looked for in: it leaves few landmarks to compare one by one."""
+
+ROWS = 4096
+"""Events whose distances a GPU holds at once: 4,096 x 4,096 float64 are 134 MB."""
 
 
 class Landmarks:
@@ -40,17 +44,24 @@ class Landmarks:
         """The events alone: what is made from them does not travel."""
         return {"events": self.events}
 
-    def nearest(self, events: FloatArray, n_nearest: int) -> tuple[Indices, FloatArray]:
-        """The nearest landmarks of each event, in the order of their numbers; of equally far ones, the first.
+    def nearest(self, events: Tensor, n_nearest: int) -> tuple[Tensor, Tensor]:
+        """The nearest landmarks of each event, in the order of their numbers.
+
+        Of equally far ones the processor takes the first, a GPU any.
 
         Args:
-            events: (n_events, n_neurons).
+            events: (n_events, n_neurons) float32.
             n_nearest: At most the number of landmarks.
 
         Returns:
-            (n_events, n_nearest) numbers of landmarks, and their distances, float32.
+            (n_events, n_nearest) int64 numbers of landmarks, and their distances, float32.
         """
-        events = np.ascontiguousarray(events, dtype=np.float32)
+        if events.is_cuda:
+            return nearest_by_product(self._doubles.beside(events), events, n_nearest)
+        found, distances = self._nearest(events.contiguous().numpy(), n_nearest)
+        return torch.from_numpy(found), torch.from_numpy(distances)
+
+    def _nearest(self, events: FloatArray, n_nearest: int) -> tuple[Indices, FloatArray]:
         centre, factors, largest = self._product
         found = np.empty((len(events), n_nearest), dtype=np.int64)
         squares = np.empty((len(events), n_nearest), dtype=np.float32)
@@ -81,6 +92,36 @@ class Landmarks:
         factors = np.pad(factors, ((0, 0), (0, missing)))
         factors[-1, len(self.events) :] = np.inf
         return centre, tensor(np.ascontiguousarray(factors)), np.sqrt(squares.max())
+
+    @cached_property
+    def _doubles(self) -> Tensors:
+        events = self.events.astype(np.float64)
+        centre = events.mean(axis=0)
+        centred = events - centre
+        return Tensors(centre, np.ascontiguousarray(-2 * centred.T), (centred**2).sum(axis=1))
+
+
+def nearest_by_product(landmarks: tuple[Tensor, ...], events: Tensor, n_nearest: int) -> tuple[Tensor, Tensor]:
+    """``Landmarks.nearest`` on a GPU, by one product in float64.
+
+    Its rounding is far below float32's: the nearest are the true ones, but for landmarks that float32, too, has at the
+    same distance.
+
+    Args:
+        landmarks: Their centre, (n_neurons,), and about it −2 y, (n_neurons, n_landmarks), and ‖y‖², all float64.
+        events: (n_events, n_neurons) float32.
+        n_nearest: At most the number of landmarks.
+    """
+    centre, factors, squares = landmarks
+    numbers, distances = [], []
+    for part in events.split(ROWS):
+        centred = part.double() - centre
+        least, found = torch.addmm(squares, centred, factors).topk(n_nearest, dim=1, largest=False, sorted=False)
+        found, order = found.sort(dim=1)
+        apart = least.gather(1, order) + (centred**2).sum(dim=1, keepdim=True)
+        numbers.append(found)
+        distances.append(apart.clamp_(min=0).sqrt_().float())
+    return torch.cat(numbers), torch.cat(distances)
 
 
 @compiled

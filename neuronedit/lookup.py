@@ -5,7 +5,10 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
+from neuronedit.autoencoder import Tensors
 from neuronedit.compiled import compiled
 
 FloatArray = npt.NDArray[np.float32]
@@ -20,8 +23,8 @@ ASIDE = 16
 """Added to a block's rows: a power of two apart, all neurons' values would compete for the same places in the cache."""
 
 
-class Lookup(NamedTuple):
-    """Piecewise functions of neurons, one or several for each, constant beyond the first and the last knot.
+class Tables(NamedTuple):
+    """Functions of neurons by their knots.
 
     Attributes:
         knots: (n_tables, n_neurons, n_knots + padding) float32, ascending; infinite where padded.
@@ -41,6 +44,14 @@ class Lookup(NamedTuple):
     starts: npt.NDArray[np.uint16]
     strides: npt.NDArray[np.uint16]
 
+
+class Lookup:
+    """Piecewise functions of neurons, one or several for each, constant beyond the first and the last knot."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._tensors = Tensors(tables.knots, tables.values, tables.slopes, tables.last[..., None])
+
     @classmethod
     def of(
         cls, knots: Sequence[FloatArray], values: Sequence[FloatArray], interpolation: Literal["step", "linear"]
@@ -54,29 +65,52 @@ class Lookup(NamedTuple):
         starts, strides = _starts(columns, bins)
         padding = ((0, 0), (0, 0), (0, 2 * int(strides.max())))
         return cls(
-            np.pad(columns, padding, constant_values=np.inf),
-            np.pad(heights, padding),
-            np.pad(_slopes(columns, heights, interpolation), padding),
-            np.ascontiguousarray(last[..., 0]),
-            bins,
-            starts,
-            strides,
+            Tables(
+                np.pad(columns, padding, constant_values=np.inf),
+                np.pad(heights, padding),
+                np.pad(_slopes(columns, heights, interpolation), padding),
+                np.ascontiguousarray(last[..., 0]),
+                bins,
+                starts,
+                strides,
+            )
         )
 
-    def at(self, activations: FloatArray) -> FloatArray:
+    def at(self, activations: Tensor) -> Tensor:
         """The first table's values: (n_events, n_neurons) → (n_events, n_neurons) float32."""
-        return self.mean_at(activations, np.ones((len(activations), 1), dtype=np.float32))
+        return self.mean_at(activations, activations.new_ones((len(activations), 1)))
 
-    def mean_at(self, activations: FloatArray, shares: FloatArray) -> FloatArray:
+    def mean_at(self, activations: Tensor, shares: Tensor) -> Tensor:
         """The tables' values, each counting by its share: (n_events, n_neurons) → (n_events, n_neurons) float32.
 
         Args:
-            activations: (n_events, n_neurons).
-            shares: (n_events, n_tables); a table of share 0 is not looked up.
+            activations: (n_events, n_neurons) float32.
+            shares: (n_events, n_tables) float32; on the processor, a table of share 0 is not looked up.
         """
-        found = np.zeros(activations.shape, dtype=np.float32)
-        _add_values(self, np.ascontiguousarray(activations, dtype=np.float32), shares, found)
+        if activations.is_cuda:
+            return mean_by_search(self._tensors.beside(activations), activations, shares)
+        found = torch.zeros_like(activations, memory_format=torch.contiguous_format)
+        _add_values(self._tables, activations.contiguous().numpy(), shares.contiguous().numpy(), found.numpy())
         return found
+
+
+def mean_by_search(tables: tuple[Tensor, ...], activations: Tensor, shares: Tensor) -> Tensor:
+    """``Lookup.mean_at`` on a GPU: by a search through all knots, and the same arithmetic, so the same bits.
+
+    Args:
+        tables: Knots, values, slopes, (n_tables, n_neurons, n_knots); and the last knots, (n_tables, n_neurons, 1).
+        activations: (n_events, n_neurons) float32.
+        shares: (n_events, n_tables) float32.
+    """
+    columns = activations.T.contiguous()
+    found = torch.zeros_like(columns)
+    for share, knots, values, slopes, last in zip(shares.T, *tables, strict=True):
+        within = torch.minimum(columns, last)
+        places = (torch.searchsorted(knots, within, right=True) - 1).clamp_(min=0)
+        # Below the first knot, nothing is added to its value.
+        beyond = (within - knots.gather(1, places)).clamp_(min=0)
+        found += share * (values.gather(1, places) + slopes.gather(1, places) * beyond)
+    return found.T
 
 
 def _slopes(knots: FloatArray, values: FloatArray, interpolation: str) -> FloatArray:
@@ -113,7 +147,7 @@ def _bin(activations: FloatArray, first: np.float32, scale: np.float32, numbers:
 
 
 @compiled
-def _add_values(lookup: Lookup, activations: FloatArray, shares: FloatArray, found: FloatArray) -> None:
+def _add_values(tables: Tables, activations: FloatArray, shares: FloatArray, found: FloatArray) -> None:
     n_events, n_neurons = activations.shape
     column = np.empty((n_neurons, BLOCK + ASIDE), np.float32)
     rows = np.empty(BLOCK, np.int64)
@@ -128,7 +162,7 @@ def _add_values(lookup: Lookup, activations: FloatArray, shares: FloatArray, fou
                 for neuron in range(n_neurons):
                     column[neuron, row] = activations[rows[row], neuron]
             for neuron in range(n_neurons):
-                _look_up(lookup, table, neuron, column[neuron, :n_rows], numbers[:n_rows])
+                _look_up(tables, table, neuron, column[neuron, :n_rows], numbers[:n_rows])
             for row in range(n_rows):
                 share = shares[rows[row], table]
                 for neuron in range(n_neurons):
@@ -136,20 +170,20 @@ def _add_values(lookup: Lookup, activations: FloatArray, shares: FloatArray, fou
 
 
 @compiled
-def _look_up(lookup: Lookup, table: int, neuron: int, activations: FloatArray, numbers: npt.NDArray[np.uint32]) -> None:
+def _look_up(tables: Tables, table: int, neuron: int, activations: FloatArray, numbers: npt.NDArray[np.uint32]) -> None:
     """Put a neuron's values in its activations' place: (n,); ``numbers``, (n,), is room to work in.
 
     Loops are split so that the first and the last work on many events at once, and no step waits for a search's end.
     """
-    knots, starts = lookup.knots[table, neuron], lookup.starts[table, neuron]
-    values, slopes = lookup.values[table, neuron], lookup.slopes[table, neuron]
-    last = lookup.last[table, neuron]
+    knots, starts = tables.knots[table, neuron], tables.starts[table, neuron]
+    values, slopes = tables.values[table, neuron], tables.slopes[table, neuron]
+    last = tables.last[table, neuron]
     for i in range(len(activations)):
         activations[i] = min(activations[i], last)
-    _bin(activations, lookup.bins[table, neuron, 0], lookup.bins[table, neuron, 1], numbers)
+    _bin(activations, tables.bins[table, neuron, 0], tables.bins[table, neuron, 1], numbers)
     for i in range(len(activations)):
         numbers[i] = starts[numbers[i]]
-    stride = np.uint32(lookup.strides[table, neuron])
+    stride = np.uint32(tables.strides[table, neuron])
     while stride:
         for i in range(len(activations)):
             further = numbers[i] + stride

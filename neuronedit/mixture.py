@@ -3,13 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
+from neuronedit.autoencoder import Tensors
 from neuronedit.compiled import compiled
-from neuronedit.percentiles import FloatArray
+from neuronedit.percentiles import FloatArray, own_fields
 
 MAX_EVENTS = 20_000
 """Events of each population that a mixture is fitted to; more would only cost time."""
@@ -92,7 +96,7 @@ class Mixture:
             np.log(counts / counts.sum()).astype(np.float32),
         )
 
-    def memberships(self, events: FloatArray, reach: float = np.inf) -> FloatArray:
+    def memberships(self, events: Tensor, reach: float = math.inf) -> Tensor:
         """The components' shares in each event: (n_events, n_neurons) → (n_events, n_components) float32, sums 1.
 
         Far from all components the nearest one says nothing of the kind of cell. So densities are flattened by the
@@ -101,12 +105,23 @@ class Mixture:
         Each event is computed by itself, so that its bits do not depend on the events beside it.
 
         Args:
-            events: (n_events, n_neurons).
+            events: (n_events, n_neurons) float32.
             reach: The squared distance (see ``distances``) up to which densities count in full.
         """
-        shares = np.empty((len(events), len(self.centres)), dtype=np.float32)
-        _share(self.distances(events), self.log_spreads, self.log_weights, reach, shares)
+        if events.is_cuda:
+            return memberships_in_float64(self._tensors.beside(events), events, reach)
+        shares = torch.empty((len(events), len(self.centres)))
+        _share(self.distances(events.numpy()), self.log_spreads, self.log_weights, reach, shares.numpy())
         return shares
+
+    @cached_property
+    def _tensors(self) -> Tensors:
+        centres, log_weights = (array.astype(np.float64) for array in (self.centres, self.log_weights))
+        return Tensors(centres, 1 / self.spreads.astype(np.float64), self.log_spreads, log_weights)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what is on a device does not travel."""
+        return own_fields(self)
 
     @property
     def log_spreads(self) -> npt.NDArray[np.float64]:
@@ -120,6 +135,28 @@ class Mixture:
         centres, densities = self.centres.astype(np.float64), 1 / self.spreads.astype(np.float64)
         _square_distances(np.asarray(events, np.float32), centres, densities, squares)
         return squares
+
+
+def memberships_in_float64(mixture: tuple[Tensor, ...], events: Tensor, reach: float) -> Tensor:
+    """``Mixture.memberships`` on a GPU.
+
+    Args:
+        mixture: Centres and densities (one over spreads), (n_components, n_neurons); logarithms of spreads, summed over
+            neurons, and of shares, (n_components,); all float64.
+        events: (n_events, n_neurons) float32.
+        reach: See there.
+    """
+    centres, densities, log_spreads, log_weights = mixture
+    events = events.double()
+    # One component after another: all at once would be (n_events, n_components, n_neurons).
+    components = zip(centres, densities, strict=True)
+    squares = [(((events - centre) * density) ** 2).sum(dim=1) for centre, density in components]
+    distances = torch.stack(squares, dim=1)
+    flatness = (distances.amin(dim=1, keepdim=True) / reach).clamp_(min=1) ** 2
+    log_shares = (-distances / 2 - log_spreads) / flatness + log_weights
+    further = log_shares - log_shares.amax(dim=1, keepdim=True)
+    shares = torch.where(further > LEAST_LOG_SHARE, further.exp(), 0)
+    return (shares / shares.sum(dim=1, keepdim=True)).float()
 
 
 @compiled

@@ -1,8 +1,9 @@
 """The model: panel, scaling, autoencoder and edits, which mean something only together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -12,17 +13,14 @@ import torch
 
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.design import INVERSE, PAIR_EDIT, POOLED, ControlsDesign, Design
-from neuronedit.device.passage import DevicePassage, found_device
 from neuronedit.edit import Edit
 from neuronedit.errors import DataError, ModelError, listing, nearest_name
+from neuronedit.on_device import found_device
 from neuronedit.panel import Panel
 from neuronedit.passage import NotFiniteError, Passage, Passed
 from neuronedit.percentiles import own_fields
 from neuronedit.route import BATCHES_OWN, EDITED, REFERENCE, UNKNOWN, Observer, Route, Transformed, alike
 from neuronedit.scaling import FloatArray, Scaling
-
-KEPT_PASSAGES = 16
-"""Ways through edits that are held on a device: with its landmarks, an edit has a few megabytes there."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class EditModel:
         edits: By name: the batch that each leads to the reference, or ``pair``; inverses beside them.
         design: How populations were chosen; it says which edit an event gets.
         facts: What else the record needs: event counts, seed, whether X was seen in training, versions.
-        device: Where ``apply`` and ``transform`` compute, see ``on``.
+        device: Where ``apply`` and ``transform`` compute, see ``to``.
     """
 
     panel: Panel
@@ -45,21 +43,21 @@ class EditModel:
     edits: Mapping[str, Edit]
     design: Design
     facts: Mapping[str, Any] = field(default_factory=dict)
-    device: str | None = field(default=None, compare=False)
+    device: str = field(default="cpu", compare=False)
 
-    def on(self, device: str | None) -> Self:
+    def to(self, device: str) -> Self:
         """The same model, whose ``apply`` and ``transform`` compute on a device of torch.
 
-        Results are the same to float32's rounding, but depend in their last bits on which events are given together.
+        A GPU's results are the processor's to float32's rounding, but depend in their last bits on which events are
+        given together. What was learned is taken to the device when it is first needed there.
 
         Args:
-            device: ``cuda``, ``cuda:1`` or, to try it, ``cpu``; None for NumPy and compiled loops.
+            device: ``cpu``, ``cuda`` or ``cuda:1``.
 
         Raises:
             ModelError: There is no such device.
         """
-        if device is not None:
-            found_device(device)
+        found_device(device)
         return replace(self, device=device)
 
     @property
@@ -178,28 +176,25 @@ class EditModel:
 
     def _passage(
         self, names: Sequence[str], strength: float, *, support: bool = False, traced: bool = False
-    ) -> Passage | DevicePassage:
-        return self._made_passage(tuple(names), strength, support, traced)
+    ) -> Passage:
+        device, edits = found_device(self.device), tuple(self.edit(name) for name in names)
+        return Passage(self.scaling, self._networks, edits, strength, support, traced, device)
 
     @cached_property
-    def _made_passage(self) -> Callable[[tuple[str, ...], float, bool, bool], Passage | DevicePassage]:
-        """Makes passages; those on a device, which take their time, are kept."""
-
-        def make(names: tuple[str, ...], strength: float, support: bool, traced: bool) -> Passage | DevicePassage:
-            edits = tuple(self.edit(name) for name in names)
-            passage = Passage(self.scaling, self.autoencoders, edits, strength, support, traced)
-            return DevicePassage(passage, found_device(self.device)) if self.device else passage
-
-        return lru_cache(KEPT_PASSAGES)(make)
+    def _networks(self) -> tuple[Autoencoder, ...]:
+        """The autoencoders, on the device."""
+        if self.device == "cpu":
+            return self.autoencoders
+        return tuple(deepcopy(autoencoder).to(self.device) for autoencoder in self.autoencoders)
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: what is on a device does not travel."""
         return own_fields(self)
 
-    def _take(self, passage: Passage | DevicePassage, intensities: FloatArray) -> Passed:
+    def _take(self, passage: Passage, intensities: FloatArray) -> Passed:
         self._check_shape(intensities)
         try:
-            return passage.take(intensities)
+            return passage.run(intensities)
         except NotFiniteError:
             self._check_finite(self.scaling.arcsinh(intensities))  # names the marker, and counts all such values
             raise

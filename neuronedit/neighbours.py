@@ -6,7 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor, nn
 
+from neuronedit.autoencoder import Tensors, tensor
 from neuronedit.compiled import compiled
 from neuronedit.landmarks import Landmarks
 from neuronedit.percentiles import Arrays, FloatArray, PercentileShift, own_fields
@@ -43,7 +46,7 @@ class NeighbourShift:
         """
         chosen = np.random.default_rng(seed).permutation(len(source))[:MAX_LANDMARKS]
         landmarks = np.ascontiguousarray(source[np.sort(chosen)])
-        return cls(landmarks, shift.at(landmarks), min(n_neighbours, len(landmarks)))
+        return cls(landmarks, shift.at(tensor(landmarks)).numpy(), min(n_neighbours, len(landmarks)))
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, n_neighbours: int) -> Self:
@@ -54,19 +57,26 @@ class NeighbourShift:
         """The landmarks and their shifts, by the names that they have in a model's file."""
         return {"knots": self.landmarks, "shifts": self.shifts}
 
-    def at(self, activations: FloatArray) -> FloatArray:
+    def at(self, activations: Tensor) -> Tensor:
         """The shift of each event: (n_events, n_neurons) → (n_events, n_neurons) float32."""
-        shifts = np.empty(activations.shape, dtype=np.float32)
-        _mean_rows(self.shifts, self.nearest(activations), shifts)
-        return shifts
+        nearest, (shifts,) = self.nearest(activations), self._tensors.beside(activations)
+        if activations.is_cuda:
+            return nn.functional.embedding_bag(nearest, shifts, mode="mean")
+        means = torch.empty_like(activations, memory_format=torch.contiguous_format)
+        _mean_rows(self.shifts, nearest.numpy(), means.numpy())
+        return means
 
-    def nearest(self, activations: FloatArray) -> npt.NDArray[np.int64]:
+    def nearest(self, activations: Tensor) -> Tensor:
         """The nearest landmarks of each event: (n_events, n_neurons) → (n_events, K)."""
         return self._kept.nearest(activations, self.n_neighbours)[0]
 
     @cached_property
     def _kept(self) -> Landmarks:
         return Landmarks(self.landmarks)
+
+    @cached_property
+    def _tensors(self) -> Tensors:
+        return Tensors(self.shifts)
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: what is made of the landmarks does not travel."""

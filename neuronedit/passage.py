@@ -1,15 +1,19 @@
 """The way of raw intensities to the scale that edits are learned on, through edits, and back."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from neuronedit.autoencoder import Autoencoder
+from neuronedit.autoencoder import Autoencoder, Tensors
 from neuronedit.chunks import filled_chunks
 from neuronedit.compiled import compiled
 from neuronedit.edit import Edit
+from neuronedit.on_device import CPU, Fetched, events_at_once, exact_products, full_memory_told, transfers
 from neuronedit.scaling import FloatArray, Scaling
 
 Float32Array = npt.NDArray[np.float32]
@@ -39,13 +43,19 @@ class Passed(NamedTuple):
 class Passage:
     """Edits, applied one after another, with the scaling around them.
 
+    A GPU gives what the processor gives, to float32's rounding. arcsinh is taken by NumPy for either: ranks of events
+    at zero come from its bits, which every library rounds in its own way. So zeros and what is not moved are the same,
+    but where a last digit decides between two neighbours, bins or competing neurons. Where edits follow one another,
+    ranks in the second come from what the first computed, and are others, as likely.
+
     Attributes:
         scaling: From raw intensities to what the edits were learned on.
-        autoencoders: The model's.
+        autoencoders: The model's, on the device.
         edits: In order.
         strength: Of each edit's whole change, 1.
         support: Whether to score events by the first edit's support.
         traced: Whether to keep what the edits saw and made.
+        device: Where it is computed.
     """
 
     scaling: Scaling
@@ -54,45 +64,66 @@ class Passage:
     strength: float = 1.0
     support: bool = False
     traced: bool = False
+    device: torch.device = CPU
 
-    def take(self, intensities: FloatArray) -> Passed:
-        """Take raw intensities, (n_events, n_markers), all the way, a chunk at a time.
+    @torch.inference_mode()
+    def run(self, intensities: FloatArray) -> Passed:
+        """Take raw intensities, (n_events, n_markers), all the way, as many at a time as suit the device.
 
         A value that is not moved is returned bit for bit. Whole-number intensities are rounded.
 
         Raises:
             NotFiniteError: A value is not a finite float32 number.
+            ModelError: The device's memory is full.
         """
-        passed = self.room(intensities)
-        for part, raw in filled_chunks(intensities):
-            rows = slice(part.stop - part.start)
-            arcsinh = self.scaling.arcsinh(raw)
-            if not np.isfinite(arcsinh).all():
-                raise NotFiniteError
-            before = self.scaling.standardise(arcsinh)
-            scores = self.edits[0].support.scores(before) if self.support else None
-            after = before
-            for number, edit in enumerate(self.edits):
-                after = edit.edit(self.autoencoders, after, self.strength, None if number else scores)
-            passed.intensities[part] = self._back(raw, arcsinh, before, after)[rows]
-            for kept, found in zip(passed[1:], (scores, before, after), strict=True):
-                if kept is not None and found is not None:
-                    kept[part] = found[rows]
+        passed = self.empty_result(intensities)
+        ahead: tuple[Fetched, slice] | None = None
+        with exact_products(), full_memory_told():
+            for part, raw in filled_chunks(intensities, events_at_once(self.device)):
+                before, ahead = ahead, (self._start(raw), part)
+                if before:
+                    before[0].land(passed, before[1])
+            if ahead:
+                ahead[0].land(passed, ahead[1])
         return passed
 
-    def room(self, intensities: FloatArray) -> Passed:
+    def empty_result(self, intensities: FloatArray) -> Passed:
         """Arrays for what will come of raw intensities, not yet filled."""
         traces = (np.empty(intensities.shape, np.float32) if self.traced else None for _ in range(2))
         return Passed(
             np.empty_like(intensities), np.empty(len(intensities), np.float32) if self.support else None, *traces
         )
 
-    def _back(
-        self, raw: FloatArray, arcsinh: Float32Array, before: Float32Array, after: Float32Array
-    ) -> npt.NDArray[np.float64]:
-        edited = self.scaling.intensities(arcsinh + (after - before) * self.scaling.spreads)
-        _keep(edited, raw, before, after, self.scaling.zeros)
-        return np.rint(edited) if np.issubdtype(raw.dtype, np.integer) else edited
+    def _start(self, raw: FloatArray) -> Fetched:
+        """Let the device begin with some events; a GPU is not waited for."""
+        moved = transfers(self.device)
+        arcsinh = self.scaling.arcsinh(raw)
+        if not np.isfinite(arcsinh).all():
+            raise NotFiniteError
+        sent = moved.send(arcsinh)
+        _, means, spreads, _ = self._tensors.beside(sent)
+        before = (sent - means) / spreads
+        scores = self.edits[0].support.scores(before) if self.support else None
+        after = before
+        for number, edit in enumerate(self.edits):
+            after = edit.edit(self.autoencoders, after, self.strength, None if number else scores)
+        edited = self._back(raw, sent, before, after)
+        return moved.fetch(edited, scores, *((before, after) if self.traced else (None, None)))
+
+    def _back(self, raw: FloatArray, arcsinh: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """Raw intensities again: on the processor float64, on a GPU of the type of ``raw``."""
+        cofactors, _, spreads, zeros = self._tensors.beside(after)
+        arcsinh = arcsinh + (after - before) * spreads
+        if after.is_cuda:
+            return back_by_masks(transfers(self.device).send(raw), arcsinh, before, after, cofactors, zeros)
+        edited = self.scaling.intensities(arcsinh.numpy())  # NumPy's sinh has bits of its own
+        _keep(edited, raw, before.numpy(), after.numpy(), self.scaling.zeros)
+        return torch.from_numpy(np.rint(edited) if np.issubdtype(raw.dtype, np.integer) else edited)
+
+    @cached_property
+    def _tensors(self) -> Tensors:
+        scaling = self.scaling
+        return Tensors(scaling.cofactors, scaling.means, scaling.spreads, scaling.zeros)
 
 
 @compiled
@@ -110,3 +141,22 @@ def _keep(
                 edited[event, marker] = raw[event, marker]
             elif after[event, marker] == zeros[marker]:
                 edited[event, marker] = 0
+
+
+def back_by_masks(
+    raw: Tensor, arcsinh: Tensor, before: Tensor, after: Tensor, cofactors: Tensor, zeros: Tensor
+) -> Tensor:
+    """The same on a GPU, sinh and rounding with it.
+
+    Args:
+        raw: (n_events, n_markers), of whose type the result is.
+        arcsinh: (n_events, n_markers) float32, after the edit.
+        before: (n_events, n_markers) float32, standardised.
+        after: (n_events, n_markers) float32, standardised.
+        cofactors: (n_markers,) float32.
+        zeros: (n_markers,) float32, what zero intensity is when standardised.
+    """
+    edited = torch.where(after == zeros, 0, arcsinh.double().sinh() * cofactors)
+    if not raw.is_floating_point():
+        edited = edited.round()
+    return torch.where(after == before, raw, edited.to(raw.dtype))

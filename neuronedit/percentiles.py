@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from neuronedit.lookup import Lookup
 
@@ -62,7 +63,7 @@ def weighted_percentiles(activations: FloatArray, weights: Weights, n_percentile
 class Shift(Protocol):
     """What an operator has learned of one layer."""
 
-    def at(self, activations: FloatArray) -> FloatArray:
+    def at(self, activations: Tensor) -> Tensor:
         """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
         ...
 
@@ -109,7 +110,7 @@ class PercentileShift:
         """The percentiles and their shifts, by the names that they have in a model's file."""
         return {"knots": self.source_percentiles, "shifts": self.shifts}
 
-    def at(self, activations: FloatArray) -> FloatArray:
+    def at(self, activations: Tensor) -> Tensor:
         """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
         return self.lookup.at(activations)
 

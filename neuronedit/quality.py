@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from neuronedit.autoencoder import tensor
 from neuronedit.cumulative import Cumulative
 from neuronedit.design import INVERSE, PAIR_EDIT
 from neuronedit.model import EditModel
@@ -198,5 +199,5 @@ def _sampled_scores(support: Support, events: FloatArray) -> npt.NDArray[np.floa
     scores = np.full(len(events), np.nan, dtype=np.float32)
     chosen = sampled(events) & np.isfinite(events).all(axis=1)
     if chosen.any():
-        scores[chosen] = support.scores(events[chosen])
+        scores[chosen] = support.scores(tensor(events[chosen])).numpy()
     return scores

@@ -45,7 +45,7 @@ class LeftOutEvents:
         spikes = Spikes.find(events.source, events.target, zeros)
         kept = [drawn_for_choice(len(population), seed) for population in (events.source, events.target)]
         source, target = (
-            spikes.spread(population, evenly=True)[rows]
+            spikes.spread_evenly(population)[rows]
             for population, rows in zip((events.source, events.target), kept, strict=True)
         )
         folds = tuple(left_out_folds(source, target, seed))

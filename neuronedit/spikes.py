@@ -6,14 +6,18 @@ own, and afterwards as many events are put at zero as the target has there.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
+from neuronedit.autoencoder import Tensors, tensor
 from neuronedit.compiled import compiled
 from neuronedit.events import mix
-from neuronedit.percentiles import Arrays, FloatArray
+from neuronedit.percentiles import Arrays, FloatArray, own_fields
 
 MIN_MASS = 0.01
 """A marker has a spike where at least this share of the source's or of the target's events is at exact zero."""
@@ -75,24 +79,25 @@ class Spikes:
                 thresholds[marker] = max(np.quantile(edited[:, marker], mass, method="lower"), self.zeros[marker])
         return type(self)(self.zeros, thresholds)
 
-    def spread(self, markers: FloatArray, *, evenly: bool = False) -> FloatArray:
+    def spread(self, markers: Tensor) -> Tensor:
         """Events with their zeros spread below zero, each by its rank: (n_events, n_markers) → the same shape.
 
         An event's ranks come from its own bits, so they are the same wherever and beside whatever it is read.
+        """
+        if np.isnan(self.zeros).all():
+            return markers
+        return markers - WIDTH * self._ranks(markers)
+
+    def spread_evenly(self, population: FloatArray) -> FloatArray:
+        """Spread a population's zeros by the same ranks, evenly apart, so that equal masses have equal percentiles.
 
         Args:
-            markers: (n_events, n_markers) standardised.
-            evenly: For populations that an edit is fitted on: the same ranks, evenly apart, so that equal masses have
-                equal percentiles.
+            population: (n_events, n_markers) float32, standardised, which an edit is fitted on.
         """
-        ranks, n_tied = _ranks(np.ascontiguousarray(markers, dtype=np.float32).view(np.uint32), markers == self.zeros)
-        if not n_tied:
-            return markers
-        if evenly:
-            ranks = _evenly(ranks, markers == self.zeros)
-        return markers - np.float32(WIDTH) * ranks
+        ranks = self._ranks(tensor(population)).numpy()
+        return population - np.float32(WIDTH) * _evenly(ranks, population == self.zeros)
 
-    def gather(self, edited: FloatArray, spread: FloatArray, markers: FloatArray) -> FloatArray:
+    def gather(self, edited: Tensor, spread: Tensor, markers: Tensor) -> Tensor:
         """Edited events with everything up to the thresholds at zero, and what was not moved as it was.
 
         Args:
@@ -103,9 +108,33 @@ class Spikes:
         Returns:
             (n_events, n_markers) float32.
         """
-        gathered = np.empty_like(edited)
-        _gather(edited, spread, markers, self.zeros, self.thresholds, gathered)
+        if edited.is_cuda:
+            zeros, thresholds, _, _ = self._tensors.beside(edited)
+            return gather_by_masks(zeros, thresholds, edited, spread, markers)
+        gathered = torch.empty_like(edited, memory_format=torch.contiguous_format)
+        after, between, before = (events.contiguous().numpy() for events in (edited, spread, markers))
+        _gather(after, between, before, self.zeros, self.thresholds, gathered.numpy())
         return gathered
+
+    def _ranks(self, markers: Tensor) -> Tensor:
+        """A number in [0, 1) for each value at zero, 0 for all others: (n_events, n_markers) float32."""
+        if markers.is_cuda:
+            zeros, _, weights, starts = self._tensors.beside(markers)
+            return torch.where(markers == zeros, ranks_of_int64(markers, weights, starts), 0)
+        ranks = torch.zeros_like(markers, memory_format=torch.contiguous_format)
+        events = markers.contiguous().numpy()
+        _rank(events.view(np.uint32), events == self.zeros, ranks.numpy())
+        return ranks
+
+    @cached_property
+    def _tensors(self) -> Tensors:
+        markers = np.arange(len(self.zeros), dtype=np.uint64)
+        weights, starts = (2 * markers + np.uint64(1)) * _WEIGHT, markers * _START
+        return Tensors(self.zeros, self.thresholds, weights.view(np.int64), starts.view(np.int64))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what is on a device does not travel."""
+        return own_fields(self)
 
 
 def _evenly(ranks: FloatArray, tied: npt.NDArray[np.bool_]) -> FloatArray:
@@ -116,27 +145,52 @@ def _evenly(ranks: FloatArray, tied: npt.NDArray[np.bool_]) -> FloatArray:
     return even
 
 
+_WEIGHT, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03)
+_FIRST, _SECOND = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64).view(np.int64).tolist()
+
+
 @compiled
-def _ranks(bits: npt.NDArray[np.uint32], tied: npt.NDArray[np.bool_]) -> tuple[FloatArray, int]:
-    """A number in [0, 1) for each value of an event that is tied, from the event's bits, and how many are."""
+def _rank(bits: npt.NDArray[np.uint32], tied: npt.NDArray[np.bool_], ranks: FloatArray) -> None:
+    """Put a number in [0, 1), from its event's bits, in the place of each value that is tied."""
     n_events, n_markers = bits.shape
-    ranks = np.zeros((n_events, n_markers), dtype=np.float32)
-    n_tied = 0
     for event in range(n_events):
         if not tied[event].any():
             continue
         state = np.uint64(0)
         for marker in range(n_markers):
-            state += np.uint64(bits[event, marker]) * (np.uint64(2 * marker + 1) * np.uint64(0x9E3779B97F4A7C15))
+            state += np.uint64(bits[event, marker]) * (np.uint64(2 * marker + 1) * _WEIGHT)
         for marker in range(n_markers):
             if tied[event, marker]:
-                mixed = _mix(state + np.uint64(marker) * np.uint64(0xD1B54A32D192ED03))
+                mixed = _mix(state + np.uint64(marker) * _START)
                 ranks[event, marker] = np.float32(mixed >> np.uint64(40)) / np.float32(2**24)
-                n_tied += 1
-    return ranks, n_tied
 
 
 _mix = compiled(mix)
+
+
+def ranks_of_int64(markers: Tensor, weights: Tensor, starts: Tensor) -> Tensor:
+    """The same numbers on a GPU, for all values: torch has no arithmetic of uint64, but int64 has the same bits.
+
+    Args:
+        markers: (n_events, n_markers) float32.
+        weights: (n_markers,) int64, what each marker's bits count for.
+        starts: (n_markers,) int64, what tells one marker's rank from another's.
+    """
+    bits = markers.contiguous().view(torch.int32).long() & 0xFFFFFFFF
+    state = (bits * weights).sum(dim=1, keepdim=True) + starts
+    return _shifted(mix_int64(state), 40).float() / 2**24
+
+
+def mix_int64(state: Tensor) -> Tensor:
+    """``events.mix`` of int64 in the place of uint64."""
+    state = (state ^ _shifted(state, 30)) * _FIRST
+    state = (state ^ _shifted(state, 27)) * _SECOND
+    return state ^ _shifted(state, 31)
+
+
+def _shifted(state: Tensor, n_bits: int) -> Tensor:
+    """Shifted to the right as uint64 is: zeros come after."""
+    return (state >> n_bits) & (2 ** (64 - n_bits) - 1)
 
 
 @compiled
@@ -153,3 +207,8 @@ def _gather(
             value = edited[event, marker]
             moved = zeros[marker] if value <= thresholds[marker] else value  # NaN is below nothing
             gathered[event, marker] = markers[event, marker] if value == spread[event, marker] else moved
+
+
+def gather_by_masks(zeros: Tensor, thresholds: Tensor, edited: Tensor, spread: Tensor, markers: Tensor) -> Tensor:
+    """``Spikes.gather`` on a GPU; zeros and thresholds are (n_markers,), all else (n_events, n_markers)."""
+    return torch.where(edited == spread, markers, torch.where(edited <= thresholds, zeros, edited))

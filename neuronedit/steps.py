@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from neuronedit.autoencoder import CODE, VISIBLE, Autoencoder, tensor
-from neuronedit.chunks import CHUNK, Chunk, in_chunks
+from neuronedit.chunks import CHUNK, Activations, in_chunks
 from neuronedit.config import Config
 from neuronedit.neighbours import NeighbourShift
 from neuronedit.percentiles import N_PERCENTILES, Arrays, FloatArray, PercentileShift, Shift, Weights, percentiles
@@ -58,7 +59,12 @@ class Fitting:
     labels: Labels | None = field(default=None, repr=False)
 
     def of(self, source: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_]) -> "Fitting":
-        """The same for some of the events: (n_source,) and (n_target,) bool."""
+        """Restrict weights and labels to the masked events.
+
+        Args:
+            source: (n_source,) bool.
+            target: (n_target,) bool.
+        """
         weights, labels = self.target_weights, self.labels
         return Fitting(
             self.n_percentiles,
@@ -75,23 +81,17 @@ class FittedStep:
     plan: EditStep
     shift: Shift
 
-    def apply(self, autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
-        """Edit standardised markers: (n_events, n_markers) → (n_events, n_markers) float32."""
-        return apply_steps((self,), autoencoder, markers)
-
-    @torch.inference_mode()
-    def edit(self, autoencoder: Autoencoder, chunk: Chunk) -> FloatArray:
-        """Edit a chunk's markers: → (n_events, n_markers) float32."""
+    def edit(self, autoencoder: Autoencoder, activations: Activations) -> Tensor:
+        """Edit events by what the network makes of them: → (n_events, n_markers) float32."""
         layer = self.plan.layer
-        before: FloatArray = chunk.activations.of(autoencoder, layer).numpy()
-        shift = self.shift.at(before)
+        before = activations.of(autoencoder, layer)
+        after = before + self.shift.at(before)
         if not self.plan.latent:
-            return before + shift
-        after = torch.from_numpy(before + shift)
+            return after
         if self.plan.form == "plain":
-            return np.asarray(autoencoder.decode(after, layer).numpy())
-        change = autoencoder.last_hidden(after, layer) - chunk.activations.last_hidden(autoencoder, layer)
-        return chunk.markers + autoencoder.output_change(change).numpy()
+            return autoencoder.decode(after, layer)
+        change = autoencoder.last_hidden(after, layer) - activations.last_hidden(autoencoder, layer)
+        return activations.markers + autoencoder.output_change(change)
 
 
 def fit_steps(
@@ -118,21 +118,21 @@ def fit_steps(
     for step in plan:
         before, after = (activations(autoencoder, population, step.layer) for population in (source, target))
         fitted = FittedStep(step, _fit_shift(step, before, after, fitting or Fitting()))
-        source = fitted.apply(autoencoder, source)
+        source = apply_steps((fitted,), autoencoder, source)
         steps.append(fitted)
     return tuple(steps)
 
 
 def apply_steps(steps: Sequence[FittedStep], autoencoder: Autoencoder, markers: FloatArray) -> FloatArray:
     """Edit standardised markers, step after step: (n_events, n_markers) → (n_events, n_markers) float32."""
-    return in_chunks(lambda events: edit_chunk(steps, autoencoder, Chunk(events)), markers)
+    return in_chunks(lambda events: edit_chunk(steps, autoencoder, Activations(events)), markers)
 
 
-def edit_chunk(steps: Sequence[FittedStep], autoencoder: Autoencoder, chunk: Chunk) -> FloatArray:
-    """Edit a chunk, step after step: → (n_events, n_markers) float32."""
+def edit_chunk(steps: Sequence[FittedStep], autoencoder: Autoencoder, activations: Activations) -> Tensor:
+    """Apply the steps in order to one chunk: → (n_events, n_markers) float32."""
     for step in steps:
-        chunk = Chunk(step.edit(autoencoder, chunk))
-    return chunk.markers
+        activations = Activations(step.edit(autoencoder, activations))
+    return activations.markers
 
 
 def activations(autoencoder: Autoencoder, markers: FloatArray, layer: str) -> FloatArray:

@@ -6,7 +6,9 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
+from neuronedit.autoencoder import tensor
 from neuronedit.lookup import Lookup
 from neuronedit.mixture import Mixture
 from neuronedit.percentiles import (
@@ -90,7 +92,7 @@ class StrataShift:
             percentiles(target, N_ALIGNMENT_PERCENTILES, target_weights),
             "linear",
         )
-        aligned = source + alignment.at(source)
+        aligned = source + alignment.at(tensor(source)).numpy()
         mixture = (
             Mixture.fit([aligned, target], n_strata, seed)
             if labels is None
@@ -98,7 +100,7 @@ class StrataShift:
         )
         nearest = mixture.distances(np.concatenate([aligned, target])).min(axis=1)
         in_source, in_target = (
-            (_counting(mixture.memberships(population)) for population in (aligned, target))
+            (_counting(mixture.memberships(tensor(population)).numpy()) for population in (aligned, target))
             if labels is None
             else (_one_hot(part, labels) for part in labels)
         )
@@ -146,7 +148,7 @@ class StrataShift:
             "reach": np.array([self.reach]),
         }
 
-    def at(self, activations: FloatArray) -> FloatArray:
+    def at(self, activations: Tensor) -> Tensor:
         """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
         return self.lookup.mean_at(activations, self.memberships(activations))
 
@@ -163,7 +165,7 @@ class StrataShift:
         """The fields alone: tables are made anew where they are needed, and do not travel."""
         return own_fields(self)
 
-    def memberships(self, activations: FloatArray) -> FloatArray:
+    def memberships(self, activations: Tensor) -> Tensor:
         """How far each event belongs to each stratum: (n_events, n_neurons) → (n_events, n_strata), rows sum to 1."""
         return self.mixture.memberships(activations + self.alignment.at(activations), self.reach)
 

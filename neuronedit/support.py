@@ -6,7 +6,7 @@ combination of markers; the distance to the nearest source events does.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -66,8 +66,8 @@ class Support:
                 "how near source events are to one another. Choose the source's events anew."
             )
         # The nearest landmark of a landmark is itself, at distance 0.
-        _, distances = Landmarks(landmarks).nearest(landmarks, min(N_NEIGHBOURS, len(landmarks) - 1) + 1)
-        others = np.sort(distances, axis=1)[:, 1:]
+        _, distances = Landmarks(landmarks).nearest(tensor(landmarks), min(N_NEIGHBOURS, len(landmarks) - 1) + 1)
+        others = np.sort(distances.numpy(), axis=1)[:, 1:]
         return cls(landmarks, np.sort(others.mean(axis=1)), _mean_emd(source, target))
 
     @classmethod
@@ -79,13 +79,15 @@ class Support:
         """All that was learned, each array by the name that it has in a model's file."""
         return {"landmarks": self.landmarks, "own_distances": self.own_distances, "effect": np.array([self.effect])}
 
-    def distances(self, events: FloatArray) -> FloatArray:
+    def distances(self, events: Tensor) -> Tensor:
         """Mean distance to the nearest landmarks: (n_events, n_markers) → (n_events,) float32, standard deviations.
 
         Each event is computed by itself, so that its bits do not depend on the events beside it.
         """
         _, distances = self._kept.nearest(events, self.n_neighbours)
-        return np.asarray(distances.mean(axis=1))
+        if events.is_cuda:
+            return distances.mean(dim=1)
+        return torch.from_numpy(distances.numpy().mean(axis=1))  # by NumPy, whose sums are in another order
 
     @property
     def n_neighbours(self) -> int:
@@ -105,12 +107,12 @@ class Support:
         """The fields alone: what is made of the landmarks does not travel."""
         return own_fields(self)
 
-    def scores(self, events: FloatArray) -> FloatArray:
+    def scores(self, events: Tensor) -> Tensor:
         """Distance to the source in units of the source's own: (n_events, n_markers) → (n_events,) float32.
 
         1 is as far as the source's own events at ``OWN_PERCENTILE`` are from their nearest; twice as far is 2.
         """
-        return self.distances(events) / np.float32(self.own_distance)
+        return self.distances(events) / self.own_distance
 
     def judge(self, events: FloatArray) -> Extrapolation:
         """Whether the edit can be expected to hold for a population: (n_events, n_markers), a few thousand suffice.
@@ -125,7 +127,7 @@ class Support:
         # Metrics need SciPy, which is not installed where a model is only applied.
         from neuronedit.metrics import auroc
 
-        distances = self.distances(events)
+        distances = self.distances(tensor(events)).numpy()
         return Extrapolation(
             unsupported=float((distances > self.own_distance).mean()),
             auroc=auroc(distances, self.own_distances),
@@ -134,10 +136,7 @@ class Support:
         )
 
 
-Scores = TypeVar("Scores", FloatArray, Tensor)
-
-
-def shrink(scores: Scores) -> Scores:
+def shrink(scores: Tensor) -> Tensor:
     """What an edit's shift may be multiplied by, from the events' scores: (n_events,) → (n_events,) float32.
 
     1 for supported events, then falling smoothly (a cubic, flat at both ends) to 0 at ``NOTHING_LEFT``.

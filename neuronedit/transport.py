@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neuronedit.autoencoder import tensor
+from neuronedit.autoencoder import Tensors, tensor
 from neuronedit.errors import ModelError
-from neuronedit.percentiles import Arrays, FloatArray, Weights
+from neuronedit.percentiles import Arrays, FloatArray, Weights, own_fields
 
 WIDTH = 64
 N_STEPS = 300
@@ -82,13 +83,18 @@ class TransportShift:
         """Drift, range and network, by the names that they have in a model's file."""
         return {"drift": self.drift, "lowest": self.lowest, "highest": self.highest, **self.weights}
 
-    def at(self, activations: FloatArray) -> FloatArray:
+    def at(self, activations: Tensor) -> Tensor:
         """The shift of each event: (n_events, n_neurons) → (n_events, n_neurons) float32."""
-        with torch.inference_mode():
-            asked = tensor(np.clip(activations, self.lowest, self.highest))
-            weights = {name: tensor(array) for name, array in self.weights.items()}
-            added: FloatArray = network_output(weights, asked).numpy()
-        return self.drift + added
+        drift, lowest, highest, *weights = self._tensors.beside(activations)
+        return drift + network_output(dict(zip(self.weights, weights, strict=True)), activations.clamp(lowest, highest))
+
+    @cached_property
+    def _tensors(self) -> Tensors:
+        return Tensors(self.drift, self.lowest, self.highest, *self.weights.values())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what is on a device does not travel."""
+        return own_fields(self)
 
 
 def _train(

@@ -8,6 +8,7 @@ from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.edit import NEURONS_THEN_MARKERS, PRESETS, fit_edit
 from neuronedit.percentiles import percentiles
 from neuronedit.steps import Fitting, apply_steps
+from tests.arrays import of_arrays
 
 ZEROS = np.full(5, -99, np.float32)
 
@@ -61,7 +62,7 @@ def test_beyond_the_support_the_change_shrinks_where_it_is_told_to(edit, network
     shrinking = replace(edit, shrinks=True)
     far = source[:20] + 50
     assert shrinking.apply(networks, far).tobytes() == far.tobytes()
-    near = source[shrinking.support.scores(source) < 1]
+    near = source[of_arrays(shrinking.support.scores, source) < 1]
     assert shrinking.apply(networks, near).tobytes() == edit.apply(networks, near).tobytes()
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from neuronedit import mixture as mixture_module
-from neuronedit.mixture import Mixture
+from neuronedit.autoencoder import tensor
+from neuronedit.mixture import Mixture, memberships_in_float64
+from tests.arrays import of_arrays
 
 
 def slow_memberships(event, mixture):
@@ -26,7 +28,7 @@ def test_memberships_agree_with_bayes_rule_written_out(populations, rng):
     events = (rng.normal(size=(40, 3)) * 2).astype(np.float32)
     expected = [slow_memberships(event.astype(np.float64), mixture) for event in events]
     # float32 shares up to 1.
-    np.testing.assert_allclose(mixture.memberships(events), expected, atol=1e-6)
+    np.testing.assert_allclose(of_arrays(mixture.memberships, events), expected, atol=1e-6)
 
 
 def test_distances_agree_with_a_sum_over_neurons(populations, rng):
@@ -40,7 +42,7 @@ def test_distances_agree_with_a_sum_over_neurons(populations, rng):
 def test_a_share_too_small_for_float32_to_add_is_none():
     mixture = Mixture(np.float32([[0], [1]]), np.float32([[1], [1]]), np.float32([0, 0]))
     # At x, the log of the shares' ratio is 1/2 − x; 2^-30 is at x = −20.3.
-    shares = mixture.memberships(np.float32([[-20], [-21], [21.2], [22]]))
+    shares = of_arrays(mixture.memberships, np.float32([[-20], [-21], [21.2], [22]]))
     assert (shares > 0).tolist() == [[True, True], [True, False], [True, True], [False, True]]
 
 
@@ -83,11 +85,22 @@ def test_a_spike_keeps_the_least_spread(rng):
 
 def test_an_event_far_beyond_all_others_still_belongs_somewhere(populations):
     mixture = Mixture.fit(populations, 2, seed=0)
-    shares = mixture.memberships(np.full((1, 3), 1e30, dtype=np.float32))
+    shares = of_arrays(mixture.memberships, np.full((1, 3), 1e30, dtype=np.float32))
     np.testing.assert_allclose(shares.sum(), 1, atol=1e-6)
 
 
 def test_memberships_need_no_scikit_learn(populations, monkeypatch):
     mixture = Mixture.fit(populations, 2, seed=0)
     monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
-    assert mixture.memberships(populations[0].astype(np.float32)).shape == (300, 2)
+    assert of_arrays(mixture.memberships, populations[0].astype(np.float32)).shape == (300, 2)
+
+
+@pytest.mark.parametrize("reach", [np.inf, 3.0, 1e-3])
+def test_a_gpu_finds_the_same_memberships(populations, rng, reach):
+    mixture = Mixture.fit(populations, 3, seed=0)
+    events = np.concatenate([rng.normal(size=(300, 3)) * 9, np.full((1, 3), 1e30)]).astype(np.float32)
+    there = memberships_in_float64(mixture._tensors.beside(tensor(events)), tensor(events), reach).numpy()
+    here = of_arrays(mixture.memberships, events, reach)
+    assert ((there == 0) == (here == 0)).all()
+    # Sums in another order, in float64, rounded to float32.
+    np.testing.assert_allclose(there, here, rtol=3e-7)

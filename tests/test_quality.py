@@ -16,6 +16,7 @@ from neuronedit.quality import (
 )
 from neuronedit.route import BATCHES_OWN, Route
 from neuronedit.tally import FINE, Tally
+from tests.arrays import of_arrays
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ class TestSupport:
         tally = Tally(controls_model.scaling.zeros)
         observer(tally, controls_model, Route(edits=("1", "2")))("chosen", before, before, None)
         chosen = tally_module.sampled(before)
-        beyond = controls_model.edits["1"].support.scores(before[chosen]) > 1
+        beyond = of_arrays(controls_model.edits["1"].support.scores, before[chosen]) > 1
         assert tally.groups["chosen"].support.tolist() == [chosen.sum(), beyond.sum()]
         row = quality_table(tally, controls_model, Route(edits=("1", "2"))).iloc[0]
         assert (row["scored"], row["unsupported"]) == (chosen.sum(), beyond.mean())
@@ -133,7 +134,7 @@ class TestSupport:
 
     def test_scores_that_are_there_already_count_the_same(self, controls_model, cells):
         before = controls_model.standardised(cells(800, seed=5))
-        scores = controls_model.edits["1"].support.scores(before)
+        scores = of_arrays(controls_model.edits["1"].support.scores, before)
         tallies = [Tally(controls_model.scaling.zeros) for _ in range(2)]
         for tally, support in zip(tallies, (scores, None), strict=True):
             observer(tally, controls_model, BATCHES_OWN)("1", before, before, support)

@@ -9,6 +9,7 @@ from neuronedit.neighbours import NeighbourShift
 from neuronedit.percentiles import percentiles
 from neuronedit.steps import EditStep, Fitting, activations, apply_steps, fit_steps
 from neuronedit.strata import StrataShift
+from tests.arrays import of_arrays
 
 OPERATORS = ("step", "linear", "neighbours", "strata")
 """Those whose shift is nothing where source and target are the same events; a trained network's is near nothing."""
@@ -90,14 +91,14 @@ def test_a_visible_edit_by_a_constant_shifts_every_event_by_it(autoencoder, rng,
 def test_the_plain_form_decodes_the_edited_activations(autoencoder, source, target, layer, operator):
     fitted = fit_steps(autoencoder, plan(layer, operator, "plain"), source, target)
     before = activations(autoencoder, source, layer)
-    expected = decoded(autoencoder, before + fitted[0].shift.at(before), layer)
+    expected = decoded(autoencoder, before + of_arrays(fitted[0].shift.at, before), layer)
     assert (apply_steps(fitted, autoencoder, source) == expected).all()
 
 
 def test_the_residual_form_adds_the_decoded_change(autoencoder, source, target):
     fitted = fit_steps(autoencoder, plan("code"), source, target)
     before = activations(autoencoder, source, "code")
-    after = before + fitted[0].shift.at(before)
+    after = before + of_arrays(fitted[0].shift.at, before)
     change = decoded(autoencoder, after, "code") - decoded(autoencoder, before, "code")
     # The output's product is made of the difference, not the difference of two: values of order 1 in float32.
     np.testing.assert_allclose(apply_steps(fitted, autoencoder, source), source + change, atol=2e-6)
@@ -106,16 +107,16 @@ def test_the_residual_form_adds_the_decoded_change(autoencoder, source, target):
 
 def test_each_step_is_fitted_on_the_source_as_the_steps_before_leave_it(autoencoder, source, target):
     fitted = fit_steps(autoencoder, NEURONS_THEN_MARKERS, source, target)
-    after_code = fitted[0].apply(autoencoder, source)
+    after_code = apply_steps(fitted[:1], autoencoder, source)
     assert (fitted[1].shift.source_percentiles == percentiles(after_code)).all()
-    assert (apply_steps(fitted, autoencoder, source) == fitted[1].apply(autoencoder, after_code)).all()
+    assert (apply_steps(fitted, autoencoder, source) == apply_steps(fitted[1:], autoencoder, after_code)).all()
 
 
 def test_the_neighbours_operator_averages_linear_shifts(autoencoder, source, target):
     linear = fit_steps(autoencoder, plan("code"), source, target)[0].shift
     shift = fit_steps(autoencoder, plan("code", "neighbours"), source, target)[0].shift
     assert isinstance(shift, NeighbourShift)
-    assert (shift.shifts == linear.at(shift.landmarks)).all()
+    assert (shift.shifts == of_arrays(linear.at, shift.landmarks)).all()
 
 
 def test_the_strata_operator_tells_as_many_strata_apart_as_asked_for(autoencoder, source, target):

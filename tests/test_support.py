@@ -12,6 +12,7 @@ from neuronedit.autoencoder import VISIBLE
 from neuronedit.errors import DataError
 from neuronedit.steps import activations
 from neuronedit.support import N_NEIGHBOURS, Support, reconstruction_errors, shrink
+from tests.arrays import of_arrays
 
 
 def two_kinds(rng, n_events=600):
@@ -34,7 +35,7 @@ def test_distances_agree_with_scipy(support, source, rng):
     events = two_kinds(rng, 40)
     expected = np.sort(cdist(events, source), axis=1)[:, :N_NEIGHBOURS].mean(axis=1)
     # float32 against float64 distances of up to about 1.
-    np.testing.assert_allclose(support.distances(events), expected, rtol=1e-5)
+    np.testing.assert_allclose(of_arrays(support.distances, events), expected, rtol=1e-5)
     own = np.sort(cdist(source, source), axis=1)[:, 1 : N_NEIGHBOURS + 1].mean(axis=1)
     np.testing.assert_allclose(support.own_distances, np.sort(own), rtol=1e-5)
 
@@ -51,7 +52,7 @@ def test_a_new_combination_is_unsupported_although_each_marker_is_within_range(s
     events = (np.array([3, -3, 0]) + 0.3 * rng.normal(size=(300, 3))).astype(np.float32)
     assert (events >= support.landmarks.min(axis=0)).all()
     assert (events <= support.landmarks.max(axis=0)).all()
-    assert (support.scores(events) > 1).all()
+    assert (of_arrays(support.scores, events) > 1).all()
     assert support.judge(events).auroc > 0.99
 
 
@@ -67,7 +68,7 @@ def test_a_new_kind_is_flagged_where_the_effect_is_small_beside_its_distance(sou
 
 def test_the_auroc_is_mann_whitneys(support, rng):
     events = two_kinds(rng, 200) * np.float32(1.2)
-    distances = support.distances(events)
+    distances = of_arrays(support.distances, events)
     expected = mannwhitneyu(distances, support.own_distances).statistic / (len(distances) * len(support.own_distances))
     assert support.judge(events).auroc == pytest.approx(expected)
 
@@ -76,15 +77,17 @@ def test_one_is_the_score_of_the_sources_own_outermost_hundredth(support):
     threshold = np.percentile(support.own_distances, support_module.OWN_PERCENTILE)
     # Far along a marker, the distance grows as the event moves away.
     far = np.array([[3, 3, 40]], dtype=np.float32)
-    assert support.scores(far)[0] == pytest.approx(support.distances(far)[0] / threshold, rel=1e-6)
+    assert of_arrays(support.scores, far)[0] == pytest.approx(
+        of_arrays(support.distances, far)[0] / threshold, rel=1e-6
+    )
     # Of 600 own distances, a hundredth is six.
     assert (support.own_distances > threshold).sum() == 6
 
 
 def test_shifts_shrink_smoothly_from_all_to_nothing(support):
     path = np.linspace([3, 3, 0], [3, 3, 40], 4001, dtype=np.float32)
-    scores = support.scores(path)
-    factors = shrink(scores)
+    scores = of_arrays(support.scores, path)
+    factors = of_arrays(shrink, scores)
     assert (factors[scores <= 1] == 1).all()
     assert (factors[scores >= support_module.NOTHING_LEFT] == 0).all()
     assert ((factors >= 0) & (factors <= 1)).all()
@@ -96,17 +99,18 @@ def test_shifts_shrink_smoothly_from_all_to_nothing(support):
 
 def test_an_event_beyond_all_measure_is_unsupported_and_not_moved(support):
     far = np.array([[1e30, -1e30, 0]], dtype=np.float32)
-    assert support.scores(far) > 1
-    assert shrink(support.scores(far)) == 0
+    scores = of_arrays(support.scores, far)
+    assert scores > 1
+    assert of_arrays(shrink, scores) == 0
 
 
 def test_each_event_gets_the_bits_that_it_gets_alone(support, rng, monkeypatch):
     events = two_kinds(rng, 200)
-    whole = support.scores(events)
-    alone = np.concatenate([support.scores(events[row : row + 1]) for row in range(len(events))])
+    whole = of_arrays(support.scores, events)
+    alone = np.concatenate([of_arrays(support.scores, events[row : row + 1]) for row in range(len(events))])
     assert alone.tobytes() == whole.tobytes()
     monkeypatch.setattr(landmarks_module, "BLOCK", 7)
-    assert support.scores(events).tobytes() == whole.tobytes()
+    assert of_arrays(support.scores, events).tobytes() == whole.tobytes()
 
 
 def test_repeated_events_count_once(source):
@@ -127,7 +131,7 @@ def test_fewer_events_than_neighbours_are_enough():
     source = np.array([[0, 0], [0, 1], [0, 0]], dtype=np.float32)
     support = Support.fit(source, source, seed=0)
     assert support.own_distances.tolist() == [1, 1]
-    assert support.scores(np.array([[0, 3]], dtype=np.float32)).tolist() == [2]
+    assert of_arrays(support.scores, np.array([[0, 3]], dtype=np.float32)).tolist() == [2]
 
 
 def test_a_source_of_equal_events_is_refused():
@@ -150,13 +154,13 @@ def test_no_events_are_not_judged(support):
 
 def test_a_support_is_its_arrays(support, source):
     restored = Support.from_arrays(support.arrays())
-    assert restored.scores(source).tobytes() == support.scores(source).tobytes()
+    assert of_arrays(restored.scores, source).tobytes() == of_arrays(support.scores, source).tobytes()
     assert restored.judge(source) == support.judge(source)
 
 
 def test_scores_need_no_scipy(support, source, monkeypatch):
     monkeypatch.setitem(sys.modules, "neuronedit.metrics", None)
-    assert support.scores(source).shape == (600,)
+    assert of_arrays(support.scores, source).shape == (600,)
 
 
 def test_reconstruction_errors_are_mean_squares(autoencoder, rng):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from neuronedit.autoencoder import tensor
 from neuronedit.composition import match
 from neuronedit.moments import rms
 from neuronedit.panel import MASS_COFACTOR
@@ -147,7 +148,7 @@ def _edit(task: ConfoundedTask, target: FloatArray, weights: npt.NDArray[np.floa
         weighted_percentiles(population, weight)
         for population, weight in ((task.source.events, np.ones(len(task.source.events))), (target, weights))
     )
-    return task.events.events + PercentileShift.fit(before, after, "linear").at(task.events.events)
+    return task.events.events + PercentileShift.fit(before, after, "linear").at(tensor(task.events.events)).numpy()
 
 
 def _draw_types(

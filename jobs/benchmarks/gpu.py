@@ -17,8 +17,8 @@ import torch
 
 from neuronedit.adapters.ray_session import GpuShare
 from neuronedit.autoencoder import Architecture
-from neuronedit.device.passage import found_device
 from neuronedit.model_files import load_model
+from neuronedit.on_device import found_device
 from neuronedit.training_plan import TrainingPlan
 
 from .gpu_edit import job_cost, kernel_rate, memory_rate, write_files

@@ -9,10 +9,9 @@ import torch
 
 from neuronedit.adapters.ray_session import GpuShare, ray_session
 from neuronedit.design import PAIR_EDIT
-from neuronedit.device.edits import DeviceEdit
-from neuronedit.device.passage import MINIBATCH
 from neuronedit.job_configs import RayConfig
 from neuronedit.model import EditModel
+from neuronedit.on_device import MINIBATCH
 
 from .event_files import FileSet, intensities
 from .gpu_limits import median_seconds
@@ -26,20 +25,20 @@ EVENTS_AT_ONCE = 131_072
 def kernel_rate(model: EditModel, device: torch.device, n_minibatches: int) -> float:
     """Events per second from the device's memory to the device's memory, standardised as they come and go."""
     autoencoders = [autoencoder.to(device) for autoencoder in model.autoencoders]
-    edit = DeviceEdit(model.edits[PAIR_EDIT], autoencoders, device)
+    edit = model.edits[PAIR_EDIT]
     markers = torch.randn(n_minibatches * MINIBATCH, len(model.panel.markers), device=device)
 
     @torch.inference_mode()
     def edited() -> None:
         for minibatch in markers.split(MINIBATCH):
-            edit.edit(minibatch, 1.0, None)
+            edit.edit(autoencoders, minibatch)
 
     return len(markers) / median_seconds(edited, device)
 
 
 def memory_rate(model: EditModel, device: torch.device, n_reads: int) -> float:
     """Events per second from the processor's memory to the processor's memory, raw intensities, one process."""
-    on_device = model.on(str(device))
+    on_device = model.to(str(device))
     raw = intensities(EVENTS_AT_ONCE, np.random.default_rng(0))
 
     def edited() -> None:

@@ -75,13 +75,13 @@ class EventEditor:
         Args:
             model: The model, or the folder that it is in.
             rules: What is done with which events.
-            device: Where to compute: ``cuda``, see ``EditModel.on``; by default where the model does.
+            device: Where to compute: ``cuda``, see ``EditModel.to``; by default where the model does.
 
         Raises:
             ModelError: There is no model in the folder, or no such device.
         """
         loaded = model if isinstance(model, EditModel) else load_model(model)
-        self.model = loaded.on(device) if device else loaded
+        self.model = loaded.to(device) if device else loaded
         self.rules = rules or TransformRules()
 
     def __call__(self, table: pa.Table) -> pa.Table:

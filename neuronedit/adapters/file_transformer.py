@@ -63,7 +63,7 @@ class FileTransformer:
             rules: What is done with which events.
             files: How files are written, and what becomes of bad ones.
             ledger: The Ray actor that counts attempts and events; none in a plain process.
-            device: Where to compute, see ``EditModel.on``.
+            device: Where to compute, see ``EditModel.to``.
         """
         torch.set_num_threads(1)  # one core per actor: more threads collapse beside a busy neighbour
         pa.set_cpu_count(1)

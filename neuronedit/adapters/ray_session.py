@@ -10,9 +10,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from neuronedit.device.passage import found_device
 from neuronedit.errors import ClusterError, ModelError
 from neuronedit.job_configs import RayConfig
+from neuronedit.on_device import found_device
 
 LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
 """Enough when files are streamed by the workers themselves."""

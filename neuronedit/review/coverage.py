@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from neuronedit.autoencoder import tensor
 from neuronedit.metrics import auroc
 from neuronedit.percentiles import FloatArray
 from neuronedit.review.histograms import histogram_figure
@@ -73,7 +74,7 @@ def score(neurons: Neurons, population: Population, coverage: Coverage) -> dict[
     """All three scores of a population's events, (n_events,) each, by the names of ``SCORES``."""
     return {
         OUTSIDE: coverage.outside(population.activations),
-        DISTANCE: neurons.edit.support.scores(population.markers),
+        DISTANCE: neurons.edit.support.scores(tensor(population.markers)).numpy(),
         ERROR: reconstruction_errors(neurons.autoencoder, population.markers),
     }
 

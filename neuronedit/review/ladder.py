@@ -117,6 +117,6 @@ def realism(cells: FloatArray, real: FloatArray, seed: int) -> FloatArray:
     """
     drawn = np.random.default_rng(seed).permutation(len(real))[:MAX_REAL]
     kept = Landmarks(np.unique(real[drawn], axis=0))
-    _, own = kept.nearest(kept.events, 2)  # an event's nearest is itself, at distance 0
-    _, distances = kept.nearest(cells, 1)
+    own = kept.nearest(tensor(kept.events), 2)[1].numpy()  # an event's nearest is itself, at distance 0
+    distances = kept.nearest(tensor(cells), 1)[1].numpy()
     return np.asarray(distances[:, 0] / np.median(own.max(axis=1)))

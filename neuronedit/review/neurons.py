@@ -225,6 +225,6 @@ def _member(edit: Edit, layer: str | None = None) -> Member | None:
 def _edited(model: EditModel, edit: Edit, layer: str, source: Population) -> tuple[FloatArray, str]:
     member = _member(edit, layer)
     if member:
-        return source.activations + member.steps[0].shift.at(source.activations), OWN_SHIFT
+        return source.activations + member.steps[0].shift.at(tensor(source.activations)).numpy(), OWN_SHIFT
     moved = edit.apply(model.autoencoders, source.markers)
     return activations(model.autoencoder, moved, layer), ENCODED_AGAIN

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from neuronedit.autoencoder import tensor
 from neuronedit.composition import Composition, match
 from neuronedit.landmarks import Landmarks
 from neuronedit.percentiles import FloatArray
@@ -89,8 +90,8 @@ def _with_neighbours(activations: FloatArray, labels: Numbers) -> Numbers:
     if dense.sum() < 2 or dense.all():
         return labels
     cores = Landmarks(activations[dense])
-    nearest, distances = cores.nearest(activations[~dense], 1)
-    _, own = cores.nearest(activations[dense], 2)  # the nearest of each is itself
+    nearest, distances = (found.numpy() for found in cores.nearest(tensor(activations[~dense]), 1))
+    own = cores.nearest(tensor(activations[dense]), 2)[1].numpy()  # the nearest of each is itself
     found = labels.copy()
     found[~dense] = np.where(distances[:, 0] <= own[:, 1].max(), labels[dense][nearest[:, 0]], NO_PATTERN)
     return found

@@ -48,9 +48,9 @@ def test_the_model_and_its_folder_are_the_same(tmp_path: Path, controls_model: E
 
 def test_a_device_is_the_models_or_the_editors(tmp_path: Path, controls_model: EditModel) -> None:
     save_model(controls_model, tmp_path / "model")
-    named, given = EventEditor(tmp_path / "model", device="cpu"), EventEditor(controls_model.on("cpu"))
+    named, given = EventEditor(tmp_path / "model", device="cpu"), EventEditor(controls_model.to("cpu"))
     assert named(CELLS).equals(given(CELLS))
-    assert [editor.model.device for editor in (named, given, EventEditor(controls_model))] == ["cpu", "cpu", None]
+    assert [editor.model.device for editor in (named, given, EventEditor(controls_model))] == ["cpu"] * 3
     with pytest.raises(ModelError, match=r"^There is no device 'gpu'; expected 'cpu', 'cuda' or the number of a GPU"):
         EventEditor(controls_model, device="gpu")
 
