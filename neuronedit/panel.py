@@ -14,7 +14,19 @@ MASS_COFACTOR = 5.0
 
 @dataclass(frozen=True)
 class Panel:
-    """Ordered markers, each with the cofactor that divides its intensity before arcsinh."""
+    """Ordered markers, each with the cofactor that divides its intensity before the transform.
+
+    Attributes:
+        markers: (n_markers,) distinct names, not empty.
+        cofactors: (n_markers,) positive, in intensity units.
+
+    Raises:
+        PanelError: There is no marker, one has no name or stands twice, or a cofactor is missing or not positive.
+
+    Example:
+        >>> Panel(("CD3", "CD4"), (5.0, 5.0)).n_markers
+        2
+    """
 
     markers: tuple[str, ...]
     cofactors: tuple[float, ...]
@@ -43,11 +55,11 @@ class Panel:
 
     @property
     def n_markers(self) -> int:
-        """How many markers the panel has."""
+        """The number of markers."""
         return len(self.markers)
 
     def check_columns(self, columns: Sequence[str], where: str) -> None:
-        """Check that every marker is one of ``columns``, exactly once; other columns are passengers.
+        """Check that every marker is exactly one of the columns; further columns are allowed.
 
         Args:
             columns: The column names found.
@@ -55,6 +67,9 @@ class Panel:
 
         Raises:
             PanelError: A marker is missing, or a column name stands twice.
+
+        Example:
+            >>> Panel(("CD3",), (5.0,)).check_columns(["Time", "CD3"], "cells.parquet")
         """
         counts = Counter(columns)
         repeated = [name for name, count in counts.items() if count > 1]
@@ -75,16 +90,23 @@ class Panel:
 
 
 def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
-    """Read a panel file: CSV with the columns ``channel``, ``marker`` and, optionally, ``cofactor``.
+    r"""Read a panel file: CSV with the columns ``channel``, ``marker`` and, optionally, ``cofactor``.
 
-    ``channel`` is the raw detector name ($PnN) and may be left out where only markers are needed.
+    ``channel`` is the raw detector name ($PnN) and may be left out if only markers are needed.
     A cofactor that is missing or empty is 5, the usual one of mass cytometry.
 
     Returns:
-        The panel, and the marker's name for each channel.
+        The panel, and the marker's name by channel.
 
     Raises:
         PanelError: The file cannot be read, lacks a column, or names something twice.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "panel.csv").write_text("channel,marker\nY89Di,CD45")
+        ...     read_panel(Path(folder, "panel.csv"))
+        (Panel(markers=('CD45',), cofactors=(5.0,)), {'Y89Di': 'CD45'})
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
