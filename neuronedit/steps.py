@@ -83,7 +83,7 @@ class FittedStep:
     def edit(self, autoencoder: Autoencoder, chunk: Chunk) -> FloatArray:
         """Edit a chunk's markers: → (n_events, n_markers) float32."""
         layer = self.plan.layer
-        before: FloatArray = chunk.activations.of(autoencoder, layer).numpy()
+        before: FloatArray = chunk.activations.at_layer(autoencoder, layer).numpy()
         shift = self.shift.at(before)
         if not self.plan.latent:
             return before + shift

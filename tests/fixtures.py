@@ -117,7 +117,7 @@ def _fit_small(panel: Panel, intensities: Mapping[str, np.ndarray], design: Desi
     scaling = fit_scaling(intensities.values(), panel.cofactors)
     populations = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
     autoencoder = Autoencoder(panel.n_markers, ARCHITECTURE, PLAN.seed)
-    train(autoencoder, InMemory.of(populations, PLAN), PLAN)
+    train(autoencoder, InMemory.from_populations(populations, PLAN), PLAN)
     autoencoder.eval().requires_grad_(False)
     counts = {name: len(events) for name, events in populations.items()}
     edits = {

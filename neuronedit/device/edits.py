@@ -83,7 +83,7 @@ class DeviceStep:
     def edit(self, activations: Activations) -> Tensor:
         """Edit events by what networks make of them: → (n_events, n_markers) float32."""
         autoencoder, layer = self._autoencoder, self._plan.layer
-        before = activations.of(autoencoder, layer)
+        before = activations.at_layer(autoencoder, layer)
         after = before + self._shift.at(before)
         if not self._plan.latent:
             return after
