@@ -28,12 +28,7 @@ def tensor(array: npt.NDArray[Any]) -> Tensor:
 
 
 class Architecture(Config):
-    """The widths of the autoencoder's layers; the decoder mirrors the encoder.
-
-    Example:
-        >>> Architecture(hidden=(8,), code=2).layer_names
-        ('visible', 'encoder.1', 'code', 'decoder.1')
-    """
+    """The widths of the autoencoder's layers; the decoder mirrors the encoder."""
 
     hidden: tuple[PositiveInt, ...] = Field((200, 100), description="neurons of each hidden layer of the encoder")
     code: PositiveInt = Field(50, description="neurons of the code; 10 is too narrow for a panel of 30")

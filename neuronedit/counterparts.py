@@ -96,12 +96,7 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 
 def telling_markers(source: FloatArray, seed: int) -> npt.NDArray[np.int64]:
-    """Find the columns that tell kinds apart: (n_telling,) int64, ascending.
-
-    Args:
-        source: (n_source, n_markers) float32, standardised.
-        seed: Starts the search for kinds.
-    """
+    """Columns that tell kinds apart, ascending: (n_telling,)."""
     memberships = Mixture.fit([source], N_TELLING_KINDS, seed).memberships(source).astype(np.float64)
     shares = memberships.mean(axis=0)
     centres = memberships.T @ source / np.maximum(memberships.sum(axis=0), _TINY)[:, None]

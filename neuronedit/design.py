@@ -44,12 +44,7 @@ class EditPair:
 
     @property
     def inverse(self) -> "EditPair":
-        """The edit that leads back, from target to source.
-
-        Example:
-            >>> EditPair("day2", ("control day2",), ("control day1",)).inverse.name
-            'day2 inverse'
-        """
+        """The edit that leads back, from target to source."""
         return EditPair(f"{self.name}{INVERSE}", self.target, self.source)
 
 
@@ -215,10 +210,6 @@ class Choice:
     Attributes:
         where: The column values asked for; empty chooses every event.
         by: The column whose values name the populations; events without a value are in none.
-
-    Example:
-        >>> Choice({}, by="donor").assign(pd.DataFrame({"donor": ["P1", None]}), "cells.parquet").tolist()
-        ['P1', '']
     """
 
     where: Where

@@ -85,7 +85,12 @@ def mix_bits(state: Priorities) -> Priorities:
 
 
 def mix(state: State) -> State:
-    """Compute ``mix_bits`` without ``errstate``, which Numba does not know; a NumPy scalar warns of overflow."""
+    """Compute ``mix_bits`` without ``errstate``, which Numba does not know; a NumPy scalar warns of overflow.
+
+    Example:
+        >>> mix(np.array([0], np.uint64)).tolist()
+        [0]
+    """
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return state ^ (state >> np.uint64(31))

@@ -106,8 +106,9 @@ def distance(a: FloatArray, b: FloatArray, seed: int = 0) -> Distance:
     """Compute both distances between two populations, (n, n_markers) and (k, n_markers).
 
     Example:
-        >>> distance(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]))
-        Distance(emd=array([3., 4.]), energy=10.0)
+        >>> found = distance(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]))
+        >>> found.emd.tolist(), found.energy
+        ([3.0, 4.0], 10.0)
     """
     return Distance(emd(a, b), energy_distance(a, b, seed))
 

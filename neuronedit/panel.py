@@ -14,19 +14,7 @@ MASS_COFACTOR = 5.0
 
 @dataclass(frozen=True)
 class Panel:
-    """Ordered markers, each with the cofactor that divides its intensity before the transform.
-
-    Attributes:
-        markers: (n_markers,) distinct names, not empty.
-        cofactors: (n_markers,) positive, in intensity units.
-
-    Raises:
-        PanelError: There is no marker, one has no name or stands twice, or a cofactor is missing or not positive.
-
-    Example:
-        >>> Panel(("CD3", "CD4"), (5.0, 5.0)).n_markers
-        2
-    """
+    """Ordered markers, each with the cofactor that divides its intensity before arcsinh."""
 
     markers: tuple[str, ...]
     cofactors: tuple[float, ...]

@@ -172,7 +172,7 @@ class StrataShift:
         return own_fields(self)
 
     def memberships(self, activations: FloatArray) -> FloatArray:
-        """Compute memberships in each stratum: (n_events, n_neurons) → (n_events, n_strata), rows sum to 1."""
+        """How far each event belongs to each stratum: (n_events, n_neurons) → (n_events, n_strata), rows sum to 1."""
         return self.mixture.memberships(activations + self.alignment.at(activations), self.reach)
 
 

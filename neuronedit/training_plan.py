@@ -12,7 +12,7 @@ RETIRED = ("schedule", "warmup", "accumulate")
 
 
 class TrainingPlan(Config):
-    """Settings of a training run: length, speed, noise, penalty, validation and seed."""
+    """How long and how fast the autoencoder learns."""
 
     epochs: int = Field(60, ge=1, description="each draws as many events as all populations have, equally many of each")
     minibatch: int = Field(1024, ge=1, description="events per step, over all workers; every population has its share")

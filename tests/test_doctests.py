@@ -9,6 +9,7 @@ import pytest
 import neuronedit
 
 ROOT = Path(neuronedit.__file__).parent
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def module_name(path: Path) -> str:
@@ -21,6 +22,6 @@ WITH_EXAMPLES = sorted(module_name(path) for path in ROOT.rglob("*.py") if ">>> 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_show_what_the_code_gives(name):
-    outcome = doctest.testmod(importlib.import_module(name))
+    outcome = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
     assert outcome.attempted
     assert not outcome.failed, f"{outcome.failed} of {outcome.attempted} examples differ: see the captured output"
