@@ -21,11 +21,12 @@ MIN_SAMPLES = 2
 
 @dataclass(frozen=True)
 class ArmChoice:
-    """Which events belong to which arm, by column values.
+    """A choice of events for each arm, by column values.
 
     Attributes:
-        where: By the arm's name, the column values asked for.
-        sample_column: Names the replicate sample (well) of each event; each is then a population of its own.
+        where: The column values asked for, by the arm's name.
+        sample_column: The column that names each event's replicate sample (well), each then a population of its own;
+            None if samples are not told apart.
     """
 
     where: Mapping[str, Where]
@@ -38,14 +39,22 @@ class ArmChoice:
         return tuple(dict.fromkeys([*asked_for, *([self.sample_column] if self.sample_column else [])]))
 
     def assign(self, events: pd.DataFrame, where: str) -> npt.NDArray[np.object_]:
-        """The population's name of each event, ``ARM`` or ``ARM SAMPLE``; "" for events of no arm.
+        """Name each event's population, ``ARM`` or ``ARM SAMPLE``; "" for events of no arm.
 
         Args:
             events: The choice's columns, (n_events,) each.
             where: The file that the events are from, for the message.
 
+        Returns:
+            (n_events,) texts.
+
         Raises:
             DataError: An event belongs to two arms, or an arm's event has no sample.
+
+        Example:
+            >>> arms = ArmChoice({CONTROL: {"drug": "none"}, A: {"drug": "a"}}, sample_column="well")
+            >>> arms.assign(pd.DataFrame({"drug": ["a", "none", "b"], "well": [1, 2, 3]}), "cells.parquet").tolist()
+            ['a 1', 'control 2', '']
         """
         population = np.full(len(events), "", dtype=object)
         for arm, wanted in self.where.items():
@@ -72,12 +81,12 @@ class ArmChoice:
 
 @dataclass(frozen=True)
 class Arm:
-    """Events that were treated alike.
+    """The events of one treatment.
 
     Attributes:
         name: ``control``, ``a``, ``b`` or ``both``.
         intensities: (n_events, n_markers) raw, in random order.
-        samples: (n_events,) which replicate sample each event is from; None where samples are not told apart.
+        samples: (n_events,) number of each event's replicate sample; None if samples are not told apart.
 
     Raises:
         DataError: There are too few events, or fewer than two samples.
@@ -102,14 +111,14 @@ class Arm:
 
 @dataclass(frozen=True)
 class Experiment:
-    """The measured arms.
+    """The measured arms of one experiment, on one panel.
 
     Attributes:
         panel: The markers to compare, in the order of the arms' columns.
         control: Neither treatment.
         a: A alone.
         b: B alone.
-        both: A and B together; None where that was not measured.
+        both: A and B together; None if that was not measured.
 
     Raises:
         DataError: Some arms have samples and others not, or an intensity is not a finite number.
@@ -137,5 +146,11 @@ class Experiment:
         return (self.control, self.a, self.b, *([self.both] if self.both else []))
 
     def arcsinh(self, intensities: FloatArray) -> npt.NDArray[np.float32]:
-        """Raw intensities (n_events, n_markers) → arcsinh units, float32, by the panel's cofactors."""
+        """Transform raw intensities by the panel's cofactors: (n_events, n_markers) → transformed units, float32.
+
+        Example:
+            >>> arms = [Arm(name, np.zeros((50, 1))) for name in (CONTROL, A, B)]
+            >>> Experiment(Panel(("CD3",), (5.0,)), *arms).arcsinh(np.sinh([[2.0]]) * 5).round(3).tolist()
+            [[2.0]]
+        """
         return to_arcsinh(intensities, self.panel.cofactors)

@@ -1,7 +1,8 @@
 """The plan chosen by measurement: candidates blended by how well each carries over to events that it was not fitted on.
 
-Which operator wins differs from edit to edit, by up to a factor of two, and no rule of thumb tells beforehand. So every
-candidate is tried on populations left out of both source and target; the better it does there, the more it counts.
+The best operator differs from edit to edit, by up to a factor of two in error, and no rule of thumb tells beforehand.
+So every candidate is tried on populations left out of both source and target; the lower its error there, the higher
+its weight.
 """
 
 from collections.abc import Mapping
@@ -25,37 +26,37 @@ CANDIDATES: Mapping[str, Plan] = {
     "neurons-strata": (EditStep(operator="strata"), EditStep(layer=VISIBLE, operator="strata")),
     "neurons-neighbours": (EditStep(operator="neighbours"), EditStep(layer=VISIBLE)),
 }
-"""Plans that differ in where the shift of an event comes from: its markers one by one, its kind of cell, coarse or
-fine, all markers at once, its neurons."""
+"""Candidate plans by name; they take an event's shift from its markers one by one, from its kind of cell, coarse or
+fine, from all markers at once, or from its neurons."""
 
 NO_PLAN = "no edit"
 
 SHARPNESS = 6
-"""A plan whose error is q times the least has the weight q^-SHARPNESS: one of 1.4 times the error counts an eighth."""
+"""A plan whose error is q times the least has the weight q^-SHARPNESS: 1.4 times the error, an eighth of the weight."""
 
 MIN_WEIGHT = 0.05
-"""Plans that would count less are left out: they cost time on every event."""
+"""The least weight of a plan; plans that would have less are left out, as each costs time on every event."""
 
 MIN_ERROR = 0.02
-"""Errors below are alike: they are noise."""
+"""Errors below this one are noise and count as equal to it."""
 
 MAX_EVENTS = 4_000
-"""Events of each population that the choice is made on."""
+"""Events of each population that candidates are tried on, at most."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, and what it rests on.
+    """A blend of plans, and the errors by which it was chosen.
 
     Errors are normalised residuals, the mean of EMD's and energy distance's: 0 is the noise floor, 1 doing nothing.
 
     Attributes:
-        weights: By plan, sums to 1; ``no edit`` alone where doing nothing scores better.
-        errors: By candidate, on populations left out of source and target (the expected extrapolation error).
-        left_out_error: Of the chosen blend, on populations left out; NaN where no stratum is large enough. The weights
-            come from the same trials, so it is slightly optimistic.
-        within_error: Of the chosen blend, on other events of the same populations.
-        without_neurons_error: Of the blend without the plans that edit neurons, on populations left out.
+        weights: Weights by plan, summing to 1; ``no edit`` alone if doing nothing scores better.
+        errors: Errors by candidate, on populations left out of source and target (the expected extrapolation error).
+        left_out_error: The blend's error on populations left out; NaN if no stratum is large enough. The weights come
+            from the same trials, so it is slightly optimistic.
+        within_error: The blend's error on other events of the same populations.
+        without_neurons_error: The error of a blend without plans that edit neurons, on populations left out.
     """
 
     weights: Mapping[str, float]
@@ -65,35 +66,35 @@ class Choice:
     without_neurons_error: float
 
     def facts(self) -> dict[str, Any]:
-        """All of it as JSON has it: None for an error that is not known."""
+        """Give the choice as JSON values; an unknown error is None."""
         facts = asdict(self)
         facts["errors"] = {name: _known(error) for name, error in self.errors.items()}
         return facts | {name: _known(facts[name]) for name in _ERRORS}
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
-        """The choice whose ``facts`` these are."""
+        """Restore a choice from its ``facts``."""
         errors = {name: _or_nan(error) for name, error in facts["errors"].items()}
         return cls(facts["weights"], errors, *(_or_nan(facts[name]) for name in _ERRORS))
 
     @property
     def edits(self) -> bool:
-        """Whether there is anything that scores better than doing nothing."""
+        """Whether a plan scores better than doing nothing."""
         return NO_PLAN not in self.weights
 
     @property
     def carries_over(self) -> bool:
-        """Whether the change was seen to carry over to kinds of cell that the edit was not fitted on."""
+        """Whether, in the trials, the change carried over to kinds of cell that the edit was not fitted on."""
         return self.left_out_error < 1
 
     @property
     def winner(self) -> str:
-        """The plan that counts most."""
+        """The plan of the highest weight."""
         return max(self.weights, key=lambda plan: self.weights[plan])
 
     @property
     def neurons_contribution(self) -> float:
-        """By how much the plans that edit neurons lower the error on populations left out; 0 where none counts."""
+        """The reduction of ``left_out_error`` by the plans that edit neurons; 0 if none has weight."""
         return self.without_neurons_error - self.left_out_error
 
     @property
@@ -110,7 +111,7 @@ class Choice:
         )
 
     def expected_error(self, unsupported: float) -> float:
-        """The error to expect on events of which a share, 0 … 1, is unlike any that the edit was fitted on."""
+        """Predict the error on events of which the share ``unsupported``, 0 … 1, is unlike all that were fitted on."""
         if not self.edits:
             return 1.0
         parts = ((1 - unsupported, self.within_error), (unsupported, self.left_out_error))
@@ -118,13 +119,13 @@ class Choice:
 
 
 def choose(autoencoder: Autoencoder, source: FloatArray, target: FloatArray, fitting: Fitting) -> Choice:
-    """Try all candidates on events left out, and weigh them.
+    """Try all candidates on events left out, and weigh them by their errors.
 
     Args:
-        autoencoder: Trained.
-        source: (n_events, n_markers) float32, standardised; at most ``MAX_EVENTS`` are drawn.
-        target: The same of the target.
-        fitting: How each plan is fitted.
+        autoencoder: A trained autoencoder.
+        source: (n_source, n_markers) float32, standardised; at most ``MAX_EVENTS`` are drawn.
+        target: (n_target, n_markers) float32, standardised; at most ``MAX_EVENTS`` are drawn.
+        fitting: The settings and weights by which each plan is fitted.
 
     Raises:
         ModelError: A plan could not be fitted.
@@ -173,7 +174,12 @@ def _weights(errors: Mapping[str, float]) -> dict[str, float]:
 
 
 def drawn_for_choice(n_events: int, seed: int) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    """Which events a choice is made on: (n_events,) bool, at most ``MAX_EVENTS`` of them."""
+    """Draw the events that candidates are tried on: (n_events,) bool, at most ``MAX_EVENTS`` of them.
+
+    Example:
+        >>> int(drawn_for_choice(10_000, seed=0).sum())
+        4000
+    """
     kept = np.zeros(n_events, dtype=bool)
     kept[np.random.default_rng(seed).permutation(n_events)[:MAX_EVENTS]] = True
     return kept

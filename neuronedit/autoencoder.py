@@ -18,7 +18,12 @@ LEAKY_SLOPE = 0.2
 
 
 def tensor(array: npt.NDArray[Any]) -> Tensor:
-    """An array as a tensor on the same memory; a read-only array, as Ray hands out, is copied first."""
+    """Give an array as a tensor on the same memory; a read-only array, as Ray hands out, is copied first.
+
+    Example:
+        >>> tensor(np.array([1.0, 2.0], np.float32))
+        tensor([1., 2.])
+    """
     return torch.from_numpy(np.require(array, requirements="W"))
 
 
@@ -47,7 +52,7 @@ class Architecture(Config):
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """The names of the layers that can be edited, from the markers on."""
+        """Names of the layers that can be edited, from the markers on."""
         numbers = range(1, len(self.hidden) + 1)
         return (VISIBLE, *(f"encoder.{i}" for i in numbers), CODE, *(f"decoder.{i}" for i in numbers))
 
@@ -55,7 +60,7 @@ class Architecture(Config):
         """Check that there is a layer of that name.
 
         Raises:
-            ConfigError: There is not.
+            ConfigError: There is no such layer.
         """
         if layer not in self.layer_names:
             raise ConfigError(
@@ -70,7 +75,18 @@ class Autoencoder(nn.Module):
     Layers are named ``visible`` (the standardised markers), ``encoder.1``, ``encoder.2``, …, ``code``,
     ``decoder.1``, …: each name stands for the activations after that layer.
 
+    Args:
+        n_markers: Width of input and output.
+        architecture: Widths of the layers between.
+        seed: Draws the initial weights.
+
     Source: Amodio et al. 2018 (arXiv 1805.12198), section 3; widths 200-100-50 from MLSP 2020.
+
+    Example:
+        >>> network = Autoencoder(3, Architecture(hidden=(8,), code=2))
+        >>> markers = torch.zeros(5, 3)
+        >>> network.encode(markers, CODE).shape, network(markers).shape
+        (torch.Size([5, 2]), torch.Size([5, 3]))
     """
 
     def __init__(self, n_markers: int, architecture: Architecture, seed: int = 0) -> None:
@@ -89,21 +105,28 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(markers, CODE), CODE)
 
     def encode(self, markers: Tensor, layer: str) -> Tensor:
-        """Activations of a layer: (n_events, n_markers) → (n_events, n_neurons)."""
+        """Compute a layer's activations: (n_events, n_markers) float32, standardised → (n_events, n_neurons)."""
         return self._run(markers, 0, self.depth(layer))
 
     def decode(self, activations: Tensor, layer: str) -> Tensor:
-        """Standardised markers from a layer's activations: (n_events, n_neurons) → (n_events, n_markers)."""
+        """Compute standardised markers from a layer's activations: (n_events, n_neurons) → (n_events, n_markers).
+
+        Example:
+            >>> network = Autoencoder(3, Architecture(hidden=(8,), code=2))
+            >>> markers = torch.ones(5, 3)
+            >>> torch.equal(network.decode(network.encode(markers, CODE), CODE), network(markers))
+            True
+        """
         depth = self.depth(layer)
         # The visible layer *is* the markers: decoding it through the network would only blur it.
         return activations if depth == 0 else self._run(activations, depth, len(self.layers))
 
     def last_hidden(self, activations: Tensor, layer: str) -> Tensor:
-        """Activations of the layer before the output from a layer's: (n_events, n_neurons) → (n_events, n_last)."""
+        """Compute the last hidden layer's activations from a layer's: (n_events, n_neurons) → (n_events, n_last)."""
         return self._run(activations, self.depth(layer), len(self.layers) - 1)
 
     def output_change(self, change: Tensor) -> Tensor:
-        """What a change of the last hidden layer does to the markers: (n_events, n_last) → (n_events, n_markers).
+        """Compute the markers' change from the last hidden layer's: (n_events, n_last) → (n_events, n_markers).
 
         The output is linear: one product in place of the difference of two, and no change is exactly none.
         """
@@ -112,14 +135,14 @@ class Autoencoder(nn.Module):
         return change @ output.weight.T
 
     def dense_after(self, layer: str) -> list[tuple[nn.Linear, bool]]:
-        """The dense layers from a layer to the markers, each with whether a leaky ReLU follows; of ``visible`` none."""
+        """List the dense layers after a layer, each with whether a leaky ReLU follows; empty for ``visible``."""
         depth = self.depth(layer)
         numbers = range(depth, len(self.layers)) if depth else ()
         found = [(self.layers[index], index not in self._linear) for index in numbers]
         return [(linear, leaky) for linear, leaky in found if isinstance(linear, nn.Linear)]
 
     def depth(self, layer: str) -> int:
-        """How many weight matrices lie before a layer.
+        """Count the weight matrices before a layer.
 
         Raises:
             ConfigError: There is no layer of that name.

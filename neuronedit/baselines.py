@@ -1,6 +1,6 @@
-"""The simple methods that an edit has to beat.
+"""Baselines: the simple methods that an edit has to beat.
 
-Each leads events along the change from source to target, on the arcsinh scale:
+Each applies the change from source to target to events, in transformed units:
 (n_source, n_markers), (n_target, n_markers), (n_events, n_markers) → (n_events, n_markers) float32.
 """
 
@@ -27,7 +27,7 @@ LATENT_MEAN = "latent mean"
 
 
 def baselines(autoencoder: Autoencoder, scaling: Scaling) -> dict[str, Baseline]:
-    """Those that a review shows, by name: no time to speak of; the latent one uses the autoencoder and scaling."""
+    """Name the baselines that a review shows; all are fast, and the latent one uses the autoencoder and the scaling."""
     return {
         NO_EDIT: no_edit,
         MEAN_SHIFT: mean_shift,
@@ -37,18 +37,23 @@ def baselines(autoencoder: Autoencoder, scaling: Scaling) -> dict[str, Baseline]
 
 
 def no_edit(source: FloatArray, target: FloatArray, events: FloatArray) -> FloatArray:
-    """The events as they are."""
+    """Give the events as they are."""
     return events
 
 
 def mean_shift(source: FloatArray, target: FloatArray, events: FloatArray) -> FloatArray:
-    """Add the difference of the means, marker by marker."""
+    """Add the difference of the means, marker by marker.
+
+    Example:
+        >>> mean_shift(np.array([[0.0], [2.0]]), np.array([[5.0]]), np.array([[10.0]])).tolist()
+        [[14.0]]
+    """
     shift = target.mean(axis=0, dtype=np.float64) - source.mean(axis=0, dtype=np.float64)
     return (events + shift).astype(np.float32)
 
 
 def quantile_map(source: FloatArray, target: FloatArray, events: FloatArray) -> FloatArray:
-    """Lead the source's percentiles to the target's, marker by marker.
+    """Shift the source's percentiles to the target's, marker by marker.
 
     The shift is interpolated between percentiles and constant beyond the first and the last.
     """
@@ -60,7 +65,7 @@ def latent_mean(
 ) -> FloatArray:
     """Add the difference of the mean codes to every event's code, and decode.
 
-    Source: Lotfollahi et al. 2019, Nature Methods 16 (scGen), whose idea this is, here in a plain autoencoder.
+    Source: Lotfollahi et al. 2019, Nature Methods 16 (scGen); here with a plain autoencoder.
     """
     before, after, code = (
         activations(autoencoder, scaling.standardise(population), CODE) for population in (source, target, events)

@@ -1,7 +1,7 @@
-"""A step of training that a GPU is told once, and repeats.
+"""A step of training that is recorded once as a CUDA graph and replayed.
 
-A small network's step is some hundred kernels of microseconds each: telling the GPU of them, one by one, takes longer
-than they do. Measured by ``jobs/benchmark.py gpu``.
+A small network's step is some hundred kernels of microseconds each: to launch them one by one takes longer than they
+run. Measured by ``jobs/benchmark.py gpu``.
 """
 
 from collections.abc import Callable
@@ -10,16 +10,19 @@ import torch
 from torch import Tensor
 
 WARM_UP = 3
-"""Steps that are computed one kernel at a time: libraries choose their kernels, and the optimiser makes its moments."""
+"""First steps, launched kernel by kernel: libraries choose their kernels, and the optimiser makes its moments."""
 
 Update = Callable[[Tensor, Tensor | None, int], Tensor]
-"""Learns from events, (n_events, n_markers), and their noise, if any, in a minibatch of so many: gives its loss."""
+"""A step (events, noise or None, events of the whole minibatch) → loss, () float32; arrays (n_events, n_markers)."""
 
 
 class CapturedStep:
-    """An update as one CUDA graph, for minibatches like the first; others are computed one kernel at a time.
+    """An update as one CUDA graph, for minibatches of the first one's shape; others are launched kernel by kernel.
 
-    All that the update reads must stay in its place in the GPU's memory, and it may not wait for the GPU.
+    The update's inputs must stay in their place in the GPU's memory, and the update may not wait for the GPU.
+
+    Args:
+        update: The step to record.
 
     Source: "CUDA Graphs", in PyTorch's notes "CUDA semantics".
     """
@@ -31,7 +34,16 @@ class CapturedStep:
         self._captured: _Captured | None = None
 
     def __call__(self, events: Tensor, noise: Tensor | None, size: int) -> Tensor:
-        """One step: gives the loss, () float32."""
+        """Do one step.
+
+        Args:
+            events: (n_events, n_markers) float32, on the GPU.
+            noise: (n_events, n_markers) float32, or None.
+            size: Events of the whole minibatch, over all workers.
+
+        Returns:
+            () float32, the loss.
+        """
         self._n_steps += 1
         if self._n_steps <= WARM_UP:
             return self._apart(events, noise, size)
@@ -42,20 +54,20 @@ class CapturedStep:
         return self._captured.replay(events, noise)
 
     def _apart(self, events: Tensor, noise: Tensor | None, size: int) -> Tensor:
-        """A step on another stream than usual, as capturing demands of those before it."""
-        here = torch.cuda.current_stream()
-        self._warm_up.wait_stream(here)
+        """Do a step on a stream of its own, as CUDA demands of the steps before a capture."""
+        current = torch.cuda.current_stream()
+        self._warm_up.wait_stream(current)
         with torch.cuda.stream(self._warm_up):
             loss = self._update(events, noise, size)
-        here.wait_stream(self._warm_up)
+        current.wait_stream(self._warm_up)
         return loss.clone()
 
 
 class _Captured:
-    """The kernels of an update, and the places in memory that they read and write."""
+    """An update's recorded kernels, and the memory that they read and write."""
 
     def __init__(self, update: Update, events: Tensor, noise: Tensor | None, size: int) -> None:
-        """Note the kernels, without computing any."""
+        """Record the kernels without running any."""
         self._events, self._noise = events.clone(), None if noise is None else noise.clone()
         self._size = size
         self._graph = torch.cuda.CUDAGraph()

@@ -1,4 +1,4 @@
-"""A few events at a time: the whole of an edit passes over them before the next, so that they stay in the cache."""
+"""Chunks: an edit passes over a few events as a whole before the next, so that they stay in the cache."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,18 +12,18 @@ from neuronedit.autoencoder import Autoencoder, tensor
 from neuronedit.percentiles import FloatArray
 
 CHUNK = 2048
-"""Events per pass: few enough to stay in the processor's cache."""
+"""Events in a chunk: few enough to stay in the processor's cache."""
 
 MIN_ROWS = 16
-"""Fewer events are filled up: a matrix product of one to three rows sums in another order than one of many rows.
+"""Rows to which a smaller chunk is filled up: a product of one to three rows sums in another order than one of many.
 
-Measured with MKL: from here on, an event's bits are the same in whatever row of however many, except where a layer of
-at most ten neurons follows one whose number of neurons is not a multiple of four. There, last bits differ.
+Measured with MKL: from this number on, an event's bits are the same in whatever row of however many, except if a layer
+of at most ten neurons follows one whose number of neurons is not a multiple of four: then last bits differ.
 """
 
 
 class Activations:
-    """What networks make of events that are edited together: computed once for all plans that ask.
+    """Networks' activations for one chunk of events, each computed once for all plans that edit the chunk.
 
     Attributes:
         markers: (n_events, n_markers) float32, standardised.
@@ -34,18 +34,18 @@ class Activations:
         self._encoded: dict[tuple[Autoencoder, str], Tensor] = {}
         self._decoded: dict[tuple[Autoencoder, str], Tensor] = {}
 
-    def of(self, autoencoder: Autoencoder, layer: str) -> Tensor:
-        """Activations of a layer, (n_events, n_neurons); not to be written to."""
+    def at_layer(self, autoencoder: Autoencoder, layer: str) -> Tensor:
+        """Activations of a layer, (n_events, n_neurons) float32; not to be written to."""
         key = autoencoder, layer
         if key not in self._encoded:
             self._encoded[key] = autoencoder.encode(self.markers, layer)
         return self._encoded[key]
 
     def last_hidden(self, autoencoder: Autoencoder, layer: str) -> Tensor:
-        """Activations of the layer before the output, (n_events, n_neurons), by way of a layer."""
+        """Activations of the layer before the output, (n_events, n_neurons) float32, computed from a layer's."""
         key = autoencoder, layer
         if key not in self._decoded:
-            self._decoded[key] = autoencoder.last_hidden(self.of(autoencoder, layer), layer)
+            self._decoded[key] = autoencoder.last_hidden(self.at_layer(autoencoder, layer), layer)
         return self._decoded[key]
 
 

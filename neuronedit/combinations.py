@@ -1,8 +1,8 @@
-"""Two treatments together, predicted from the edits of each, beside what was measured.
+"""Combinations: two treatments together, predicted from the edits of each, compared with the measurement.
 
 An edit of A, applied to cells treated with B, predicts cells treated with both. It can foresee an interaction only
-where A's effect depends on the state that B leaves a cell in, as saturation does; what only the two drugs together
-set off is in no single-drug data, and no edit can know of it.
+if A's effect depends on the state that B leaves a cell in, as in saturation; effects that only the two drugs together
+set off are in no single-drug data, and no edit can predict them.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ from neuronedit.scaling import FloatArray
 from neuronedit.synergy import CALLS, Part, SynergyRule, Values, excess_table
 
 RawEdit = Callable[[FloatArray], FloatArray]
-"""Raw intensities (n_events, n_markers) → the same shape. Raw, because two models share no other scale."""
+"""An edit of raw intensities, (n_events, n_markers) → the same shape; raw, because two models share no other scale."""
 
 MEASURED: Final = "measured"
 
@@ -37,13 +37,13 @@ A_THEN_B: Final = "A's edit, then B's, on control cells"
 B_THEN_A: Final = "B's edit, then A's, on control cells"
 
 ROUTES: Final = {"a_on_b": A_ON_B, "b_on_a": B_ON_A, "a_then_b": A_THEN_B, "b_then_a": B_THEN_A}
-"""The ways to predict A+B, by the name that their figures are logged under."""
+"""The routes by which A+B is predicted, by the name in metrics."""
 
 START: Final = {A_ON_B: B, B_ON_A: A, A_THEN_B: CONTROL, B_THEN_A: CONTROL}
-"""Which arm's cells each way starts from."""
+"""The arm whose cells each route starts from."""
 
 SIGNS: Final = {CONTROL: 1, A: -1, B: -1}
-"""Of each arm's mean in the excess; that of A+B is 1."""
+"""The sign of each arm's mean in the excess; the sign of A+B is 1."""
 
 A_ALONE, B_ALONE = "A alone", "B alone"
 ADDITIVITY = "additivity (marker means, on control cells)"
@@ -53,15 +53,15 @@ BETWEEN_SAMPLES = "between samples of A+B"
 
 @dataclass(frozen=True)
 class Combination:
-    """Predictions of A+B, and what they say.
+    """Comparison of predictions of A+B with one another and with the measurement.
 
     Attributes:
-        distances: See ``distance_table``; no rows where A+B was not measured.
+        distances: See ``distance_table``; no rows if A+B was not measured.
         markers: See ``marker_table``.
-        excess: See ``neuronedit.synergy.excess_table``; the source is ``measured`` or one of ``ROUTES``.
-        order: Between the two orders on control cells.
-        order_floor: The noise floor of one of them.
-        routes: Between A's edit on B-treated cells and B's edit on A-treated ones.
+        excess: See ``excess_table``; the source is ``measured`` or one of ``ROUTES``.
+        order: Distance between the two orders on control cells.
+        order_floor: Noise floor of A's edit, then B's, on control cells.
+        routes: Distance between A's edit on B-treated cells and B's edit on A-treated ones.
     """
 
     distances: pd.DataFrame
@@ -72,7 +72,7 @@ class Combination:
     routes: Distance
 
     def scalars(self) -> dict[str, float]:
-        """The numbers to log: order effect, distances, markers by call, and how well the excess was foreseen."""
+        """Name the numbers to log: order effect, distances, markers by call, and errors of the predicted excess."""
         values = {
             "order_emd": self.order.mean_emd,
             "order_energy": self.order.energy,
@@ -94,7 +94,7 @@ class Combination:
         return values | self._foreseen()
 
     def summary(self) -> str:
-        """What to tell at the end of a job: the distances, the order effect beside its floor, the markers by call."""
+        """Summarise as text: the distances, the order effect beside its floor, the number of markers by call."""
         calls = pd.crosstab(self.excess["source"], self.excess["call"]).reindex(columns=CALLS, fill_value=0)
         order = (
             f"Order effect: EMD {self.order.mean_emd:.3f} (noise floor {self.order_floor.mean_emd:.3f}), "
@@ -106,7 +106,7 @@ class Combination:
         return "\n".join(parts)
 
     def _foreseen(self) -> dict[str, float]:
-        """Root mean square over markers of predicted − measured excess; additivity predicts that there is none."""
+        """Root mean square over markers of predicted − measured excess; additivity predicts 0."""
         table = self.excess.pivot_table(index="marker", columns="source", values="excess", sort=False)
         errors = {name: table[label] - table[MEASURED] for name, label in ROUTES.items()}
         errors["additivity"] = table[MEASURED]
@@ -114,12 +114,12 @@ class Combination:
 
 
 def panel_edit(model: EditModel, panel: Panel, setting: str) -> RawEdit:
-    """A pair model's edit of events with the columns of a panel; markers that the model lacks stay as they are.
+    """Make a pair model's edit of events with a panel's columns; markers that the model lacks stay as they are.
 
     Args:
-        model: Fitted for a pair.
-        panel: Names the columns of the events.
-        setting: What the model was given by, for the message.
+        model: A model of a pair design.
+        panel: The columns of the events.
+        setting: The setting that names the model, for the message.
 
     Raises:
         ModelError: The model has no pair edit.
@@ -147,7 +147,7 @@ def panel_edit(model: EditModel, panel: Panel, setting: str) -> RawEdit:
 
 
 def predict(experiment: Experiment, edit_a: RawEdit, edit_b: RawEdit) -> dict[str, npt.NDArray[np.float32]]:
-    """A+B in every way of ``ROUTES``: (n_events of the arm that it starts from, n_markers) arcsinh units each.
+    """Predict A+B by every route: (n_events of the arm that it starts from, n_markers) transformed units each.
 
     Raises:
         DataError: An edit gives values that are not finite.
@@ -171,8 +171,8 @@ def combine(
 
     Args:
         experiment: The measured arms; with replicate samples, these are resampled for the intervals.
-        edit_a: From the control to A alone.
-        edit_b: From the control to B alone.
+        edit_a: The edit from the control to A alone.
+        edit_b: The edit from the control to B alone.
         rule: Intervals and calls; by default ``SynergyRule()``.
         seed: Halves the truth, draws events and resamples.
 
@@ -195,16 +195,16 @@ def combine(
 
 
 def mean_changes(experiment: Experiment) -> tuple[Values, Values]:
-    """Mean changes from the control by A alone and by B alone, (n_markers,) arcsinh units each."""
+    """Mean changes from the control by A alone and by B alone, (n_markers,) transformed units each."""
     control, a, b = (_mean(experiment, arm) for arm in (experiment.control, experiment.a, experiment.b))
     return a - control, b - control
 
 
 def excess_parts(experiment: Experiment, predictions: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, list[Part]]:
-    """For measured A+B and each prediction, what each arm adds to its excess.
+    """Give the parts that each arm adds to the excess of measured A+B and of each prediction.
 
-    A prediction is made of the cells of one arm, which stand in the sum themselves, too: the two are resampled
-    together, for what they share cancels.
+    A prediction is made from the cells of one arm, which are in the sum themselves, too: both are resampled together,
+    so that their shared scatter cancels.
     """
     arms = {arm.name: arm for arm in (experiment.control, experiment.a, experiment.b)}
     signed = {name: sign * experiment.arcsinh(arms[name].intensities) for name, sign in SIGNS.items()}
@@ -221,7 +221,7 @@ def excess_parts(experiment: Experiment, predictions: Mapping[str, npt.NDArray[n
 
 
 def distance_table(measured: Mapping[str, Distance]) -> pd.DataFrame:
-    """A row for each method: method, emd (mean over markers), energy, and r_emd and r_energy, normalised residuals."""
+    """Tabulate distances to measured A+B: method, emd (mean over markers), energy, and their normalised residuals."""
     columns = ["method", "emd", "energy", "r_emd", "r_energy"]
     rows = []
     for method, found in measured.items():
@@ -235,7 +235,7 @@ def distance_table(measured: Mapping[str, Distance]) -> pd.DataFrame:
 def marker_table(
     markers: tuple[str, ...], orders: Mapping[str, Values], measured: Mapping[str, Distance]
 ) -> pd.DataFrame:
-    """A row for each marker: its EMDs between predictions and, by method, to measured A+B, in arcsinh units.
+    """Tabulate each marker's EMDs between predictions and, by method, to measured A+B, in transformed units.
 
     order_emd is between the two orders, beside order_floor; routes_emd between either edit on the other drug's cells.
     """
@@ -243,7 +243,7 @@ def marker_table(
 
 
 def write_tables(combination: Combination, folder: Path) -> None:
-    """Write ``excess.csv``, ``markers.csv`` and, where A+B was measured, ``distances.csv``."""
+    """Write ``excess.csv``, ``markers.csv`` and, if A+B was measured, ``distances.csv``."""
     combination.excess.to_csv(folder / "excess.csv", index=False)
     combination.markers.to_csv(folder / "markers.csv", index=False)
     if len(combination.distances):
@@ -257,7 +257,7 @@ def _mean(experiment: Experiment, arm: Arm) -> Values:
 def _to_measured(
     experiment: Experiment, both: Arm, predictions: Mapping[str, npt.NDArray[np.float32]], seed: int
 ) -> dict[str, Distance]:
-    """Every method's distance to measured A+B, all on the noise floor's footing."""
+    """Compute every method's distance to measured A+B against the truth's halves, as the noise floor is computed."""
     control, a, b, truth = (
         experiment.arcsinh(arm.intensities) for arm in (experiment.control, experiment.a, experiment.b, both)
     )
@@ -279,7 +279,7 @@ def _to_measured(
 
 
 def _between_samples(truth: npt.NDArray[np.float32], samples: npt.NDArray[np.int64], seed: int) -> Distance:
-    """The mean over pairs of replicate samples: what no prediction of one sample from another can beat."""
+    """The mean distance between replicate samples: no prediction of one sample from another can beat it."""
     each = [truth[samples == sample] for sample in np.unique(samples)]
     found = [distance(one, other, seed) for one, other in combinations(each, 2)]
     return Distance(np.mean([d.emd for d in found], axis=0), float(np.mean([d.energy for d in found])))

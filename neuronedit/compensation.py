@@ -1,4 +1,4 @@
-"""Compensation: undo the spillover of each fluorochrome into its neighbours' detectors."""
+"""Compensation: take out the light that each fluorochrome spills into other detectors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from neuronedit.errors import DataError, listing, nearest_name
 
 SPILLOVER_KEYWORDS = ("spillover", "spill", "comp")
-"""Where FCS files keep the matrix: $SPILLOVER (FCS 3.1), SPILL (Becton Dickinson), $COMP."""
+"""Keywords of FCS files that hold the matrix: $SPILLOVER (FCS 3.1), SPILL (Becton Dickinson), $COMP."""
 
 MAX_CONDITION = 1e8
 """Beyond this condition number float32 intensities (24 bits) lose all their digits to the inversion."""
@@ -17,11 +17,11 @@ MAX_CONDITION = 1e8
 
 @dataclass(frozen=True)
 class Spillover:
-    """How much of each channel's light reaches each detector.
+    """The share of each channel's light that reaches each detector.
 
     Attributes:
-        channels: The channels that the matrix is about, in its order.
-        matrix: (n_channels, n_channels) float64; row: whose light, column: which detector.
+        channels: (n_channels,) names, in the matrix's order.
+        matrix: (n_channels, n_channels) float64; a row is a channel's light, a column a detector.
     """
 
     channels: tuple[str, ...]
@@ -29,14 +29,18 @@ class Spillover:
 
 
 def read_spillover(keywords: Mapping[str, str], where: str) -> Spillover:
-    """The spillover matrix among a file's keywords (lower case, without ``$``).
+    """Read the spillover matrix from an FCS file's keywords.
 
     Args:
-        keywords: The file's keywords.
+        keywords: The file's keywords, in lower case and without ``$``.
         where: The file, for the message.
 
     Raises:
-        DataError: The file has no matrix, or one that does not say what it should.
+        DataError: The file has no matrix, or one whose size, names or numbers are wrong.
+
+    Example:
+        >>> read_spillover({"spill": "2,FITC,PE,1,0.25,0,1"}, "cells.fcs").matrix.tolist()
+        [[1.0, 0.25], [0.0, 1.0]]
     """
     found = next((name for name in SPILLOVER_KEYWORDS if keywords.get(name, "").strip()), None)
     if found is None:
@@ -62,11 +66,11 @@ def read_spillover(keywords: Mapping[str, str], where: str) -> Spillover:
 def compensate(
     intensities: npt.NDArray[np.float64], channels: Sequence[str], spillover: Spillover, where: str
 ) -> npt.NDArray[np.float64]:
-    """Intensities without spillover: measured = true · matrix, solved for true.
+    """Compute intensities without spillover: measured = true · matrix, solved for true.
 
     Args:
         intensities: (n_events, n_channels) float64, raw and linear.
-        channels: The channels of the columns.
+        channels: (n_channels,) names of the columns.
         spillover: The matrix; channels that it does not name stay as they are.
         where: The file, for the message.
 
@@ -75,6 +79,11 @@ def compensate(
 
     Raises:
         DataError: The matrix names a channel that the file lacks, or cannot be inverted.
+
+    Example:
+        >>> spillover = Spillover(("FITC", "PE"), np.array([[1, 0.25], [0, 1]]))
+        >>> compensate(np.array([[100.0, 25.0]]), ["FITC", "PE"], spillover, "cells.fcs").tolist()
+        [[100.0, 0.0]]
     """
     unknown = [channel for channel in spillover.channels if channel not in channels]
     if unknown:

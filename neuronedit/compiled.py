@@ -1,4 +1,4 @@
-"""Functions compiled by Numba: loops over events that neither NumPy nor torch has."""
+"""Compilation by Numba of loops over events that neither NumPy nor torch offers."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -9,15 +9,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """The function, compiled when it is first called and kept on disk for the next process.
+    """Compile a function at its first call, and keep it on disk for the next process.
 
-    One thread, as every worker has one core; sums are in the order that is written, so an event's bits are its own.
+    It runs in one thread, as every worker has one core; sums are in the order that is written, so that an event's bits
+    do not depend on other events.
     """
     return _compiled(function, set())
 
 
 def compiled_sum(function: F) -> F:
-    """The same for a sum within one event, in an order that depends on the number of its terms alone, and is fast."""
+    """Compile a sum within one event; its order is free, depends on the number of terms alone, and is faster."""
     return _compiled(function, {"reassoc", "contract"})
 
 

@@ -1,7 +1,7 @@
 """Composition: the mix of kinds of cell in source and target, and weights that make it the same.
 
-Where the mixes differ, percentiles of whole populations read the mix as an effect. Percentiles of weighted events
-(``weighted_percentiles``) do not.
+If the mixes differ, percentiles of whole populations mistake the difference for an effect. Percentiles of weighted
+events (``weighted_percentiles``) do not.
 """
 
 from dataclasses import dataclass
@@ -14,28 +14,28 @@ from neuronedit.errors import DataError, listing
 from neuronedit.percentiles import FloatArray
 
 N_STRATA = 8
-"""Kinds of cell looked for where events have no labels."""
+"""Kinds of cell to look for if events have no labels."""
 
 SUBSTANTIAL = 0.05
 """A stratum with at least this share of the source must have counterparts in the target."""
 
 MAX_WEIGHT = 20
-"""A target event that stood for more would be a guess: so rare a stratum counts as having no counterparts."""
+"""The largest weight of a target event; a stratum so rare that it needs more counts as having no counterparts."""
 
 CLEAN, CONFOUNDED = 0.10, 0.30
-"""Composition shares up to the first are no concern; from the second on, an unmatched edit is not to be trusted."""
+"""Composition shares up to ``CLEAN`` are no concern; from ``CONFOUNDED`` on, do not trust an unmatched edit."""
 
 Weights = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Composition:
-    """How far each event of source and target belongs to each stratum.
+    """Memberships of each event of source and target in each stratum.
 
     Attributes:
         strata: (n_strata,) names.
-        source_memberships: (n_source, n_strata), rows sum to 1.
-        target_memberships: (n_target, n_strata), rows sum to 1, or to less where an event is like none of them.
+        source_memberships: (n_source, n_strata) float32, rows sum to 1.
+        target_memberships: (n_target, n_strata) float32, rows sum to 1, or to less if an event is like no stratum.
 
     Raises:
         DataError: No stratum is shared, or one with a substantial share of the source has no counterparts.
@@ -66,22 +66,22 @@ class Composition:
 
     @property
     def source_shares(self) -> Weights:
-        """(n_strata,) of the source's events, sum 1."""
+        """Shares of the source's events in each stratum, (n_strata,) float64, sum 1."""
         return np.asarray(self.source_memberships.mean(axis=0, dtype=np.float64))
 
     @property
     def target_shares(self) -> Weights:
-        """(n_strata,) of the target's events, sum 1 at most."""
+        """Shares of the target's events in each stratum, (n_strata,) float64, sum 1 at most."""
         return np.asarray(self.target_memberships.mean(axis=0, dtype=np.float64))
 
     @property
     def target_weights(self) -> Weights:
-        """(n_target,) float64, mean 1: weighted so, the target has the source's mix of the strata that both share."""
+        """Weights that give the target the source's mix of the shared strata, (n_target,) float64, mean 1."""
         return self._weights(self.target_memberships, self.source_shares, self.target_shares)
 
     @property
     def source_weights(self) -> Weights:
-        """(n_source,) float64, mean 1: weighted so, the source has the target's mix of the strata that both share."""
+        """Weights that give the source the target's mix of the shared strata, (n_source,) float64, mean 1."""
         return self._weights(self.source_memberships, self.target_shares, self.source_shares)
 
     @property
@@ -100,11 +100,12 @@ class Composition:
 
 @dataclass(frozen=True)
 class Confounding:
-    """What of the difference between source and target is mix, and what is state, in each neuron.
+    """The parts of each neuron's difference between source and target that are mix and state.
 
     Attributes:
-        by_mix: (n_neurons,) W1 of the source and the source in the target's mix, less what sampling alone makes.
-        by_state: (n_neurons,) W1 of the source and the target in the source's mix.
+        by_mix: (n_neurons,) float64, Wasserstein-1 distance between the source and the source in the target's mix,
+            less the part that sampling alone makes.
+        by_state: (n_neurons,) float64, Wasserstein-1 distance between the source and the target in the source's mix.
     """
 
     by_mix: Weights
@@ -112,11 +113,11 @@ class Confounding:
 
     @property
     def composition_share(self) -> float:
-        """The mix's part in the sum over neurons: 0 where the mix is the same, 1 where only it differs."""
+        """The mix's part in the sum over neurons: 0 if the mixes are the same, 1 if nothing but the mixes differs."""
         return self.weighted_share(np.ones(len(self.by_mix)))
 
     def weighted_share(self, weights: npt.NDArray[np.floating]) -> float:
-        """The mix's part in the sum over neurons that count by weights, (n_neurons,), not negative."""
+        """The mix's part in a weighted sum over neurons; weights, (n_neurons,), are not negative."""
         mix, state = float(weights @ self.by_mix), float(weights @ self.by_state)
         return mix / (mix + state) if mix + state > 0 else 0.0
 
@@ -127,7 +128,12 @@ class Confounding:
 
 
 def judge_share(share: float) -> str:
-    """``clean``, ``doubtful`` or ``confounded``, by the mix's share of the difference between source and target."""
+    """Judge the mix's share of the difference between source and target: ``clean``, ``doubtful`` or ``confounded``.
+
+    Example:
+        >>> judge_share(0.05), judge_share(0.2), judge_share(0.5)
+        ('clean', 'doubtful', 'confounded')
+    """
     if share <= CLEAN:
         return "clean"
     return "confounded" if share >= CONFOUNDED else "doubtful"
@@ -140,18 +146,23 @@ def match(
     labels: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     n_strata: int = N_STRATA,
 ) -> Composition:
-    """The strata of source and target, by labels where they are given, by soft clusters otherwise.
+    """Find the strata of source and target: by labels if they are given, by soft clusters otherwise.
 
     Args:
-        source: (n_events, n_markers) standardised markers.
-        target: (n_events, n_markers) standardised markers.
-        seed: Where the search for clusters starts.
-        labels: Of the source's events and of the target's: cell types, in any wording that both share.
-        n_strata: Clusters looked for where there are no labels.
+        source: (n_source, n_markers) float32, standardised.
+        target: (n_target, n_markers) float32, standardised.
+        seed: Starts the search for clusters.
+        labels: (n_source,) and (n_target,) cell types of the events, in any wording that both share.
+        n_strata: Clusters to look for if there are no labels.
 
     Raises:
         DataError: Labels are not one for each event, no stratum is shared, or one with a substantial share of the
             source has no counterparts in the target.
+
+    Example:
+        >>> cells = np.zeros((4, 1), np.float32)
+        >>> match(cells, cells, seed=0, labels=(["B", "B", "T", "T"], ["B", "T", "T", "T"])).target_weights.round(3)
+        array([2.   , 0.667, 0.667, 0.667])
     """
     if labels is None:
         kinds = Counterparts.fit(source, target, n_strata, seed)
@@ -170,12 +181,12 @@ def match(
 
 
 def confounding(source: FloatArray, target: FloatArray, composition: Composition) -> Confounding:
-    """How much of the difference between source and target their mixes make, neuron by neuron.
+    """Split the difference between source and target into mix and state, neuron by neuron.
 
     Args:
-        source: (n_source, n_neurons) activations, or markers, of the events that the composition is of.
-        target: (n_target, n_neurons).
-        composition: Of the same events.
+        source: (n_source, n_neurons) activations, or markers, of the composition's source events.
+        target: (n_target, n_neurons) activations, or markers, of its target events.
+        composition: The strata of these events.
 
     Source: Wasserstein-1 distances between weighted samples, Vallender 1974, Theory Probab. Appl. 18(4), equation 1.
     """
@@ -191,7 +202,7 @@ def confounding(source: FloatArray, target: FloatArray, composition: Composition
 
 
 def _beyond_sampling(composition: Composition) -> float:
-    """What of the difference between the mixes two samples of one mix would not show, in [0, 1].
+    """The share, in [0, 1], of the difference between the mixes that sampling from one mix does not explain.
 
     Source: the positive-part shrinkage of James & Stein 1961, Proc. 4th Berkeley Symp., with multinomial variances.
     """

@@ -38,21 +38,21 @@ class Config(BaseModel):
             raise ConfigError("\n".join(f"{path or 'command line'}: {detail}" for detail in details)) from error
 
     def flat(self) -> dict[str, str]:
-        """Every setting as ``section.key`` → text, as it is logged with a run: without the credentials of URIs."""
+        """Give every setting as ``section.key`` → text, as it is logged with a run, without the credentials of URIs."""
         return {key: masked(_as_text(value)) for key, value in _leaves(self.model_dump(mode="json"))}
 
     def digest(self) -> str:
-        """SHA-256 of the settings, in hexadecimal."""
+        """Compute the settings' SHA-256, in hexadecimal."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def explain_fields(config: type[Config]) -> str:
-    """The text that ``--help`` shows: each section, and each key with its type, default and meaning."""
+    """Write the text that ``--help`` shows: each section, and each key with its type, default and meaning."""
     return "\n".join(_field_lines(config, ""))
 
 
 def top_level_settings(config: type[Config]) -> Iterator[tuple[str, str, bool]]:
-    """Each setting that stands in no section and is no table: its key, its meaning, whether it is true or false."""
+    """Give the settings outside of sections that are no tables: key, meaning, and whether it is true or false."""
     for name, field in config.model_fields.items():
         if not _sections(field.annotation) and get_origin(field.annotation) is not dict:
             yield name, field.description or "", field.annotation is bool
@@ -76,7 +76,7 @@ def _field_lines(config: type[Config], prefix: str) -> Iterator[str]:
 
 
 def _is_tag(annotation: Any) -> bool:
-    """Whether a key chooses between sections, and so must be given although it can have one value only."""
+    """Tell whether a key chooses between sections, and so must be given although it can have one value only."""
     return get_origin(annotation) is Literal and len(get_args(annotation)) == 1
 
 
@@ -182,7 +182,7 @@ def _short(value: Any) -> Any:
 
 
 def _locate(config: type[Config], parts: Sequence[str]) -> tuple[list[str], list[type[Config]]]:
-    """The key as the user wrote it, and the sections that could hold its last part."""
+    """Find the key as the user wrote it, and the sections that could hold its last part."""
     candidates: list[type[Config]] = [config]
     location = []
     for part in parts:

@@ -1,4 +1,4 @@
-"""Continued training on new events; *replay*, which shows the old ones again, keeps it from forgetting them."""
+"""Continued training on new events; *replay* of old events keeps the network from forgetting them."""
 
 import copy
 from collections.abc import Mapping
@@ -13,7 +13,14 @@ from neuronedit.validation_split import Texts
 
 
 def replayed(old: Mapping[str, FloatArray], new: Mapping[str, FloatArray], n_events: int) -> dict[str, FloatArray]:
-    """New populations beside at most ``n_events`` of each old one, whose events come in random order."""
+    """Add up to ``n_events`` of each old population, whose events are in random order, to the new populations.
+
+    A new population replaces an old one of the same name.
+
+    Example:
+        >>> replayed({"old": [1, 2, 3, 4]}, {"new": [5, 6]}, n_events=3)
+        {'old': [1, 2, 3], 'new': [5, 6]}
+    """
     return {**{name: events[:n_events] for name, events in old.items()}, **new}
 
 
@@ -26,10 +33,10 @@ def continue_training(
     """Train a copy of an autoencoder further.
 
     Args:
-        autoencoder: Where to start; it stays as it is.
-        populations: Standardised, (n_events, n_markers) float32 each, with equal weight.
+        autoencoder: The start; it stays as it is.
+        populations: (n_events, n_markers) float32 each, standardised, with equal weight, by name.
         plan: Epochs, minibatch, learning rate, seed.
-        samples: By population, (n_events,) the sample of each event, where they are known.
+        samples: (n_events,) name of each event's sample, by population, if they are known.
 
     Returns:
         The copy, frozen, and the losses of its epochs.
@@ -38,5 +45,5 @@ def continue_training(
         ModelError: The loss is not finite.
     """
     network = copy.deepcopy(autoencoder).train().requires_grad_(True)
-    losses = train(network, InMemory.of(populations, plan, samples=samples), plan)
+    losses = train(network, InMemory.from_populations(populations, plan, samples=samples), plan)
     return network.eval().requires_grad_(False), losses

@@ -1,4 +1,4 @@
-"""Which events of the target are the counterparts of which kinds of cell in the source, without labels.
+"""Counterparts: the source's kinds of cell, found without labels, and the same kinds in the target.
 
 Kinds are found in the source alone, as components of a mixture; in the target, each component may have moved, and may
 hold another share of the events. Clustering both together would find the change, not the kinds; aligning the
@@ -18,7 +18,7 @@ from neuronedit.percentiles import FloatArray
 FloatArray64 = npt.NDArray[np.float64]
 
 N_TELLING_KINDS = 8
-"""Kinds between which a marker's variance is looked at: with many more, every marker's lies between kinds."""
+"""Kinds to find before choosing telling markers: with many more, every marker's variance lies between kinds."""
 
 TELLING = 0.6
 """A marker tells kinds apart if at least this share of its variance in the source lies between kinds. Functional
@@ -29,24 +29,24 @@ MIN_TELLING = 4
 
 CONSISTENT = 0.5
 """A marker is consistent while its displacements differ between kinds by at most this, as a share of how far the kinds
-themselves lie apart: beyond, the change itself would decide which kinds are counterparts."""
+themselves lie apart: beyond it, the change itself would decide which kinds are counterparts."""
 
 N_ROUNDS = 4
-"""Searches at most, each without the markers that were found inconsistent by the one before it."""
+"""Searches at most, each without the markers that the one before found inconsistent."""
 
 WIDENED = 8.0 * 0.8 ** np.arange(40)
-"""What components' variances are multiplied by at each step of a search, 1 at the least: it starts with wide
-components, which reach kinds that have moved, and narrows."""
+"""Factors of components' variances at each step of a search, floored at 1: it starts with wide components, which reach
+kinds that have moved, and narrows."""
 
 UNLIKELY = 0.001
 """A target event less likely than this share of the source's own is of a kind that the source lacks."""
 
 OVERLAP = 0.1
-"""Components that share more of the smaller one's events are one kind: a mixture cut it in two, anywhere."""
+"""Components that share more than this part of the smaller one's events are one kind, cut in two by the mixture."""
 
 PRIOR_EVENTS = 50
-"""A component's displacement counts against so many events of the displacement that all kinds have in common: one
-without events in the target moves with the others, and takes none of theirs."""
+"""Events by which the displacement common to all kinds counts in each component's own: a component without events in
+the target moves with the others, and takes none of theirs."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Counterparts:
     """Kinds of cell in the source, and the same kinds in the target.
 
     Attributes:
-        markers: (n_telling,) int64, columns that the kinds were followed by; fewer than ``MIN_TELLING`` where the
+        markers: (n_telling,) int64, columns by which the kinds were followed; fewer than ``MIN_TELLING`` if the
             source is of one kind.
         source_memberships: (n_source, n_kinds) float32, rows sum to 1.
-        target_memberships: (n_target, n_kinds) float32, rows sum to 1, or less where the source lacks the kind.
+        target_memberships: (n_target, n_kinds) float32, rows sum to 1, or less if the source lacks the event's kind.
     """
 
     markers: npt.NDArray[np.int64]
@@ -69,10 +69,10 @@ class Counterparts:
         """Find kinds in the source and follow them to the target.
 
         Args:
-            source: (n_events, n_markers).
-            target: (n_events, n_markers).
-            n_kinds: Components looked for; those that overlap in the source are joined.
-            seed: Where the search for components starts.
+            source: (n_source, n_markers) float32, standardised.
+            target: (n_target, n_markers) float32, standardised.
+            n_kinds: Components to look for; those that overlap in the source are joined.
+            seed: Starts the search for components.
         """
         markers = telling_markers(source, seed)
         if len(markers) < MIN_TELLING:
@@ -103,31 +103,31 @@ def telling_markers(source: FloatArray, seed: int) -> npt.NDArray[np.int64]:
     centres = memberships.T @ source / np.maximum(memberships.sum(axis=0), _TINY)[:, None]
     between = shares @ (centres - shares @ centres) ** 2
     total = source.var(axis=0, dtype=np.float64)
-    told = np.divide(between, total, out=np.zeros_like(total), where=total > 0)  # a dead marker tells nothing
-    return np.flatnonzero(told >= TELLING)
+    explained = np.divide(between, total, out=np.zeros_like(total), where=total > 0)  # a dead marker tells nothing
+    return np.flatnonzero(explained >= TELLING)
 
 
 def _kinds(memberships: FloatArray) -> FloatArray:
-    """Which kind each component belongs to: (n_events, n_components) → (n_components, n_kinds) float32, 0 or 1."""
+    """Join overlapping components to kinds: (n_events, n_components) → (n_components, n_kinds) float32, 0 or 1."""
     shared, sizes = memberships.T @ memberships, memberships.sum(axis=0)
     joined = shared > OVERLAP * np.minimum.outer(sizes, sizes)
     np.fill_diagonal(joined, val=True)
-    # What is joined to a joined component is joined, too: each squaring doubles the length of the chains.
+    # Joining is transitive: each squaring doubles the length of the chains that are joined.
     for _ in range(len(joined).bit_length()):
         joined = joined @ joined
     return np.unique(joined, axis=1).astype(np.float32)
 
 
 def _between(centres: FloatArray, mixture: Mixture) -> FloatArray64:
-    """Variance between kinds, weighted by a mixture's shares: (n_kinds, n_markers) → (n_markers,)."""
+    """Variance of centres between kinds, weighted by a mixture's shares: (n_kinds, n_markers) → (n_markers,)."""
     shares = np.exp(mixture.log_weights.astype(np.float64))
     return np.asarray(shares @ (centres - shares @ centres) ** 2)
 
 
 def _follow(mixture: Mixture, source: FloatArray, target: FloatArray) -> tuple[Mixture, FloatArray]:
-    """The components as they are in the target, and its memberships: the likelier of two searches.
+    """Find the components in the target, and the target's memberships: the likelier of two searches.
 
-    One starts from where the components are in the source, one from there moved by the difference of the medians.
+    One starts from the components' centres in the source, the other from these moved by the difference of the medians.
     """
     events = target.astype(np.float64)
     beside = np.median(events, axis=0) - np.median(source, axis=0)
@@ -144,13 +144,13 @@ def _search(
     """Expectation–maximisation over displacements and shares; spreads stay the source's.
 
     Args:
-        mixture: Of the source.
-        target: (n_events, n_markers).
-        start: (n_markers,), every component's first displacement.
-        unlike: Log-density of an event of none of the kinds, wherever it is.
+        mixture: The source's components.
+        target: (n_target, n_markers) float64.
+        start: (n_markers,) every component's first displacement.
+        unlike: Log-density of an event of none of the kinds, the same everywhere.
 
     Returns:
-        The displaced mixture; (n_events, n_kinds) memberships; and the target's mean log-likelihood.
+        The displaced mixture; the memberships, (n_target, n_kinds); and the target's mean log-likelihood.
 
     Source: Dempster, Laird & Rubin 1977, J. R. Stat. Soc. B 39; the constant background as in Banfield & Raftery 1993,
     Biometrics 49, section 5.
@@ -172,7 +172,7 @@ def _search(
 
 
 def _log_densities(events: FloatArray64, mixture: Mixture, displacements: FloatArray64, widened: float) -> FloatArray64:
-    """Of displaced components with their shares, up to a constant: (n_events, n_markers) → (n_events, n_kinds)."""
+    """Log-densities of displaced components times their shares, up to a constant: → (n_events, n_kinds) float64."""
     centres = mixture.centres + displacements
     columns = [
         log_share - (((events - centre) / spread) ** 2 / 2 + np.log(spread)).sum(axis=1) / widened

@@ -1,4 +1,4 @@
-"""Credentials that stand in URIs: to be used, never to be shown or stored."""
+"""Credentials in URIs, hidden from everything that is shown or stored."""
 
 import re
 
@@ -9,9 +9,13 @@ _SECRET_SETTING = re.compile(
 
 
 def masked(text: str) -> str:
-    """The text with the credentials of every URI in it replaced by ``***``.
+    """Replace the credentials of every URI in a text by ``***``.
 
-    They are what stands before the ``@`` where it holds a password (``s3://key:secret@bucket``), and settings whose
-    names say so (``?sas_token=…``). A password may hold a slash, as AWS's own do, although a URI must not.
+    They are user and password before the ``@`` (``s3://key:secret@bucket``), and settings whose names say that they are
+    secret (``?sas_token=…``). A password may hold a slash, as AWS's own do, although a URI must not.
+
+    Example:
+        >>> masked("s3://key:secret@bucket/cells")
+        's3://***@bucket/cells'
     """
     return _SECRET_SETTING.sub(r"\1***", _USER_AND_PASSWORD.sub("***@", text))

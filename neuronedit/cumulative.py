@@ -1,4 +1,4 @@
-"""A marker's distribution as a line: which share of the events lies up to which value."""
+"""A marker's cumulative distribution as a line: the share of events up to each value."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -19,7 +19,7 @@ class Cumulative:
     Attributes:
         values: (n_points,) ascending, standard deviations from the mean.
         shares: (n_points,) ascending from 0 to 1, the share of events up to each value.
-        spike: The share at exact zero intensity, as far as it is known apart.
+        spike: The share at exact zero intensity, 0 if it was not counted apart.
     """
 
     values: Line
@@ -27,19 +27,19 @@ class Cumulative:
     spike: float = 0.0
 
     @classmethod
-    def of_percentiles(cls, percentiles: FloatArray) -> Self:
-        """Of evenly spaced percentiles, (n_percentiles,)."""
+    def from_percentiles(cls, percentiles: FloatArray) -> Self:
+        """Make the line through evenly spaced percentiles, (n_percentiles,)."""
         return cls(percentiles.astype(np.float64), np.linspace(0, 1, len(percentiles)))
 
     @classmethod
-    def of_counts(cls, counts: npt.NDArray[np.int64], lowest: float, highest: float, zero: float) -> Self | None:
-        """Of one marker's counts in a tally, the events of a bin spread evenly over it; None where there are none.
+    def from_counts(cls, counts: npt.NDArray[np.int64], lowest: float, highest: float, zero: float) -> Self | None:
+        """Make the line of one marker's counts in a tally, spreading a bin's events evenly; None without events.
 
         Args:
-            counts: (N_BINS + 2,), see ``Counts.values``.
-            lowest: The least value, where the first bin that is not empty begins.
-            highest: The greatest value, where the last one ends.
-            zero: Where the values at exact zero are.
+            counts: (N_BINS + 2,) int64, see ``Counts.values``.
+            lowest: The least value: the first bin that is not empty begins there.
+            highest: The greatest value: the last bin that is not empty ends there.
+            zero: Zero intensity, standardised.
         """
         total = counts[: AT_ZERO + 1].sum()
         if not total:
@@ -57,26 +57,32 @@ class Cumulative:
         )
 
     def quantiles(self, levels: npt.ArrayLike) -> Line:
-        """The least value that a share of the events lies up to: (n_levels,) between 0 and 1 → (n_levels,)."""
+        """Find the least value up to which a share of the events lies: (n_levels,) between 0 and 1 → (n_levels,)."""
         levels = np.asarray(levels, dtype=np.float64)
         return self._on(np.searchsorted(self.shares, levels, side="left"), levels)
 
     def emd(self, other: Self) -> float:
-        """Earth mover's distance: the area between the two lines, exactly."""
+        """Compute the earth mover's distance, standard deviations: the exact area between the two lines.
+
+        Example:
+            >>> line = Cumulative.from_percentiles(np.array([0.0, 1.0]))
+            >>> line.emd(Cumulative.from_percentiles(np.array([2.0, 3.0])))
+            2.0
+        """
         levels = np.unique(np.concatenate([self.shares, other.shares]))
         starts, ends = levels[:-1], levels[1:]
-        # Between two levels both lines are straight, so that their gap at both ends tells the area.
+        # Between two levels both lines are straight, so the gaps at both ends give the area.
         at_start, at_end = (self._between(starts, place) - other._between(starts, place) for place in (starts, ends))
         far = np.abs(at_start) + np.abs(at_end)
         crossing = (at_start**2 + at_end**2) / np.where(far > 0, 2 * far, 1)
         return float(((ends - starts) * np.where(at_start * at_end < 0, crossing, far / 2)).sum())
 
     def _between(self, starts: Line, levels: Line) -> Line:
-        """The values at levels, each on the piece that begins at its start or contains it."""
+        """Interpolate values at levels, each on the piece that begins at its start or contains it."""
         return self._on(np.searchsorted(self.shares, starts, side="right"), levels)
 
     def _on(self, ends: npt.NDArray[np.int64], levels: Line) -> Line:
-        """The values at levels, each on the piece that ends at the given point."""
+        """Interpolate values at levels, each on the piece that ends at the given point."""
         ends = np.clip(ends, 1, len(self.shares) - 1)
         height = self.shares[ends] - self.shares[ends - 1]
         part = np.divide(levels - self.shares[ends - 1], height, out=np.zeros_like(levels), where=height > 0)

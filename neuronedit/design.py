@@ -1,7 +1,7 @@
 """The experiment's design: which events are source, target and extrapolation, and which edits follow.
 
-Events are told apart by their column values. A design gives each event the name of its population;
-the populations' names then say which edits can be fitted.
+A design reads events' column values and gives each event the name of its population; the populations' names then
+say which edits can be fitted. In this module, *batch* is the experiment's, a value of ``batch_column``.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,25 +18,25 @@ from neuronedit.errors import DataError, listing, nearest_name
 
 Scalar = str | int | float | bool
 Where = dict[str, Scalar | list[Scalar]]
-"""A choice of events by column values: ``{role = "control", donor = ["P1", "P2"]}`` means that both must hold,
-and that the donor is one of the two."""
+"""A choice of events by column values: ``{role = "control", donor = ["P1", "P2"]}`` chooses events whose role is
+``control`` and whose donor is one of the two."""
 
 MIN_EVENTS = 50
-"""Fewer source or target events than this cannot support percentiles."""
+"""A source or target with fewer events than this cannot support percentiles."""
 
 PAIR_EDIT = "pair"
 """The name of a pair design's only edit."""
 
 INVERSE = " inverse"
-"""Ends the name of an edit that leads back: from A to the reference, then by C's inverse to C."""
+"""The ending of the name of an edit that leads back: from A to the reference, then by C's inverse to C."""
 
 POOLED = "pooled"
-"""The reference that stands for all batches' controls together."""
+"""The reference that pools all batches' controls."""
 
 
 @dataclass(frozen=True)
 class EditPair:
-    """One edit to fit: the populations it leads from and to, each with equal weight."""
+    """One edit to fit: the names of the populations that it leads from and to, each with equal weight."""
 
     name: str
     source: tuple[str, ...]
@@ -44,7 +44,7 @@ class EditPair:
 
     @property
     def inverse(self) -> "EditPair":
-        """The way back."""
+        """The edit that leads back, from target to source."""
         return EditPair(f"{self.name}{INVERSE}", self.target, self.source)
 
 
@@ -62,7 +62,7 @@ class PairDesign(Config):
         return tuple(dict.fromkeys([*self.source, *self.target, *self.extrapolation]))
 
     def assign(self, events: pd.DataFrame, where: str) -> npt.NDArray[np.object_]:
-        """The population's name of each event, "" for events that no population takes.
+        """Name each event's population, (n_events,) texts; "" for events that no population takes.
 
         Args:
             events: The design's columns, (n_events,) each.
@@ -70,6 +70,11 @@ class PairDesign(Config):
 
         Raises:
             DataError: An event is source and target at once.
+
+        Example:
+            >>> design = PairDesign(source={"drug": "none"}, target={"drug": "a"})
+            >>> design.assign(pd.DataFrame({"drug": ["a", "none", "b"]}), "cells.parquet").tolist()
+            ['target', 'source', '']
         """
         source, target = select(events, self.source), select(events, self.target)
         if (source & target).any():
@@ -85,7 +90,10 @@ class PairDesign(Config):
         return population
 
     def edits(self, counts: Mapping[str, int]) -> list[EditPair]:
-        """The edits to fit, given how many events each population has.
+        """List the edits to fit: one, from source to target.
+
+        Args:
+            counts: Number of events, by population.
 
         Raises:
             DataError: A population has too few events.
@@ -114,7 +122,7 @@ class ControlsDesign(Config):
         return tuple(dict.fromkeys([self.batch_column, *self.control, *self.extrapolation]))
 
     def assign(self, events: pd.DataFrame, where: str) -> npt.NDArray[np.object_]:
-        """The population's name of each event, "" for events that no population takes.
+        """Name each event's population, (n_events,) texts; "" for events that no population takes.
 
         Args:
             events: The design's columns, (n_events,) each.
@@ -122,6 +130,12 @@ class ControlsDesign(Config):
 
         Raises:
             DataError: A control event has no batch.
+
+        Example:
+            >>> design = ControlsDesign(control={"role": "control"}, reference="day1")
+            >>> events = pd.DataFrame({"batch_id": ["day1", "day2", "day2"], "role": ["control", "control", "case"]})
+            >>> design.assign(events, "cells.parquet").tolist()
+            ['control day1', 'control day2', '']
         """
         batches = events[self.batch_column]
         # An empty text is no batch's name: events without a batch would be given its edit.
@@ -140,19 +154,27 @@ class ControlsDesign(Config):
         return population
 
     def batches(self, populations: Collection[str]) -> dict[str, str]:
-        """By batch, the name of its controls' population, of the populations given."""
+        """Names of the controls' populations among those given, by batch."""
         controls = sorted(name for name in populations if name.startswith("control "))
         return {name.removeprefix("control "): name for name in controls}
 
     def populations_of(self, batch: str) -> tuple[str, str]:
-        """The names of a batch's populations: its controls', and that of its other events to train on."""
+        """Name a batch's two populations: its controls, and its other events to train on."""
         return f"control {batch}", f"extrapolation {batch}"
 
     def edits(self, counts: Mapping[str, int]) -> list[EditPair]:
-        """The edits to fit, given how many events each population has: one for each batch but the reference.
+        """List the edits to fit: one for each batch but the reference.
+
+        Args:
+            counts: Number of events, by population.
 
         Raises:
             DataError: There are too few batches or events, or the reference has no control.
+
+        Example:
+            >>> design = ControlsDesign(control={"role": "control"}, reference="day1")
+            >>> [edit.name for edit in design.edits({"control day1": 100, "control day2": 100})]
+            ['day2']
         """
         batches = self.batches(counts)
         if len(batches) < 2:
@@ -178,7 +200,7 @@ class ControlsDesign(Config):
 Design = PairDesign | ControlsDesign
 
 ALL_EVENTS = "all events"
-"""The only population of a choice that is not split by a column."""
+"""The name of the only population of a choice that no column splits."""
 
 
 @dataclass(frozen=True)
@@ -199,11 +221,11 @@ class Choice:
         return tuple(dict.fromkeys([*self.where, *([self.by] if self.by else [])]))
 
     def assign(self, events: pd.DataFrame, where: str) -> npt.NDArray[np.object_]:
-        """The population's name of each event, "" for events that no population takes.
+        """Name each event's population, (n_events,) texts; "" for events that no population takes.
 
         Args:
             events: The choice's columns, (n_events,) each.
-            where: The file that the events are from; nothing can be wrong with it here.
+            where: The file that the events are from; not used, every event is accepted.
         """
         chosen = select(events, self.where)
         if self.by:
@@ -214,7 +236,12 @@ class Choice:
 
 
 def select(events: pd.DataFrame, where: Mapping[str, object]) -> npt.NDArray[np.bool_]:
-    """Which events have all the column values asked for: (n_events,) bool."""
+    """Find the events that have all the column values asked for: (n_events,) bool.
+
+    Example:
+        >>> select(pd.DataFrame({"donor": ["P1", "P2", "P3"]}), {"donor": ["P1", "P3"]}).tolist()
+        [True, False, True]
+    """
     chosen = np.ones(len(events), dtype=bool)
     for column, wanted in where.items():
         one_of = np.zeros(len(events), dtype=bool)
@@ -227,7 +254,12 @@ def select(events: pd.DataFrame, where: Mapping[str, object]) -> npt.NDArray[np.
 
 
 def describe(where: Where) -> str:
-    """A choice of events in words, e.g. ``role = control and donor = P1 or P2``."""
+    """Put a choice of events in words.
+
+    Example:
+        >>> describe({"role": "control", "donor": ["P1", "P2"]})
+        'role = control and donor = P1 or P2'
+    """
     return " and ".join(
         f"{column} = {' or '.join(map(str, value)) if isinstance(value, list) else value}"
         for column, value in where.items()
@@ -239,6 +271,9 @@ def check_design_columns(columns: Collection[str], needed: Collection[str], wher
 
     Raises:
         DataError: A column is missing.
+
+    Example:
+        >>> check_design_columns(["batch_id", "CD3"], needed=["batch_id"], where="cells.parquet")
     """
     missing = [name for name in needed if name not in columns]
     if missing:

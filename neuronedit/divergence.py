@@ -1,4 +1,4 @@
-"""What to say where training diverges: which minibatch it was, of which samples, and what is extreme in it."""
+"""Divergence of training: a check, whose error names the minibatch, its samples and its most extreme value."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,17 +13,18 @@ from neuronedit.minibatches import Minibatches, Origin
 def check_losses(epoch: int, losses: Tensor, validation: Mapping[str, float], minibatches: Minibatches) -> None:
     """Check that an epoch's losses are finite.
 
-    This is asked once an epoch, not at every step: a GPU would have to wait each time. The minibatch is found again by
-    its step.
+    Call it once an epoch, not at every step: a GPU would have to wait each time. The minibatch is found again by its
+    step.
 
     Args:
-        epoch: Its number.
-        losses: (n_steps,) of each minibatch, over all workers.
-        validation: By population.
-        minibatches: Where they are from.
+        epoch: The epoch's number, from 1.
+        losses: (n_steps,) loss of each minibatch, over all workers.
+        validation: Validation loss, by population.
+        minibatches: The source of the minibatches.
 
     Raises:
-        ModelError: Names epoch, step, populations, samples and the most extreme value.
+        ModelError: A loss is not finite; the message names epoch, step, populations, samples and the most extreme
+            value.
     """
     wrong = torch.nonzero(~torch.isfinite(losses)).flatten().tolist()
     if wrong:
@@ -34,14 +35,14 @@ def check_losses(epoch: int, losses: Tensor, validation: Mapping[str, float], mi
             f"{_most_extreme(origin, minibatches.markers)}. "
             "Lower training.learning_rate, or look for extreme intensities there."
         )
-    unheld = [name for name, loss in validation.items() if not np.isfinite(loss)]
-    if unheld:
+    diverged = [name for name, loss in validation.items() if not np.isfinite(loss)]
+    if diverged:
         held_out = minibatches.held_out()
-        origin = Origin({name: held_out[name] for name in unheld if len(held_out[name])}, {})
+        origin = Origin({name: held_out[name] for name in diverged if len(held_out[name])}, {})
         extreme = f"; the most extreme is {_most_extreme(origin, minibatches.markers)}" if origin.events else ""
         raise ModelError(
-            f"Training diverged in epoch {epoch}: the loss of the validation events of {listing(unheld)} is "
-            f"{validation[unheld[0]]}{extreme}. "
+            f"Training diverged in epoch {epoch}: the loss of the validation events of {listing(diverged)} is "
+            f"{validation[diverged[0]]}{extreme}. "
             "Lower training.learning_rate, or look for extreme intensities there."
         )
 
@@ -57,7 +58,7 @@ def _samples(origin: Origin, population: str) -> str:
 
 
 def _most_extreme(origin: Origin, markers: Sequence[str]) -> str:
-    """The value that is furthest from the mean, with its marker, population and sample; no number is the furthest."""
+    """Describe the value furthest from the mean, with marker, population and sample; NaN counts as the furthest."""
     sizes = {name: events.abs().nan_to_num(nan=torch.inf) for name, events in origin.events.items()}
     population = max(sizes, key=lambda name: float(sizes[name].max()))
     events = origin.events[population]

@@ -1,4 +1,4 @@
-"""A uniform sample of events that arrive in pieces: those whose priorities are lowest."""
+"""A uniform sample of events that arrive in pieces: the events of the lowest priorities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ ANY_PRIORITY = np.uint64(2**64 - 1)
 
 @dataclass(frozen=True)
 class DrawnEvents:
-    """Events, each with its priority and what is known of it.
+    """Events with their priorities, samples and labels.
 
     Attributes:
-        priorities: (n_events,).
+        priorities: (n_events,) uint64, see ``row_priorities``.
         intensities: (n_events, n_markers) float32, raw.
-        samples: (n_events,) the sample that each is from.
-        labels: (n_events, n_columns) what each column that was asked for says of it.
+        samples: (n_events,) name of each event's sample.
+        labels: (n_events, n_columns) values of the label columns asked for.
     """
 
     priorities: Priorities
@@ -35,8 +35,8 @@ class DrawnEvents:
         return len(self.priorities)
 
     @classmethod
-    def joined(cls, pieces: Sequence["DrawnEvents"]) -> "DrawnEvents":
-        """Pieces one after another."""
+    def concatenate(cls, pieces: Sequence["DrawnEvents"]) -> "DrawnEvents":
+        """Put pieces, at least one, one after another."""
         if len(pieces) == 1:
             return pieces[0]
         return cls(
@@ -47,19 +47,27 @@ class DrawnEvents:
         )
 
     def lowest(self, n_events: int) -> "DrawnEvents":
-        """Those of the lowest priorities, in their order: at most ``n_events``."""
+        """Keep the events of the lowest priorities, at most ``n_events``, by ascending priority."""
         rows = lowest(self.priorities, n_events)
         return DrawnEvents(self.priorities[rows], self.intensities[rows], self.samples[rows], self.labels[rows])
 
 
 class Drawing:
-    """Draws up to ``n_wanted`` events from pieces, the same in whatever order these come.
+    """A draw of up to ``n_wanted`` events from pieces, the same in whatever order the pieces come.
 
     It holds at most three times as many; sorting only now and then makes a piece cost no more than its own events.
 
     Attributes:
-        n_seen: How many events the pieces were taken from.
-        bound: No event of a higher priority can be drawn any more.
+        n_wanted: Events to draw, at most.
+        n_seen: Events that the pieces were taken from, so far.
+        bound: The highest priority that can still be drawn.
+
+    Example:
+        >>> drawing, names = Drawing(n_wanted=2), np.array(["a", "b", "c"], object)
+        >>> events = DrawnEvents(np.array([9, 1, 5], np.uint64), np.zeros((3, 1)), names, names[:, None])
+        >>> drawing.add(events, n_seen=3)
+        >>> drawing.drawn().samples.tolist()
+        ['b', 'c']
     """
 
     def __init__(self, n_wanted: int) -> None:
@@ -69,7 +77,12 @@ class Drawing:
         self._pieces: list[DrawnEvents] = []
 
     def add(self, events: DrawnEvents, n_seen: int) -> None:
-        """Take in at most ``n_wanted`` events, which are the lowest of ``n_seen``; those above the bound may lack."""
+        """Take in a piece's events.
+
+        Args:
+            events: The ``n_wanted`` events of the lowest priorities in the piece; those above ``bound`` may be missing.
+            n_seen: Events of the piece.
+        """
         self.n_seen += n_seen
         if not len(events):
             return
@@ -79,27 +92,38 @@ class Drawing:
             self.bound = self._pieces[0].priorities[-1]
 
     def drawn(self) -> DrawnEvents:
-        """The events drawn so far, in the order of their priorities: a random one."""
-        return DrawnEvents.joined(self._pieces).lowest(self.n_wanted)
+        """The events drawn so far, by ascending priority, so in random order."""
+        return DrawnEvents.concatenate(self._pieces).lowest(self.n_wanted)
 
 
 def candidates(priorities: Priorities, chosen: npt.NDArray[np.bool_], drawing: Drawing) -> npt.NDArray[np.int64]:
-    """The rows of a piece's chosen events that a drawing may still want.
+    """Find the rows of a piece that a drawing may still take, by ascending priority.
 
     Args:
-        priorities: (n_events,) of the whole piece.
-        chosen: (n_events,) which events are of the drawing's population.
-        drawing: Says how many, and up to which priority.
+        priorities: (n_events,) uint64, of the whole piece.
+        chosen: (n_events,) bool, events of the drawing's population.
+        drawing: Its ``n_wanted`` and ``bound`` limit the rows.
+
+    Returns:
+        (n_rows,) int64, at most ``drawing.n_wanted`` rows.
+
+    Example:
+        >>> candidates(np.array([9, 1, 5], np.uint64), np.array([True, False, True]), Drawing(n_wanted=1)).tolist()
+        [2]
     """
     rows = np.flatnonzero(chosen & (priorities <= drawing.bound))
     return rows[lowest(priorities[rows], drawing.n_wanted)]
 
 
 def rank_error(n_drawn: int, n_events: int) -> float:
-    """The standard error of a median's rank, as a share of the events: at most this at every other percentile.
+    """Standard error of a median's rank, as a share of the events; every other percentile's is at most this.
 
-    Of ``n_drawn`` events drawn uniformly, without replacement, from ``n_events``, the share that lies below a value is
-    hypergeometric: at the rank q its variance is q (1 − q) / n · (N − n) / (N − 1). All events drawn give 0.
+    If n = ``n_drawn`` events are drawn uniformly, without replacement, from N = ``n_events``, the share that lies below
+    a value is hypergeometric: at the rank q its variance is q (1 − q) / n · (N − n) / (N − 1).
+
+    Example:
+        >>> rank_error(100, 100), round(rank_error(100, 1_000_000), 3)
+        (0.0, 0.05)
 
     Source: Cochran 1977, Sampling Techniques, 3rd edition, equation 3.9.
     """

@@ -1,6 +1,6 @@
-"""Every error that neuronedit raises for a user to read.
+"""The errors that neuronedit raises for a user to read.
 
-A message says what was expected, what was found, where, and what to do about it.
+A message states what was expected, what was found, where, and what to do about it.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ class NeuroneditError(Exception):
 
 
 class ConfigError(NeuroneditError):
-    """A job's configuration cannot be used."""
+    """The configuration of a job cannot be used."""
 
 
 class PanelError(NeuroneditError):
@@ -33,15 +33,15 @@ class ModelError(NeuroneditError):
 
 
 class CheckpointError(NeuroneditError):
-    """A state of training is damaged, or not of this training."""
+    """A training state is damaged, or belongs to another training run."""
 
 
 class OutputError(NeuroneditError):
-    """An output folder is not free to be written, or not what it claims to be."""
+    """An output folder is in use or not empty, or its files are not those of its manifest."""
 
 
 class StorageError(NeuroneditError):
-    """A storage does not answer, or has no room."""
+    """A storage does not answer, or is full."""
 
 
 class ClusterError(NeuroneditError):
@@ -49,7 +49,12 @@ class ClusterError(NeuroneditError):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """A hint such as ``; nearest name 'CD45RA'``, or nothing where no known name is near."""
+    """Give a hint at the nearest known name, or an empty text if none is near.
+
+    Example:
+        >>> nearest_name("CD45ra", ["CD3", "CD45RA"])
+        "; nearest name 'CD45RA'"
+    """
     known = list(known)
     folded = {candidate.casefold(): candidate for candidate in known}
     near = get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
@@ -57,7 +62,12 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
 
 
 def listing(names: Iterable[object], limit: int = 8) -> str:
-    """Names in one line, cut after ``limit`` with the count of those left out."""
+    """List names in one line, at most ``limit`` of them and the number of the others.
+
+    Example:
+        >>> listing(["CD3", "CD4", "CD8"], limit=2)
+        "'CD3', 'CD4' and 1 more"
+    """
     shown = [repr(name) for name in names]
     rest = f" and {len(shown) - limit} more" if len(shown) > limit else ""
     return ", ".join(shown[:limit]) + rest

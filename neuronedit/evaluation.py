@@ -1,4 +1,4 @@
-"""Edited events beside their measured truth, by every metric, with the noise floor and with doing nothing."""
+"""Evaluation: edited events compared with their measured truth, beside the noise floor and doing nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,18 +33,18 @@ METRICS: Mapping[str, Metric] = {
     "correlation_error": lambda a, b, seed: correlation_error(a, b),
     "mad_error": lambda a, b, seed: mad_score(a, b),
 }
-"""Each is near its floor for a perfect edit, and larger for a worse one."""
+"""Metrics (events, truth, seed) → float, each near its noise floor for a perfect edit and larger for a worse one."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Events of one dataset.
+    """A sample of one dataset's events.
 
     Attributes:
-        name: The setting that it was given by: ``edited``, ``truth`` or ``unedited``.
-        events: (n_events, n_markers) arcsinh units, in random order.
-        populations: Events of each cell population, (n, n_markers) each; empty where none are told apart.
-        counts: How many events each population has in the whole dataset.
+        name: The dataset's role, for messages: ``edited``, ``truth`` or ``unedited``.
+        events: (n_events, n_markers) float32, transformed units, in random order.
+        populations: (n, n_markers) events of each cell population, by name; empty if none are told apart.
+        counts: Number of events in the whole dataset, by population.
 
     Raises:
         DataError: There are too few events.
@@ -65,12 +65,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of edited events.
+    """Scores of edited events, as three tables.
 
     Attributes:
         scores: See ``score_table``.
         markers: See ``marker_table``.
-        populations: See ``population_table``; no rows where no populations are told apart.
+        populations: See ``population_table``; no rows if no populations are told apart.
     """
 
     scores: pd.DataFrame
@@ -78,7 +78,7 @@ class Evaluation:
     populations: pd.DataFrame
 
     def scalars(self) -> dict[str, float]:
-        """Each finite number of the scores by name: ``emd``, ``emd_floor``, ``emd_unedited``, and so on."""
+        """Name each finite number of ``scores``: ``emd``, ``emd_floor``, ``emd_unedited``, and so on."""
         return {
             str(metric) if column == "edited" else f"{metric}_{column}": float(value)
             for metric, row in self.scores.iterrows()
@@ -88,12 +88,18 @@ class Evaluation:
 
 
 def evaluate(samples: Mapping[str, Sample], markers: Sequence[str], seed: int = 0) -> Evaluation:
-    """Compare edited events with the truth and, where they are given, the unedited ones likewise.
+    """Compare edited events with the truth and, if they are given, unedited events with the truth.
 
     Args:
         samples: ``edited``, ``truth`` and, optionally, ``unedited``.
         markers: (n_markers,) names.
         seed: Halves the truth, and draws events and folds.
+
+    Example:
+        >>> cells = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+        >>> found = evaluate({"edited": Sample("edited", cells), "truth": Sample("truth", cells)}, ["CD3", "CD4"])
+        >>> found.scores.columns.tolist(), len(found.markers), len(found.populations)
+        (['edited', 'floor'], 2, 0)
     """
     edited, truth, unedited = samples["edited"], samples["truth"], samples.get("unedited")
     before = unedited.events if unedited else None
@@ -105,7 +111,16 @@ def evaluate(samples: Mapping[str, Sample], markers: Sequence[str], seed: int = 
 
 
 def write_tables(evaluation: Evaluation, folder: Path) -> None:
-    """Write ``scores.csv``, ``markers.csv`` and, where populations are told apart, ``populations.csv``."""
+    """Write ``scores.csv``, ``markers.csv`` and, if populations are told apart, ``populations.csv``.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> rows = pd.DataFrame({"edited": [0.1]})
+        >>> with TemporaryDirectory() as folder:
+        ...     write_tables(Evaluation(rows, rows, rows[:0]), Path(folder))
+        ...     sorted(file.name for file in Path(folder).iterdir())
+        ['markers.csv', 'scores.csv']
+    """
     evaluation.scores.to_csv(folder / "scores.csv")
     evaluation.markers.to_csv(folder / "markers.csv", index=False)
     if len(evaluation.populations):
@@ -113,10 +128,23 @@ def write_tables(evaluation: Evaluation, folder: Path) -> None:
 
 
 def score_table(edited: FloatArray, truth: FloatArray, unedited: FloatArray | None, seed: int) -> pd.DataFrame:
-    """A row for each metric: edited, floor and, with unedited events, unedited and residual (normalised).
+    """Score events by every metric, a row for each.
 
-    Only with unedited events there are the rows ``delta_r2``, whose residual is that of 1 − R²; ``mad_score``, from
-    before to after the edit, where others are to the truth; and ``markers_worse``, a count.
+    Columns: edited, floor and, with unedited events, unedited and residual (see ``normalised_residual``).
+
+    Unedited events add three rows: ``delta_r2``, whose residual is that of 1 − R²; ``mad_score``, which compares edited
+    with unedited events, not with the truth; and ``markers_worse``, a count of markers.
+
+    Args:
+        edited: (n_edited, n_markers) float32, transformed units.
+        truth: (n_truth, n_markers).
+        unedited: (n_unedited, n_markers), or None.
+        seed: Halves the truth, and draws events and folds.
+
+    Example:
+        >>> shifted, truth = np.full((60, 1), 2, np.float32), np.zeros((60, 1), np.float32)
+        >>> score_table(shifted, truth, None, seed=0).loc["emd"].round(3).tolist()
+        [2.0, 0.0]
     """
     rows = {name: _score(metric, edited, truth, unedited, seed) for name, metric in METRICS.items()}
     if unedited is not None:
@@ -137,11 +165,16 @@ def score_table(edited: FloatArray, truth: FloatArray, unedited: FloatArray | No
 def marker_table(
     edited: FloatArray, truth: FloatArray, unedited: FloatArray | None, markers: Sequence[str], seed: int
 ) -> pd.DataFrame:
-    """A row for each marker, the one furthest from the truth first.
+    """Score events marker by marker: a row for each, the marker furthest from the truth first.
 
-    Columns: marker; the EMDs to the truth edited, floor and, with unedited events, unedited (arcsinh units); mad_ratio
-    (MAD edited / MAD truth); with unedited events also worse, mad_kept (MAD edited / MAD unedited), and the mean
-    changes predicted and measured (arcsinh units).
+    Columns: marker; the EMDs to the truth edited, floor and, with unedited events, unedited (transformed units);
+    mad_ratio (MAD edited / MAD truth); with unedited events also worse (see ``made_worse``), mad_kept (MAD edited /
+    MAD unedited), and the mean changes predicted and measured (transformed units).
+
+    Example:
+        >>> truth = np.zeros((60, 2), np.float32)
+        >>> marker_table(truth + np.float32([0, 1]), truth, None, ["CD3", "CD4"], seed=0)["marker"].tolist()
+        ['CD4', 'CD3']
     """
     emds = _marker_emds(edited, truth, unedited, seed)
     columns: dict[str, object] = {"marker": list(markers), **emds, "mad_ratio": mad_ratio(edited, truth)}
@@ -159,10 +192,17 @@ def marker_table(
 def population_table(
     edited: Sample, truth: Sample, unedited: Sample | None, markers: Sequence[str], seed: int
 ) -> pd.DataFrame:
-    """A row for each marker in each population: population, events_edited, events_truth, then as ``marker_table``.
+    """Score events marker by marker in each population.
 
-    Only populations with at least ``MIN_EVENTS`` events in every dataset are compared; of others there is one row,
-    without a marker, so that their counts are seen.
+    Columns: population, events_edited, events_truth, then those of ``marker_table``. Only populations with at least
+    ``MIN_EVENTS`` events in every dataset are compared; others have one row, without a marker, to show their counts.
+
+    Example:
+        >>> cells = np.zeros((60, 1), np.float32)
+        >>> one, other = (Sample(name, cells, {"B": cells}, {"B": 500}) for name in ("edited", "truth"))
+        >>> table = population_table(one, other, None, ["CD3"], seed=0)
+        >>> table[["population", "events_truth", "edited"]].values.tolist()
+        [['B', 500, 0.0]]
     """
     tables = []
     for name in sorted({*edited.populations, *truth.populations}):
@@ -185,7 +225,7 @@ def _score(
     seed: int,
     smaller_is_better: bool = True,
 ) -> dict[str, float]:
-    """One metric of everything on the same footing: against halves of the truth, as the floor is."""
+    """Score edited and unedited events by one metric, against halves of the truth, as the floor is scored."""
 
     def to_truth(events: FloatArray) -> float:
         return float(np.mean([metric(part, half, seed) for part, half in beside_halves(events, truth, seed)]))
@@ -193,7 +233,7 @@ def _score(
     scores = {"edited": to_truth(edited), "floor": metric(*random_halves(truth, seed), seed)}
     if unedited is not None:
         scores["unedited"] = to_truth(unedited)
-        # What R² leaves unexplained is what an edit has to remove, as a distance is: 1 − R², whose 1 cancels.
+        # 1 − R² is left to remove, as a distance is; in the residual the 1 cancels.
         signed = {name: score if smaller_is_better else -score for name, score in scores.items()}
         scores["residual"] = normalised_residual(signed["edited"], signed["floor"], signed["unedited"])
     return scores

@@ -1,4 +1,4 @@
-"""Checks on events, and the seeded choice of a sample of them."""
+"""Events: a check that all are finite, and random numbers by which a sample of them is drawn."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,20 +14,23 @@ Priorities = npt.NDArray[np.uint64]
 State = TypeVar("State", Priorities, np.uint64)
 
 MAX_INTENSITY = float(np.finfo(np.float32).max)
-"""The network computes in float32; what it cannot hold would come out as NaN, without a word."""
+"""The largest float32: the network computes in float32 and would turn larger intensities into NaN, silently."""
 
 
 def check_finite(intensities: FloatArray, markers: Sequence[str], where: str, first_row: int = 0) -> None:
-    """Check that (n_events, n_markers) intensities have no NaN, no infinity and nothing beyond float32.
+    """Check that intensities have no NaN, no infinity and nothing beyond float32.
 
     Args:
-        intensities: In the order of ``markers``.
-        markers: The columns' names.
+        intensities: (n_events, n_markers).
+        markers: (n_markers,) names of the columns.
         where: The file or table that has them, for the message.
-        first_row: The row number of the first event in it, from 0.
+        first_row: The row number of the first event in the file, from 0.
 
     Raises:
-        DataError: Names the marker, the first such row and how many there are.
+        DataError: A value is not finite; the message names the marker, the first such row and the number of such rows.
+
+    Example:
+        >>> check_finite(np.array([[1.0, 2.0]]), ["CD3", "CD4"], "cells.parquet")
     """
     finite = np.abs(intensities) <= MAX_INTENSITY  # False for NaN, too
     if finite.all():
@@ -44,15 +47,23 @@ def check_finite(intensities: FloatArray, markers: Sequence[str], where: str, fi
 
 
 def row_priorities(file: str, first_row: int, n_events: int, seed: int) -> Priorities:
-    """A random number for each row of a file, the same wherever and in whatever order it is read.
+    """Give each row of a file a random number, the same wherever and in whatever order rows are read.
 
     The k rows with the lowest numbers of a whole dataset are a uniform sample of k events.
 
     Args:
         file: The file's name relative to its dataset.
         first_row: The row number of the first event, from 0.
-        n_events: How many rows follow.
+        n_events: The number of rows.
         seed: Another seed gives other numbers.
+
+    Returns:
+        (n_events,) uint64.
+
+    Example:
+        >>> whole = row_priorities("a.parquet", 0, 4, seed=0)
+        >>> bool((whole[2:] == row_priorities("a.parquet", 2, 2, seed=0)).all())
+        True
     """
     start = int.from_bytes(hashlib.sha256(f"{seed}/{file}".encode()).digest()[:8], "little")
     with np.errstate(over="ignore"):
@@ -61,23 +72,44 @@ def row_priorities(file: str, first_row: int, n_events: int, seed: int) -> Prior
 
 
 def mix_bits(state: Priorities) -> Priorities:
-    """Numbers that look random, one for each state; states that differ in any bit give unrelated ones.
+    """Turn states, (n,) uint64, into numbers that look random; states that differ in any bit give unrelated ones.
 
     Source: Vigna 2015, SplitMix64 (public domain, prng.di.unimi.it/splitmix64.c).
+
+    Example:
+        >>> [hex(number) for number in mix_bits(np.array([0x9E3779B97F4A7C15], np.uint64)).tolist()]
+        ['0xe220a8397b1dcdaf']
     """
     with np.errstate(over="ignore"):
         return mix(state)
 
 
 def mix(state: State) -> State:
-    """``mix_bits`` for NumPy and for Numba, which knows no ``errstate`` and no overflow."""
+    """Compute ``mix_bits`` without ``errstate``, which Numba does not know; a NumPy scalar warns of overflow.
+
+    Example:
+        >>> mix(np.array([0], np.uint64)).tolist()
+        [0]
+    """
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return state ^ (state >> np.uint64(31))
 
 
 def lowest(priorities: Priorities, n_events: int) -> npt.NDArray[np.int64]:
-    """The rows of the lowest priorities, in their order: at most ``n_events`` of them."""
+    """Find the rows of the lowest priorities, at most ``n_events`` of them, by ascending priority.
+
+    Args:
+        priorities: (n,) uint64.
+        n_events: Rows wanted.
+
+    Returns:
+        (min(n, n_events),) int64.
+
+    Example:
+        >>> lowest(np.array([7, 1, 9, 3], np.uint64), 2).tolist()
+        [1, 3]
+    """
     if n_events >= len(priorities):
         return np.argsort(priorities, kind="stable")
     rows = np.argpartition(priorities, n_events)[:n_events]  # to sort all would cost a block three times as much

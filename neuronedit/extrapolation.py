@@ -1,31 +1,31 @@
-"""The verdict on an extrapolation, from source, target and the events to be edited alone: no truth is needed."""
+"""The verdict on an extrapolation, from source, target and the events to be edited, without measured truth."""
 
 from dataclasses import dataclass
 
 NEW_KIND = 0.95
-"""AUROC from which a population is a kind of cell that the source lacks: new donors of known kinds score about 0.5
-to 0.6, unseen kinds more than this."""
+"""AUROC from which a population counts as a kind of cell that the source lacks: new donors of known kinds score about
+0.5 to 0.6, unseen kinds more than this."""
 
 MAX_REACH = 3.0
-"""How many times further than its effect an edit may be carried to a new kind of cell.
+"""The largest ``reach`` to a new kind of cell that is not flagged: distance from the source in units of the effect.
 
 Chosen on tasks with known truth: effects that transferred between kinds of cell were carried up to 2.1 times their
-size, those that did not at least 3.3 times. Of 12 other effects that do not transfer none was flagged.
+size, those that did not at least 3.3 times. None of 12 other effects that do not transfer was flagged.
 """
 
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """How far a population lies from what an edit was learned on.
+    """The distance of a population from the events that an edit was learned on.
 
-    It is *flagged* where both hold: nearly every event is further from the source's events than these are from one
+    It is *flagged* if both hold: nearly every event is further from the source's events than these are from one
     another, and the population lies more than ``MAX_REACH`` times as far from the source as the target does. The
     first alone would flag effects that transfer between kinds of cell; the second alone a sample of known kinds
     in another mix, beside a small batch effect.
 
     Attributes:
-        unsupported: Share of events with nothing like them in the source; of the source's own, 1 %.
-        auroc: Chance that an event is further from the source than a source event is: 0.5 for more of the source.
+        unsupported: Share of events with nothing like them in the source; among the source's own events it is 1 %.
+        auroc: Chance that an event is further from the source than a source event is: 0.5 for further source events.
         distance: Mean over markers of the EMD source → events, standard deviations.
         effect: Mean over markers of the EMD source → target, standard deviations.
     """
@@ -37,22 +37,22 @@ class Extrapolation:
 
     @property
     def reach(self) -> float:
-        """How many times further than its effect the edit is carried; infinite where there is no effect."""
+        """The population's distance from the source in units of the edit's effect; infinite without an effect."""
         return self.distance / self.effect if self.effect > 0 else float("inf")
 
     @property
     def new_kind(self) -> bool:
-        """Whether nearly every event is unlike the source's."""
+        """Whether nearly every event is unlike the source's events."""
         return self.auroc >= NEW_KIND
 
     @property
     def flagged(self) -> bool:
-        """Whether the edit should not be trusted here without a measured truth."""
+        """Whether the edit should not be trusted on this population without a measured truth."""
         return self.new_kind and self.reach > MAX_REACH
 
     @property
     def sentence(self) -> str:
-        """The verdict, for a person."""
+        """The verdict in words."""
         found = f"AUROC {self.auroc:.2f}, {self.unsupported:.0%} of events unsupported"
         times = f"{self.reach:.1f} times as far from the source as the target is"
         if self.flagged:

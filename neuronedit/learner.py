@@ -20,13 +20,13 @@ from neuronedit.training_state import Tensors, TrainingState
 
 @dataclass(frozen=True)
 class Learner:
-    """A network, how it is to learn, and its optimiser.
+    """A network, its training plan and its optimiser.
 
     Attributes:
         network: The autoencoder, or its distributed wrapper.
-        plan: How it learns.
+        plan: Learning rate, noise, penalty, precision.
         rank: This worker's number, from 0.
-        n_workers: How many workers share each minibatch; the wrapper averages their gradients.
+        n_workers: Workers that share each minibatch; the wrapper averages their gradients.
         optimiser: AdamW, which without weight decay is Adam.
     """
 
@@ -37,8 +37,8 @@ class Learner:
     optimiser: torch.optim.Optimizer
 
     @classmethod
-    def of(cls, network: nn.Module, plan: TrainingPlan, rank: int = 0, n_workers: int = 1) -> "Learner":
-        """A learner that has not learned yet."""
+    def from_network(cls, network: nn.Module, plan: TrainingPlan, rank: int = 0, n_workers: int = 1) -> "Learner":
+        """Make a learner with a fresh optimiser for a network, see the attributes."""
         weights = list(network.parameters())
         on_gpu = weights[0].device.type == "cuda"
         # On a GPU the optimiser reads the rate from the GPU's memory.
@@ -48,12 +48,12 @@ class Learner:
 
     @property
     def model(self) -> nn.Module:
-        """The network without its wrapper."""
+        """The autoencoder without its distributed wrapper."""
         return self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the network's weights."""
         return next(self.network.parameters()).device
 
     def step(self, minibatch: Minibatch, generator: torch.Generator) -> Tensor:
@@ -61,7 +61,7 @@ class Learner:
 
         Args:
             minibatch: The slice.
-            generator: Of the noise.
+            generator: Draws the noise.
 
         Returns:
             () float32: the slice's share of the minibatch's mean squared reconstruction error.
@@ -69,17 +69,17 @@ class Learner:
         return self._learn(minibatch.events, self._noise(minibatch, generator), minibatch.size)
 
     def state(self, history: Sequence[EpochLosses], best: Tensors) -> TrainingState:
-        """A copy of what has been learned so far, and how."""
+        """Copy the training state: weights and optimiser as they are, history and best weights as given."""
         moments = self.optimiser.state_dict()["state"]
         flat = {f"{number}.{name}": moment for number, found in moments.items() for name, moment in found.items()}
         return TrainingState(self.plan.digest(), tuple(history), self.weights(), copied(flat), best)
 
     def weights(self) -> Tensors:
-        """A copy of the network's weights."""
+        """Copy the network's weights."""
         return copied(self.model.state_dict())
 
     def restore(self, state: TrainingState) -> None:
-        """Take over what had been learned.
+        """Load the weights and the optimiser of a training state.
 
         Raises:
             CheckpointError: The state is of another plan or network.
@@ -105,14 +105,14 @@ class Learner:
 
     @cached_property
     def _learn(self) -> Update:
-        """The update, captured where that can be: alone on a GPU, and nothing of it computed by the processor."""
+        """The update, captured if one worker trains on a GPU and the processor computes no part of it."""
         alone = not isinstance(self.network, nn.parallel.DistributedDataParallel)
         if alone and self.device.type == "cuda" and not self.plan.decorrelation:
             return CapturedStep(self._update)
         return self._update
 
     def _update(self, events: Tensor, noise: Tensor | None, size: int) -> Tensor:
-        """Learn from this worker's slice of a minibatch of that size: gives its share of the error."""
+        """Learn from this worker's slice of a minibatch of that size; return the slice's share of the error."""
         self.optimiser.zero_grad(set_to_none=True)
         noisy = events if noise is None else events + noise
         # Slices that differ by one event must weigh by their size.
@@ -135,13 +135,13 @@ class Learner:
 
 
 def copied(tensors: Tensors) -> Tensors:
-    """Copies, which stay as they are when training goes on."""
+    """Copy tensors, so that they stay as they are when training goes on."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 @contextmanager
 def _code(model: nn.Module, *, wanted: bool) -> Iterator[list[Tensor]]:
-    """Fills with the code as the network computes it: the distributed wrapper gives away the output only."""
+    """Collect the code's activations while the network runs: its distributed wrapper returns the output only."""
     code: list[Tensor] = []
     if not wanted:
         yield code

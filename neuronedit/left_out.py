@@ -1,8 +1,8 @@
-"""How far an edit carries over, measured on source and target alone: by populations left out of both.
+"""Left-out trials: how well an edit carries over, measured on source and target alone.
 
 A stratum of the events is left out of source and target, the edit is fitted on the rest and applied to the left-out
-source events; their truth, the left-out target events, was measured. So is the error on events of kinds that were
-there, by halves of the events.
+source events; their truth, the left-out target events, was measured. Random halves measure the error on kinds of cell
+that the edit was fitted on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,18 @@ from neuronedit.percentiles import FloatArray
 from neuronedit.steps import EditStep, Fitting, apply_steps, fit_steps
 
 N_STRATA = 4
-"""Strata that are left out in turn; they need not be the kinds of cell, only unlike each other."""
+"""Strata that are left out in turn; they need not be kinds of cell, but must be unlike each other."""
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Which events an edit is fitted on; it is scored on the others.
+    """The events that an edit is fitted on; it is scored on the others.
 
     Attributes:
-        source: (n_source,) bool.
-        target: (n_target,) bool.
+        source: (n_source,) bool, source events to fit on.
+        target: (n_target,) bool, target events to fit on.
     """
 
     source: Mask
@@ -37,21 +37,21 @@ class Fold:
 
     @property
     def large_enough(self) -> bool:
-        """Whether both parts of both populations can support percentiles."""
+        """Whether both parts of both populations have enough events for percentiles."""
         counts = [part for mask in (self.source, self.target) for part in (mask.sum(), (~mask).sum())]
         return min(counts) >= MIN_EVENTS
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One fold: what every plan makes of the events that it was not fitted on, with their truth.
+    """Every plan's predictions for the events that one fold leaves out, with their truth.
 
     Attributes:
-        events: (n_events, n_markers) standardised source events.
-        truth: (n_truth, n_markers) target events.
-        predictions: By plan, (n_events, n_markers).
-        unedited: How far the events are from the truth as they are.
-        floor: How far halves of the truth are from each other.
+        events: (n_events, n_markers) float32, standardised source events left out.
+        truth: (n_truth, n_markers) float32, standardised target events left out.
+        predictions: (n_events, n_markers) edited events, by plan.
+        unedited: Distance of the unedited events to the truth.
+        floor: Distance between halves of the truth.
     """
 
     events: FloatArray
@@ -62,11 +62,16 @@ class Trial:
 
 
 def left_out_folds(source: FloatArray, target: FloatArray, seed: int) -> list[Fold]:
-    """A fold for each stratum that is large enough in both populations, (n_events, n_markers) each.
+    """Leave out each stratum in turn, if it is large enough in both populations.
 
-    Strata are k-means clusters of the target and of the source led to the target's mean.
+    Strata are k-means clusters of the target and of the source moved to the target's mean.
+
+    Args:
+        source: (n_source, n_markers) float32, standardised.
+        target: (n_target, n_markers) float32, standardised.
+        seed: Starts the search for clusters.
     """
-    # Only fitting needs scikit-learn: where a model is applied, it is not installed.
+    # Only fitting needs scikit-learn: machines that apply models do not have it.
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
@@ -79,7 +84,13 @@ def left_out_folds(source: FloatArray, target: FloatArray, seed: int) -> list[Fo
 
 
 def half_folds(source: FloatArray, target: FloatArray, seed: int) -> list[Fold]:
-    """One fold: a random half of each population; none where halves are too small."""
+    """Leave out a random half of each population: one fold, or none if the halves are too small.
+
+    Example:
+        >>> fold, = half_folds(np.zeros((200, 1)), np.zeros((300, 1)), seed=0)
+        >>> int(fold.source.sum()), int(fold.target.sum())
+        (100, 150)
+    """
     generator = np.random.default_rng(seed)
     fold = Fold(*(generator.permutation(len(population)) % 2 == 0 for population in (source, target)))
     return [fold] if fold.large_enough else []
@@ -95,7 +106,18 @@ def try_plans(
 ) -> list[Trial]:
     """Fit every plan on each fold, and apply it to the source events that the fold leaves out.
 
-    The autoencoder has seen all events: it is trained once.
+    The autoencoder is trained once, on all events, so it has seen those left out.
+
+    Args:
+        autoencoder: A trained autoencoder.
+        plans: Steps, by plan.
+        source: (n_source, n_markers) float32, standardised.
+        target: (n_target, n_markers) float32, standardised.
+        folds: The events to fit on.
+        fitting: The settings and weights by which each plan is fitted.
+
+    Raises:
+        ModelError: A plan could not be fitted.
     """
     trials = []
     for fold in folds:
@@ -120,14 +142,14 @@ def try_plans(
 
 
 def blended_error(trials: Sequence[Trial], weights: Mapping[str, float], seed: int) -> float:
-    """The error of several plans' weighted mean: 0 is the noise floor, 1 is that of doing nothing.
+    """The error of several plans' weighted mean: 0 is the noise floor, 1 doing nothing.
 
-    It is the mean of the normalised residuals of EMD and energy distance, each of the means over trials. NaN without
-    trials, and where doing nothing is at the noise floor already.
+    It is the mean of the normalised residuals of EMD and energy distance, computed from their means over trials. NaN
+    without trials, and if doing nothing is already at the noise floor.
 
     Args:
         trials: See ``try_plans``.
-        weights: By plan; they sum to 1.
+        weights: Weights by plan, summing to 1.
         seed: Halves the truth and draws events.
     """
     if not trials:

@@ -1,6 +1,6 @@
-"""How far one population of events is from another, beside the noise floor that no method can beat.
+"""Distances between two populations of events, and the noise floor that no method can beat.
 
-All arrays are (n_events, n_markers) on the arcsinh scale.
+Arrays of events are (n_events, n_markers), transformed units.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from scipy.spatial.distance import cdist
 FloatArray = npt.NDArray[np.floating]
 
 MAX_PAIRED_EVENTS = 3_000
-"""Pairs of events grow with the square: at most this many events of each population are drawn."""
+"""Events drawn of each population, at most, where all pairs of events are compared: pairs grow with the square."""
 
 CHUNK = 500
-"""Events whose distances to all others are held at once: 500 x 3,000 float64 are 12 MB."""
+"""Events whose distances to all others are in memory at once: 500 x 3,000 float64 are 12 MB."""
 
 MMD_RATES = 2.0 ** np.arange(-10, 4)
-"""Rates γ of the kernels exp(−γ d²), doubling from 1/1024 to 8: widths 1/√(2γ) from 22.6 down to 0.25 arcsinh units.
+"""Rates γ of the kernels exp(−γ d²), doubling from 1/1024 to 8: widths 1/√(2γ) from 22.6 to 0.25 transformed units.
 
 They span what CellOT's 50 rates from 1e-3 to 10 do; doubled rates cost one square each instead of an exponential.
 """
@@ -26,11 +26,11 @@ They span what CellOT's 50 rates from 1e-3 to 10 do; doubled rates cost one squa
 
 @dataclass(frozen=True)
 class Distance:
-    """How far one population is from another.
+    """Distances between two populations.
 
     Attributes:
-        emd: (n_markers,) float64, earth mover's distance of each marker, arcsinh units.
-        energy: Energy distance of all markers jointly, squared form, arcsinh units.
+        emd: (n_markers,) float64, earth mover's distance of each marker, transformed units.
+        energy: Energy distance of all markers jointly, squared form, transformed units.
     """
 
     emd: npt.NDArray[np.float64]
@@ -38,7 +38,7 @@ class Distance:
 
     @property
     def mean_emd(self) -> float:
-        """The mean over markers, arcsinh units."""
+        """The mean over markers of ``emd``, transformed units."""
         return float(self.emd.mean())
 
 
@@ -48,6 +48,10 @@ def emd(a: FloatArray, b: FloatArray) -> npt.NDArray[np.float64]:
     Exact for unequal counts: the area between the two empirical distribution functions.
 
     Source: Vallender 1974, Theory Probab. Appl. 18(4), equation 1.
+
+    Example:
+        >>> emd(np.array([[0.0], [1.0]]), np.array([[2.0], [3.0]])).tolist()
+        [2.0]
     """
     both = np.concatenate([a, b]).astype(np.float64)
     order = np.argsort(both, axis=0, kind="stable")
@@ -68,6 +72,10 @@ def energy_distance(a: FloatArray, b: FloatArray, seed: int = 0) -> float:
         seed: Draws min(n, k, ``MAX_PAIRED_EVENTS``) events of each population that has more.
 
     Source: Székely & Rizzo 2013, J. Stat. Plan. Inference 143(8), equations 5 and 6.
+
+    Example:
+        >>> energy_distance(np.array([[0.0]]), np.array([[3.0]]))
+        6.0
     """
     a, b = equally_many(a, b, MAX_PAIRED_EVENTS, seed)
     return 2 * _mean_distance(a, b) - _mean_distance(a, a) - _mean_distance(b, b)
@@ -85,38 +93,67 @@ def rbf_mmd(a: FloatArray, b: FloatArray, seed: int = 0) -> float:
         seed: Draws min(n, k, ``MAX_PAIRED_EVENTS``) events of each population that has more.
 
     Source: Gretton et al. 2012, JMLR 13, equation 5; the mean over widths as in Bunne et al. 2023, Nature Methods 20.
+
+    Example:
+        >>> rbf_mmd(np.array([[0.0]]), np.array([[0.0]])), round(rbf_mmd(np.array([[0.0]]), np.array([[1e3]])), 3)
+        (0.0, 2.0)
     """
     a, b = equally_many(a, b, MAX_PAIRED_EVENTS, seed)
     return _mean_kernel(a, a) + _mean_kernel(b, b) - 2 * _mean_kernel(a, b)
 
 
 def distance(a: FloatArray, b: FloatArray, seed: int = 0) -> Distance:
-    """Both distances between two populations, (n, n_markers) and (k, n_markers)."""
+    """Compute both distances between two populations, (n, n_markers) and (k, n_markers).
+
+    Example:
+        >>> found = distance(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]))
+        >>> found.emd.tolist(), found.energy
+        ([3.0, 4.0], 10.0)
+    """
     return Distance(emd(a, b), energy_distance(a, b, seed))
 
 
 def distance_to_truth(events: FloatArray, truth: FloatArray, seed: int = 0) -> Distance:
-    """How far events are from the truth, on the same footing as the noise floor: the mean over both halves of it."""
+    """Compute the distances of events to the truth as the mean over the two halves that ``noise_floor`` compares.
+
+    Example:
+        >>> distance_to_truth(np.full((4, 1), 2.0), np.zeros((4, 1))).mean_emd
+        2.0
+    """
     scores = [distance(part, half, seed) for part, half in beside_halves(events, truth, seed)]
     return Distance(np.mean([score.emd for score in scores], axis=0), float(np.mean([s.energy for s in scores])))
 
 
 def noise_floor(truth: FloatArray, seed: int = 0) -> Distance:
-    """The distance between two random halves of the truth: (n_truth, n_markers)."""
+    """Compute the distances between two random halves of the truth, (n_truth, n_markers).
+
+    Example:
+        >>> noise_floor(np.ones((10, 1))).mean_emd
+        0.0
+    """
     return distance(*random_halves(truth, seed), seed)
 
 
 def random_halves(truth: FloatArray, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Two random halves, equally large: (n_truth, n_markers) → two of (n_truth // 2, n_markers)."""
+    """Split the truth at random: (n_truth, n_markers) → two of (n_truth // 2, n_markers).
+
+    Example:
+        >>> sorted(np.concatenate(random_halves(np.arange(4.0)[:, None], seed=0)).ravel().tolist())
+        [0.0, 1.0, 2.0, 3.0]
+    """
     order, size = np.random.default_rng(seed).permutation(len(truth)), len(truth) // 2
     return truth[order[:size]], truth[order[size : 2 * size]]
 
 
 def beside_halves(events: FloatArray, truth: FloatArray, seed: int) -> list[tuple[FloatArray, FloatArray]]:
-    """Events beside each random half of the truth: two pairs of (n, n_markers), so that a score can be their mean.
+    """Pair events with each random half of the truth, as many as a half has: two pairs of (n, n_markers).
 
-    Distances between samples shrink as the samples grow. The floor compares two halves of the truth; so the events
-    are compared with each of these halves, as many of them as a half has where there are so many.
+    A score is the mean over both pairs. Distances between samples shrink as the samples grow, and the noise floor
+    compares two halves of the truth: so events are compared with the same halves, in the same number if possible.
+
+    Example:
+        >>> [(len(some), len(half)) for some, half in beside_halves(np.zeros((9, 1)), np.zeros((4, 1)), seed=0)]
+        [(2, 2), (2, 2)]
     """
     halves = random_halves(truth, seed)
     drawn = _draw(events, min(len(events), 2 * len(halves[0])), seed)
@@ -125,15 +162,24 @@ def beside_halves(events: FloatArray, truth: FloatArray, seed: int) -> list[tupl
 
 
 def equally_many(a: FloatArray, b: FloatArray, limit: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """As many events of each: (n, n_markers), (k, n_markers) → two of (min(n, k, limit), n_markers)."""
+    """Draw equally many events of each: (n, n_markers), (k, n_markers) → two of (min(n, k, limit), n_markers).
+
+    Example:
+        >>> [len(drawn) for drawn in equally_many(np.zeros((5, 1)), np.zeros((3, 1)), limit=10, seed=0)]
+        [3, 3]
+    """
     n_events = min(len(a), len(b), limit)
     return _draw(a, n_events, seed), _draw(b, n_events, seed)
 
 
 def auroc(scores: FloatArray, others: FloatArray) -> float:
-    """Chance that a score is higher than one of the others, half of it where they are equal: (n,), (k,) → 0 to 1.
+    """Chance that a score is higher than one of the others, ties counting half: (n,), (k,) → 0 to 1.
 
     Source: Mann & Whitney 1947, Ann. Math. Stat. 18(1).
+
+    Example:
+        >>> auroc(np.array([1.0, 2.0]), np.array([0.0, 1.0]))
+        0.875
     """
     ordered = np.sort(others)
     below, not_above = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
@@ -143,12 +189,29 @@ def auroc(scores: FloatArray, others: FloatArray) -> float:
 def made_worse(
     after: npt.NDArray[np.float64], before: npt.NDArray[np.float64], floor: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.bool_]:
-    """Which markers end further from the truth than without edit, by more than noise: (n_markers,) each."""
+    """Find markers that an edit leads away from the truth by more than the noise floor: (n_markers,) each → bool.
+
+    Args:
+        after: Distances to the truth with the edit.
+        before: Distances to the truth without it.
+        floor: Noise floors of these distances.
+
+    Example:
+        >>> made_worse(np.array([0.5, 0.5]), np.array([0.1, 0.4]), np.array([0.2, 0.2])).tolist()
+        [True, False]
+    """
     return np.asarray(after - before > floor)
 
 
 def normalised_residual(score: float, floor: float, no_edit: float) -> float:
-    """(score − floor) / (no edit − floor): 0 is perfect, 1 no better than doing nothing, NaN where nothing is to do."""
+    """Scale a score as (score − floor) / (no edit − floor): 0 is perfect, 1 no better than doing nothing.
+
+    NaN if doing nothing already scores as well as the floor.
+
+    Example:
+        >>> normalised_residual(score=2.0, floor=1.0, no_edit=5.0)
+        0.25
+    """
     return (score - floor) / (no_edit - floor) if no_edit > floor else float("nan")
 
 

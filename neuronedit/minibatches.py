@@ -1,4 +1,4 @@
-"""Where training's events come from: minibatches with equally many events of each population."""
+"""Minibatches with equally many events of each population, drawn from events in memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Minibatch:
     """One worker's slice of a minibatch.
 
     Attributes:
-        events: (n_slice, n_markers) float32 standardised markers, on the network's device.
+        events: (n_slice, n_markers) float32, standardised, on the network's device.
         size: Events of the whole minibatch, over all workers.
     """
 
@@ -29,11 +29,11 @@ class Minibatch:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a minibatch was made of, for a message.
+    """The events of a minibatch by population, for error messages.
 
     Attributes:
-        events: By population, its (n, n_markers) events of the whole minibatch, over all workers.
-        samples: By population, the sample of each; left out where it is not known.
+        events: (n, n_markers) float32, standardised events of the whole minibatch, by population.
+        samples: (n,) name of each event's sample, by population; populations whose samples are unknown are left out.
     """
 
     events: Mapping[str, Tensor]
@@ -43,8 +43,8 @@ class Origin:
 class Minibatches(Protocol):
     """A source of minibatches, as one worker sees it.
 
-    An epoch depends on its number and the seed alone, not on what was drawn before: training that is resumed, and a
-    minibatch that is looked for again, get the same events.
+    An epoch depends on its number and the seed alone, not on earlier draws: training that is resumed, and a minibatch
+    that is looked for again, get the same events.
     """
 
     @property
@@ -53,7 +53,7 @@ class Minibatches(Protocol):
 
     @property
     def markers(self) -> Sequence[str]:
-        """The markers' names, for messages; none where they are not known."""
+        """The markers' names, for messages; empty if they are unknown."""
 
     @property
     def rank(self) -> int:
@@ -61,38 +61,38 @@ class Minibatches(Protocol):
 
     @property
     def n_workers(self) -> int:
-        """How many workers share each minibatch."""
+        """The number of workers that share each minibatch."""
 
     def epoch(self, number: int) -> Iterator[Minibatch]:
-        """This worker's slice of each minibatch of an epoch, counted from 1."""
+        """Give this worker's slice of each minibatch of an epoch; epochs count from 1."""
 
     def held_out(self) -> Mapping[str, Tensor]:
-        """By population, this worker's part of the validation events, (n, n_markers) on the network's device.
+        """This worker's part of the validation events by population, (n, n_markers) on the network's device.
 
-        Every population that has validation events on any worker is there on all, if only with no rows.
+        A population that has validation events on any worker has an entry on all, if need be with no rows.
         """
 
     def origin(self, epoch: int, step: int) -> Origin:
-        """What a minibatch of an epoch was made of; its step counts from 0."""
+        """Find the events of a minibatch again; epochs count from 1, steps from 0."""
 
 
 @dataclass(frozen=True)
 class InMemory:
-    """Minibatches of events that lie in one tensor, on the device, where they are shuffled, too.
+    """Minibatches of events that lie in one tensor on the network's device and are shuffled there.
 
     Every worker holds all events, draws the same minibatches and takes its slice of every one. So the result does
-    not depend on their number, but for the order in which floating-point sums are made.
+    not depend on the number of workers, but for the order in which floating-point sums are made.
 
     Attributes:
-        events: (n_events, n_markers) float32, those for training, one population after another.
-        sizes: By population, how many of these.
-        validation: By population, the events held out.
-        split: What is held out.
+        events: (n_events, n_markers) float32, standardised events for training, one population after another.
+        sizes: Number of these events, by population.
+        validation: (n, n_markers) events held out, by population.
+        split: The choice of the events held out.
         plan: Minibatch and seed.
-        samples: The sample of each of ``events``, by population, where they are known.
-        markers: Their names, for messages; none where they are not known.
+        samples: (n,) name of each training event's sample, by population; unknown ones are left out.
+        markers: The markers' names, for messages; empty if they are unknown.
         rank: This worker's number, from 0.
-        n_workers: How many workers share each minibatch.
+        n_workers: Workers that share each minibatch.
     """
 
     events: Tensor
@@ -106,7 +106,7 @@ class InMemory:
     n_workers: int = 1
 
     @classmethod
-    def of(
+    def from_populations(
         cls,
         populations: Mapping[str, FloatArray],
         plan: TrainingPlan,
@@ -117,20 +117,26 @@ class InMemory:
         n_workers: int = 1,
         device: torch.device | str = "cpu",
     ) -> "InMemory":
-        """Hold out validation events, and move all to the device.
+        """Hold out validation events, and move all events to the device.
 
         Args:
-            populations: Standardised markers, (n_events, n_markers) float32 each.
+            populations: (n_events, n_markers) float32 each, standardised, by name.
             plan: Minibatch, share of events held out, seed.
-            samples: By population, (n_events,) the sample of each event, where they are known.
-            markers: Their names, for messages.
+            samples: (n_events,) name of each event's sample, by population, if they are known.
+            markers: The markers' names, for messages.
             rank: This worker's number, from 0.
-            n_workers: How many workers share each minibatch.
-            device: The network's.
+            n_workers: Workers that share each minibatch.
+            device: The network's device.
 
         Raises:
-            ConfigError: A minibatch has fewer events than there are workers.
+            ConfigError: A minibatch has too few events for one of each population on every worker.
             DataError: A population has not as many samples' names as events.
+
+        Example:
+            >>> populations = {"source": np.zeros((100, 2), np.float32), "target": np.ones((20, 2), np.float32)}
+            >>> minibatches = InMemory.from_populations(populations, TrainingPlan(minibatch=10))
+            >>> next(minibatches.epoch(1)).events.mean(0).tolist()
+            [0.5, 0.5]
         """
         check_minibatch(plan, len(populations), n_workers)
         sizes = {name: len(events) for name, events in populations.items()}
@@ -158,26 +164,26 @@ class InMemory:
 
     @property
     def share(self) -> int:
-        """Events of each population in a minibatch: the nearest that gives each population equally many."""
+        """Events of each population in a minibatch: the plan's minibatch, divided and rounded."""
         return round(self.plan.minibatch / len(self.sizes))
 
     @property
     def n_steps(self) -> int:
-        """Minibatches of an epoch: it draws as many events as there are."""
+        """Minibatches of an epoch, which draws about as many events as all populations have."""
         return max(1, -(-sum(self.sizes.values()) // (self.share * len(self.sizes))))
 
     def epoch(self, number: int) -> Iterator[Minibatch]:
-        """This worker's slice of each minibatch of an epoch, counted from 1."""
+        """Give this worker's slice of each minibatch of an epoch; epochs count from 1."""
         order = self.order(number)
         for rows in order[:, self.rank :: self.n_workers]:
             yield Minibatch(self.events.index_select(0, rows), order.shape[1])
 
     def held_out(self) -> Mapping[str, Tensor]:
-        """By population, this worker's part of the validation events."""
+        """This worker's part of the validation events, by population."""
         return {name: events[self.rank :: self.n_workers] for name, events in self.validation.items()}
 
     def origin(self, epoch: int, step: int) -> Origin:
-        """What a minibatch of an epoch was made of; its step counts from 0."""
+        """Find the events of a minibatch again; epochs count from 1, steps from 0."""
         rows = self.order(epoch)[step].reshape(len(self.sizes), self.share).cpu()
         starts = dict(zip(self.sizes, _starts(list(self.sizes.values())), strict=True))
         by_population = dict(zip(self.sizes, rows, strict=True))
@@ -187,9 +193,9 @@ class InMemory:
         )
 
     def order(self, epoch: int) -> Tensor:
-        """The rows of an epoch's minibatches: (n_steps, n_populations * share) int64, population by population.
+        """Draw the rows of an epoch's minibatches: (n_steps, n_populations * share) int64, population by population.
 
-        Each population is shuffled, and shuffled again and gone through again as often as needed.
+        A population that is used up within the epoch is shuffled anew and repeated.
         """
         generator = epoch_generator(self.plan.seed, epoch, self.events.device)
         sizes = list(self.sizes.values())
@@ -206,7 +212,10 @@ def check_minibatch(plan: TrainingPlan, n_populations: int, n_workers: int) -> N
     """Check that every worker has an event of each population in every minibatch.
 
     Raises:
-        ConfigError: A minibatch has fewer.
+        ConfigError: A minibatch has too few events.
+
+    Example:
+        >>> check_minibatch(TrainingPlan(minibatch=4), n_populations=2, n_workers=2)
     """
     if plan.minibatch < n_workers * n_populations:
         raise ConfigError(
@@ -216,13 +225,13 @@ def check_minibatch(plan: TrainingPlan, n_populations: int, n_workers: int) -> N
 
 
 def epoch_generator(seed: int, epoch: int, device: torch.device, stream: int = 0) -> torch.Generator:
-    """Random numbers of one epoch of one run.
+    """Make the random generator of one epoch of one run.
 
     Args:
-        seed: The run's.
-        epoch: Its number.
-        device: Where they are drawn; on another one they are others.
-        stream: Tells apart what is drawn for different ends.
+        seed: The run's seed.
+        epoch: The epoch's number.
+        device: The generator's device; another kind of device draws other numbers.
+        stream: Another stream draws other numbers, independent of these.
     """
     state = np.random.SeedSequence([seed, epoch, stream]).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))  # torch takes a signed number

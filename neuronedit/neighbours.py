@@ -15,7 +15,7 @@ from neuronedit.landmarks import Landmarks
 from neuronedit.percentiles import Arrays, FloatArray, PercentileShift, own_fields
 
 MAX_LANDMARKS = 4096
-"""Source events kept to look for neighbours among; more cost time on every event that is edited."""
+"""Source events kept as possible neighbours; more cost time on every event that is edited."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,15 @@ class NeighbourShift:
         Args:
             shift: The percentile shift of the same layer.
             source: (n_events, n_neurons) activations of the source.
-            n_neighbours: K; all landmarks where there are fewer.
+            n_neighbours: K; if there are fewer landmarks, all are taken.
             seed: Draws the landmarks.
+
+        Example:
+            >>> knots = np.array([[0], [1]], np.float32)
+            >>> shift = PercentileShift.fit(knots, knots + 2, "linear")
+            >>> fitted = NeighbourShift.fit(shift, knots, n_neighbours=50, seed=0)
+            >>> fitted.shifts.tolist(), fitted.n_neighbours
+            ([[2.0], [2.0]], 2)
         """
         chosen = np.random.default_rng(seed).permutation(len(source))[:MAX_LANDMARKS]
         landmarks = np.ascontiguousarray(source[np.sort(chosen)])
@@ -50,11 +57,11 @@ class NeighbourShift:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, n_neighbours: int) -> Self:
-        """The shift whose ``arrays`` these are; K is at most the number of landmarks."""
+        """Restore a shift from its ``arrays``; K is at most the number of landmarks."""
         return cls(arrays["knots"], arrays["shifts"], min(n_neighbours, len(arrays["knots"])))
 
     def arrays(self) -> Arrays:
-        """The landmarks and their shifts, by the names that they have in a model's file."""
+        """Give the landmarks and their shifts by their names in a model's file."""
         return {"knots": self.landmarks, "shifts": self.shifts}
 
     def at(self, activations: Tensor) -> Tensor:
@@ -79,13 +86,13 @@ class NeighbourShift:
         return Tensors(self.shifts)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: what is made of the landmarks does not travel."""
+        """Pickle the fields alone: the receiver prepares the landmarks itself."""
         return own_fields(self)
 
 
 @compiled
 def _mean_rows(values: FloatArray, rows: npt.NDArray[np.int64], means: FloatArray) -> None:
-    """Means of some rows of (n_rows, n_neurons): (n_means, n_averaged) numbers → (n_means, n_neurons)."""
+    """Average rows of ``values``, (n_rows, n_neurons), by their numbers, (n_means, K), into (n_means, n_neurons)."""
     for event in range(len(rows)):
         mean = means[event]
         mean[:] = 0

@@ -21,8 +21,8 @@ class PairEvents:
     Attributes:
         source: (n_source, n_markers) float32, standardised.
         target: (n_target, n_markers) float32, standardised.
-        labels: The cell type of each event; None where it is not known.
-        target_weights: (n_target,) what each target event counts for; None where all count alike.
+        labels: (n_source,) and (n_target,) cell types of the events; None if they are unknown.
+        target_weights: (n_target,) weights of the target events; None if all weigh the same.
     """
 
     source: FloatArray
@@ -37,12 +37,18 @@ class PairEvents:
         populations: Mapping[str, FloatArray],
         labels: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> Self:
-        """The events of a pair's populations.
+        """Pool the populations of each side of a pair, each with equal weight.
 
         Args:
-            pair: Which populations the edit leads from and to.
-            populations: Standardised, (n_events, n_markers) float32 each.
-            labels: The cell type of each event of each population, (n_events,); empty or None where not known.
+            pair: Names of the populations that the edit leads from and to.
+            populations: (n_events, n_markers) float32 each, standardised, by name.
+            labels: (n_events,) cell types of each population's events, by name; empty or None if unknown.
+
+        Example:
+            >>> populations = {"source": np.zeros((3, 2)), "target": np.ones((5, 2))}
+            >>> events = PairEvents.pool(EditPair("pair", ("source",), ("target",)), populations)
+            >>> events.source.shape, events.target.shape
+            ((3, 2), (5, 2))
         """
         source, target = (pool_equally([populations[name] for name in names]) for names in (pair.source, pair.target))
         if not labels:
@@ -51,7 +57,7 @@ class PairEvents:
         return cls(source, target, (of_source, of_target))
 
     def matched(self, seed: int) -> Self:
-        """The same, with weights that make the target's mix of cell types the source's.
+        """Add weights that give the target the source's mix of cell types.
 
         Raises:
             DataError: They share no cell types, or the target lacks one with a substantial share of the source.
@@ -59,14 +65,16 @@ class PairEvents:
         return replace(self, target_weights=match(self.source, self.target, seed, self.labels).target_weights)
 
     def fitting(self, n_percentiles: int = N_PERCENTILES, seed: int = 0) -> Fitting:
-        """How steps are fitted on these events."""
+        """Make the settings and weights by which steps are fitted on these events."""
         return Fitting(n_percentiles, seed, self.target_weights, self.labels)
 
 
 def pool_equally(populations: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Populations, or their labels, one after another; smaller ones are repeated until all weigh the same.
+    """Concatenate populations, or their labels; smaller ones are repeated, whole and in part, to the largest's size.
 
-    Equal to within one round of repeats.
+    Example:
+        >>> pool_equally([np.array([1, 2, 3]), np.array([7, 8])]).tolist()
+        [1, 2, 3, 7, 8, 7]
     """
     largest = max(len(population) for population in populations)
     return np.concatenate([population[np.arange(largest) % len(population)] for population in populations])

@@ -43,11 +43,11 @@ class Panel:
 
     @property
     def n_markers(self) -> int:
-        """How many markers the panel has."""
+        """The number of markers."""
         return len(self.markers)
 
     def check_columns(self, columns: Sequence[str], where: str) -> None:
-        """Check that every marker is one of ``columns``, exactly once; other columns are passengers.
+        """Check that every marker is exactly one of the columns; further columns are allowed.
 
         Args:
             columns: The column names found.
@@ -55,6 +55,9 @@ class Panel:
 
         Raises:
             PanelError: A marker is missing, or a column name stands twice.
+
+        Example:
+            >>> Panel(("CD3",), (5.0,)).check_columns(["Time", "CD3"], "cells.parquet")
         """
         counts = Counter(columns)
         repeated = [name for name, count in counts.items() if count > 1]
@@ -75,16 +78,23 @@ class Panel:
 
 
 def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
-    """Read a panel file: CSV with the columns ``channel``, ``marker`` and, optionally, ``cofactor``.
+    r"""Read a panel file: CSV with the columns ``channel``, ``marker`` and, optionally, ``cofactor``.
 
-    ``channel`` is the raw detector name ($PnN) and may be left out where only markers are needed.
+    ``channel`` is the raw detector name ($PnN) and may be left out if only markers are needed.
     A cofactor that is missing or empty is 5, the usual one of mass cytometry.
 
     Returns:
-        The panel, and the marker's name for each channel.
+        The panel, and the marker's name by channel.
 
     Raises:
         PanelError: The file cannot be read, lacks a column, or names something twice.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "panel.csv").write_text("channel,marker\nY89Di,CD45")
+        ...     read_panel(Path(folder, "panel.csv"))
+        (Panel(markers=('CD45',), cofactors=(5.0,)), {'Y89Di': 'CD45'})
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:

@@ -1,4 +1,4 @@
-"""Percentiles of activations, and the shift that leads one population's percentiles to another's."""
+"""Percentiles of activations, and the shift from one population's percentiles to another's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -26,7 +26,11 @@ def percentiles(
 ) -> FloatArray:
     """Evenly spaced percentiles of each neuron: (n_events, n_neurons) → (n_percentiles, n_neurons) float32.
 
-    With weights, (n_events,), events count by them: see ``weighted_percentiles``.
+    With weights, (n_events,), see ``weighted_percentiles``.
+
+    Example:
+        >>> percentiles(np.array([[0.0], [1.0], [4.0]]), n_percentiles=3).tolist()
+        [[0.0], [1.0], [4.0]]
     """
     if weights is not None:
         return weighted_percentiles(activations, weights, n_percentiles)
@@ -35,10 +39,10 @@ def percentiles(
 
 
 def weighted_percentiles(activations: FloatArray, weights: Weights, n_percentiles: int = N_PERCENTILES) -> FloatArray:
-    """Evenly spaced percentiles of events that count by their weights; equal weights give ``percentiles``.
+    """Evenly spaced percentiles of weighted events; equal weights give ``percentiles``.
 
-    Each event stands in the middle of its own weight; between events, values are interpolated. Events of no weight
-    are left out, so that the first and the last percentile are the smallest and the largest of those that count.
+    Each event stands in the middle of its own weight; between events, values are interpolated. Events of weight 0 are
+    left out, so that the first and the last percentile are the smallest and the largest of the others.
 
     Args:
         activations: (n_events, n_neurons).
@@ -47,6 +51,10 @@ def weighted_percentiles(activations: FloatArray, weights: Weights, n_percentile
 
     Returns:
         (n_percentiles, n_neurons) float32.
+
+    Example:
+        >>> weighted_percentiles(np.array([[0.0], [1.0], [9.0]]), np.array([1.0, 1.0, 0.0]), n_percentiles=2).tolist()
+        [[0.0], [1.0]]
     """
     activations, weights = activations[weights > 0], weights[weights > 0].astype(np.float64)
     levels = np.linspace(0, 1, n_percentiles)
@@ -61,20 +69,20 @@ def weighted_percentiles(activations: FloatArray, weights: Weights, n_percentile
 
 
 class Shift(Protocol):
-    """What an operator has learned of one layer."""
+    """A shift of one layer's activations, as an operator has fitted it."""
 
     def at(self, activations: Tensor) -> Tensor:
         """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
         ...
 
     def arrays(self) -> Arrays:
-        """All that was learned, each array by the name that it has in a model's file."""
+        """Give the fitted arrays by their names in a model's file."""
         ...
 
 
 @dataclass(frozen=True)
 class PercentileShift:
-    """What must be added to an activation, by where it lies among the source's percentiles.
+    """A shift of each neuron by its activation's place among the source's percentiles.
 
     Shifts are constant beyond the first and the last percentile.
 
@@ -93,21 +101,26 @@ class PercentileShift:
 
     @classmethod
     def fit(cls, source_percentiles: FloatArray, target_percentiles: FloatArray, interpolation: Interpolation) -> Self:
-        """The shift from one set of percentiles to another, (n_percentiles, n_neurons) each.
+        """Fit the shift from one set of percentiles to another, (n_percentiles, n_neurons) float32 each.
 
-        Equal source percentiles (a dead neuron, the spike at zero) share the mean of their shifts: their
-        events cannot be told apart, and the mean is the constant that is nearest to what each should get.
+        Equal source percentiles (a dead neuron, the spike at zero) share the mean of their shifts: their events cannot
+        be told apart, and no other constant is nearer to their shifts.
+
+        Example:
+            >>> source, target = (np.array(knots, np.float32) for knots in ([[0], [0], [1]], [[2], [4], [1]]))
+            >>> PercentileShift.fit(source, target, "linear").shifts.tolist()
+            [[3.0], [3.0], [0.0]]
         """
         shifts = _share_between_ties(source_percentiles, target_percentiles - source_percentiles)
         return cls(source_percentiles, shifts, interpolation)
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, interpolation: Interpolation) -> Self:
-        """The shift whose ``arrays`` these are."""
+        """Restore a shift from its ``arrays``."""
         return cls(arrays["knots"], arrays["shifts"], interpolation)
 
     def arrays(self) -> Arrays:
-        """The percentiles and their shifts, by the names that they have in a model's file."""
+        """Give the percentiles and their shifts by their names in a model's file."""
         return {"knots": self.source_percentiles, "shifts": self.shifts}
 
     def at(self, activations: Tensor) -> Tensor:
@@ -116,16 +129,22 @@ class PercentileShift:
 
     @cached_property
     def lookup(self) -> Lookup:
-        """The shifts as a table, made when it is first needed."""
+        """The shifts as a lookup table, made at first use."""
         return Lookup.of([self.source_percentiles], [self.shifts], self.interpolation)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: a table is made anew where it is needed, and does not travel."""
+        """Pickle the fields alone: the receiver makes its own lookup table."""
         return own_fields(self)
 
 
 def own_fields(learned: Any) -> dict[str, Any]:
-    """A dataclass's fields by name, without what was made from them and kept."""
+    """Give a dataclass's fields by name, without its cached properties.
+
+    Example:
+        >>> shift = PercentileShift(np.zeros((2, 1)), np.ones((2, 1)), "linear")
+        >>> list(own_fields(shift))
+        ['source_percentiles', 'shifts', 'interpolation']
+    """
     return {field.name: getattr(learned, field.name) for field in fields(learned)}
 
 

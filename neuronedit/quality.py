@@ -1,4 +1,7 @@
-"""Quality control of a transform: what it did to each batch and marker, and how far that is from the reference."""
+"""Quality control of a transform: each group's and marker's values before and after, and their distance to a reference.
+
+A group is the events that the same edits apply to: those of one ``batch_id``, or all.
+"""
 
 import math
 import re
@@ -18,28 +21,29 @@ from neuronedit.support import Support
 from neuronedit.tally import AFTER, BEFORE, NOT_FINITE, Counts, Tally, sampled
 
 PERCENTS: Final = (1, 5, 25, 50, 75, 95, 99)
-"""The quantiles that are told."""
+"""The quantiles in the quality table."""
 
 RESOLUTION: Final = 0.03
-"""How far an EMD is from that of the events themselves, standard deviations, at most on real cells.
+"""The largest error of an EMD on real cells, standard deviations: bins and percentiles spread events evenly.
 
-It is read from bins and from percentiles, between which events are spread evenly. A target with far outliers costs
-more, but the same before and after: half a hundredth of its range at most.
+A target with far outliers has a larger error, half a hundredth of its range at most, but the same before and after.
 """
 
 MOMENTS: Final = {"before": BEFORE, "after": AFTER}
 
 MAX_NAME = 150
-"""Characters of a batch's name in the name of a metric, of which MLflow allows 250."""
+"""Characters of a group's name in a metric's name, at most; MLflow allows 250 in all."""
 
 
 def observer(tally: Tally, model: EditModel, route: Route) -> Observer:
-    """What a transform calls for each group of events: it tallies them, and scores the support of sampled ones.
+    """Make the function that a transform calls for each group: it tallies events, and scores the support of a sample.
+
+    Support scores that the transform passes are not computed again.
 
     Args:
-        tally: Added to.
-        model: Whose edits are applied.
-        route: Which edits the events get. Scores that the transform has computed already are not computed again.
+        tally: The tally to add to.
+        model: The model that is applied.
+        route: The edits that the events get.
     """
 
     def observe(group: str, before: FloatArray, after: FloatArray, support: FloatArray | None) -> None:
@@ -52,7 +56,7 @@ def observer(tally: Tally, model: EditModel, route: Route) -> Observer:
 
 
 def edits_of(group: str, model: EditModel, route: Route) -> tuple[str, ...]:
-    """The edits that a group's events get, in order; none where they pass."""
+    """List the edits that a group's events get, in order; empty if the events pass unedited."""
     if route.edits:
         return route.edits
     if model.batch_column is None:
@@ -61,10 +65,10 @@ def edits_of(group: str, model: EditModel, route: Route) -> tuple[str, ...]:
 
 
 def target_of(group: str, model: EditModel, route: Route) -> FloatArray | None:
-    """The percentiles that a group's events should end at, (n_percentiles, n_markers); None where none are known.
+    """Find the percentiles that a group's events should end at, (n_percentiles, n_markers); None if there are none.
 
-    They are the target's of the last edit. The reference batch, which passes, has those that all edits lead to: where
-    the targets were weighted to each source's mix of cell types they differ, and there are none.
+    They are the target's percentiles of the last edit. The reference group, which passes unedited, has the target that
+    all edits share; if targets were weighted to each source's mix of cell types they differ, and it has none.
     """
     edits = edits_of(group, model, route)
     if edits:
@@ -76,13 +80,13 @@ def target_of(group: str, model: EditModel, route: Route) -> FloatArray | None:
 
 
 def quality_table(tally: Tally, model: EditModel, route: Route) -> pd.DataFrame:
-    """A row for each group and marker, groups by name and markers in the panel's order; arcsinh units.
+    """Tabulate a transform's quality: a row for each group, sorted, and marker, in panel order; transformed units.
 
     Columns: ``group``, ``marker``, ``events``; ``edited``, the values that were changed; for before and after, with
     that word at their end: ``not_finite`` (a count), ``zero`` (the share of finite values at exact zero), ``lowest``,
-    ``q01`` to ``q99``, ``highest``, and ``emd``, the distance to the reference, NaN where there is none;
-    ``worse``, whether that grew by more than it is known to; ``scored``, how many of the group's events were sampled
-    to look at their support, and ``unsupported``, the share of these that the source has nothing like.
+    ``q01`` to ``q99``, ``highest``, and ``emd``, the distance to the reference, NaN if there is none; ``worse``,
+    whether ``emd`` grew by more than ``RESOLUTION``; ``scored``, the number of the group's events whose support was
+    scored, and ``unsupported``, the share of these that the source has nothing like.
     """
     rows = [
         row
@@ -93,14 +97,14 @@ def quality_table(tally: Tally, model: EditModel, route: Route) -> pd.DataFrame:
 
 
 def manifest_facts(table: pd.DataFrame) -> dict[str, Any]:
-    """A few facts for each group of ``quality_table``, fit for JSON; None where a number is not known."""
+    """Summarise each group of a ``quality_table`` as JSON values; unknown numbers are None."""
     return {str(group): _facts(rows) for group, rows in table.groupby("group", sort=False)}
 
 
 def quality_scalars(table: pd.DataFrame) -> dict[str, float]:
-    """Metrics under names that MLflow accepts: ``quality/emd_before``, …, and for each group ``quality/GROUP/…``.
+    """Name metrics as MLflow accepts: ``quality/emd_before``, …, and for each group ``quality/GROUP/emd_before``, ….
 
-    Without a group's name, the mean over the groups that have a reference. What is not known is left out.
+    Metrics without a group's name are means over the groups that have a reference. Unknown numbers are left out.
     """
     scalars: dict[str, float] = {
         f"quality/{name}": float(table.groupby("group")[name].mean().mean()) for name in _SCALARS if len(table)
@@ -128,7 +132,7 @@ def _rows(group: str, counts: Counts, target: FloatArray | None, model: EditMode
     scored, beyond = (int(count) for count in counts.support)
     rows = []
     for number, marker in enumerate(model.panel.markers):
-        reference = None if target is None else Cumulative.of_percentiles(target[:, number])
+        reference = None if target is None else Cumulative.from_percentiles(target[:, number])
         row: dict[str, Any] = {"group": group, "marker": marker, "events": counts.n_events}
         row["edited"] = int(counts.edited[number])
         for name, moment in MOMENTS.items():
@@ -143,19 +147,19 @@ def _rows(group: str, counts: Counts, target: FloatArray | None, model: EditMode
 def _moment(
     counts: Counts, moment: int, number: int, reference: Cumulative | None, model: EditModel
 ) -> dict[str, float]:
-    """What is told of one marker before or after."""
+    """Compute one marker's columns of the quality table, before or after."""
     values, zero = counts.values[moment, number], float(model.scaling.zeros[number])
     mean, spread = float(model.scaling.means[number]), float(model.scaling.spreads[number])
-    found = Cumulative.of_counts(
+    found = Cumulative.from_counts(
         values, float(counts.lowest[moment, number]), float(counts.highest[moment, number]), zero
     )
-    told: dict[str, float] = {"not_finite": int(values[NOT_FINITE])}
+    columns: dict[str, float] = {"not_finite": int(values[NOT_FINITE])}
     if found is None:
-        return told | dict.fromkeys(("zero", *_NUMBERS, "emd"), math.nan)
+        return columns | dict.fromkeys(("zero", *_NUMBERS, "emd"), math.nan)
     quantiles = found.quantiles(np.array([0, *PERCENTS, 100]) / 100) * spread + mean
-    told["zero"] = found.spike
-    told |= dict(zip(_NUMBERS, quantiles.tolist(), strict=True))
-    return told | {"emd": math.nan if reference is None else found.emd(reference) * spread}
+    columns["zero"] = found.spike
+    columns |= dict(zip(_NUMBERS, quantiles.tolist(), strict=True))
+    return columns | {"emd": math.nan if reference is None else found.emd(reference) * spread}
 
 
 def _facts(rows: pd.DataFrame) -> dict[str, Any]:
@@ -185,7 +189,7 @@ def _number(value: float) -> float | None:
 
 
 def _slug(group: str, taken: set[str]) -> str:
-    """The group's name with what MLflow refuses replaced, and a number where two become the same."""
+    """Replace the characters of a group's name that MLflow refuses, and number names that become the same."""
     plain = re.sub(r"[^\w. -]", "_", group)[:MAX_NAME]
     plain = plain if plain.strip(".") else "_"
     slug, number = plain, 2

@@ -1,4 +1,4 @@
-"""Reading and computing at the same time."""
+"""Read the next item while the caller works on this one."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +8,13 @@ Item = TypeVar("Item")
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items; the next one is made in a thread while the caller works on this one.
+    """Give the same items, each made in a thread while the caller works on the one before.
 
-    An error on the way comes in its item's place.
+    An error that an item raises is raised in that item's place. An item may not be None.
+
+    Example:
+        >>> list(one_ahead(iter([1, 2, 3])))
+        [1, 2, 3]
     """
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, items, None)

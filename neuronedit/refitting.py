@@ -25,5 +25,5 @@ def refit(model: EditModel, populations: Mapping[str, FloatArray], number: int) 
     plan = plan.model_copy(update={"seed": plan.seed + len(model.autoencoders) + number})
     autoencoder = Autoencoder(model.panel.n_markers, model.autoencoder.architecture, plan.seed)
     standardised = {name: model.standardised(intensities) for name, intensities in populations.items()}
-    train(autoencoder, InMemory.of(standardised, plan, markers=model.panel.markers), plan)
+    train(autoencoder, InMemory.from_populations(standardised, plan, markers=model.panel.markers), plan)
     return autoencoder.eval().requires_grad_(False)

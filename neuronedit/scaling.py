@@ -1,4 +1,4 @@
-"""From raw intensities to the standardised arcsinh scale that the autoencoder sees, and back."""
+"""The scale that the autoencoder sees: raw intensities ↔ transformed units ↔ standard deviations from the mean."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,17 +11,22 @@ from neuronedit.errors import DataError
 FloatArray = npt.NDArray[np.floating]
 
 MIN_SPREAD = 1e-3
-"""A marker whose standard deviation is below this (arcsinh units) is constant; it is centred, not stretched."""
+"""A marker whose standard deviation (transformed units) is below this is constant; it is centred, not stretched."""
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """arcsinh(intensity / cofactor), then each marker to mean 0 and standard deviation 1.
+    """The transform arcsinh(intensity / cofactor), then each marker to mean 0 and standard deviation 1.
 
     Attributes:
         cofactors: (n_markers,) float32, divides raw intensities.
-        means: (n_markers,) float32, arcsinh units.
-        spreads: (n_markers,) float32, standard deviations in arcsinh units, all positive.
+        means: (n_markers,) float32, transformed units.
+        spreads: (n_markers,) float32, standard deviations in transformed units, all positive.
+
+    Example:
+        >>> scaling = fit_scaling([np.array([[0.0], [10.0]])], cofactors=[5.0])
+        >>> scaling.standardise(scaling.arcsinh([[0.0], [10.0]])).round(3).tolist()
+        [[-1.0], [1.0]]
     """
 
     cofactors: npt.NDArray[np.float32]
@@ -30,33 +35,41 @@ class Scaling:
 
     @property
     def zeros(self) -> npt.NDArray[np.float32]:
-        """(n_markers,) what zero intensity is when standardised: the same bits as a measured zero gets."""
+        """Zero intensity when standardised, (n_markers,) float32: the same bits as a measured zero gets."""
         return self.standardise(np.zeros_like(self.means))
 
     def arcsinh(self, intensities: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Raw intensities (n_events, n_markers) → arcsinh units, float32."""
+        """Transform raw intensities, (n_events, n_markers) → transformed units, float32."""
         return to_arcsinh(intensities, self.cofactors)
 
     def standardise(self, arcsinh: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Arcsinh units (n_events, n_markers) → standard deviations from the mean, float32."""
+        """Centre and stretch transformed units, (n_events, n_markers) → standard deviations from the mean, float32."""
         return (arcsinh - self.means) / self.spreads
 
     def unstandardise(self, standardised: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Standard deviations from the mean (n_events, n_markers) → arcsinh units, float32."""
+        """Undo ``standardise``: (n_events, n_markers) → transformed units, float32."""
         return standardised * self.spreads + self.means
 
     def intensities(self, arcsinh: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Arcsinh units (n_events, n_markers) → raw intensities, float64."""
+        """Undo the transform: (n_events, n_markers) in transformed units → raw intensities, float64."""
         return np.sinh(arcsinh.astype(np.float64)) * self.cofactors
 
 
 def to_arcsinh(intensities: npt.ArrayLike, cofactors: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Raw intensities (n_events, n_markers), cofactors (n_markers,) → arcsinh units, float32."""
+    """Transform raw intensities, (n_events, n_markers), by cofactors, (n_markers,): arcsinh(intensity / cofactor).
+
+    Returns:
+        (n_events, n_markers) float32, transformed units.
+
+    Example:
+        >>> to_arcsinh(5 * np.sinh([[0.0, 2.0]]), [5.0, 5.0]).round(3).tolist()
+        [[0.0, 2.0]]
+    """
     return np.arcsinh(np.asarray(intensities, dtype=np.float32) / np.asarray(cofactors, dtype=np.float32))
 
 
 def fit_scaling(populations: Iterable[FloatArray], cofactors: npt.ArrayLike) -> Scaling:
-    """Mean and standard deviation of each marker, every population weighing the same whatever its size.
+    """Fit each marker's mean and standard deviation, every population weighing the same whatever its size.
 
     Args:
         populations: Raw intensities, (n_events, n_markers) each.
@@ -64,6 +77,11 @@ def fit_scaling(populations: Iterable[FloatArray], cofactors: npt.ArrayLike) -> 
 
     Raises:
         DataError: A value is not finite: one is enough to spoil a marker's mean, and every percentile.
+
+    Example:
+        >>> many, one = np.zeros((9, 1)), np.sinh([[1.0]])
+        >>> fit_scaling([many, one], cofactors=[1.0]).means.round(3).tolist()
+        [0.5]
     """
     divisors = np.asarray(cofactors, dtype=np.float32)
     scaled = [np.arcsinh(np.asarray(population, dtype=np.float64) / divisors) for population in populations]

@@ -84,7 +84,7 @@ class FittedStep:
     def edit(self, autoencoder: Autoencoder, activations: Activations) -> Tensor:
         """Edit events by what the network makes of them: → (n_events, n_markers) float32."""
         layer = self.plan.layer
-        before = activations.of(autoencoder, layer)
+        before = activations.at_layer(autoencoder, layer)
         after = before + self.shift.at(before)
         if not self.plan.latent:
             return after

@@ -1,4 +1,4 @@
-"""A shift for each kind of cell: soft strata, found on coarsely aligned events, with percentiles of their own."""
+"""A shift for each kind of cell: soft strata, found in coarsely aligned events, each with its own percentiles."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,10 +22,10 @@ from neuronedit.percentiles import (
 )
 
 N_ALIGNMENT_PERCENTILES = 5
-"""Quartiles bring the kinds of cell together; finer percentiles would force a differing mix into the same shape."""
+"""Percentiles of the coarse alignment, the quartiles: finer ones would force a differing mix into the same shape."""
 
 MIN_MEMBERSHIP = 0.05
-"""Events that belong to a stratum by less do not count in its percentiles: its extremes would be other strata's."""
+"""The least membership that counts in a stratum's percentiles: with less, its extremes would be other strata's."""
 
 REACH = 99
 """The percentile of distances to the nearest stratum, of the events that strata were found in, up to which an event
@@ -36,25 +36,25 @@ MIN_STRATUM_EVENTS = 50
 
 
 Labels = tuple[npt.NDArray[Any], npt.NDArray[Any]]
-"""The kind of cell of each source and each target event: (n_source,) and (n_target,)."""
+"""Kinds of cell of the source's and the target's events: (n_source,) and (n_target,)."""
 
 
 @dataclass(frozen=True)
 class StrataShift:
-    """The mean of the strata's percentile shifts, weighted by how far an event belongs to each.
+    """The mean of the strata's percentile shifts, weighted by an event's memberships.
 
-    Clustering unaligned populations would find the change itself, not the kinds of cell. So events are first led
-    along the coarse percentile shift of all events together; only then are they told apart. It assumes that the mix
-    of kinds differs little: a quartile that lies in one kind in the source and in another in the target misleads.
-    Memberships and shifts are continuous, so that no population is split in two. Events unlike every stratum get the
-    mean of the strata's shifts: to take the nearest stratum's would be a guess.
+    Clustering unaligned populations would find the change itself, not the kinds of cell. So events are first aligned
+    by the coarse percentile shift of all events together, then clustered. It assumes that the mix of kinds differs
+    little: a quartile that lies in one kind in the source and in another in the target misleads. Memberships and
+    shifts are continuous, so that no population is split in two. Events unlike every stratum get the mean of the
+    strata's shifts: to take the nearest stratum's would be a guess.
 
     Attributes:
-        alignment: Leads events of the source near the target's, before their memberships are taken.
-        mixture: What the memberships of aligned events come from.
+        alignment: The coarse shift that moves source events near the target's, before their memberships are computed.
+        mixture: The strata, as components that give memberships of aligned events.
         strata: Each stratum's own shift, in the order of the mixture's components.
         fell_back: (n_strata,) bool, strata with too few events, which have the shift of all events together.
-        reach: How far from its nearest stratum an event may be to belong to it in full (``Mixture``).
+        reach: The distance from its nearest stratum up to which an event has full memberships (``Mixture``).
     """
 
     alignment: PercentileShift
@@ -81,11 +81,19 @@ class StrataShift:
             shift: The percentile shift of all events together; strata have as many percentiles.
             source: (n_events, n_neurons) activations of the source.
             target: (n_events, n_neurons) activations of the target.
-            n_strata: Strata looked for.
-            seed: Where the search for strata starts.
-            target_weights: (n_target,) what each target event counts for; all alike by default.
-            labels: The kinds of cell of source and target, where they are known: strata are not searched for then,
-                but found again in other events by where the labelled ones lie.
+            n_strata: Strata to look for.
+            seed: Starts the search for strata.
+            target_weights: (n_target,) weights of the target events; equal by default.
+            labels: The kinds of cell of source and target, if they are known: strata are then the labelled kinds, and
+                other events get memberships by their distance to the labelled ones.
+
+        Example:
+            >>> source = np.repeat(np.array([[0], [9]], np.float32), 100, axis=0)
+            >>> kinds = np.repeat(["B", "T"], 100)
+            >>> whole = PercentileShift.fit(percentiles(source), percentiles(source + 1), "linear")
+            >>> fitted = StrataShift.fit(whole, source, source + 1, 2, seed=0, labels=(kinds, kinds))
+            >>> [float(stratum.shifts.mean()) for stratum in fitted.strata], fitted.fell_back.tolist()
+            ([1.0, 1.0], [False, False])
         """
         alignment = PercentileShift.fit(
             percentiles(source, N_ALIGNMENT_PERCENTILES),
@@ -124,7 +132,7 @@ class StrataShift:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
-        """The shift whose ``arrays`` these are."""
+        """Restore a shift from its ``arrays``."""
         knots, shifts = arrays["knots"], arrays["shifts"]
         return cls(
             PercentileShift(arrays["alignment.knots"], arrays["alignment.shifts"], "linear"),
@@ -135,7 +143,7 @@ class StrataShift:
         )
 
     def arrays(self) -> Arrays:
-        """Alignment, mixture and the strata's percentiles, by the names that they have in a model's file."""
+        """Give alignment, mixture and the strata's percentiles by their names in a model's file."""
         return {
             "alignment.knots": self.alignment.source_percentiles,
             "alignment.shifts": self.alignment.shifts,
@@ -154,7 +162,7 @@ class StrataShift:
 
     @cached_property
     def lookup(self) -> Lookup:
-        """The strata's shifts as tables, made when they are first needed."""
+        """The strata's shifts as lookup tables, made at first use."""
         return Lookup.of(
             [stratum.source_percentiles for stratum in self.strata],
             [stratum.shifts for stratum in self.strata],
@@ -162,7 +170,7 @@ class StrataShift:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: tables are made anew where they are needed, and do not travel."""
+        """Pickle the fields alone: the receiver makes its own lookup tables."""
         return own_fields(self)
 
     def memberships(self, activations: Tensor) -> Tensor:

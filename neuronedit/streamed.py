@@ -15,7 +15,7 @@ from neuronedit.training_plan import TrainingPlan
 from neuronedit.validation_split import Texts
 
 SHUFFLES = 2
-"""Tells apart the windows' shuffles from what else is drawn from the same seed."""
+"""The stream of random numbers that shuffles windows, apart from others drawn from the same seed."""
 
 
 class EventBlock(NamedTuple):
@@ -23,7 +23,7 @@ class EventBlock(NamedTuple):
 
     Attributes:
         events: (n_events, n_markers) float32, standardised.
-        samples: (n_events,) the sample that each is from.
+        samples: (n_events,) name of each event's sample.
     """
 
     events: FloatArray
@@ -32,12 +32,12 @@ class EventBlock(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """Events of every population, in memory for some steps.
+    """Equally many events of every population, in memory for some steps.
 
     Attributes:
-        events: (n_populations * n_window, n_markers) float32, on the network's device, as they were read.
-        samples: (n_populations * n_window,) the sample that each is from.
-        order: (n_populations, n_window) int64, each population's rows shuffled.
+        events: (n_populations * n_window, n_markers) float32, standardised, on the network's device, in reading order.
+        samples: (n_populations * n_window,) name of each event's sample.
+        order: (n_populations, n_window) int64, each population's rows of ``events``, shuffled.
     """
 
     events: Tensor
@@ -49,23 +49,31 @@ class Window:
 class Streamed:
     """Minibatches of events that are read while training goes on; every population has its share of each.
 
-    Each population is a stream of its own, gone through in a random order of its blocks, again and again. A window
-    holds equally many events of each and is shuffled as a whole; while it is trained on, the next one is read in a
-    thread.
+    Each population is a stream of its own: its blocks in random order, again and again. A window holds equally many
+    events of each population, and every population is shuffled within it; while the network trains on one window, a
+    thread reads the next.
 
     An epoch's events depend on its number, the seed, the number of workers and the window; every worker reads its own
     blocks, so that with another number of workers the same events meet in other minibatches.
 
     Attributes:
-        sizes: By population, its events for training, over all workers.
-        blocks: An endless stream of blocks of a population in an epoch: those of this worker, in an order of their own.
+        sizes: Number of events for training over all workers, by population.
+        blocks: (population, epoch) → an endless stream of this worker's blocks, in the epoch's random order.
         window: Events of each population in a window, for this worker.
-        validation: By population, the events held out.
+        validation: (n, n_markers) events held out, by population.
         plan: Minibatch and seed.
-        markers: Their names, for messages; none where they are not known.
+        markers: The markers' names, for messages; empty if they are unknown.
         rank: This worker's number, from 0.
-        n_workers: How many workers share each minibatch.
-        device: The network's.
+        n_workers: Workers that share each minibatch.
+        device: The network's device.
+
+    Example:
+        >>> def blocks(population, epoch):
+        ...     while True:
+        ...         yield EventBlock(np.full((5, 2), population == "target", np.float32), np.full(5, "w1", object))
+        >>> streamed = Streamed({"source": 20, "target": 20}, blocks, 10, {}, TrainingPlan(minibatch=8))
+        >>> [minibatch.events.mean(0).tolist() for minibatch in streamed.epoch(1)][:2]
+        [[0.5, 0.5], [0.5, 0.5]]
     """
 
     sizes: Mapping[str, int]
@@ -85,31 +93,31 @@ class Streamed:
 
     @property
     def share(self) -> int:
-        """Events of each population in a minibatch: the nearest that gives each population equally many."""
+        """Events of each population in a minibatch: the plan's minibatch, divided and rounded, at least 1."""
         return max(1, round(self.plan.minibatch / len(self.sizes)))
 
     @property
     def own_share(self) -> int:
-        """Of these, this worker's."""
+        """This worker's events of each population in a minibatch."""
         return len(range(self.rank, self.share, self.n_workers))
 
     @property
     def n_steps(self) -> int:
-        """Minibatches of an epoch: it draws as many events as there are."""
+        """Minibatches of an epoch, which draws about as many events as all populations have."""
         return max(1, -(-sum(self.sizes.values()) // (self.share * len(self.sizes))))
 
     def epoch(self, number: int) -> Iterator[Minibatch]:
-        """This worker's slice of each minibatch of an epoch, counted from 1."""
+        """Give this worker's slice of each minibatch of an epoch; epochs count from 1."""
         for window in one_ahead(self.windows(number)):
             for rows in window.order.split(self.own_share, dim=1):
                 yield Minibatch(window.events.index_select(0, rows.flatten()), self.share * len(self.sizes))
 
     def held_out(self) -> Mapping[str, Tensor]:
-        """By population, this worker's part of the validation events."""
+        """This worker's part of the validation events, by population."""
         return {name: events[self.rank :: self.n_workers] for name, events in self.validation.items()}
 
     def origin(self, epoch: int, step: int) -> Origin:
-        """What this worker's slice of a minibatch was made of; its step counts from 0. The epoch is read again."""
+        """Read the epoch again to find the events of this worker's slice of a minibatch; steps count from 0."""
         start = step * self.own_share
         for window in self.windows(epoch):
             if start < window.order.shape[1]:
@@ -122,7 +130,7 @@ class Streamed:
         )
 
     def windows(self, epoch: int) -> Iterator[Window]:
-        """An epoch's windows, one after another."""
+        """Read an epoch's windows, one after another."""
         generator = np.random.default_rng([self.plan.seed, epoch, SHUFFLES, self.rank])
         streams = [_Stream(self.blocks(name, epoch)) for name in self.sizes]
         left = self.n_steps
@@ -140,7 +148,7 @@ class Streamed:
 
 
 class _Stream:
-    """Events from blocks of any size."""
+    """A stream of one population's events, cut from blocks of any size."""
 
     def __init__(self, blocks: Iterator[EventBlock]) -> None:
         self._blocks = blocks
@@ -148,11 +156,11 @@ class _Stream:
 
     @property
     def n_markers(self) -> int:
-        """How many markers an event has."""
+        """The number of markers."""
         return self._rest.events.shape[1]
 
     def fill(self, events: FloatArray, samples: Texts) -> None:
-        """Put the next events, and their samples, into (n, n_markers) and (n,)."""
+        """Fill arrays, (n, n_markers) and (n,), with the next events and their samples' names."""
         filled = 0
         while filled < len(events):
             if not len(self._rest.events):

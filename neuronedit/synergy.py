@@ -1,12 +1,12 @@
-"""Excess over additivity: how much further two treatments together move a marker than the sum of what each does.
+"""Excess over additivity: how much further two treatments together move a marker than the sum of both effects.
 
-On the arcsinh scale, marker by marker: mean(A+B) − mean(A) − mean(B) + mean(control). It is the interaction of a
-two-way analysis of variance, and Bliss independence where effects add on this scale.
+In transformed units, marker by marker: mean(A+B) − mean(A) − mean(B) + mean(control). It is the interaction of a
+two-way analysis of variance, and Bliss independence if effects add on this scale.
 
-**What is resampled decides what an interval means.** Events of one sample are not replicates: resampled events tell
-how well *these* samples were measured, and leave out that another well would give other means. Where every arm has
-replicate samples, resample these. An interval of a *predicted* excess takes the edits as given: it holds neither
-their fitting error nor their bias.
+**The meaning of an interval depends on the units that are resampled.** Events of one sample are not replicates:
+resampled events tell how well *these* samples were measured, and leave out that another well would give other means.
+If every arm has replicate samples, resample these. An interval of a *predicted* excess takes the edits as given: it
+holds neither their fitting error nor their bias.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ UNDECIDED: Final = "undecided"
 CALLS: Final = (SYNERGISTIC, ANTAGONISTIC, ADDITIVE, UNDECIDED)
 
 CHUNK_WEIGHTS = 2_000_000
-"""Weights held at once: 16 MB of int64."""
+"""Bootstrap weights in memory at once: 16 MB of int64."""
 
 
 class SynergyRule(Config):
-    """When a marker is called synergistic, antagonistic or additive."""
+    """The rule by which a marker is called synergistic, antagonistic or additive."""
 
     n_draws: int = Field(1_000, ge=100, description="bootstrap draws")
     level: float = Field(0.95, gt=0.5, lt=1, description="of the intervals, for each marker by itself")
@@ -42,31 +42,35 @@ class SynergyRule(Config):
         0.05, gt=0, lt=1, description="over all markers (Benjamini-Hochberg), of the calls synergistic and antagonistic"
     )
     min_excess: float = Field(
-        0.1, gt=0, description="arcsinh units; a smaller excess counts as none, however certain it is"
+        0.1, gt=0, description="transformed units; a smaller excess counts as none, however certain it is"
     )
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one arm's events add to an estimate that is the sum of the arms' means.
+    """One arm's events in an estimate that is the sum of the arms' means.
 
     Attributes:
-        values: (n_events, n_markers) arcsinh units, with the sign that the arm has in the sum.
-        samples: (n_events,) the replicate sample of each event; None to resample events.
+        values: (n_events, n_markers) transformed units, with the sign that the arm has in the sum.
+        samples: (n_events,) number of each event's replicate sample; None to resample events.
+
+    Example:
+        >>> Part(np.array([[1.0], [3.0], [9.0]]), samples=np.array([0, 0, 1])).units().tolist()
+        [[2.0], [9.0]]
     """
 
     values: npt.NDArray[np.floating]
     samples: npt.NDArray[np.int64] | None = None
 
     def units(self) -> Values:
-        """What is resampled, (n_units, n_markers): the events, or the mean of each sample (each weighs the same)."""
+        """The units to resample, (n_units, n_markers) float64: events, or each sample's mean (each weighs the same)."""
         if self.samples is None:
             return self.values.astype(np.float64)
         chosen = [self.samples == sample for sample in np.unique(self.samples)]
         return np.stack([self.values[rows].mean(axis=0, dtype=np.float64) for rows in chosen])
 
     def mean(self) -> Values:
-        """(n_markers,), the mean over units."""
+        """The mean over units, (n_markers,) float64."""
         return self.units().mean(axis=0)
 
 
@@ -75,9 +79,9 @@ class Estimate:
     """A sum of means, marker by marker: (n_markers,) float64 each.
 
     Attributes:
-        value: Arcsinh units.
-        low: The interval's lower end.
-        high: Its upper end.
+        value: The sum, transformed units.
+        low: The interval's lower end, transformed units.
+        high: The interval's upper end, transformed units.
         p: Two-sided p-value of value = 0.
     """
 
@@ -88,9 +92,13 @@ class Estimate:
 
 
 def resampled_means(units: Values, n_drawn: int, n_draws: int, generator: np.random.Generator) -> Values:
-    """Means of ``n_drawn`` units drawn with replacement: (n_units, n_markers) → (n_draws, n_markers).
+    """Draw ``n_drawn`` units with replacement, many times, and average: (n_units, n_markers) → (n_draws, n_markers).
 
     A draw is a vector of multinomial weights, so that means are one matrix product.
+
+    Example:
+        >>> resampled_means(np.ones((5, 2)), n_drawn=5, n_draws=3, generator=np.random.default_rng(0)).tolist()
+        [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
     """
     n_units, means = len(units), []
     size = max(1, CHUNK_WEIGHTS // n_units)
@@ -103,15 +111,25 @@ def resampled_means(units: Values, n_drawn: int, n_draws: int, generator: np.ran
 
 
 def estimate(parts: Sequence[Part], rule: SynergyRule, seed: int) -> Estimate:
-    """The sum of the parts' means, its bootstrap interval and p-value; parts are resampled independently.
+    """Estimate the sum of the parts' means, with bootstrap interval and p-value; parts are resampled independently.
 
     Events: percentile interval; p-value of value / bootstrap standard error, which thousands of events make normal.
     Samples: k − 1 of k are drawn, which makes the variance unbiased; the interval is value ± t × standard error, with
     the degrees of freedom Σ (k − 1) of an analysis of variance, for percentiles of a few samples are far too narrow.
-    That assumes that samples of every arm scatter about alike.
+    That assumes that samples scatter about equally in every arm.
+
+    Args:
+        parts: The arms, all with samples or all without.
+        rule: Number of draws and the interval's level.
+        seed: Another seed draws other units.
 
     Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13 (percentile interval); Rao & Wu 1988,
     J. Am. Stat. Assoc. 83(401), section 2 (k − 1 draws).
+
+    Example:
+        >>> found = estimate([Part(np.full((50, 1), 3.0)), Part(np.full((50, 1), -1.0))], SynergyRule(), seed=0)
+        >>> found.value.tolist(), found.p.tolist()
+        ([2.0], [0.0])
     """
     generator = np.random.default_rng(seed)
     by_sample = parts[0].samples is not None
@@ -137,17 +155,23 @@ def excess_table(
     rule: SynergyRule,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """A row for each source of A+B and marker, in the markers' order.
+    """Estimate and call every excess: a row for each source of A+B and marker, in the markers' order.
 
-    Columns: source; marker; mean changes from the control in arcsinh units: change_a, change_b, additive (their sum),
-    change (of A+B); excess, low, high (arcsinh units), p, q (Benjamini–Hochberg within the source) and call.
+    Columns: source; marker; mean changes from the control in transformed units: change_a, change_b, additive (their
+    sum), change (of A+B); excess, low, high (transformed units), p, q (Benjamini–Hochberg within the source) and call.
 
     Args:
-        sources: ``measured``, and each prediction, with the parts whose means add up to its excess.
-        changes: Mean changes by A alone and by B alone, (n_markers,) each.
+        sources: The parts whose means add up to the excess, by source: ``measured``, and each prediction's name.
+        changes: Mean changes by A alone and by B alone, (n_markers,) each, transformed units.
         markers: (n_markers,) names.
         rule: Intervals and calls.
         seed: The same seed gives the same intervals.
+
+    Example:
+        >>> none, one = np.zeros(1), np.ones((50, 1))
+        >>> table = excess_table({"measured": [Part(one), Part(one)]}, (none, none), ["CD3"], SynergyRule())
+        >>> table[["marker", "excess", "call"]].values.tolist()
+        [['CD3', 2.0, 'synergistic']]
     """
     additive = changes[0] + changes[1]
     tables = []
@@ -173,12 +197,24 @@ def excess_table(
 
 
 def call(found: Estimate, q: Values, additive: Values, rule: SynergyRule) -> npt.NDArray[np.object_]:
-    """What each marker is, (n_markers,).
+    """Call each marker, (n_markers,) texts: one of ``CALLS``.
 
     An excess counts if it is at least ``rule.min_excess`` and its q at most ``rule.false_discovery_rate``. It is
     *synergistic* where A+B leaves the marker further from the control than the additive change would, up or down, and
     *antagonistic* where it leaves it less far. *Additive* needs evidence, too: the whole interval within
     ± ``rule.min_excess``. All else is *undecided*.
+
+    Args:
+        found: The excess.
+        q: (n_markers,) q-values of the excess.
+        additive: (n_markers,) sum of the mean changes by A alone and by B alone, transformed units.
+        rule: The thresholds.
+
+    Example:
+        >>> excess = np.array([1.0, -1.0, 0.0])
+        >>> found = Estimate(excess, excess - 0.05, excess + 0.05, np.zeros(3))
+        >>> call(found, np.zeros(3), additive=np.ones(3), rule=SynergyRule()).tolist()
+        ['synergistic', 'antagonistic', 'additive']
     """
     counts = (np.abs(found.value) >= rule.min_excess) & (q <= rule.false_discovery_rate)
     less_far = np.abs(additive + found.value) < np.abs(additive)

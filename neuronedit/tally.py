@@ -1,7 +1,7 @@
-"""The tally: what events were like before and after an edit, counted while they pass, in one form for all workers.
+"""The tally: counts of events' values before and after an edit, in fixed bins, taken while events stream past.
 
-Counts of fixed bins can be added: whoever counts which events, in whatever order, the sum is the same bit for bit. So
-each worker tallies what it streams, and no event is read twice.
+Counts of fixed bins can be added: the sum is the same bit for bit, whichever worker counts which events in whatever
+order. So each worker tallies its own events, and no event is read twice.
 """
 
 import base64
@@ -19,10 +19,10 @@ from neuronedit.events import mix_bits
 from neuronedit.scaling import FloatArray
 
 NEAR, FINE = 4, 24
-"""Up to 4 standard deviations from the mean a bin is 1/24 of one wide."""
+"""Up to ``NEAR`` standard deviations from the mean, bins are 1/``FINE`` standard deviation wide."""
 
 FAR, COARSE = 16, 6
-"""From there to 16 a bin is 1/6 wide; a marker that few events have reaches that far. The outermost bins are open."""
+"""From there to ``FAR``, bins are 1/``COARSE`` wide: rarely expressed markers reach it. The outermost bins are open."""
 
 HALF: Final = NEAR * FINE + (FAR - NEAR) * COARSE
 N_BINS: Final = 2 * HALF
@@ -34,16 +34,16 @@ EDGES: Final = np.concatenate(
         np.arange(NEAR * COARSE, FAR * COARSE + 1) / COARSE,
     ]
 )
-"""(N_BINS + 1,) where the bins begin and end, standard deviations from the mean."""
+"""Edges of the bins, (N_BINS + 1,) float64, standard deviations from the mean."""
 
 AT_ZERO: Final = N_BINS
-"""The counter of values at exact zero intensity, which are in no bin: in mass cytometry they are many."""
+"""The index of the counter of values at exact zero intensity, many in mass cytometry; they are in no bin."""
 
 NOT_FINITE: Final = N_BINS + 1
-"""The counter of values that are no finite number."""
+"""The index of the counter of values that are no finite number."""
 
 SAMPLED: Final = 512
-"""One event in so many has its support scored, which costs as much as counting hundreds."""
+"""One event in this many has its support scored, which costs as much as counting hundreds."""
 
 FORMAT: Final = 1
 
@@ -52,12 +52,12 @@ BEFORE, AFTER = 0, 1
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """What was counted of one group's events; the arrays are added to.
+    """Counts of one group's events; methods add to the arrays in place.
 
     Attributes:
         values: (2, n_markers, N_BINS + 2) int64, values in each bin, at exact zero, and not finite: before and after.
-        lowest: (2, n_markers) float32, the least finite value before and after; infinity where there is none.
-        highest: (2, n_markers) float32, the greatest; minus infinity where there is none.
+        lowest: (2, n_markers) float32, the least finite value before and after; infinity if there is none.
+        highest: (2, n_markers) float32, the greatest finite value before and after; minus infinity if there is none.
         edited: (n_markers,) int64, values that differ before and after.
         support: (2,) int64, sampled events that were scored, and those among them beyond the support.
     """
@@ -69,8 +69,8 @@ class Counts:
     support: npt.NDArray[np.int64]
 
     @classmethod
-    def nothing(cls, n_markers: int) -> Self:
-        """No events yet."""
+    def empty(cls, n_markers: int) -> Self:
+        """Make the counts of no events."""
         return cls(
             np.zeros((2, n_markers, N_BINS + 2), dtype=np.int64),
             np.full((2, n_markers), np.inf, dtype=np.float32),
@@ -81,11 +81,11 @@ class Counts:
 
     @property
     def n_events(self) -> int:
-        """How many events were counted."""
+        """The number of events counted."""
         return int(self.values[BEFORE, 0].sum())
 
     def add(self, other: "Counts") -> None:
-        """Count the other's events here, too."""
+        """Add the other's counts to these."""
         for mine, others in zip(self.integers, other.integers, strict=True):
             mine += others
         np.minimum(self.lowest, other.lowest, out=self.lowest)
@@ -93,17 +93,23 @@ class Counts:
 
     @property
     def integers(self) -> tuple[npt.NDArray[np.int64], ...]:
-        """All that is summed."""
+        """The arrays that are added up."""
         return self.values, self.edited, self.support
 
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """What was counted of events that an edit passed over, by group: the events that went the same way.
+    """Counts of events before and after an edit, by group: the events that the same edits apply to.
 
     Attributes:
-        zeros: (n_markers,) float32, what zero intensity is when standardised, ``Scaling.zeros``.
-        groups: By name.
+        zeros: (n_markers,) float32, zero intensity when standardised, ``Scaling.zeros``.
+        groups: Counts by the group's name.
+
+    Example:
+        >>> tally, events = Tally(np.zeros(1, np.float32)), np.array([[-1.0], [0.0], [1.0]], np.float32)
+        >>> tally.observe("day1", events, events + 1)
+        >>> tally.groups["day1"].n_events, tally.groups["day1"].edited.tolist()
+        (3, [3])
     """
 
     zeros: npt.NDArray[np.float32]
@@ -115,14 +121,14 @@ class Tally:
         """Count events.
 
         Args:
-            group: Which way they went: their batch.
+            group: The group's name, ``batch_id`` or the edits' names.
             before: (n_events, n_markers) float32, standardised.
-            after: (n_events, n_markers) float32, standardised: what became of them.
-            support: (n_events,) ``Support.scores``, NaN where an event has none; read for sampled events only.
+            after: (n_events, n_markers) float32, standardised, the same events edited.
+            support: (n_events,) ``Support.scores``, NaN for an event without; read for sampled events only.
         """
         if not len(before):
             return
-        counts = self.groups.setdefault(group, Counts.nothing(len(self.zeros)))
+        counts = self.groups.setdefault(group, Counts.empty(len(self.zeros)))
         for moment, events in enumerate((before, after)):
             _count(events, self.zeros, counts.values[moment], counts.lowest[moment], counts.highest[moment])
         if after is not before:
@@ -132,10 +138,10 @@ class Tally:
             counts.support[:] += [(~np.isnan(scores)).sum(), (scores > 1).sum()]
 
     def add(self, other: "Tally") -> None:
-        """Count the other's events here, too. The order does not matter, nor who counted which.
+        """Add the other's counts to these; the sum does not depend on the order of additions.
 
         Raises:
-            DataError: They are of different models.
+            DataError: The tallies are of different models.
         """
         if self.zeros.tobytes() != other.zeros.tobytes():
             raise DataError(
@@ -143,18 +149,18 @@ class Tally:
                 "Transform all files with the same model."
             )
         for group, counts in other.groups.items():
-            self.groups.setdefault(group, Counts.nothing(len(self.zeros))).add(counts)
+            self.groups.setdefault(group, Counts.empty(len(self.zeros))).add(counts)
 
     def to_bytes(self) -> bytes:
-        """The same bytes for the same counts: about 20 KB for a group of 40 markers and a million events."""
+        """Give the counts as bytes, the same for the same counts: about 20 KB for 40 markers and a million events."""
         return zlib.compress(self._content())
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """The tally whose ``to_bytes`` these are.
+        """Restore a tally from its ``to_bytes``.
 
         Raises:
-            DataError: They are damaged, or of another format.
+            DataError: The bytes are damaged, or of another format.
         """
         try:
             header, _, body = zlib.decompress(content).partition(b"\n")
@@ -168,15 +174,15 @@ class Tally:
             raise _damaged(error) from error
 
     def to_text(self) -> str:
-        """The bytes as text, a third longer, for JSON."""
+        """Give ``to_bytes`` as text, a third longer, for JSON."""
         return base64.b64encode(self.to_bytes()).decode()
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """The tally whose ``to_text`` this is.
+        """Restore a tally from its ``to_text``.
 
         Raises:
-            DataError: It is damaged, or of another format.
+            DataError: The text is damaged, or of another format.
         """
         try:
             content = base64.b64decode(text)
@@ -217,9 +223,9 @@ class Tally:
 
 
 def sampled(events: FloatArray) -> npt.NDArray[np.bool_]:
-    """Which events have their support looked at: (n_events, n_markers) standardised, as they came → (n_events,).
+    """Sample events whose support is scored: (n_events, n_markers) float32, unedited, standardised → (n_events,) bool.
 
-    An event's own bits decide, so that it is the same wherever and beside whatever it is read.
+    An event's own bits decide, so that the choice does not depend on the file, its place or its neighbours.
     """
     bits = np.ascontiguousarray(events, dtype=np.float32).view(np.uint32)
     with np.errstate(over="ignore"):
@@ -240,7 +246,7 @@ def _count(
     lowest: npt.NDArray[np.float32],
     highest: npt.NDArray[np.float32],
 ) -> None:
-    """Add events, (n_events, n_markers), to one moment's counts; markers side by side, so that it can be vectorised."""
+    """Add events, (n_events, n_markers), to the counts before or after; the inner loops over markers are vectorised."""
     places = np.empty(events.shape[1], dtype=np.int32)
     for event in range(events.shape[0]):
         for marker in range(events.shape[1]):
@@ -259,7 +265,7 @@ def _count(
 
 @compiled
 def _count_edited(before: FloatArray, after: FloatArray, edited: npt.NDArray[np.int64]) -> None:
-    """Add the values that differ, (n_events, n_markers) each; one that is NaN on both sides does not."""
+    """Count values that differ, (n_events, n_markers) each; a value that is NaN on both sides does not differ."""
     for event in range(before.shape[0]):
         for marker in range(before.shape[1]):
             was, became = before[event, marker], after[event, marker]

@@ -1,4 +1,4 @@
-"""Training the autoencoder: every population weighs the same, whatever its size."""
+"""Training of the autoencoder, epoch by epoch: every population weighs the same, whatever its size."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from neuronedit.training_plan import TrainingPlan
 from neuronedit.training_state import Tensors, TrainingState
 
 NOISE_STREAM = 1
-"""Noise is drawn apart from the order of the events."""
+"""The stream of random numbers that draws noise, apart from the order of the events."""
 
 VALIDATION_ROWS = {"cpu": 4_096, "cuda": 262_144}
-"""Events that are reconstructed at a time: their activations stay in the cache, or fill the GPU."""
+"""Events that are reconstructed at a time, by kind of device: activations stay in the cache, or fill the GPU."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is told after an epoch.
+    """The argument of ``train``'s callback, after an epoch.
 
     Attributes:
-        losses: Of the epoch.
-        state: Takes a copy of training's state; what is not called costs nothing. Only the callback may call it:
-            afterwards training has gone on.
+        losses: The epoch's losses.
+        state: Copy the training state. Call only inside the callback (later, training has moved on); not calling it
+            costs nothing.
     """
 
     losses: EpochLosses
@@ -46,25 +46,34 @@ def train(
 ) -> tuple[EpochLosses, ...]:
     """Train in place, minimising the mean squared reconstruction error.
 
-    One worker gets the same bits whenever it is run, resumed or not; several get the same but for the order in which
-    floating-point sums are made.
+    One worker gets the same bits in every run, resumed or not; several workers get the same losses but for the order
+    in which floating-point sums are made.
 
     Args:
         network: The autoencoder, or its distributed wrapper.
         minibatches: The events, as this worker sees them.
-        plan: How it learns.
-        resume: Go on after this state's epoch; the network's own weights are replaced.
+        plan: Epochs, learning rate, noise, patience and seed.
+        resume: The state to go on from, after its epoch; it replaces the network's weights.
         on_epoch: Called after each epoch that is trained.
 
     Returns:
-        The losses of all epochs, those before ``resume`` included. With ``plan.patience`` the network has the weights
+        The losses of all epochs, including those before ``resume``. With ``plan.patience`` the network has the weights
         of the best of them (``kept_epoch``).
 
     Raises:
         CheckpointError: ``resume`` is of another plan or network.
         ModelError: The loss is not finite.
+
+    Example:
+        >>> from neuronedit.autoencoder import Architecture, Autoencoder
+        >>> from neuronedit.minibatches import InMemory
+        >>> plan = TrainingPlan(epochs=2, minibatch=32)
+        >>> events = InMemory.from_populations({"cells": np.ones((100, 3), np.float32)}, plan)
+        >>> first, last = train(Autoencoder(3, Architecture(hidden=(8,), code=2)), events, plan)
+        >>> last.validation_loss < first.validation_loss
+        True
     """
-    learner = Learner.of(network, plan, minibatches.rank, minibatches.n_workers)
+    learner = Learner.from_network(network, plan, minibatches.rank, minibatches.n_workers)
     history: list[EpochLosses] = []
     best: Tensors = {}
     if resume:
@@ -92,7 +101,7 @@ def _train_epoch(learner: Learner, minibatches: Minibatches, epoch: int) -> Epoc
 
 @torch.inference_mode()
 def _validation_losses(model: nn.Module, held_out: Mapping[str, Tensor]) -> dict[str, float]:
-    """By population, the mean squared error over all workers' parts of its events."""
+    """Mean squared error over all workers' parts of the validation events, by population."""
     sums = [_squared_error(model, events) for events in held_out.values()]
     counts = [torch.tensor(events.numel(), dtype=torch.float64, device=events.device) for events in held_out.values()]
     errors, n_values = _sum_over_workers(torch.stack([torch.stack(sums), torch.stack(counts)]))

@@ -1,4 +1,4 @@
-"""Which of the populations' events the autoencoder learns from."""
+"""Settings of the events that the autoencoder learns from."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from neuronedit.config import Config
 
 
 class TrainingDataConfig(Config):
-    """The events that the autoencoder learns from; edits are fitted on the drawn sample, whatever is set here."""
+    """Number and memory of the events that the autoencoder learns from; edits are fitted on the drawn sample anyway."""
 
     events_per_population: PositiveInt | Literal["all"] | None = Field(
         None, description="by default those of the drawn sample; a number: so many, if there are; or all"

@@ -1,4 +1,4 @@
-"""How the autoencoder is trained: the settings of a run."""
+"""The training plan: settings of a run that trains the autoencoder."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -8,7 +8,7 @@ from pydantic import Field
 from neuronedit.config import Config
 
 RETIRED = ("schedule", "warmup", "accumulate")
-"""Settings that models trained earlier still record."""
+"""Names of settings that earlier versions had, which their models still record."""
 
 
 class TrainingPlan(Config):
@@ -46,5 +46,10 @@ class TrainingPlan(Config):
 
 
 def without_retired(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """A plan's settings, as a model's facts record them, without those that there are no more."""
+    """Drop the settings that no longer exist from a plan's recorded settings.
+
+    Example:
+        >>> without_retired({"epochs": 60, "warmup": 0.1})
+        {'epochs': 60}
+    """
     return {name: value for name, value in recorded.items() if name not in RETIRED}

@@ -1,4 +1,4 @@
-"""All that training needs to go on after an epoch as if it had never stopped, and its two files. No pickle, no code."""
+"""The training state, from which training goes on as if it had never stopped, and its two files, free of pickle."""
 
 import hashlib
 import json
@@ -21,16 +21,16 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Training, as it stands after an epoch.
+    """Weights, optimiser and losses after an epoch.
 
-    There is no generator's state: minibatches and noise depend on the seed and the epoch's number alone.
+    It has no state of a random generator: minibatches and noise depend on the seed and the epoch's number alone.
 
     Attributes:
-        plan_digest: Of the plan by which it was trained.
+        plan_digest: SHA-256 of the training plan, ``TrainingPlan.digest``.
         history: The losses of all epochs so far.
-        weights: The network's.
-        optimiser: Adam's moments and steps, by the parameter's number and the moment's name.
-        best: The weights of the best epoch; none where the last epoch's are to be kept.
+        weights: The network's weights, by name.
+        optimiser: Adam's moments and steps, by ``NUMBER.MOMENT``, the parameter's number and the moment's name.
+        best: The weights of the best epoch; empty if the last epoch's are to be kept.
     """
 
     plan_digest: str
@@ -45,7 +45,7 @@ class TrainingState:
         return len(self.history)
 
     def files(self) -> dict[str, bytes]:
-        """The contents of the state's files, by name; the one that vouches for the other comes last."""
+        """Give the contents of the state's files by name; the last one holds the SHA-256 of both."""
         arrays = safetensors.torch.save(_flat(self))
         facts = {"plan_digest": self.plan_digest, "history": [asdict(losses) for losses in self.history]}
         sealed = {"format": FORMAT, "sha256": _seal(facts, arrays), **facts}
@@ -53,14 +53,19 @@ class TrainingState:
 
     @classmethod
     def parse(cls, files: Mapping[str, bytes], where: str) -> "TrainingState":
-        """A state from the contents of its files; training goes on from it with the same bits.
+        """Read a state from the contents of its files; training goes on from it with the same bits.
 
         Args:
-            files: By name, as ``files`` gave them.
-            where: They are from, for messages.
+            files: Contents by name, as ``files`` gave them.
+            where: The files' folder, for messages.
 
         Raises:
             CheckpointError: A file is missing or damaged, or of another format.
+
+        Example:
+            >>> state = TrainingState("digest", (EpochLosses(1, 0.5, 0.6),), {}, {}, {})
+            >>> TrainingState.parse(state.files(), "checkpoint") == state
+            True
         """
         missing = [name for name in (FACTS, ARRAYS) if name not in files]
         if missing:

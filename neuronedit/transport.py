@@ -1,4 +1,4 @@
-"""A shift that follows all neurons of a layer at once: a small network that leads the source onto the target."""
+"""A shift that depends on all neurons of a layer at once: a small network that moves the source onto the target."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,31 +20,31 @@ MINIBATCH = 384
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-4
 
 EFFORT = 0.01
-"""The price of moving an event, per squared standard deviation: of all maps onto the target, take a near one."""
+"""The price of moving an event, per squared standard deviation: it favours maps onto the target that move little."""
 
 REACH = (0.5, 99.5)
-"""Percentiles of the source between which the network is asked; an event beyond is taken as if it stood there."""
+"""Percentiles of the source between which the network is evaluated; events beyond are clipped to them."""
 
 LAYERS = ("1", "2", "3")
 
 
 @dataclass(frozen=True)
 class TransportShift:
-    """The mean shift, plus what a network adds to it by where an event lies.
+    """A shift that is the difference of the means plus the output of a small network.
 
-    A percentile shift takes the whole spread of the target from a neuron's own rank: where a treatment widens a marker
+    A percentile shift takes the whole spread of the target from a neuron's own rank: if a treatment widens a marker
     whose rank was noise before, a slight difference between populations becomes a large one. Here the spread may come
-    from any neuron, by the smoothest function that leads source to target. Far from the source the network is not
-    asked: it sees every event within the source's range.
+    from any neuron, by a smooth function that moves source to target. Events are clipped to the source's range before
+    the network is evaluated, so that it never extrapolates.
 
     Attributes:
         drift: (n_neurons,) float32, the mean of the target less the mean of the source.
-        lowest: (n_neurons,) float32, of the range in which the network is asked.
-        highest: (n_neurons,) float32.
+        lowest: (n_neurons,) float32, the lower end of the range to which events are clipped.
+        highest: (n_neurons,) float32, its upper end.
         weights: The network's weights and biases, by name.
 
-    Source: Shaham et al. 2017, Bioinformatics 33(16) (MMD-ResNet), whose idea a residual network is; the loss is the
-    energy distance (Székely & Rizzo 2013), which has no width to choose.
+    Source: Shaham et al. 2017, Bioinformatics 33(16) (MMD-ResNet), for the residual network; the loss is the energy
+    distance (Székely & Rizzo 2013, equation 5), which has no width to choose.
     """
 
     drift: FloatArray
@@ -60,10 +60,15 @@ class TransportShift:
             source: (n_events, n_neurons) activations of the source.
             target: (n_events, n_neurons) activations of the target.
             seed: Draws initial weights and minibatches.
-            target_weights: (n_target,) how often each target event is drawn; equally often by default.
+            target_weights: (n_target,) weights by which target events are drawn; equal by default.
 
         Raises:
             ModelError: Training diverged.
+
+        Example:
+            >>> source = np.random.default_rng(0).normal(size=(400, 2)).astype(np.float32)
+            >>> TransportShift.fit(source, source + np.float32([1, -2]), seed=0).drift.round(3).tolist()
+            [1.0, -2.0]
         """
         drift = target.mean(axis=0) if target_weights is None else np.average(target, axis=0, weights=target_weights)
         drift = (drift - source.mean(axis=0)).astype(np.float32)
@@ -75,12 +80,12 @@ class TransportShift:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
-        """The shift whose ``arrays`` these are."""
+        """Restore a shift from its ``arrays``."""
         weights = {name: array for name, array in arrays.items() if name.startswith("network.")}
         return cls(arrays["drift"], arrays["lowest"], arrays["highest"], weights)
 
     def arrays(self) -> Arrays:
-        """Drift, range and network, by the names that they have in a model's file."""
+        """Give drift, range and network by their names in a model's file."""
         return {"drift": self.drift, "lowest": self.lowest, "highest": self.highest, **self.weights}
 
     def at(self, activations: Tensor) -> Tensor:
@@ -126,7 +131,7 @@ def _train(
 
 
 def _initial_weights(n_neurons: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Small random layers and a last one of zeros: the network starts by adding nothing."""
+    """Make small random layers and a last layer of zeros, so that the network's output is 0 at the start."""
     weights = {}
     for name, n_in, n_out in zip(LAYERS, (n_neurons, WIDTH, WIDTH), (WIDTH, WIDTH, n_neurons), strict=True):
         matrix = torch.zeros(n_out, n_in)
@@ -138,7 +143,13 @@ def _initial_weights(n_neurons: int, generator: torch.Generator) -> dict[str, Te
 
 
 def network_output(weights: Mapping[str, Tensor], activations: Tensor) -> Tensor:
-    """What the network adds to a shift: (n_events, n_neurons) → (n_events, n_neurons)."""
+    """Evaluate the network: (n_events, n_neurons) → (n_events, n_neurons) float32, an addition to the mean shift.
+
+    Example:
+        >>> weights = _initial_weights(2, torch.Generator().manual_seed(0))
+        >>> bool(network_output(weights, torch.ones(3, 2)).any())
+        False
+    """
     for name in LAYERS:
         activations = nn.functional.linear(
             activations, weights[f"network.{name}.weight"], weights[f"network.{name}.bias"]
@@ -150,7 +161,7 @@ def network_output(weights: Mapping[str, Tensor], activations: Tensor) -> Tensor
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """More threads gain nothing on matrices this small, and would add up in another order: other bits."""
+    """Restrict torch to one thread: more gain nothing on matrices this small and would sum in another order."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Which events are kept for validation: whole samples where there are several, so that no sample is on both sides."""
+"""The events held out for validation: whole samples if there are several, so that no sample is on both sides."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ LARGEST_SHARE = 1 / 3
 
 @dataclass(frozen=True)
 class Split:
-    """What is held out of each population.
+    """The events held out of each population.
 
     Attributes:
-        held_out: By population, (n_events,) whether an event is held out.
-        samples: By population, the samples held out; none where it was split by events.
+        held_out: (n_events,) bool, events held out, by population.
+        samples: Names of the samples held out, by population; none if single events were held out.
     """
 
     held_out: Mapping[str, BoolArray]
@@ -31,38 +31,44 @@ class Split:
 
     @property
     def by_event(self) -> tuple[str, ...]:
-        """The populations that had to be split by events."""
+        """Names of the populations of which single events, not whole samples, were held out."""
         return tuple(name for name, samples in self.samples.items() if not samples)
 
     @property
     def sentence(self) -> str:
-        """What was held out, for the log."""
+        """The split in words, for the log."""
         count = len(self.samples) - len(self.by_event)
-        said = [f"validation on whole samples of {count} populations"] if count else []
+        parts = [f"validation on whole samples of {count} populations"] if count else []
         if self.by_event:
-            said.append(
+            parts.append(
                 f"validation on single events of {listing(self.by_event)}: of fewer than two known samples, or of "
                 f"none with at most {LARGEST_SHARE:.0%} of the events; a loss on these does not show how it does on a "
                 "new sample"
             )
-        return "; ".join(said)
+        return "; ".join(parts)
 
 
 def split(sizes: Mapping[str, int], fraction: float, seed: int, samples: Mapping[str, Texts] | None = None) -> Split:
-    """Choose what is held out; the same whatever the number of workers and whatever other populations there are.
+    """Choose the events to hold out; the choice does not depend on the number of workers or on other populations.
 
     Samples are taken in an order that depends on their name and the seed alone, so that one that lies in several
-    populations is held out of all of them where that can be.
+    populations is held out of all of them if possible.
 
     Args:
-        sizes: Events of each population.
-        fraction: About as much of each population is held out, in whole samples: between none and twice as much,
-            or the smallest sample, where all are larger than that.
-        seed: Another one holds out others.
-        samples: By population, (n_events,) the sample of each event, where they are known.
+        sizes: Number of events, by population.
+        fraction: Share of each population to hold out, about: whole samples make it between none and twice as much,
+            or the smallest sample, if all are larger than that.
+        seed: Another seed holds out other samples or events.
+        samples: (n_events,) name of each event's sample, by population; populations without are split by events.
 
     Raises:
         DataError: A population has not as many samples' names as events.
+
+    Example:
+        >>> wells = np.repeat(np.array(["w1", "w2", "w3", "w4", "w5"], object), 20)
+        >>> found = split({"source": 100}, fraction=0.2, seed=0, samples={"source": wells})
+        >>> int(found.held_out["source"].sum()), len(found.samples["source"])
+        (20, 1)
     """
     held_out, chosen = {}, {}
     for name, n_events in sizes.items():

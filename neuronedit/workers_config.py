@@ -1,4 +1,4 @@
-"""Who trains: apart from the jobs' settings, since every worker reads it, and needs nothing of theirs."""
+"""Settings of the workers that train, apart from the jobs' settings: every worker reads them, and no others."""
 
 from pydantic import Field, PositiveInt
 
@@ -6,7 +6,7 @@ from neuronedit.config import Config
 
 
 class WorkersConfig(Config):
-    """Ray Train's workers."""
+    """Number, devices, checkpoints and restarts of Ray Train's workers."""
 
     count: PositiveInt = Field(
         1, description="processes that share each minibatch; one per GPU, or few: the model is small"

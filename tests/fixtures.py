@@ -132,7 +132,7 @@ def _fit_small(panel: Panel, intensities: Mapping[str, np.ndarray], design: Desi
     scaling = fit_scaling(intensities.values(), panel.cofactors)
     standardised = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
     autoencoder = Autoencoder(panel.n_markers, ARCHITECTURE, PLAN.seed)
-    train(autoencoder, InMemory.of(standardised, PLAN), PLAN)
+    train(autoencoder, InMemory.from_populations(standardised, PLAN), PLAN)
     autoencoder.eval().requires_grad_(False)
     counts = {name: len(events) for name, events in standardised.items()}
     edits = {

@@ -36,7 +36,7 @@ STRANGE = {"control C": events(600, 3, 1)}
 def trained_on_old() -> Autoencoder:
     torch.set_num_threads(1)
     network = Autoencoder(N_MARKERS, Architecture(hidden=(16,), code=6), seed=0)
-    train(network, InMemory.of(OLD, PLAN), PLAN)
+    train(network, InMemory.from_populations(OLD, PLAN), PLAN)
     return network.eval().requires_grad_(False)
 
 

@@ -32,7 +32,7 @@ def trained(resume=None, on_epoch=lambda epoch: None, **settings):
     plan = TrainingPlan(**{"epochs": 6, "minibatch": 64, **settings})
     network = Autoencoder(5, Architecture(hidden=(8,), code=3), seed=0).to("cuda")
     return network, train(
-        network, InMemory.of(populations, plan, device="cuda"), plan, resume=resume, on_epoch=on_epoch
+        network, InMemory.from_populations(populations, plan, device="cuda"), plan, resume=resume, on_epoch=on_epoch
     )
 
 

@@ -19,7 +19,7 @@ def of(events, zero=ZERO) -> Cumulative:
     tally = Tally(np.float32([zero]))
     tally.observe("day1", column, column)
     counts = tally.groups["day1"]
-    found = Cumulative.of_counts(
+    found = Cumulative.from_counts(
         counts.values[BEFORE, 0], float(counts.lowest[BEFORE, 0]), float(counts.highest[BEFORE, 0]), float(zero)
     )
     assert found is not None
@@ -27,7 +27,7 @@ def of(events, zero=ZERO) -> Cumulative:
 
 
 def reference(events) -> Cumulative:
-    return Cumulative.of_percentiles(percentiles(np.asarray(events, dtype=np.float32)[:, None])[:, 0])
+    return Cumulative.from_percentiles(percentiles(np.asarray(events, dtype=np.float32)[:, None])[:, 0])
 
 
 def blood(rng, n_events, shift=0.0, spike=0.3, tail=0.5):
@@ -110,4 +110,4 @@ def test_the_emd_does_not_depend_on_who_is_compared_with_whom(rng):
 
 
 def test_no_finite_value_has_no_distribution():
-    assert Cumulative.of_counts(np.zeros(N_BINS + 2, np.int64), np.inf, -np.inf, float(ZERO)) is None
+    assert Cumulative.from_counts(np.zeros(N_BINS + 2, np.int64), np.inf, -np.inf, float(ZERO)) is None

@@ -17,7 +17,7 @@ NETWORK = Autoencoder(5, Architecture(hidden=(8,), code=3), seed=0)
 
 def step(network, events, size, rank=0, n_workers=1, **settings):
     """A worker's step on its slice; the network keeps the gradients."""
-    learner = Learner.of(network, TrainingPlan(**settings), rank, n_workers)
+    learner = Learner.from_network(network, TrainingPlan(**settings), rank, n_workers)
     return learner.step(Minibatch(events, size), torch.Generator().manual_seed(1))
 
 

@@ -13,7 +13,9 @@ def numbered(sizes, minibatch, **settings):
         f"P{which}": np.column_stack([np.full(n, which), np.arange(n)]).astype(np.float32)
         for which, n in enumerate(sizes)
     }
-    return InMemory.of(populations, TrainingPlan(minibatch=minibatch, validation_fraction=0.001), **settings)
+    return InMemory.from_populations(
+        populations, TrainingPlan(minibatch=minibatch, validation_fraction=0.001), **settings
+    )
 
 
 def epoch(minibatches, number=1):
@@ -61,13 +63,16 @@ def test_the_workers_slices_are_the_whole_minibatch(n_workers):
 def test_the_workers_share_the_held_out_events(n_workers):
     plan = TrainingPlan(minibatch=10, validation_fraction=0.25)
     populations = {"S": np.arange(40, dtype=np.float32)[:, None], "T": np.arange(3, dtype=np.float32)[:, None]}
-    shares = [InMemory.of(populations, plan, rank=rank, n_workers=n_workers).held_out() for rank in range(n_workers)]
+    shares = [
+        InMemory.from_populations(populations, plan, rank=rank, n_workers=n_workers).held_out()
+        for rank in range(n_workers)
+    ]
     assert sum(len(share["S"]) for share in shares) == 10
     assert [list(share) for share in shares] == [["S", "T"]] * n_workers  # T has one, so one worker has none
 
 
 def test_events_held_out_are_never_trained_on():
-    minibatches = InMemory.of(
+    minibatches = InMemory.from_populations(
         {"S": np.arange(40, dtype=np.float32)[:, None]}, TrainingPlan(minibatch=8, validation_fraction=0.25)
     )
     seen = {float(event) for number in range(1, 6) for events in epoch(minibatches, number) for event in events[:, 0]}
@@ -77,14 +82,14 @@ def test_events_held_out_are_never_trained_on():
 
 
 def test_populations_with_no_event_to_spare_are_validated_on_what_they_are_trained_on():
-    minibatches = InMemory.of({"S": np.ones((1, 2), np.float32)}, TrainingPlan())
+    minibatches = InMemory.from_populations({"S": np.ones((1, 2), np.float32)}, TrainingPlan())
     assert minibatches.held_out()["S"].tolist() == [[1, 1]]
 
 
 def test_the_origin_of_a_minibatch_is_what_was_drawn():
     populations = {name: np.arange(n, dtype=np.float32)[:, None] for name, n in (("S", 50), ("T", 20))}
     samples = {"T": np.array([f"t{number}" for number in range(20)], object)}
-    minibatches = InMemory.of(populations, TrainingPlan(minibatch=8), samples=samples)
+    minibatches = InMemory.from_populations(populations, TrainingPlan(minibatch=8), samples=samples)
     drawn = list(minibatches.epoch(3))[4].events
     origin = minibatches.origin(3, 4)
     assert torch.equal(torch.cat(list(origin.events.values())), drawn)
@@ -102,5 +107,5 @@ def test_a_minibatch_smaller_than_the_workers_is_refused():
 def test_read_only_events_as_ray_hands_them_out_are_taken_without_a_warning_and_left_as_they_were():
     events = np.arange(40, dtype=np.float32)[:, None]
     events.setflags(write=False)
-    assert len(epoch(InMemory.of({"S": events}, TrainingPlan(minibatch=8)))) == 5
+    assert len(epoch(InMemory.from_populations({"S": events}, TrainingPlan(minibatch=8)))) == 5
     assert (events[:, 0] == np.arange(40)).all()

@@ -225,6 +225,6 @@ def test_another_format_is_told():
 def test_counts_of_nothing_change_nothing(before, after):
     counts = tallied(before, after).groups["day1"]
     expected = counts.values.copy()
-    counts.add(Counts.nothing(3))
+    counts.add(Counts.empty(3))
     assert (counts.values == expected).all()
     assert np.isfinite(counts.lowest).all()

@@ -22,7 +22,7 @@ def populations(rng):
 def trained(populations, samples=None, markers=(), resume=None, on_epoch=lambda epoch: None, **settings):
     plan = TrainingPlan(**{"epochs": 3, "minibatch": 64, **settings})
     network = Autoencoder(5, Architecture(hidden=(8,), code=3), seed=0)
-    minibatches = InMemory.of(populations, plan, samples=samples, markers=markers)
+    minibatches = InMemory.from_populations(populations, plan, samples=samples, markers=markers)
     return network, train(network, minibatches, plan, resume=resume, on_epoch=on_epoch)
 
 
@@ -78,7 +78,7 @@ def test_a_state_of_another_network_is_refused(populations):
     with pytest.raises(
         CheckpointError, match=r"(?s)^a state of training after epoch 1 is of another network \(.*size mismatch.*\)\. "
     ):
-        train(other, InMemory.of(populations, plan), plan, resume=states[0])
+        train(other, InMemory.from_populations(populations, plan), plan, resume=states[0])
 
 
 def test_another_seed_draws_other_minibatches(populations):
@@ -112,7 +112,7 @@ def _train_rank(rank, folder, populations, settings):
     plan = TrainingPlan(epochs=3, minibatch=64, **settings)
     network = Autoencoder(5, Architecture(hidden=(8,), code=3), seed=0)
     wrapped = nn.parallel.DistributedDataParallel(network)
-    losses = train(wrapped, InMemory.of(populations, plan, rank=rank, n_workers=2), plan)
+    losses = train(wrapped, InMemory.from_populations(populations, plan, rank=rank, n_workers=2), plan)
     told = torch.tensor([[found.train_loss, found.validation_loss] for found in losses])
     torch.save(network.state_dict() | {"losses": told}, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
@@ -132,7 +132,9 @@ def test_every_population_weighs_the_same_in_the_validation_loss():
     populations = {"S": np.full((10_000, 5), 1, np.float32), "T": np.full((20, 5), 3, np.float32)}
     plan = TrainingPlan(epochs=1, minibatch=50_000, learning_rate=1e-12, validation_fraction=0.49)
     # (1 + 9) / 2, whatever the sizes; a step of 1e-12 moves it by less than float32 shows.
-    assert train(network, InMemory.of(populations, plan), plan)[0].validation_loss == pytest.approx(5, rel=1e-6)
+    assert train(network, InMemory.from_populations(populations, plan), plan)[0].validation_loss == pytest.approx(
+        5, rel=1e-6
+    )
 
 
 def test_training_stops_when_the_validation_loss_stalls_and_keeps_the_best_weights(populations):
@@ -188,7 +190,7 @@ def test_a_rate_too_high_is_told_in_the_step_after_it_did_harm(populations):
 
 def test_validation_events_that_are_no_numbers_are_told(populations):
     plan = TrainingPlan(epochs=1, minibatch=64)
-    minibatches = InMemory.of(populations, plan)
+    minibatches = InMemory.from_populations(populations, plan)
     minibatches.validation["T"][0, 3] = torch.inf
     network = Autoencoder(5, Architecture(hidden=(8,), code=3))
     with pytest.raises(

@@ -65,7 +65,7 @@ def held(populations: dict[str, Tensor], plan: TrainingPlan) -> InMemory:
 def step_rate(minibatches: InMemory, plan: TrainingPlan) -> float:
     """Events per second of single steps; what comes before an epoch is not in it."""
     device = minibatches.events.device
-    learner = Learner.of(Autoencoder(N_MARKERS, Architecture(), plan.seed).to(device), plan)
+    learner = Learner.from_network(Autoencoder(N_MARKERS, Architecture(), plan.seed).to(device), plan)
     noise = epoch_generator(plan.seed, 1, device, 1)
     steps = _endless(minibatches)
 

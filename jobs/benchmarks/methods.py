@@ -163,7 +163,7 @@ def fit_plans(
     standardised = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
     autoencoder = Autoencoder(panel.n_markers, architecture, seed)
     plan = training.model_copy(update={"seed": seed})
-    train(autoencoder, InMemory.of(standardised, plan), plan)
+    train(autoencoder, InMemory.from_populations(standardised, plan), plan)
     networks = (autoencoder.eval().requires_grad_(False),)
     source, target, fitting = standardised["source"], standardised["target"], Fitting(seed=seed)
     edits = {

@@ -69,7 +69,7 @@ def train_held(
     network = copy.deepcopy(autoencoder).train().requires_grad_(True)
     for parameter, importance in zip(network.parameters(), penalty.importance, strict=True):
         _hold(parameter, 2 * penalty.strength * importance)
-    train(network, InMemory.of(populations, plan), plan)
+    train(network, InMemory.from_populations(populations, plan), plan)
     return network.eval().requires_grad_(False)
 
 

@@ -26,7 +26,7 @@ def trained_autoencoder(
     if block > 1:
         compete(autoencoder, block)
     plan = TrainingPlan(epochs=epochs, minibatch=256, seed=seed, decorrelation=decorrelation)
-    train(autoencoder, InMemory.of({"source": source.markers, "target": target.markers}, plan), plan)
+    train(autoencoder, InMemory.from_populations({"source": source.markers, "target": target.markers}, plan), plan)
     return autoencoder.eval().requires_grad_(False)
 
 

@@ -104,7 +104,7 @@ def run(quick: bool, peers: Path | None = None) -> Result:
 def measure(size: Size) -> dict[str, Row]:
     """All ways to train, by name."""
     populations, architecture = draw(size.n_events), Architecture()
-    minibatches = InMemory.of(populations, size.plan)
+    minibatches = InMemory.from_populations(populations, size.plan)
     validation = np.concatenate([events.numpy() for events in minibatches.validation.values()])
     events = Events(minibatches.events.numpy(), validation)
     rows = {

@@ -200,7 +200,7 @@ def _minibatches(
         return task.stream.minibatches(
             populations, task.plan, samples=samples, rank=rank, n_workers=n_workers, device=device
         )
-    return InMemory.of(
+    return InMemory.from_populations(
         populations,
         task.plan,
         samples=samples,

@@ -46,7 +46,7 @@ def undisturbed(plan: TrainingPlan = PLAN) -> tuple[Weights, tuple[EpochLosses, 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a worker: more threads add up in another order
     autoencoder = Autoencoder(6, ARCHITECTURE, plan.seed)
-    history = train(autoencoder, InMemory.of(populations(), plan), plan)
+    history = train(autoencoder, InMemory.from_populations(populations(), plan), plan)
     torch.set_num_threads(threads)
     return weights_of(autoencoder.requires_grad_(False)), history
 

@@ -68,7 +68,7 @@ def golden_model(source: np.ndarray, target: np.ndarray) -> EditModel:
     networks = []
     for seed in (1, 2):
         network = Autoencoder(len(MARKERS), Architecture(hidden=(12, 12), code=12), seed)
-        train(network, InMemory.of({"source": before, "target": after}, TRAINING), TRAINING)
+        train(network, InMemory.from_populations({"source": before, "target": after}, TRAINING), TRAINING)
         networks.append(network.eval().requires_grad_(False))
     support = Support.fit(before[:60], after[:60], seed=0)
     edits = {}

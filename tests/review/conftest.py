@@ -146,7 +146,7 @@ def trained_model(
     scaling = fit_scaling(samples.values(), panel.cofactors)
     markers = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in samples.items()}
     autoencoder = Autoencoder(panel.n_markers, Architecture(hidden=(100,), code=30))
-    losses = train(autoencoder, InMemory.of(markers, plan), plan)
+    losses = train(autoencoder, InMemory.from_populations(markers, plan), plan)
     autoencoder.eval().requires_grad_(False)
     pairs = design.edits({name: len(events) for name, events in samples.items()})
     edits = {pair.name: fit_pair(pair, autoencoder, markers, NEURONS_THEN_MARKERS, scaling.zeros) for pair in pairs}
