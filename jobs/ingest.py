@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from neuronedit.adapters.ingest import QUARANTINE, ingest
+from neuronedit.adapters.ingest import QUARANTINE, IngestConfig, ingest
 from neuronedit.command import run_job
-from neuronedit.job_configs import IngestConfig
 
 
 def job(config: IngestConfig) -> int:

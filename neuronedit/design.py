@@ -6,7 +6,7 @@ the populations' names then say which edits can be fitted.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ PAIR_EDIT = "pair"
 
 INVERSE = " inverse"
 """Ends the name of an edit that leads back: from A to the reference, then by C's inverse to C."""
+
+POPULATION = "population"
+"""The column that a design of arrays records: nobody reads it, populations come with their names."""
 
 POOLED = "pooled"
 """The reference that stands for all batches' controls together."""
@@ -55,6 +58,25 @@ class PairDesign(Config):
     source: Where = Field(min_length=1, description='column values of the source, e.g. {condition = "untreated"}')
     target: Where = Field(min_length=1, description='column values of the target, e.g. {condition = "treated"}')
     extrapolation: Where = Field({}, description="column values of events to train on that are in neither (optional)")
+
+    @classmethod
+    def of_arrays(cls) -> Self:
+        """The design of populations that are given as arrays, ``source`` and ``target``: no column chooses events.
+
+        Example:
+            >>> from neuronedit import PairDesign
+            >>> PairDesign.of_arrays().population_name("target")
+            'target'
+        """
+        return cls(source={POPULATION: "source"}, target={POPULATION: "target"})
+
+    def population_name(self, name: str) -> str:
+        """The name of a population that is given as an array: its own.
+
+        Raises:
+            DataError: No edit and no training asks for such a population.
+        """
+        return _known_name(name, ("source", "target", "extrapolation"))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -107,6 +129,28 @@ class ControlsDesign(Config):
     extrapolation: Where = Field(
         {}, description='column values of other events to train on, e.g. {role = "validation"} (optional)'
     )
+
+    @classmethod
+    def of_arrays(cls, reference: str, batch_column: str = "batch_id") -> Self:
+        """The design of controls that are given as arrays, by the names of their batches.
+
+        Args:
+            reference: The batch that others are led to, or ``pooled``.
+            batch_column: The column that names an event's batch where the model is applied to tables.
+
+        Example:
+            >>> from neuronedit import ControlsDesign
+            >>> ControlsDesign.of_arrays(reference="day1").population_name("day2")
+            'control day2'
+        """
+        return cls(batch_column=batch_column, control={POPULATION: "control"}, reference=reference)
+
+    def population_name(self, name: str) -> str:
+        """The name of a population that is given as an array: a batch's own name stands for its controls.
+
+        ``extrapolation day2`` are other events of the batch ``day2``, to train on.
+        """
+        return name if name.startswith(("control ", "extrapolation ")) else f"control {name}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -247,6 +291,15 @@ def check_design_columns(columns: Collection[str], needed: Collection[str], wher
             f"(columns found: {listing(columns)}{nearest_name(missing[0], columns)}). "
             "Correct the name, or add the column."
         )
+
+
+def _known_name(name: str, known: tuple[str, ...]) -> str:
+    if name not in known:
+        raise DataError(
+            f"populations: found {name!r}; a pair design has {listing(known)}{nearest_name(name, known)}. "
+            "Correct the name, or use a controls design for batches."
+        )
+    return name
 
 
 def _no_extrapolation(where: Where) -> str:

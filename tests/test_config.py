@@ -4,13 +4,17 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from jobs.compare import CompareConfig
+from jobs.evaluate import EvaluateConfig
+from jobs.promote import PromoteConfig
+from jobs.review import ReviewConfig
+from jobs.train import TrainConfig
+from jobs.transform import TransformConfig
+from jobs.update import UpdateConfig
+from neuronedit.adapters.ingest import IngestConfig
 from neuronedit.config import Config, explain_fields
 from neuronedit.errors import ConfigError, PanelError
-from neuronedit.job_configs import EvaluateConfig, IngestConfig, PanelConfig, TrainConfig, TransformConfig
-from neuronedit.panel import Panel
-from neuronedit.registry_configs import CompareConfig, PromoteConfig
-from neuronedit.review_configs import ReviewConfig
-from neuronedit.update_config import UpdateConfig
+from neuronedit.panel import Panel, PanelConfig
 
 JOBS = [
     IngestConfig,

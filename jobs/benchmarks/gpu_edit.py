@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from neuronedit.adapters.ray_session import GpuShare, ray_session
+from neuronedit.adapters.ray_session import GpuShare, RayConfig, ray_session
 from neuronedit.design import PAIR_EDIT
 from neuronedit.device.edits import DeviceEdit
 from neuronedit.device.passage import MINIBATCH
-from neuronedit.job_configs import RayConfig
 from neuronedit.model import EditModel
 
 from .event_files import FileSet, intensities

@@ -2,13 +2,12 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from neuronedit.auto import Plan
-from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.autoencoder import Architecture
 from neuronedit.baselines import (
     CLUSTER_MAP,
     GAN,
@@ -23,15 +22,12 @@ from neuronedit.baselines import (
     joint_baselines,
     network_baselines,
 )
-from neuronedit.design import PairDesign
-from neuronedit.edit import AUTO, PRESETS, Auto, fit_edit
+from neuronedit.design import PAIR_EDIT, PairDesign
+from neuronedit.edit_config import EditConfig
 from neuronedit.errors import NeuroneditError
-from neuronedit.minibatches import InMemory
+from neuronedit.fitting.fit import fit_model
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
-from neuronedit.scaling import fit_scaling
-from neuronedit.steps import Fitting
-from neuronedit.training import train
 from neuronedit.training_plan import TrainingPlan
 
 from .tasks import Populations
@@ -42,13 +38,13 @@ logger = logging.getLogger(__name__)
 
 AUTO_NAME = "neuronedit: auto"
 
-PLANS: Mapping[str, Plan | Auto] = {
-    AUTO_NAME: AUTO,
-    "neuronedit: paper (code, step, plain)": PRESETS["paper"],
-    "neuronedit: neurons, then markers": PRESETS["neurons-then-markers"],
-    "neuronedit: strata": PRESETS["strata"],
-    "neuronedit: transport": PRESETS["transport"],
-    "neuronedit: neurons-strata": PRESETS["neurons-strata"],
+PLANS: Mapping[str, EditConfig] = {
+    AUTO_NAME: EditConfig(preset="auto"),
+    "neuronedit: paper (code, step, plain)": EditConfig(preset="paper"),
+    "neuronedit: neurons, then markers": EditConfig(preset="neurons-then-markers"),
+    "neuronedit: strata": EditConfig(preset="strata"),
+    "neuronedit: transport": EditConfig(preset="transport"),
+    "neuronedit: neurons-strata": EditConfig(preset="neurons-strata"),
 }
 """The edits that are measured, by name; each is an edit of the same model."""
 
@@ -56,9 +52,6 @@ METHODS = (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN, CLUSTER_MAP, LINEAR_T
 
 NETWORKS = (MMD_RESNET, GAN)
 """Measured where the effort allows for it."""
-
-DESIGN = PairDesign(source={"population": "source"}, target={"population": "target"})
-"""A model records its design; here populations come drawn."""
 
 
 @dataclass(frozen=True)
@@ -145,15 +138,15 @@ def attempt(name: str, method: Baseline, source: FloatArray, target: FloatArray,
         return np.full_like(events, np.nan)
 
 
-def fit_model(populations: Populations, cofactor: float, seed: int, effort: Effort) -> EditModel:
+def fit_populations(populations: Populations, cofactor: float, seed: int, effort: Effort) -> EditModel:
     """One autoencoder, trained on source, target and events with equal weight, and an edit for each plan."""
     n_markers = populations.source.shape[1]
     panel = Panel(tuple(f"marker {number}" for number in range(1, n_markers + 1)), (cofactor,) * n_markers)
-    return fit_plans(PLANS, vars(populations), panel, seed, effort.architecture, effort.training)
+    return fit_plans(PLANS, populations.by_name, panel, seed, effort.architecture, effort.training)
 
 
 def fit_plans(
-    plans: Mapping[str, Plan | Auto],
+    plans: Mapping[str, EditConfig],
     intensities: Mapping[str, FloatArray],
     panel: Panel,
     seed: int,
@@ -170,15 +163,13 @@ def fit_plans(
         architecture: Of the autoencoder.
         training: How long it is trained.
     """
-    scaling = fit_scaling(intensities.values(), panel.cofactors)
-    standardised = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
-    autoencoder = Autoencoder(panel.n_markers, architecture, seed)
-    plan = training.model_copy(update={"seed": seed})
-    train(autoencoder, InMemory.of(standardised, plan), plan)
-    networks = (autoencoder.eval().requires_grad_(False),)
-    source, target, fitting = standardised["source"], standardised["target"], Fitting(seed=seed)
-    edits = {
-        name: fit_edit(name, networks, plan, source, target, zeros=scaling.zeros, fitting=fitting)
-        for name, plan in plans.items()
-    }
-    return EditModel(panel, scaling, networks, edits, DESIGN)
+    fitted = fit_model(
+        intensities,
+        panel,
+        PairDesign.of_arrays(),
+        network=architecture,
+        training=training.model_copy(update={"seed": seed}),
+        edit=EditConfig(preset="quantile-map"),
+    )
+    edits = {name: fitted.with_edit(edit).model.edits[PAIR_EDIT] for name, edit in plans.items()}
+    return replace(fitted.model, edits=edits)

@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from time import time
 from typing import Any
@@ -25,20 +24,35 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from pydantic import Field
 
 from neuronedit.adapters.parquet import EventDataset
-from neuronedit.adapters.populations import DrawnPopulations
+from neuronedit.config import Config
+from neuronedit.draw import DrawnPopulations
 from neuronedit.errors import ModelError
-from neuronedit.job_configs import TrackingConfig
 from neuronedit.loss_history import EpochLosses
 from neuronedit.model import EditModel
-from neuronedit.review.figures import loss_figure
-from neuronedit.review.quality_figure import QUALITY_FIGURE
+from neuronedit.search_result import SearchResult, SearchTrial
+
+
+class TrackingConfig(Config):
+    """Where MLflow keeps models, metrics and reviews."""
+
+    uri: str | None = Field(
+        None,
+        description="a tracking server or database; otherwise $MLFLOW_TRACKING_URI, otherwise sqlite:///mlflow.db",
+    )
+    experiment: str = Field("neuronedit", description="the experiment that runs belong to")
+    artifacts: str | None = Field(
+        None, description="folder or URI for a new experiment's artifacts; by default the store's own choice"
+    )
+
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 SYSTEM_METRICS_SECONDS = 2
 MAX_PARAM_LENGTH = 500
 LOSSES = ("train_loss", "validation_loss")
+SEARCHED = ("hidden", "code", "weight_decay", "noise")
 DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
 
 
@@ -166,16 +180,41 @@ def log_losses(run_id: str, number: int, losses: Sequence[EpochLosses]) -> None:
     log_series(rows, "epoch", run_id)
 
 
-def log_training(
-    model: EditModel, drawn: DrawnPopulations, losses: Sequence[EpochLosses], dataset: EventDataset
-) -> None:
-    """Record what a training run read and came to; its losses were recorded as they fell (``log_losses``)."""
+def log_trial(number: int, trial: SearchTrial) -> None:
+    """Record a trial of a search as a run within the training's run."""
+    row = trial.row()
+    with mlflow.start_run(run_name=f"trial {number}", nested=True, log_system_metrics=False):
+        mlflow.log_params({name: row[name] for name in (*SEARCHED, "n_weights")})
+        found = {"validation_loss": trial.reconstruction, "left_out_error": trial.error}
+        mlflow.log_metrics({name: value for name, value in found.items() if math.isfinite(value)})
+        if trial.failure:
+            mlflow.set_tag("failure", trial.failure)
+            mlflow.end_run("FAILED")
+
+
+def log_search(result: SearchResult) -> None:
+    """Record in the training's run what a search chose."""
+    chosen = result.best.row()
+    mlflow.log_params({f"chosen.{name}": chosen[name] for name in SEARCHED})
+    mlflow.log_metrics({"search/left_out_error": result.best.error, "search/trials": len(result.trials)})
+    mlflow.log_text(result.table().to_csv(index=False), "search.csv")
+
+
+def log_training(model: EditModel, drawn: DrawnPopulations, dataset: EventDataset, losses: Figure) -> None:
+    """Record what a training run read and came to.
+
+    Args:
+        model: Fitted.
+        drawn: What it learned from.
+        dataset: Where that is from.
+        losses: Their figure; the losses themselves were recorded as they fell (``log_losses``).
+    """
     log_dataset(dataset, "events", "training")
     drawn_events = sum(len(events) for events in drawn.intensities.values())
     mlflow.log_metrics({"populations": len(drawn.counts), "events": dataset.n_events, "events_drawn": drawn_events})
     mlflow.log_metrics(edit_metrics(model) | sample_metrics(drawn))
     mlflow.log_dict(dict(model.facts), "training.json")
-    mlflow.log_figure(loss_figure(pd.DataFrame([asdict(loss) for loss in losses])), "figures/losses.png")
+    mlflow.log_figure(losses, "figures/losses.png")
 
 
 def edit_metrics(model: EditModel) -> dict[str, float]:
@@ -221,42 +260,31 @@ def log_transform(manifest: Mapping[str, Any], dataset: EventDataset, seconds: f
 def log_quality(scalars: Mapping[str, float], figure: Figure) -> None:
     """Record the quality of a transform: ``quality_scalars`` as metrics, ``quality_figure`` as a figure."""
     log_series([{**scalars, "step": 0}], "step")
-    mlflow.log_figure(figure, f"figures/{QUALITY_FIGURE}")
+    mlflow.log_figure(figure, "figures/quality.png")
 
 
-def log_review(folder: Path, scalars: Mapping[str, float], dataset: EventDataset) -> None:
-    """Record a review: its page, tables and figures as artifacts, its scalars as metrics."""
-    log_dataset(dataset, "events", "review")
-    mlflow.log_artifacts(str(folder), "review")
-    mlflow.log_metrics({f"review/{name}": value for name, value in scalars.items()})
+def log_results(
+    job: str,
+    folder: Path,
+    scalars: Mapping[str, float],
+    datasets: Mapping[str, EventDataset] | None = None,
+    *,
+    prefix: str | None = None,
+) -> None:
+    """Record what a job came to: its files as artifacts, its scalars as metrics, the datasets that it read.
 
-
-def log_benchmark(folder: Path, figures: Mapping[str, float]) -> None:
-    """Record a benchmark: its tables as artifacts, its figures as metrics."""
-    mlflow.log_artifacts(str(folder), "benchmark")
-    mlflow.log_metrics(dict(figures))
-
-
-def log_evaluation(folder: Path, scalars: Mapping[str, float], datasets: Mapping[str, EventDataset]) -> None:
-    """Record an evaluation: its tables as artifacts, its scalars as metrics, the datasets by what they stand for."""
-    for name, dataset in datasets.items():
-        log_dataset(dataset, name, "evaluate")
-    mlflow.log_artifacts(str(folder), "evaluate")
-    mlflow.log_metrics({f"evaluate/{name}": value for name, value in scalars.items()})
-
-
-def log_combination(folder: Path, scalars: Mapping[str, float], dataset: EventDataset) -> None:
-    """Record a combination: its tables and figure as artifacts, its scalars as metrics."""
-    log_dataset(dataset, "events", "combine")
-    mlflow.log_artifacts(str(folder), "combine")
-    mlflow.log_metrics({f"combine/{name}": value for name, value in scalars.items()})
-
-
-def log_comparison(folder: Path, scalars: Mapping[str, float], dataset: EventDataset) -> None:
-    """Record a comparison of two models: its page and tables as artifacts, its scalars as metrics."""
-    log_dataset(dataset, "events", "compare")
-    mlflow.log_artifacts(str(folder), "compare")
-    mlflow.log_metrics({f"compare/{name}": value for name, value in scalars.items()})
+    Args:
+        job: Its name, which the artifacts' folder has, too.
+        folder: All files in it are recorded.
+        scalars: By name.
+        datasets: By what they stand for.
+        prefix: Begins the metrics' names; by default the job's name and a slash.
+    """
+    for name, dataset in (datasets or {}).items():
+        log_dataset(dataset, name, job)
+    mlflow.log_artifacts(str(folder), job)
+    begin = f"{job}/" if prefix is None else prefix
+    mlflow.log_metrics({f"{begin}{name}": value for name, value in scalars.items()})
 
 
 def read_run(run_id: str | None) -> tuple[dict[str, str], dict[str, float]]:

@@ -8,7 +8,7 @@ import numpy as np
 from neuronedit.adapters.parquet import EventDataset
 from neuronedit.adapters.registry import PARENT_TAG, PinnedModel
 from neuronedit.adapters.tracking import edit_metrics, log_dataset, log_series, metric_slug
-from neuronedit.adapters.update import Update
+from neuronedit.fitting.update import Update
 
 
 def log_update(update: Update, parent: PinnedModel, dataset: EventDataset) -> None:

@@ -3,9 +3,9 @@ import pytest
 from neuronedit_jobs.benchmarks.planted import SHIFT, PlantedCells, planted_cells, planted_model
 from numpy.testing import assert_array_equal
 
-from neuronedit.adapters.populations import DrawnPopulations
 from neuronedit.adapters.review_data import ReviewEvents
 from neuronedit.design import EditPair
+from neuronedit.draw import DrawnPopulations
 from neuronedit.errors import ConfigError
 
 SOURCE, TARGET = planted_cells(600, 0), planted_cells(500, 1, shift=SHIFT)

@@ -16,7 +16,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from jobs import transform
-from neuronedit.job_configs import TrackingConfig
+from neuronedit.adapters.tracking import TrackingConfig
 from neuronedit.model import EditModel
 from neuronedit.model_files import save_model
 from tests.fixtures import copied_store

@@ -9,7 +9,7 @@ import pytest
 from jobs.benchmarks import methods
 from jobs.benchmarks.accuracy import QUICK_TASKS, by_task, measure_task, summarise
 from jobs.benchmarks.flags import measure_flags
-from jobs.benchmarks.methods import AUTO_NAME, METHODS, NETWORKS, Effort, attempt, fit_model, forecast, predict
+from jobs.benchmarks.methods import AUTO_NAME, METHODS, NETWORKS, Effort, attempt, fit_populations, forecast, predict
 from jobs.benchmarks.tasks import DATA, TASKS, Cells, Populations, TransferTask, draw, load_cells
 from neuronedit.autoencoder import Architecture
 from neuronedit.baselines import MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
@@ -92,7 +92,7 @@ def made_cells(intensities: np.ndarray) -> Cells:
 
 
 def predictions_of(populations: Populations, seed: int, effort: Effort) -> dict[str, np.ndarray]:
-    return predict(fit_model(populations, 5.0, seed, effort), populations, seed, effort)
+    return predict(fit_populations(populations, 5.0, seed, effort), populations, seed, effort)
 
 
 def test_what_the_truth_holds_changes_no_prediction() -> None:
@@ -133,7 +133,7 @@ def test_the_forecast_stands_beside_the_scores_of_auto_and_needs_no_truth() -> N
     intensities[200:400] *= 3
     populations, truth = draw(made_cells(intensities), TASK, 200, seed=0)
     table = measure_task(TASK, 0, populations, truth, TINY, {}).set_index("method")
-    expected = forecast(fit_model(populations, 5.0, 0, TINY), populations.events)
+    expected = forecast(fit_populations(populations, 5.0, 0, TINY), populations.events)
     assert table.loc[AUTO_NAME, "plan"] == expected.plan
     assert table.loc[AUTO_NAME, "expected_error"] == pytest.approx(expected.expected_error)
     assert not table.loc[AUTO_NAME, "flagged"]

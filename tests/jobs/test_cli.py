@@ -5,8 +5,9 @@ import pytest
 
 import neuronedit
 from jobs import cli, train, transform
+from jobs.train import TrainConfig
+from jobs.transform import TransformConfig
 from neuronedit.config import Config
-from neuronedit.job_configs import TrainConfig, TransformConfig
 from tests.jobs.conftest import ROOT, Command
 
 # What the installed console script does; the first line stands for the installation, which maps jobs/ to its name.

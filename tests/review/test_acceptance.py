@@ -1,5 +1,6 @@
 import pytest
 
+from jobs.review import ReviewConfig
 from neuronedit.errors import ConfigError
 from neuronedit.review.acceptance import (
     GATE_TAG,
@@ -13,7 +14,6 @@ from neuronedit.review.acceptance import (
     joint_tone,
     listed,
 )
-from neuronedit.review_configs import ReviewConfig
 
 REASON = "donor 2: worse."
 
