@@ -12,16 +12,9 @@ from neuronedit.adapters.parquet import DataConfig, list_dataset
 from neuronedit.adapters.populations import draw_populations
 from neuronedit.adapters.ray_session import RayConfig, ray_session
 from neuronedit.adapters.registry import RegistryConfig, example_events, register_model
-from neuronedit.adapters.tracking import (
-    TrackingConfig,
-    connect,
-    log_losses,
-    log_search,
-    log_training,
-    log_trial,
-    tracked_run,
-)
+from neuronedit.adapters.tracking import TrackingConfig, connect, log_losses, tracked_run
 from neuronedit.adapters.training.source import ray_train
+from neuronedit.adapters.training_runs import log_search, log_training, log_trial
 from neuronedit.autoencoder import Architecture
 from neuronedit.command import run_job
 from neuronedit.config import Config

@@ -11,7 +11,7 @@ from neuronedit.adapters.ray_session import RayConfig, ray_session
 from neuronedit.adapters.registry import RegistryConfig, example_events, pinned_model, register_model
 from neuronedit.adapters.sampling.update_events import draw_update
 from neuronedit.adapters.tracking import TrackingConfig, connect, tracked_run
-from neuronedit.adapters.update_tracking import log_update
+from neuronedit.adapters.training_runs import log_update
 from neuronedit.command import run_job
 from neuronedit.config import Config
 from neuronedit.errors import ConfigError

@@ -65,18 +65,10 @@ class PairDesign(Config):
 
         Example:
             >>> from neuronedit import PairDesign
-            >>> PairDesign.of_arrays().population_name("target")
-            'target'
+            >>> PairDesign.of_arrays().edits({"source": 900, "target": 800})
+            [EditPair(name='pair', source=('source',), target=('target',))]
         """
         return cls(source={POPULATION: "source"}, target={POPULATION: "target"})
-
-    def population_name(self, name: str) -> str:
-        """The name of a population that is given as an array: its own.
-
-        Raises:
-            DataError: No edit and no training asks for such a population.
-        """
-        return _known_name(name, ("source", "target", "extrapolation"))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -140,17 +132,10 @@ class ControlsDesign(Config):
 
         Example:
             >>> from neuronedit import ControlsDesign
-            >>> ControlsDesign.of_arrays(reference="day1").population_name("day2")
-            'control day2'
+            >>> ControlsDesign.of_arrays(reference="day1").edits({"control day1": 900, "control day2": 800})
+            [EditPair(name='day2', source=('control day2',), target=('control day1',))]
         """
         return cls(batch_column=batch_column, control={POPULATION: "control"}, reference=reference)
-
-    def population_name(self, name: str) -> str:
-        """The name of a population that is given as an array: a batch's own name stands for its controls.
-
-        ``extrapolation day2`` are other events of the batch ``day2``, to train on.
-        """
-        return name if name.startswith(("control ", "extrapolation ")) else f"control {name}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -291,15 +276,6 @@ def check_design_columns(columns: Collection[str], needed: Collection[str], wher
             f"(columns found: {listing(columns)}{nearest_name(missing[0], columns)}). "
             "Correct the name, or add the column."
         )
-
-
-def _known_name(name: str, known: tuple[str, ...]) -> str:
-    if name not in known:
-        raise DataError(
-            f"populations: found {name!r}; a pair design has {listing(known)}{nearest_name(name, known)}. "
-            "Correct the name, or use a controls design for batches."
-        )
-    return name
 
 
 def _no_extrapolation(where: Where) -> str:

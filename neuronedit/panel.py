@@ -18,7 +18,20 @@ MASS_COFACTOR = 5.0
 
 @dataclass(frozen=True)
 class Panel:
-    """Ordered markers, each with the cofactor that divides its intensity before arcsinh."""
+    """Ordered markers, each with the cofactor that divides its intensity before arcsinh.
+
+    Example:
+        >>> from neuronedit import Panel
+        >>> Panel(markers=("CD3", "CD19"), cofactors=(5.0, 5.0)).n_markers
+        2
+
+    Attributes:
+        markers: Their names, in the order of the columns of intensities.
+        cofactors: Of each, positive: 5 for mass, 150 for fluorescence cytometry.
+
+    Raises:
+        PanelError: There is no marker, one is named twice or not at all, or cofactors do not fit.
+    """
 
     markers: tuple[str, ...]
     cofactors: tuple[float, ...]

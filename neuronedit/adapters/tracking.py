@@ -1,7 +1,6 @@
 """MLflow runs: parameters, metrics, figures, and the data that they came from."""
 
 import logging
-import math
 import os
 import re
 import warnings
@@ -28,11 +27,8 @@ from pydantic import Field
 
 from neuronedit.adapters.parquet import EventDataset
 from neuronedit.config import Config
-from neuronedit.draw import DrawnPopulations
 from neuronedit.errors import ModelError
 from neuronedit.loss_history import EpochLosses
-from neuronedit.model import EditModel
-from neuronedit.search_result import SearchResult, SearchTrial
 
 
 class TrackingConfig(Config):
@@ -52,7 +48,6 @@ DEFAULT_STORE = "sqlite:///mlflow.db"
 SYSTEM_METRICS_SECONDS = 2
 MAX_PARAM_LENGTH = 500
 LOSSES = ("train_loss", "validation_loss")
-SEARCHED = ("hidden", "code", "weight_decay", "noise")
 DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
 
 
@@ -178,69 +173,6 @@ def log_losses(run_id: str, number: int, losses: Sequence[EpochLosses]) -> None:
     prefix = "" if number == 1 else f"autoencoder_{number}/"
     rows = [{"epoch": loss.epoch, **{f"{prefix}{name}": getattr(loss, name) for name in LOSSES}} for loss in losses]
     log_series(rows, "epoch", run_id)
-
-
-def log_trial(number: int, trial: SearchTrial) -> None:
-    """Record a trial of a search as a run within the training's run."""
-    row = trial.row()
-    with mlflow.start_run(run_name=f"trial {number}", nested=True, log_system_metrics=False):
-        mlflow.log_params({name: row[name] for name in (*SEARCHED, "n_weights")})
-        found = {"validation_loss": trial.reconstruction, "left_out_error": trial.error}
-        mlflow.log_metrics({name: value for name, value in found.items() if math.isfinite(value)})
-        if trial.failure:
-            mlflow.set_tag("failure", trial.failure)
-            mlflow.end_run("FAILED")
-
-
-def log_search(result: SearchResult) -> None:
-    """Record in the training's run what a search chose."""
-    chosen = result.best.row()
-    mlflow.log_params({f"chosen.{name}": chosen[name] for name in SEARCHED})
-    mlflow.log_metrics({"search/left_out_error": result.best.error, "search/trials": len(result.trials)})
-    mlflow.log_text(result.table().to_csv(index=False), "search.csv")
-
-
-def log_training(model: EditModel, drawn: DrawnPopulations, dataset: EventDataset, losses: Figure) -> None:
-    """Record what a training run read and came to.
-
-    Args:
-        model: Fitted.
-        drawn: What it learned from.
-        dataset: Where that is from.
-        losses: Their figure; the losses themselves were recorded as they fell (``log_losses``).
-    """
-    log_dataset(dataset, "events", "training")
-    drawn_events = sum(len(events) for events in drawn.intensities.values())
-    mlflow.log_metrics({"populations": len(drawn.counts), "events": dataset.n_events, "events_drawn": drawn_events})
-    mlflow.log_metrics(edit_metrics(model) | sample_metrics(drawn))
-    mlflow.log_dict(dict(model.facts), "training.json")
-    mlflow.log_figure(losses, "figures/losses.png")
-
-
-def edit_metrics(model: EditModel) -> dict[str, float]:
-    """What is known of each edit before any truth is seen: its errors on events left out, and on the extrapolation.
-
-    The names hold the edit's name, with what MLflow refuses in one replaced.
-    """
-    metrics: dict[str, float] = {}
-    for name, edit in model.edits.items():
-        found = dict(model.facts.get("extrapolation", {}).get(name, {}))
-        if edit.choice:
-            found |= {
-                "expected_extrapolation_error": edit.choice.left_out_error,
-                "within_error": edit.choice.within_error,
-                "neurons_contribution": edit.choice.neurons_contribution,
-                **{f"weight/{plan}": weight for plan, weight in edit.choice.weights.items()},
-            }
-        numbers = {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
-        metrics |= {f"edit/{metric_slug(name)}/{key}": value for key, value in numbers.items() if math.isfinite(value)}
-    return metrics
-
-
-def sample_metrics(drawn: DrawnPopulations) -> dict[str, float]:
-    """How many events of each population were drawn, and the rank error that its percentiles have for it."""
-    sizes = {f"sample/{metric_slug(name)}/events_drawn": float(len(found)) for name, found in drawn.intensities.items()}
-    return sizes | {f"sample/{metric_slug(name)}/rank_error": error for name, error in drawn.rank_errors.items()}
 
 
 def metric_slug(name: str) -> str:

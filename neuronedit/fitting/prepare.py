@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from neuronedit.design import Design, EditPair
+from neuronedit.design import ControlsDesign, Design, EditPair
 from neuronedit.draw import DrawnPopulations
 from neuronedit.edit_config import EditConfig
-from neuronedit.errors import DataError
+from neuronedit.errors import DataError, listing, nearest_name
 from neuronedit.pair_events import PairEvents
 from neuronedit.panel import Panel
 from neuronedit.percentiles import FloatArray
@@ -116,7 +116,7 @@ def pair_events(
 
 def _given(populations: Mapping[str, npt.NDArray[np.floating]], panel: Panel, design: Design) -> DrawnPopulations:
     """Arrays under the names that the design has for them, checked."""
-    named = {design.population_name(name): np.asarray(events) for name, events in populations.items()}
+    named = {_population_name(name, design): np.asarray(events) for name, events in populations.items()}
     for name, events in named.items():
         if events.ndim != 2 or events.shape[1] != panel.n_markers:
             raise DataError(
@@ -125,3 +125,16 @@ def _given(populations: Mapping[str, npt.NDArray[np.floating]], panel: Panel, de
             )
     intensities = {name: named[name].astype(np.float32) for name in named}
     return DrawnPopulations(intensities, {name: len(events) for name, events in intensities.items()})
+
+
+def _population_name(name: str, design: Design) -> str:
+    """The design's name of an array: a batch's own name stands for its controls."""
+    if isinstance(design, ControlsDesign):
+        return name if name.startswith(("control ", "extrapolation ")) else f"control {name}"
+    known = ("source", "target", "extrapolation")
+    if name not in known:
+        raise DataError(
+            f"populations: found {name!r}; a pair design has {listing(known)}{nearest_name(name, known)}. "
+            "Correct the name, or take a controls design for batches."
+        )
+    return name

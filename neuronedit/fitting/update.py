@@ -17,7 +17,8 @@ from neuronedit.draw import DrawnPopulations
 from neuronedit.drift import EditDrift, edit_drift
 from neuronedit.errors import DataError, ModelError, listing
 from neuronedit.familiarity import Familiarity, reconstruction_error
-from neuronedit.fitting.fit import EditFitting, fit_edits, judge_extrapolations, validation_losses
+from neuronedit.fitting.edits import EditFitting, fit_edits, judge_extrapolations
+from neuronedit.fitting.fit import validation_losses
 from neuronedit.fitting.prepare import pair_events, with_inverses
 from neuronedit.fitting.tasks import RunAll, one_after_another
 from neuronedit.fitting.train import TrainedNetwork

@@ -18,11 +18,11 @@ from neuronedit.adapters.tracking import (
     log_dataset,
     log_losses,
     log_quality,
-    log_training,
     log_transform,
     read_losses,
     tracked_run,
 )
+from neuronedit.adapters.training_runs import log_training
 from neuronedit.draw import DrawnPopulations
 from neuronedit.errors import DataError, ModelError
 from neuronedit.loss_history import EpochLosses
