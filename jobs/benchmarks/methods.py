@@ -23,6 +23,7 @@ from neuronedit.baselines import (
     network_baselines,
 )
 from neuronedit.design import PAIR_EDIT, PairDesign
+from neuronedit.draw import DrawnPopulations
 from neuronedit.edit_config import EditConfig
 from neuronedit.errors import NeuroneditError
 from neuronedit.fitting.fit import fit_model
@@ -142,7 +143,7 @@ def fit_populations(populations: Populations, cofactor: float, seed: int, effort
     """One autoencoder, trained on source, target and events with equal weight, and an edit for each plan."""
     n_markers = populations.source.shape[1]
     panel = Panel(tuple(f"marker {number}" for number in range(1, n_markers + 1)), (cofactor,) * n_markers)
-    return fit_plans(PLANS, populations.by_name, panel, seed, effort.architecture, effort.training)
+    return fit_plans(PLANS, vars(populations), panel, seed, effort.architecture, effort.training)
 
 
 def fit_plans(
@@ -157,14 +158,15 @@ def fit_plans(
 
     Args:
         plans: By name.
-        intensities: Raw, (n_events, n_markers) each; the edits lead from ``source`` to ``target``.
+        intensities: Raw, (n_events, n_markers) each; edits lead from ``source`` to ``target``, others are trained on.
         panel: The markers.
         seed: Of weights, minibatches and everything that is drawn.
         architecture: Of the autoencoder.
         training: How long it is trained.
     """
+    drawn = DrawnPopulations(dict(intensities), {name: len(events) for name, events in intensities.items()})
     fitted = fit_model(
-        intensities,
+        drawn,
         panel,
         PairDesign.of_arrays(),
         network=architecture,

@@ -70,11 +70,6 @@ class Populations:
     target: FloatArray
     events: FloatArray
 
-    @property
-    def by_name(self) -> dict[str, FloatArray]:
-        """Under the names that a pair design has for them."""
-        return {"source": self.source, "target": self.target, "extrapolation": self.events}
-
 
 def load_cells(folder: Path, dataset: str) -> Cells:
     """Read a dataset.

@@ -49,7 +49,7 @@ def measure_verdict(
     """One task: its edit is fitted, and judged; see ``judge_edit``."""
     n_markers = populations.source.shape[1]
     panel = Panel(tuple(f"marker {number}" for number in range(1, n_markers + 1)), (task.cofactor,) * n_markers)
-    model = fit_plans({EDIT: EditConfig()}, populations.by_name, panel, seed, effort.architecture, effort.training)
+    model = fit_plans({EDIT: EditConfig()}, vars(populations), panel, seed, effort.architecture, effort.training)
     return judge_edit(task, model, populations, truth, seed)
 
 

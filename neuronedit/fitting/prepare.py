@@ -71,11 +71,16 @@ def prepare(
         seed: Draws what ``match_composition`` draws.
 
     Raises:
-        DataError: A population is missing, has another shape or too few events, a value is not finite, or a source
-            shares no cell type with its target.
+        DataError: A population is missing, has another shape or too few events, a value is not finite, labels are
+            asked for that nobody gave, or a source shares no cell type with its target.
     """
     edit = edit or EditConfig()
     drawn = populations if isinstance(populations, DrawnPopulations) else _given(populations, panel, design)
+    if edit.population_column and not drawn.labels:
+        raise DataError(
+            f"edit.population_column is {edit.population_column!r}; expected that column's labels of each event, found "
+            "arrays of intensities alone. Hand in DrawnPopulations with labels, or leave population_column out."
+        )
     pairs = with_inverses(design.edits(drawn.counts), edit)
     scaling = fit_scaling(drawn.intensities.values(), panel.cofactors)
     markers = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in drawn.intensities.items()}

@@ -212,3 +212,10 @@ def test_arrays_given_are_not_changed(pair):
     assert prepared.drawn.intensities["source"] is not pair["source"]
     for name, events in before.items():
         assert_array_equal(pair[name], events)
+
+
+def test_labels_that_arrays_do_not_have_are_told(pair):
+    edit = EditConfig(population_column="cell_type")
+    message = r"^edit\.population_column is 'cell_type'; expected .* found arrays of intensities alone\. Hand in Drawn"
+    with pytest.raises(DataError, match=message):
+        prepare(pair, PANEL, PairDesign.of_arrays(), edit)

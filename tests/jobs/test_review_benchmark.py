@@ -68,7 +68,7 @@ def test_a_verdict_needs_no_truth_and_the_truth_stands_beside_it() -> None:
     intensities = generator.lognormal(2, 1, (800, 5)).astype(np.float32)
     populations = Populations(intensities[:200], 3 * intensities[200:400], intensities[400:600])
     panel, plans = Panel(tuple("abcde"), (5.0,) * 5), {EDIT: EditConfig(preset="quantile-map")}
-    model = fit_plans(plans, populations.by_name, panel, 0, TINY.architecture, TINY.training)
+    model = fit_plans(plans, vars(populations), panel, 0, TINY.architecture, TINY.training)
     true, other = 3 * intensities[600:], intensities[600:] / 9
     row, again = (judge_edit(TASK, model, populations, truth, 0).iloc[0] for truth in (true, other))
     told = ["tone", "because", "reconstruction", "mix", "auroc", "reach", "expected_error"]

@@ -14,13 +14,10 @@ from mlflow.tracking import MlflowClient
 
 from jobs import update
 from jobs.update import VersionConfig
-from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.registry import PinnedModel, RegistryConfig, pinned_model
-from neuronedit.adapters.sampling.update_events import draw_update
 from neuronedit.drift import edit_drift
-from neuronedit.errors import ConfigError, ModelError
+from neuronedit.errors import ConfigError
 from neuronedit.familiarity import reconstruction_error
-from neuronedit.model import EditModel
 from tests.jobs.conftest import Workplace
 from tests.synthetic_cells import MARKERS, sample_table, with_column
 
@@ -209,8 +206,3 @@ def test_a_folder_needs_a_name_for_its_new_version() -> None:
     with pytest.raises(ConfigError, match=r"^parent is the folder models/batches, .* expected model\.name for the new"):
         VersionConfig().of("models/batches")
     assert VersionConfig(alias="newest").of("models:/batches/3") == RegistryConfig(name="batches", alias="newest")
-
-
-def test_a_pair_design_takes_no_batch(pair_model: EditModel, new_cells: Path) -> None:
-    with pytest.raises(ModelError, match=r"^models:/lps/1: the model has a pair design, whose one edit no batch"):
-        draw_update(pair_model, "models:/lps/1", list_dataset(str(new_cells)), ())

@@ -4,17 +4,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.populations import draw_populations
 from neuronedit.adapters.ray_train import train_autoencoder
-from neuronedit.adapters.training.source import TrainingSource, training_source
+from neuronedit.adapters.training.source import TrainingSource, ray_train, training_source
 from neuronedit.autoencoder import Architecture
 from neuronedit.design import ControlsDesign
 from neuronedit.draw import DrawnPopulations, SampleConfig
 from neuronedit.errors import ConfigError, DataError
 from neuronedit.fitting.prepare import Prepared, prepare
+from neuronedit.fitting.train import train_here
 from neuronedit.panel import Panel
 from neuronedit.training_data_config import TrainingDataConfig
 from neuronedit.training_plan import TrainingPlan
@@ -110,3 +112,23 @@ def test_what_does_not_fit_is_streamed_to_the_worker_that_trains(
             samples=source.samples,
             stream=source.stream,
         )
+
+
+@pytest.mark.ray
+def test_ray_train_gives_the_bits_that_training_in_this_process_gives(
+    ray_cluster: None, tmp_path: Path, cells_once: Path, panel: Panel
+) -> None:
+    torch.set_num_threads(1)  # as a worker has
+    dataset = list_dataset(str(cells_once))
+    prepared = prepare(draw_populations(dataset, panel, DESIGN, SAMPLE), panel, DESIGN)
+    network, plans = Architecture(hidden=(8,), code=3), [TrainingPlan(epochs=2, minibatch=64, seed=3)]
+    workers, told = WorkersConfig(storage=str(tmp_path)), []
+    train = ray_train(
+        dataset, SAMPLE, TrainingDataConfig(), workers, lambda number, losses: told.append((number, losses))
+    )
+    there, here = train(prepared, network, plans), train_here(prepared, network, plans)
+    assert there.losses == here.losses
+    assert there.n_events == here.n_events == {"control A": 200, "control B": 200, "control C": 200}
+    assert [losses for number, epochs in told for losses in epochs if number == 1] == list(here.losses[0])
+    for name, weights in here.autoencoders[0].state_dict().items():
+        assert torch.equal(weights, there.autoencoders[0].state_dict()[name])
