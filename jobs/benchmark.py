@@ -79,13 +79,12 @@ def module_of(name: str) -> str:
 
 def _log(arguments: argparse.Namespace, output: Path, figures: Mapping[str, float]) -> None:
     # Imported here: every process that a benchmark starts imports this script, and MLflow would count as its memory.
-    from neuronedit.adapters.tracking import connect, log_benchmark, tracked_run
-    from neuronedit.job_configs import TrackingConfig
+    from neuronedit.adapters.tracking import TrackingConfig, connect, log_results, tracked_run
 
     connect(TrackingConfig(uri=arguments.tracking_uri))
     settings = {"benchmark": arguments.name, "quick": str(arguments.quick)}
     with tracked_run(f"benchmark {arguments.name}", settings):
-        log_benchmark(output, figures)
+        log_results("benchmark", output, figures, prefix="")
 
 
 if __name__ == "__main__":

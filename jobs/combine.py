@@ -1,15 +1,57 @@
 """Predict a combination: ``python jobs/combine.py CONFIG.toml --set section.key=value``."""
 
+from pydantic import Field
+
 from neuronedit.adapters.combination_data import draw_experiment
-from neuronedit.adapters.parquet import list_dataset
-from neuronedit.adapters.ray_session import ray_session
+from neuronedit.adapters.parquet import DataConfig, list_dataset
+from neuronedit.adapters.ray_session import RayConfig, ray_session
 from neuronedit.adapters.registry import pinned_model
 from neuronedit.adapters.staged_folder import staged_folder, write_record
-from neuronedit.adapters.tracking import connect, log_combination, tracked_run
+from neuronedit.adapters.tracking import TrackingConfig, connect, log_results, tracked_run
+from neuronedit.arms import BOTH, CONTROL, A, ArmChoice, B
 from neuronedit.combinations import combine, panel_edit, write_tables
 from neuronedit.command import JobCommand
-from neuronedit.job_configs import CombineConfig
+from neuronedit.config import Config
+from neuronedit.design import Where
+from neuronedit.draw import SampleConfig
+from neuronedit.panel import PanelConfig
 from neuronedit.review.excess_figure import EXCESS_FIGURE, excess_figure
+from neuronedit.synergy import SynergyRule
+
+RECORD = "_combine.json"
+
+
+class CombineConfig(Config):
+    """Predict two treatments together from the edits of each, beside what was measured."""
+
+    data: DataConfig = Field(description="the measured arms, as raw intensities")
+    panel: PanelConfig = Field(description="the markers to compare; both models' markers must be among them")
+    control: Where = Field(min_length=1, description='column values of neither treatment, e.g. {drug = "none"}')
+    a: Where = Field(min_length=1, description='column values of A alone, e.g. {drug = "A"}')
+    b: Where = Field(min_length=1, description='column values of B alone, e.g. {drug = "B"}')
+    both: Where = Field({}, description="column values of A and B together, where that was measured (optional)")
+    model_a: str = Field(description="the edit from control to A: models:/NAME/VERSION, models:/NAME@ALIAS or a folder")
+    model_b: str = Field(description="the edit from control to B, likewise")
+    sample_column: str | None = Field(
+        None,
+        description="a column that names replicate samples (wells): intervals then hold how much these scatter; "
+        "without it events are resampled as if they were replicates",
+    )
+    output: str = Field(description="the folder to write the tables and the figure to")
+    overwrite: bool = Field(False, description="replace an earlier combination in the output folder")
+    rule: SynergyRule = Field(SynergyRule(), description="when a marker is called synergistic, antagonistic, additive")
+    sample: SampleConfig = Field(
+        SampleConfig(), description="events drawn from each arm; with sample_column, from each sample of each arm"
+    )
+    tracking: TrackingConfig = Field(TrackingConfig(), description="where the models are registered, the run is logged")
+    ray: RayConfig = Field(RayConfig(), description="where it runs")
+
+    @property
+    def arms(self) -> ArmChoice:
+        """Which events are of which arm; both treatments only where they were measured."""
+        where = {CONTROL: self.control, A: self.a, B: self.b}
+        return ArmChoice(where | {BOTH: self.both} if self.both else where, self.sample_column)
+
 
 RECORD = "_combine.json"
 
@@ -25,7 +67,7 @@ def job(config: CombineConfig) -> int:
         tracked_run("combine", config.flat()) as run_id,
     ):
         with ray_session(config.ray):
-            experiment = draw_experiment(dataset, panel, config)
+            experiment = draw_experiment(dataset, panel, config.arms, config.sample)
         combination = combine(experiment, edits["model_a"], edits["model_b"], config.rule, config.sample.seed)
         write_tables(combination, folder)
         excess_figure(combination.excess, config.rule.min_excess).savefig(folder / EXCESS_FIGURE, dpi=150)
@@ -35,7 +77,7 @@ def job(config: CombineConfig) -> int:
             "scores": combination.scalars(),
         }
         write_record(folder, RECORD, {**facts, "run": run_id, "settings": config.flat()})
-        log_combination(folder, combination.scalars(), dataset)
+        log_results("combine", folder, combination.scalars(), {"events": dataset})
     print(f"{combination.summary()}\nThe tables and the figure: {config.output}")
     return 0
 

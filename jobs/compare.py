@@ -1,15 +1,45 @@
 """Compare two models: ``python jobs/compare.py FIRST SECOND CONFIG.toml --set section.key=value``."""
 
-from neuronedit.adapters.parquet import list_dataset
-from neuronedit.adapters.ray_session import ray_session
+from pydantic import Field
+
+from neuronedit.adapters.parquet import DataConfig, list_dataset
+from neuronedit.adapters.ray_session import RayConfig, ray_session
 from neuronedit.adapters.registry import PinnedModel, pinned_model
-from neuronedit.adapters.review_data import draw_review
+from neuronedit.adapters.review_data import HeldOut, draw_review
 from neuronedit.adapters.staged_folder import staged_folder, write_record
-from neuronedit.adapters.tracking import connect, log_comparison, read_run, tracked_run
+from neuronedit.adapters.tracking import TrackingConfig, connect, log_results, read_run, tracked_run
 from neuronedit.command import JobCommand
-from neuronedit.registry_configs import CompareConfig
+from neuronedit.config import Config
+from neuronedit.design import Where
+from neuronedit.draw import SampleConfig
 from neuronedit.review.compare_page import COMPARE_PAGE, write_comparison
 from neuronedit.review.side_by_side import Contender, compare_models, joint_panel
+
+RECORD = "_compare.json"
+
+
+class CompareConfig(Config):
+    """Show what differs between two models, and how both do on the same cells."""
+
+    first: str = Field(description="models:/NAME/VERSION, models:/NAME@ALIAS, or a model's folder")
+    second: str = Field(description="the other one, likewise")
+    data: DataConfig = Field(description="the events that the first was trained on, and held-out ones")
+    held_out: Where = Field(
+        {},
+        description='events with measured truth in every batch, e.g. {role = "validation"} (controls designs)',
+    )
+    held_out_source: Where = Field({}, description="pair designs: untreated events to apply the edit to")
+    held_out_target: Where = Field({}, description="pair designs: their measured treated counterpart")
+    output: str = Field(description="the folder to write compare.html and its tables to")
+    overwrite: bool = Field(False, description="replace an earlier comparison in the output folder")
+    sample: SampleConfig = Field(
+        SampleConfig(events_per_population=5_000), description="events drawn from each population"
+    )
+    tracking: TrackingConfig = Field(
+        TrackingConfig(), description="where the models are registered and the run is logged"
+    )
+    ray: RayConfig = Field(RayConfig(), description="where it runs")
+
 
 RECORD = "_compare.json"
 
@@ -21,17 +51,18 @@ def job(config: CompareConfig) -> int:
     first, second = map(contender, pinned)
     dataset = list_dataset(config.data.path)
     panel = joint_panel(first.model.panel, second.model.panel)
+    held_out = HeldOut(config.held_out, config.held_out_source, config.held_out_target)
     with (
         staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder,
         tracked_run("compare", config.flat()) as run_id,
     ):
         with ray_session(config.ray):
-            comparisons = draw_review(first.model, dataset, config, panel).comparisons
+            comparisons = draw_review(first.model, dataset, held_out, config.sample, panel).comparisons
         compared = compare_models(first, second, comparisons, panel, config.sample.seed)
         write_comparison(compared, folder)
         models = [of.facts() for of in pinned]
         write_record(folder, RECORD, {"models": models, "run": run_id, "settings": config.flat()})
-        log_comparison(folder, compared.scalars(), dataset)
+        log_results("compare", folder, compared.scalars(), {"events": dataset})
     print("\n".join(f"{name}: {sentence}" for name, sentence in compared.verdicts().items()))
     print(f"The page: {config.output}/{COMPARE_PAGE}")
     return 0

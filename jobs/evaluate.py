@@ -1,32 +1,68 @@
 """Evaluate edited events: ``python jobs/evaluate.py CONFIG.toml --set section.key=value``."""
 
-from neuronedit.adapters.evaluation_data import draw_samples, list_datasets
-from neuronedit.adapters.ray_session import ray_session
+from pydantic import Field
+
+from neuronedit.adapters.evaluation_data import draw_sample, list_datasets
+from neuronedit.adapters.parquet import EventsConfig
+from neuronedit.adapters.ray_session import RayConfig, ray_session
 from neuronedit.adapters.staged_folder import staged_folder, write_record
-from neuronedit.adapters.tracking import connect, log_evaluation, tracked_run
+from neuronedit.adapters.tracking import TrackingConfig, connect, log_results, tracked_run
 from neuronedit.command import JobCommand
+from neuronedit.config import Config
+from neuronedit.draw import SampleConfig
 from neuronedit.evaluation import evaluate, write_tables
-from neuronedit.job_configs import EvaluateConfig
+from neuronedit.panel import PanelConfig
+
+RECORD = "_evaluate.json"
+
+
+class EvaluateConfig(Config):
+    """Compare edited events with their measured truth, whatever edited them."""
+
+    edited: EventsConfig = Field(description="the events to judge, as raw intensities")
+    truth: EventsConfig = Field(description="events as they should be like: measured, not necessarily the same cells")
+    unedited: EventsConfig | None = Field(
+        None, description="the events before the edit; with them every score stands beside that of doing nothing"
+    )
+    panel: PanelConfig = Field(description="the markers to compare")
+    population_column: str | None = Field(
+        None, description="a column that names cell populations: markers are also compared within each"
+    )
+    output: str = Field(description="the folder to write the tables to")
+    overwrite: bool = Field(False, description="replace an earlier evaluation in the output folder")
+    sample: SampleConfig = Field(SampleConfig(), description="events drawn from each dataset, and of each population")
+    tracking: TrackingConfig = Field(TrackingConfig(), description="where the run is logged")
+    ray: RayConfig = Field(RayConfig(), description="where it runs")
+
+    @property
+    def events(self) -> dict[str, EventsConfig]:
+        """The events to compare, by what they stand for."""
+        compared = {"edited": self.edited, "truth": self.truth}
+        return compared | {"unedited": self.unedited} if self.unedited else compared
+
 
 RECORD = "_evaluate.json"
 
 
 def job(config: EvaluateConfig) -> int:
     """Compare edited events with their measured truth by every metric, beside the noise floor and doing nothing."""
-    panel, datasets = config.panel.read(), list_datasets(config)
+    panel, datasets = config.panel.read(), list_datasets(config.events)
     connect(config.tracking)
     with (
         staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder,
         tracked_run("evaluate", config.flat()) as run_id,
     ):
         with ray_session(config.ray):
-            samples = draw_samples(datasets, panel, config)
+            samples = {
+                name: draw_sample(name, datasets[name], of.where, panel, config.sample, config.population_column)
+                for name, of in config.events.items()
+            }
         evaluation = evaluate(samples, panel.markers, config.sample.seed)
         write_tables(evaluation, folder)
         digests = {name: {"uri": dataset.uri, "sha256": dataset.digest()} for name, dataset in datasets.items()}
         facts = {"data": digests, "scores": evaluation.scalars(), "run": run_id, "settings": config.flat()}
         write_record(folder, RECORD, facts)
-        log_evaluation(folder, evaluation.scalars(), datasets)
+        log_results("evaluate", folder, evaluation.scalars(), datasets)
     print(f"{evaluation.scores.round(3).to_string()}\nThe tables: {config.output}")
     return 0
 

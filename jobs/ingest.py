@@ -1,8 +1,7 @@
 """FCS files and their sample sheet become a Parquet dataset of raw intensities."""
 
-from neuronedit.adapters.ingest import QUARANTINE, ingest
+from neuronedit.adapters.ingest import QUARANTINE, IngestConfig, ingest
 from neuronedit.command import JobCommand
-from neuronedit.job_configs import IngestConfig
 
 
 def job(config: IngestConfig) -> int:

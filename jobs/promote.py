@@ -1,16 +1,34 @@
 """Promote a version: ``python jobs/promote.py NAME VERSION --alias champion [--override "reason"]``."""
 
+from pydantic import Field
+
 from neuronedit.adapters.promotion import promote
-from neuronedit.adapters.tracking import use_store
+from neuronedit.adapters.tracking import TrackingConfig, use_store
 from neuronedit.command import JobCommand
-from neuronedit.registry_configs import PromoteConfig
+from neuronedit.config import Config
 from neuronedit.review.acceptance import listed
+
+
+class PromoteConfig(Config):
+    """Give an alias to a version that has passed its review, or that you answer for."""
+
+    name: str = Field(pattern=r"^[^/:@]+$", description="the registered model's name")
+    version: str = Field(pattern=r"^\d+$", description="the version's number; an older one to go back")
+    alias: str = Field(
+        "champion", pattern=r"^[\w-]+$", description="the alias to move, e.g. the one that transforms ask for"
+    )
+    override: str | None = Field(
+        None,
+        pattern=r"\S",
+        description="why the version may be used although gates failed or were not measured; recorded with your name",
+    )
+    tracking: TrackingConfig = Field(TrackingConfig(), description="where the model is registered")
 
 
 def job(config: PromoteConfig) -> int:
     """Give an alias to a version that has passed its review, or that you answer for; an older one to go back."""
     use_store(config.tracking)
-    done = promote(config)
+    done = promote(config.name, config.version, config.alias, config.override)
     print(f"models:/{config.name}: {done.move.sentence}")
     if done.overridden:
         print(f"although these gates do not stand: {listed(done.overridden)}")

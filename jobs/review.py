@@ -2,20 +2,63 @@
 
 from dataclasses import replace
 
+from pydantic import Field
+
+from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.gate_tags import write_gates
-from neuronedit.adapters.parquet import list_dataset
-from neuronedit.adapters.ray_session import ray_session
-from neuronedit.adapters.refit_tasks import model_refits
+from neuronedit.adapters.parquet import DataConfig, list_dataset
+from neuronedit.adapters.ray_session import RayConfig, ray_session
 from neuronedit.adapters.registry import pinned_model
-from neuronedit.adapters.review_data import draw_review
+from neuronedit.adapters.review_data import HeldOut, draw_review
 from neuronedit.adapters.staged_folder import staged_folder, write_record
-from neuronedit.adapters.tracking import connect, log_review, read_losses, tracked_run
+from neuronedit.adapters.tracking import TrackingConfig, connect, log_results, read_losses, tracked_run
 from neuronedit.command import JobCommand
-from neuronedit.review.edit_review import review_edit
+from neuronedit.config import Config
+from neuronedit.design import Where
+from neuronedit.draw import SampleConfig
+from neuronedit.refitting import model_refits
+from neuronedit.review.acceptance import GateConfig
+from neuronedit.review.edit_review import LabelColumns, review_edit
 from neuronedit.review.gate_measures import measure_gates
 from neuronedit.review.page import PAGE, write_review
 from neuronedit.review.report import review_model
-from neuronedit.review_configs import ReviewConfig
+
+RECORD = "_review.json"
+
+
+class ReviewConfig(Config):
+    """Show what a model learned, and how well it does on data it was not fitted to."""
+
+    data: DataConfig = Field(description="the events that the model was trained on, and held-out ones")
+    model: str = Field(description="models:/NAME/VERSION, models:/NAME@ALIAS, or a model's folder")
+    held_out: Where = Field(
+        {},
+        description='events with measured truth in every batch, e.g. {role = "validation"} (controls designs)',
+    )
+    held_out_source: Where = Field({}, description="pair designs: untreated events to apply the edit to")
+    held_out_target: Where = Field({}, description="pair designs: their measured treated counterpart")
+    labels: LabelColumns = Field(LabelColumns(), description="columns that say something of an event")
+    descriptions: dict[str, str] = Field(
+        {}, description='populations by their markers, e.g. {NK = "CD3- CD56+"}: can the network express them?'
+    )
+    edits: tuple[str, ...] = Field(
+        (), description="edits to look at neuron by neuron; by default the one that moves its source's events most"
+    )
+    refits: int = Field(
+        0,
+        ge=0,
+        description="train the network so many times more, from other seeds, to see which neurons come back and which "
+        "sample to measure next; a model with an ensemble has refits already",
+    )
+    output: str = Field(description="the folder to write review.html and its tables to")
+    overwrite: bool = Field(False, description="replace an earlier review in the output folder")
+    sample: SampleConfig = Field(
+        SampleConfig(events_per_population=5_000), description="events drawn from each population"
+    )
+    gates: GateConfig = Field(GateConfig(), description="what the model must show before it may be promoted")
+    tracking: TrackingConfig = Field(TrackingConfig(), description="where the model's run is")
+    ray: RayConfig = Field(RayConfig(), description="where it runs")
+
 
 RECORD = "_review.json"
 
@@ -25,24 +68,26 @@ def job(config: ReviewConfig) -> int:
     connect(config.tracking)
     pinned = pinned_model(config.model)
     dataset = list_dataset(config.data.path)
+    held_out = HeldOut(config.held_out, config.held_out_source, config.held_out_target)
     with ray_session(config.ray), staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder:
-        events = draw_review(pinned.model, dataset, config, label_columns=config.labels.columns.names)
+        events = draw_review(pinned.model, dataset, held_out, config.sample, label_columns=config.labels.names)
         compared, populations = events.comparisons, events.drawn.intensities
         identity = {"name": pinned.uri, "sha256": pinned.digest, "data": dataset.uri}
         review = review_model(pinned.model, compared, populations, read_losses(pinned.run_id), identity)
         kinds = events.pair_labels(config.labels.cell_type)
         gates = measure_gates(review, pinned.model, compared, populations, config.gates, config.sample.seed, kinds)
-        refits = model_refits(pinned.model, populations, config.refits)
-        columns = config.labels.columns
+        refits = model_refits(pinned.model, populations, config.refits, run_on_cluster)
         edits = tuple(
-            review_edit(name, events.neurons(pinned.model, name), pinned.model, columns, refits, config.descriptions)
+            review_edit(
+                name, events.neurons(pinned.model, name), pinned.model, config.labels, refits, config.descriptions
+            )
             for name in config.edits or [events.most_moving(pinned.model)]
         )
         review = replace(review, gates=gates, edits=edits)
         write_review(review, folder)
         write_record(folder, RECORD, {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()})
         with tracked_run("review", config.flat(), pinned.run_id):
-            log_review(folder, review.scalars(), dataset)
+            log_results("review", folder, review.scalars(), {"events": dataset})
             write_gates(pinned, gates, review.verdict())
     print(review.decisive_table().round(3).to_string())
     print("\n".join(f"gate {gate.name}: {gate.text}" for gate in gates))

@@ -1,16 +1,58 @@
 """Train a model: ``python jobs/train.py CONFIG.toml --set section.key=value``."""
 
 from functools import partial
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
 
 from neuronedit.adapters.alias_history import check_alias_is_free
-from neuronedit.adapters.fit import fit_model
-from neuronedit.adapters.parquet import list_dataset
+from neuronedit.adapters.cluster.tasks import run_on_cluster
+from neuronedit.adapters.parquet import DataConfig, list_dataset
 from neuronedit.adapters.populations import draw_populations
-from neuronedit.adapters.ray_session import ray_session
-from neuronedit.adapters.registry import example_events, register_model
-from neuronedit.adapters.tracking import connect, log_losses, log_training, tracked_run
+from neuronedit.adapters.ray_session import RayConfig, ray_session
+from neuronedit.adapters.registry import RegistryConfig, example_events, register_model
+from neuronedit.adapters.tracking import TrackingConfig, connect, log_losses, tracked_run
+from neuronedit.adapters.training.source import ray_train
+from neuronedit.adapters.training_runs import log_search, log_training, log_trial
+from neuronedit.autoencoder import Architecture
 from neuronedit.command import JobCommand
-from neuronedit.job_configs import TrainConfig
+from neuronedit.config import Config
+from neuronedit.design import ControlsDesign, PairDesign
+from neuronedit.draw import SampleConfig
+from neuronedit.edit_config import EditConfig
+from neuronedit.fitting.fit import fit_prepared
+from neuronedit.fitting.prepare import Prepared, prepare
+from neuronedit.fitting.search import search_network
+from neuronedit.panel import PanelConfig
+from neuronedit.review.figures import loss_figure
+from neuronedit.search_config import SearchConfig
+from neuronedit.search_result import SearchResult
+from neuronedit.training_data_config import TrainingDataConfig
+from neuronedit.training_plan import TrainingPlan
+from neuronedit.workers_config import WorkersConfig
+
+
+class TrainConfig(Config):
+    """Train the autoencoder, fit the edits, register the model."""
+
+    data: DataConfig = Field(description="the events to learn from")
+    panel: PanelConfig = Field(description="the markers to model")
+    design: Annotated[PairDesign | ControlsDesign, Field(discriminator="kind")] = Field(
+        description="which events are source, target and extrapolation"
+    )
+    sample: SampleConfig = Field(SampleConfig(), description="events drawn from each population")
+    autoencoder: Architecture = Field(Architecture(), description="the network")
+    ensemble: PositiveInt = Field(
+        1, description="autoencoders, each trained from a seed of its own; the changes that they make are averaged"
+    )
+    training: TrainingPlan = Field(TrainingPlan(), description="how it learns")
+    search: SearchConfig = Field(SearchConfig(), description="settings of the network to try first")
+    training_data: TrainingDataConfig = Field(TrainingDataConfig(), description="what it learns from")
+    workers: WorkersConfig = Field(WorkersConfig(), description="who computes")
+    edit: EditConfig = Field(EditConfig(), description="what is edited")
+    model: RegistryConfig = Field(RegistryConfig(), description="under which name the model is registered")
+    tracking: TrackingConfig = Field(TrackingConfig(), description="where it is logged")
+    ray: RayConfig = Field(RayConfig(), description="where it runs")
 
 
 def job(config: TrainConfig) -> int:
@@ -20,14 +62,33 @@ def job(config: TrainConfig) -> int:
     panel = config.panel.read()
     dataset = list_dataset(config.data.path)
     connect(config.tracking)
-    check_alias_is_free(config.model)
+    check_alias_is_free(config.model.name, config.model.alias)
     with ray_session(config.ray), tracked_run("train", config.flat()) as run_id:
         drawn = draw_populations(dataset, panel, config.design, config.sample, config.edit.label_columns)
-        model, losses = fit_model(config, panel, drawn, dataset, partial(log_losses, run_id))
-        log_training(model, drawn, losses, dataset)
+        prepared = prepare(drawn, panel, config.design, config.edit, config.training.seed)
+        fitted = fit_prepared(
+            prepared,
+            config.autoencoder,
+            config.training,
+            ensemble=config.ensemble,
+            search=searched(prepared, config) if config.search.enabled else None,
+            train=ray_train(dataset, config.sample, config.training_data, config.workers, partial(log_losses, run_id)),
+            run_all=run_on_cluster,
+        )
+        model = fitted.drawn_from(dataset.facts(), config.sample).model
+        log_training(model, drawn, dataset, loss_figure(fitted.loss_table))
         pinned = register_model(model, config.model, example_events(model, drawn))
     print(f"{pinned.uri}: {len(model.edits)} edit(s) of {panel.n_markers} markers, sha256 {pinned.digest[:12]}")
     return 0
+
+
+def searched(prepared: Prepared, config: TrainConfig) -> SearchResult:
+    """Search for the network's settings, each trial on the cluster and logged as it ends."""
+    found = search_network(
+        prepared, config.search, config.autoencoder, config.training, run_on_cluster, on_trial=log_trial
+    )
+    log_search(found)
+    return found
 
 
 main = JobCommand("train", TrainConfig, job)

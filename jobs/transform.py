@@ -1,6 +1,9 @@
 """Apply a model: ``python jobs/transform.py CONFIG.toml --set section.key=value``."""
 
 from time import monotonic
+from typing import Literal
+
+from pydantic import Field, PositiveInt
 
 from neuronedit.adapters.committed_file import Layout
 from neuronedit.adapters.event_editor import TransformRules
@@ -9,19 +12,88 @@ from neuronedit.adapters.file_transformer import FileRules
 from neuronedit.adapters.gate_tags import check_usable
 from neuronedit.adapters.manifest import Origin, make_manifest
 from neuronedit.adapters.output_folder import MANIFEST, TransformPlan, claimed_output
-from neuronedit.adapters.parquet import list_dataset
+from neuronedit.adapters.parquet import DataConfig, list_dataset
 from neuronedit.adapters.ray_data import transform_parts
-from neuronedit.adapters.ray_session import GpuShare, ray_session
+from neuronedit.adapters.ray_session import GpuShare, RayConfig, ray_session
 from neuronedit.adapters.registry import pinned_model
-from neuronedit.adapters.tracking import connect, log_quality, log_transform, tracked_run
+from neuronedit.adapters.tracking import TrackingConfig, connect, log_quality, log_transform, tracked_run
 from neuronedit.command import JobCommand
+from neuronedit.config import Config
 from neuronedit.credentials import masked
-from neuronedit.job_configs import TransformConfig
+from neuronedit.design import Where
 from neuronedit.model_files import model_contents
 from neuronedit.quality import manifest_facts, quality_scalars, quality_table
 from neuronedit.review.quality_figure import quality_figure
-from neuronedit.route import Route
+from neuronedit.route import Route, UnknownBatch
 from neuronedit.tally import Tally
+
+
+class TransformConfig(Config):
+    """Apply a pinned model to a Parquet dataset."""
+
+    data: DataConfig = Field(description="the events to edit")
+    model: str = Field(description="models:/NAME/VERSION, models:/NAME@ALIAS, or a model's folder")
+    output: str = Field(description="the folder or URI of the Parquet dataset to write")
+    where: Where = Field(
+        {}, description="edit only events with these column values (pair designs); others pass as they are"
+    )
+    unknown_batch: UnknownBatch = Field(
+        "error",
+        description="pass: leave events of unknown batches as they are, flagged in the column neuronedit",
+    )
+    edits: tuple[str, ...] = Field(
+        (),
+        description="edits to apply one after another to every chosen event, in place of its batch's own: "
+        '["day1", "day3 inverse"] leads from day1 by the reference to day3',
+    )
+    strength: float = Field(1.0, ge=0, le=1, description="of each edit's whole change; 0.5 goes half of the way")
+    support: bool = Field(
+        False,
+        description="write the column neuronedit_support: how far each event is from what its edit was learned on; "
+        "up to 1 is as near as the source's own events",
+    )
+    allow_failed_gates: bool = Field(
+        False,
+        description="use a registered model although its review's gates failed; by default only where an override "
+        "given with promote holds for them. A version that was never reviewed is used, with a warning",
+    )
+    overwrite: bool = Field(False, description="replace the output of an earlier transform")
+    resume: bool = Field(False, description="continue a transform that was stopped: finished files are kept")
+    workers: PositiveInt | None = Field(
+        None, description="actors at most; by default one per core that is free at the start"
+    )
+    use_gpu: bool = Field(
+        False, description="edit on GPUs (CUDA): the same results, but for the last digits of float32"
+    )
+    actors_per_gpu: PositiveInt = Field(
+        4, description="actors that share a GPU: some read and write files while it computes for another"
+    )
+    on_error: Literal["fail", "quarantine"] = Field(
+        "fail",
+        description="quarantine: leave out files and row groups that cannot be read, and events whose intensities are "
+        "not finite; list them in the manifest, go on, and exit with status 3",
+    )
+    compression: Literal["keep", "snappy", "zstd", "lz4", "none"] = Field(
+        "zstd", description="of the Parquet files written; keep: each file's own"
+    )
+    row_group_events: PositiveInt | None = Field(
+        None, description="events of each row group written; by default the input's row groups, up to 131,072 events"
+    )
+    part_mb: PositiveInt = Field(
+        1024,
+        description="larger files are edited in parts of about this size, each with an output file of its own, "
+        "NAME-00001-of-00005.parquet",
+    )
+    tracking: TrackingConfig = Field(
+        TrackingConfig(), description="where the model is registered and the run is logged"
+    )
+    ray: RayConfig = Field(RayConfig(), description="where it runs")
+
+    def rules(self) -> dict[str, object]:
+        """The settings that decide the output's bits."""
+        who_and_where = {"workers", "actors_per_gpu", "tracking", "ray"}
+        others = {"data", "model", "output", "allow_failed_gates", "overwrite", "resume"}
+        return self.model_dump(exclude=others | who_and_where)
 
 
 def job(config: TransformConfig) -> int:

@@ -1,8 +1,98 @@
-"""Neuron editing for cytometry: learn a change between two cell populations, apply it to others."""
+"""Neuron editing for cytometry: learn a change between two cell populations, apply it to others.
 
+Fit and use a model:
+
+* `fit_model`: populations in, a model out, in this process;
+* `EditModel`: the model, which edits raw intensities;
+* `save_model`, `load_model`: its folder, without pickle.
+
+Say what is measured, and which populations edits lead from and to:
+
+* `Panel`: the markers, in order, with their cofactors;
+* `PairDesign`: one edit, source → target;
+* `ControlsDesign`: an edit for every batch with a control, batch → reference.
+
+Settings, each with a default:
+
+* `EditConfig`: which layers are edited, and how;
+* `TrainingPlan`: how long and how fast the autoencoder learns;
+* `Architecture`: its layers.
+
+Example:
+    Two markers of two batches; the second batch measures the first marker twice as high:
+
+    >>> import numpy as np
+    >>> import neuronedit
+    >>> day1 = np.random.default_rng(0).lognormal(3.0, 0.5, (300, 2))
+    >>> day2 = np.random.default_rng(1).lognormal(3.0, 0.5, (300, 2)) * [2.0, 1.0]
+    >>> fitted = neuronedit.fit_model(
+    ...     {"day1": day1, "day2": day2},
+    ...     neuronedit.Panel(("CD4", "CD8"), (5.0, 5.0)),
+    ...     neuronedit.ControlsDesign.of_arrays(reference="day1"),
+    ...     training=neuronedit.TrainingPlan(epochs=2),
+    ...     edit=neuronedit.EditConfig(preset="quantile-map"),
+    ... )
+    >>> corrected = fitted.model.apply(day2, "day2")
+    >>> [round(float(ratio)) for ratio in np.median(day2 / corrected, axis=0)]
+    [2, 1]
+
+Everything is imported when it is first asked for: PyTorch takes seconds.
+"""
+
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neuronedit.autoencoder import Architecture
+    from neuronedit.design import ControlsDesign, PairDesign
+    from neuronedit.edit_config import EditConfig
+    from neuronedit.fitting.fit import fit_model
+    from neuronedit.model import EditModel
+    from neuronedit.model_files import load_model, save_model
+    from neuronedit.panel import Panel
+    from neuronedit.training_plan import TrainingPlan
+
+__all__ = [
+    "Architecture",
+    "ControlsDesign",
+    "EditConfig",
+    "EditModel",
+    "PairDesign",
+    "Panel",
+    "TrainingPlan",
+    "__version__",
+    "fit_model",
+    "load_model",
+    "save_model",
+]
+
+_HOMES = {
+    "Architecture": "neuronedit.autoencoder",
+    "ControlsDesign": "neuronedit.design",
+    "EditConfig": "neuronedit.edit_config",
+    "EditModel": "neuronedit.model",
+    "PairDesign": "neuronedit.design",
+    "Panel": "neuronedit.panel",
+    "TrainingPlan": "neuronedit.training_plan",
+    "fit_model": "neuronedit.fitting.fit",
+    "load_model": "neuronedit.model_files",
+    "save_model": "neuronedit.model_files",
+}
+"""By public name, the module that has it."""
 
 try:
     __version__ = version("neuronedit")
 except PackageNotFoundError:  # run from a source folder, as a Ray job does
     __version__ = "0.1.0+source"
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

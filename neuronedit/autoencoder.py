@@ -45,7 +45,13 @@ class Tensors:
 
 
 class Architecture(Config):
-    """The widths of the autoencoder's layers; the decoder mirrors the encoder."""
+    """The widths of the autoencoder's layers; the decoder mirrors the encoder.
+
+    Example:
+        >>> from neuronedit import Architecture
+        >>> Architecture(hidden=(200, 100), code=50).layer_names
+        ('visible', 'encoder.1', 'encoder.2', 'code', 'decoder.1', 'decoder.2')
+    """
 
     hidden: tuple[PositiveInt, ...] = Field((200, 100), description="neurons of each hidden layer of the encoder")
     code: PositiveInt = Field(50, description="neurons of the code; 10 is too narrow for a panel of 30")

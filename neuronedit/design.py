@@ -6,7 +6,7 @@ say which edits can be fitted. In this module, *batch* is the experiment's, a va
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ PAIR_EDIT = "pair"
 
 INVERSE = " inverse"
 """The ending of the name of an edit that leads back: from A to the reference, then by C's inverse to C."""
+
+POPULATION = "population"
+"""The column that a design of arrays records: nobody reads it, populations come with their names."""
 
 POOLED = "pooled"
 """The reference that pools all batches' controls."""
@@ -55,6 +58,17 @@ class PairDesign(Config):
     source: Where = Field(min_length=1, description='column values of the source, e.g. {condition = "untreated"}')
     target: Where = Field(min_length=1, description='column values of the target, e.g. {condition = "treated"}')
     extrapolation: Where = Field({}, description="column values of events to train on that are in neither (optional)")
+
+    @classmethod
+    def of_arrays(cls) -> Self:
+        """The design of populations that are given as arrays, ``source`` and ``target``: no column chooses events.
+
+        Example:
+            >>> from neuronedit import PairDesign
+            >>> PairDesign.of_arrays().edits({"source": 900, "target": 800})
+            [EditPair(name='pair', source=('source',), target=('target',))]
+        """
+        return cls(source={POPULATION: "source"}, target={POPULATION: "target"})
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -115,6 +129,21 @@ class ControlsDesign(Config):
     extrapolation: Where = Field(
         {}, description='column values of other events to train on, e.g. {role = "validation"} (optional)'
     )
+
+    @classmethod
+    def of_arrays(cls, reference: str, batch_column: str = "batch_id") -> Self:
+        """The design of controls that are given as arrays, by the names of their batches.
+
+        Args:
+            reference: The batch that others are led to, or ``pooled``.
+            batch_column: The column that names an event's batch where the model is applied to tables.
+
+        Example:
+            >>> from neuronedit import ControlsDesign
+            >>> ControlsDesign.of_arrays(reference="day1").edits({"control day1": 900, "control day2": 800})
+            [EditPair(name='day2', source=('control day2',), target=('control day1',))]
+        """
+        return cls(batch_column=batch_column, control={POPULATION: "control"}, reference=reference)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -1,14 +1,39 @@
 """A uniform sample of events that arrive in pieces: the events of the lowest priorities."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, fields
 from math import sqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
+from neuronedit.config import Config
 from neuronedit.events import Priorities, lowest
 from neuronedit.scaling import FloatArray
+
+SAMPLE_COLUMN = "sample_id"
+"""Names an event's sample, where no other column is named to do so: ingest writes it."""
+
+
+class SampleConfig(Config):
+    """How many events of each population are drawn for training, fitting and review."""
+
+    events_per_population: int = Field(
+        20_000, ge=100, description="at most this many; a percentile's rank error is at most 0.5/sqrt of it"
+    )
+    seed: int = Field(0, ge=0, description="the same seed draws the same events, in whatever order files are read")
+    sample_column: str | None = Field(
+        None,
+        description="a column that names the sample that each event is from; by default sample_id where a file has it, "
+        "otherwise the file's name",
+    )
+
+    def column_of(self, names: Collection[str]) -> str | None:
+        """The column that names an event's sample in a file with these columns, if there is one."""
+        return self.sample_column or (SAMPLE_COLUMN if SAMPLE_COLUMN in names else None)
+
 
 Texts = npt.NDArray[np.object_]
 
@@ -128,3 +153,53 @@ def rank_error(n_drawn: int, n_events: int) -> float:
     Source: Cochran 1977, Sampling Techniques, 3rd edition, equation 3.9.
     """
     return sqrt(0.25 / n_drawn * (n_events - n_drawn) / (n_events - 1)) if n_drawn < n_events else 0.0
+
+
+@dataclass(frozen=True)
+class DrawnPopulations:
+    """A sample of each population, and how many events it was drawn from.
+
+    Attributes:
+        intensities: Raw, (n_drawn, n_markers) float32 each, in random order.
+        counts: Events of each population in the whole dataset.
+        labels: By column that was asked for, what it says of each event drawn, (n_drawn,) texts each.
+        samples: The sample that each event drawn is from, (n_drawn,) texts each.
+        priorities: (n_drawn,) uint64 each, ascending: what the events were drawn by, as ``row_priorities`` gives it.
+    """
+
+    intensities: dict[str, FloatArray]
+    counts: dict[str, int]
+    labels: dict[str, dict[str, Texts]] = field(default_factory=dict)
+    samples: dict[str, Texts] = field(default_factory=dict)
+    priorities: dict[str, Priorities] = field(default_factory=dict)
+
+    def column(self, name: str | None) -> dict[str, Texts] | None:
+        """One of the columns that were asked for, (n_drawn,) texts of each population; None for no column."""
+        return {population: columns[name] for population, columns in self.labels.items()} if name else None
+
+    def select(self, names: Collection[str]) -> "DrawnPopulations":
+        """Keep only the named populations."""
+        return DrawnPopulations(
+            **{
+                of.name: {name: part for name, part in getattr(self, of.name).items() if name in names}
+                for of in fields(self)
+            }
+        )
+
+    def merge(self, others: "DrawnPopulations") -> "DrawnPopulations":
+        """Put populations of two datasets together, sorted by name; of two of one name this one's stays."""
+        both = {of.name: getattr(others, of.name) | getattr(self, of.name) for of in fields(self)}
+        return DrawnPopulations(**{name: dict(sorted(parts.items())) for name, parts in both.items()})
+
+    def facts(self) -> dict[str, Any]:
+        """What a model's facts say of the numbers of events."""
+        return {
+            "events": self.counts,
+            "events_drawn": {name: len(events) for name, events in self.intensities.items()},
+            "rank_error": self.rank_errors,
+        }
+
+    @property
+    def rank_errors(self) -> dict[str, float]:
+        """The standard error of a percentile's rank in each population's sample, at most: 0 where all were drawn."""
+        return {name: rank_error(len(events), self.counts[name]) for name, events in self.intensities.items()}

@@ -12,7 +12,13 @@ from neuronedit.steps import EditStep
 
 
 class EditConfig(Config):
-    """Which layers are edited, in which order, and how."""
+    """Which layers are edited, in which order, and how.
+
+    Example:
+        >>> from neuronedit import EditConfig
+        >>> [(step.layer, step.operator) for step in EditConfig(preset="neurons-then-markers").plan]
+        [('code', 'linear'), ('visible', 'linear')]
+    """
 
     preset: Preset | None = Field(
         None,

@@ -36,6 +36,28 @@ Arrays = dict[str, npt.NDArray[Any]]
 def save_model(model: EditModel, folder: str | Path) -> str:
     """Write a model into a new folder, all or nothing.
 
+    Args:
+        model: To be written.
+        folder: It must not exist.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from neuronedit import EditConfig, PairDesign, Panel, TrainingPlan, fit_model, load_model, save_model
+        >>> cells = np.random.default_rng(0).lognormal(3.0, 0.5, (300, 2))
+        >>> fitted = fit_model(
+        ...     {"source": cells, "target": 2 * cells},
+        ...     Panel(("CD4", "CD8"), (5.0, 5.0)),
+        ...     PairDesign.of_arrays(),
+        ...     training=TrainingPlan(epochs=1),
+        ...     edit=EditConfig(preset="quantile-map"),
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     digest = save_model(fitted.model, f"{folder}/model")
+        ...     loaded = load_model(f"{folder}/model")
+        >>> (loaded.apply(cells, "pair") == fitted.model.apply(cells, "pair")).all()
+        np.True_
+
     Returns:
         The model's digest: SHA-256 over everything that it consists of.
 
@@ -61,6 +83,15 @@ def save_model(model: EditModel, folder: str | Path) -> str:
 
 def load_model(folder: str | Path) -> EditModel:
     """Read a model that ``save_model`` wrote; it computes the same bits as the one saved.
+
+    Args:
+        folder: Its two files.
+
+    Example:
+        >>> from neuronedit import load_model
+        >>> load_model("nowhere")
+        Traceback (most recent call last):
+        neuronedit.errors.ModelError: nowhere: not a neuronedit model (No such file or directory: ...
 
     Raises:
         ModelError: A file is missing, damaged, of another model, or of a newer format.

@@ -5,7 +5,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from pydantic import Field, model_validator
+
+from neuronedit.config import Config
 from neuronedit.errors import PanelError, listing, nearest_name
 
 MASS_COFACTOR = 5.0
@@ -14,7 +18,20 @@ MASS_COFACTOR = 5.0
 
 @dataclass(frozen=True)
 class Panel:
-    """Ordered markers, each with the cofactor that divides its intensity before arcsinh."""
+    """Ordered markers, each with the cofactor that divides its intensity before arcsinh.
+
+    Example:
+        >>> from neuronedit import Panel
+        >>> Panel(markers=("CD3", "CD19"), cofactors=(5.0, 5.0)).n_markers
+        2
+
+    Attributes:
+        markers: Their names, in the order of the columns of intensities.
+        cofactors: Of each, positive: 5 for mass, 150 for fluorescence cytometry.
+
+    Raises:
+        PanelError: There is no marker, one is named twice or not at all, or cofactors do not fit.
+    """
 
     markers: tuple[str, ...]
     cofactors: tuple[float, ...]
@@ -120,3 +137,39 @@ def _cofactor(row: Mapping[str, str | None], path: str | Path) -> float:
         return float(text) if text else MASS_COFACTOR
     except ValueError as error:
         raise PanelError(f"{path}: marker {row['marker']!r} has cofactor {text!r}; expected a number.") from error
+
+
+class PanelConfig(Config):
+    """Which markers are modelled: a panel file, or a list of names with one cofactor."""
+
+    file: str | None = Field(None, description="CSV with the columns marker and, optionally, channel and cofactor")
+    markers: tuple[str, ...] = Field((), description="marker names, where there is no panel file")
+    cofactor: float = Field(
+        MASS_COFACTOR, gt=0, description="for panel.markers: 5 for mass, 150 for fluorescence cytometry"
+    )
+    exclude: tuple[str, ...] = Field((), description="markers of the panel to leave out: they stay untouched")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.file) == bool(self.markers):
+            raise ValueError("give either panel.file or panel.markers")
+        return self
+
+    def read(self) -> Panel:
+        """The panel, read and checked.
+
+        Raises:
+            PanelError: The file cannot be read, names something twice, or lacks a marker to exclude.
+        """
+        if self.file:
+            panel, _ = read_panel(self.file)
+        else:
+            panel = Panel(self.markers, (self.cofactor,) * len(self.markers))
+        unknown = [marker for marker in self.exclude if marker not in panel.markers]
+        if unknown:
+            raise PanelError(
+                f"panel.exclude: {listing(unknown)} is not in the panel{nearest_name(unknown[0], panel.markers)}. "
+                "Correct the name."
+            )
+        kept = [pair for pair in zip(panel.markers, panel.cofactors, strict=True) if pair[0] not in self.exclude]
+        return Panel(tuple(marker for marker, _ in kept), tuple(cofactor for _, cofactor in kept))

@@ -12,7 +12,13 @@ RETIRED = ("schedule", "warmup", "accumulate")
 
 
 class TrainingPlan(Config):
-    """How long and how fast the autoencoder learns."""
+    """How long and how fast the autoencoder learns.
+
+    Example:
+        >>> from neuronedit import TrainingPlan
+        >>> TrainingPlan(epochs=20, patience=3).learning_rate
+        0.001
+    """
 
     epochs: int = Field(60, ge=1, description="each draws as many events as all populations have, equally many of each")
     minibatch: int = Field(1024, ge=1, description="events per step, over all workers; every population has its share")

@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from neuronedit.config import Config
+from neuronedit.draw import SampleConfig
 from neuronedit.edit_config import EditConfig
 from neuronedit.errors import ModelError
-from neuronedit.job_configs import SampleConfig
 from neuronedit.percentiles import FloatArray
 from neuronedit.training_plan import TrainingPlan, without_retired
 
@@ -34,10 +34,7 @@ class TrainingRecord(Config):
 
     def facts(self) -> dict[str, Any]:
         """All of it as JSON has it, for a model's facts."""
-        facts = self.model_dump(mode="json")
-        if not self.edit.steps:
-            del facts["edit"]["steps"]  # an empty plan of one's own is an error
-        return facts
+        return self.model_dump(mode="json") | {"edit": edit_facts(self.edit)}
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], where: str) -> Self:
@@ -62,6 +59,12 @@ class TrainingRecord(Config):
             f"{where}: the model does not tell how it was trained ({found}); expected what this neuronedit's train "
             "records. Train it again, then update it."
         )
+
+
+def edit_facts(edit: EditConfig) -> dict[str, Any]:
+    """How edits were fitted as JSON has it, for a model's facts."""
+    # An empty plan of one's own is an error.
+    return edit.model_dump(mode="json", exclude=None if edit.steps else {"steps"})
 
 
 def population_records(intensities: Mapping[str, FloatArray], place: str) -> dict[str, PopulationRecord]:

@@ -12,10 +12,12 @@ from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.chunks import CHUNK
 from neuronedit.design import ControlsDesign, PairDesign
 from neuronedit.edit import NEURONS_THEN_MARKERS, fit_edit
+from neuronedit.edit_config import EditConfig
+from neuronedit.fitting.fit import fit_model
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
-from tests.fitted import fit_pair
+from tests.fitted import untrained
 
 MARKERS = ("CD3", "CD4", "CD8", "CD45", "CD45RA")
 COFACTORS = (5.0, 5.0, 5.0, 5.0, 150.0)
@@ -69,16 +71,10 @@ def make_model(autoencoder: Autoencoder) -> Callable[..., EditModel]:
     """A model fitted on raw populations; by default one pair design from its two populations."""
 
     def make(populations, plan=NEURONS_THEN_MARKERS, design=PAIR, facts=None) -> EditModel:
-        scaling = fit_scaling(populations.values(), COFACTORS)
-        standardised = {
-            name: scaling.standardise(scaling.arcsinh(intensities)) for name, intensities in populations.items()
-        }
-        pairs = design.edits({name: len(events) for name, events in populations.items()})
-        edits = {
-            pair.name: fit_pair(pair, autoencoder, standardised, plan, scaling.zeros, n_percentiles=21)
-            for pair in pairs
-        }
-        return EditModel(Panel(MARKERS, COFACTORS), scaling, (autoencoder,), edits, design, facts or {})
+        edit = EditConfig(steps=tuple(plan), n_percentiles=21)
+        panel, train = Panel(MARKERS, COFACTORS), untrained(autoencoder)
+        fitted = fit_model(populations, panel, design, network=autoencoder.architecture, edit=edit, train=train)
+        return replace(fitted.model, facts=facts or {})
 
     return make
 

@@ -1,15 +1,28 @@
-"""An edit of a pair of populations, as the training job fits it."""
+"""Small models, fitted as users fit them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from neuronedit.auto import Plan
-from neuronedit.autoencoder import Autoencoder
+from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import EditPair
 from neuronedit.edit import Edit, fit_edit
+from neuronedit.fitting.prepare import Prepared
+from neuronedit.fitting.train import Ensemble, Train
+from neuronedit.loss_history import EpochLosses
 from neuronedit.pair_events import PairEvents
 from neuronedit.percentiles import N_PERCENTILES
+from neuronedit.training_plan import TrainingPlan
+
+
+def untrained(*autoencoders: Autoencoder) -> Train:
+    """In the place of a training: the autoencoders as they are."""
+
+    def train(prepared: Prepared, network: Architecture, plans: Sequence[TrainingPlan]) -> Ensemble:
+        return Ensemble(autoencoders, ((EpochLosses(1, 1.0, 1.0),),) * len(autoencoders), {})
+
+    return train
 
 
 def fit_pair(
@@ -20,6 +33,7 @@ def fit_pair(
     zeros: np.ndarray,
     n_percentiles: int = N_PERCENTILES,
 ) -> Edit:
+    """An edit of a pair of standardised populations."""
     events = PairEvents.pool(pair, populations)
     return fit_edit(
         pair.name,

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,20 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from neuronedit.adapters import event_places, populations
-from neuronedit.adapters.ray_session import ray_session
-from neuronedit.adapters.tracking import connect
+from neuronedit.adapters.ray_session import RayConfig, ray_session
+from neuronedit.adapters.tracking import TrackingConfig, connect
 from neuronedit.adapters.work_items import item_rows
-from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.autoencoder import Architecture
 from neuronedit.design import ControlsDesign, Design, PairDesign
-from neuronedit.edit import NEURONS_THEN_MARKERS
-from neuronedit.job_configs import RayConfig, TrackingConfig
-from neuronedit.minibatches import InMemory
+from neuronedit.edit_config import EditConfig
+from neuronedit.fitting.fit import fit_model
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
-from neuronedit.scaling import fit_scaling
-from neuronedit.training import train
 from neuronedit.training_plan import TrainingPlan
-from tests.fitted import fit_pair
 from tests.s3_server import Bucket, S3Server, running_server
 from tests.synthetic_cells import BATCHES, MARKERS, SOURCE, TARGET, write_cells
 
@@ -129,17 +126,9 @@ def fit_small_pair(panel: Panel, source: np.ndarray, target: np.ndarray, design:
 
 
 def _fit_small(panel: Panel, intensities: Mapping[str, np.ndarray], design: Design) -> EditModel:
-    scaling = fit_scaling(intensities.values(), panel.cofactors)
-    standardised = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
-    autoencoder = Autoencoder(panel.n_markers, ARCHITECTURE, PLAN.seed)
-    train(autoencoder, InMemory.from_populations(standardised, PLAN), PLAN)
-    autoencoder.eval().requires_grad_(False)
-    counts = {name: len(events) for name, events in standardised.items()}
-    edits = {
-        pair.name: fit_pair(pair, autoencoder, standardised, NEURONS_THEN_MARKERS, scaling.zeros)
-        for pair in design.edits(counts)
-    }
-    return EditModel(panel, scaling, (autoencoder,), edits, design, {"made": "by a test"})
+    edit = EditConfig(preset="neurons-then-markers")
+    fitted = fit_model(intensities, panel, design, network=ARCHITECTURE, training=PLAN, edit=edit)
+    return replace(fitted.model, facts={"made": "by a test"})
 
 
 @pytest.fixture(scope="session")

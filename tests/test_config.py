@@ -2,15 +2,19 @@ import json
 from pathlib import Path
 
 import pytest
+from neuronedit_jobs.compare import CompareConfig
+from neuronedit_jobs.evaluate import EvaluateConfig
+from neuronedit_jobs.promote import PromoteConfig
+from neuronedit_jobs.review import ReviewConfig
+from neuronedit_jobs.train import TrainConfig
+from neuronedit_jobs.transform import TransformConfig
+from neuronedit_jobs.update import UpdateConfig
 from pydantic import ValidationError
 
+from neuronedit.adapters.ingest import IngestConfig
 from neuronedit.config import Config, explain_fields
 from neuronedit.errors import ConfigError, PanelError
-from neuronedit.job_configs import EvaluateConfig, IngestConfig, PanelConfig, TrainConfig, TransformConfig
-from neuronedit.panel import Panel
-from neuronedit.registry_configs import CompareConfig, PromoteConfig
-from neuronedit.review_configs import ReviewConfig
-from neuronedit.update_config import UpdateConfig
+from neuronedit.panel import Panel, PanelConfig
 
 JOBS = [
     IngestConfig,

@@ -1,15 +1,59 @@
-"""Every example in a docstring gives the result that it shows."""
+"""Examples in docstrings run, and the front door has one for every name."""
 
 import doctest
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import neuronedit
 
-ROOT = Path(neuronedit.__file__).parent
+PUBLIC = [name for name in neuronedit.__all__ if name != "__version__"]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+FINDER = doctest.DocTestFinder(exclude_empty=True)
+
+
+def run_examples(found: list[doctest.DocTest]) -> list[str]:
+    """What goes wrong in the examples."""
+    said: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    for test in found:
+        runner.run(test, out=said.append)
+    return said
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_has_an_example_that_runs(name: str) -> None:
+    public = getattr(neuronedit, name)
+    found = FINDER.find(public, name, globs={})
+    assert any(test.examples for test in found), f"{name} has no example: write one into its docstring"
+    assert not run_examples(found)
+
+
+def test_the_packages_own_example_runs() -> None:
+    assert neuronedit.__doc__
+    test = doctest.DocTestParser().get_doctest(neuronedit.__doc__, {}, "neuronedit", None, None)
+    assert test.examples
+    assert not run_examples([test])
+
+
+def test_importing_the_package_imports_no_torch_and_knows_its_names() -> None:
+    script = (
+        "import sys, neuronedit; assert set(neuronedit.__all__) <= set(dir(neuronedit)); "
+        "assert not {'torch', 'pandas', 'numpy'} & set(sys.modules)"
+    )
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_a_name_that_is_not_there_is_told() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'neuronedit' has no attribute 'fit_models'$"):
+        neuronedit.fit_models  # noqa: B018
+
+
+ROOT = Path(neuronedit.__file__).parent
 
 
 def module_name(path: Path) -> str:

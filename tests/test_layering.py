@@ -53,8 +53,8 @@ def test_the_package_never_imports_the_jobs(path):
 
 
 @pytest.mark.parametrize("path", JOBS, ids=names(JOBS))
-def test_jobs_import_nothing_but_neuronedit_and_click(path):
-    others = imported_packages(path) - {"neuronedit", "click"} - sys.stdlib_module_names
+def test_jobs_import_nothing_but_neuronedit_and_what_describes_their_settings(path):
+    others = imported_packages(path) - {"neuronedit", "neuronedit_jobs", "pydantic", "click"} - sys.stdlib_module_names
     assert not others
 
 

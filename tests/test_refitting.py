@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from neuronedit.errors import ModelError
-from neuronedit.refitting import refit
+from neuronedit.refitting import model_refits, refit
 
 TRAINING = {"epochs": 2, "minibatch": 64, "seed": 4, "accumulate": 1}  # "accumulate": older models record it
 
@@ -31,3 +33,12 @@ def test_a_refit_that_diverges_is_told(make_model, cells):
     )
     with pytest.raises(ModelError, match="Training diverged in epoch"):
         refit(wild, {"source": cells(seed=1)}, 0)
+
+
+def test_refits_are_the_ensembles_others_and_those_trained_anew(model, cells):
+    ensemble = replace(model, autoencoders=(model.autoencoder, model.autoencoder))
+    others, trained = model_refits(ensemble, {"source": cells(seed=1)}, 1)
+    assert others is model.autoencoder
+    expected = refit(ensemble, {"source": cells(seed=1)}, 0)
+    assert torch.equal(trained.state_dict()["layers.0.weight"], expected.state_dict()["layers.0.weight"])
+    assert model_refits(model, {}, 0) == ()

@@ -4,9 +4,9 @@ import re
 import numpy as np
 import pytest
 
+from neuronedit.draw import SampleConfig
 from neuronedit.edit_config import EditConfig
 from neuronedit.errors import ModelError
-from neuronedit.job_configs import SampleConfig
 from neuronedit.steps import EditStep
 from neuronedit.training_plan import TrainingPlan
 from neuronedit.training_record import PopulationRecord, TrainingRecord, intensities_digest, population_records

@@ -28,7 +28,7 @@ from neuronedit.training_plan import TrainingPlan
 
 from .confounded import BY_STRATA, PLAIN, SOURCE_SHARES, measure_confounded
 from .flags import measure_flags
-from .methods import AUTO_NAME, Effort, fit_model, forecast, predict
+from .methods import AUTO_NAME, Effort, fit_populations, forecast, predict
 from .peers import PEERS, PeerTask, measure_peers
 from .result import Result
 from .simulated import SimulatedTask, score_table, simulate
@@ -166,7 +166,7 @@ def measure_task(
     The row of ``auto`` has its forecast, too.
     """
     measured = np.arcsinh(truth / np.float32(task.cofactor))
-    model = fit_model(populations, task.cofactor, seed, effort)
+    model = fit_populations(populations, task.cofactor, seed, effort)
     predictions = predict(model, populations, seed, effort) | dict(others)
     distances = {method: distance_to_truth(events, measured, seed) for method, events in predictions.items()}
     rows = [
@@ -191,7 +191,7 @@ def measure_simulation(
     task: SimulatedTask, seed: int, effort: Effort, others: Mapping[str, FloatArray]
 ) -> pd.DataFrame:
     """One seed of the simulated task: a row for each method."""
-    model = fit_model(task.populations, MASS_COFACTOR, seed, effort)
+    model = fit_populations(task.populations, MASS_COFACTOR, seed, effort)
     return score_table(task, predict(model, task.populations, seed, effort) | dict(others), seed)
 
 

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from neuronedit.arms import Arm, Experiment
-from neuronedit.auto import Plan
 from neuronedit.autoencoder import Architecture
 from neuronedit.combinations import (
     A_ON_B,
@@ -27,7 +26,8 @@ from neuronedit.combinations import (
     panel_edit,
 )
 from neuronedit.design import PAIR_EDIT, Where, select
-from neuronedit.edit import AUTO, PRESETS, Auto
+from neuronedit.edit import AUTO, Preset
+from neuronedit.edit_config import EditConfig
 from neuronedit.metrics import normalised_residual
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
@@ -49,8 +49,6 @@ DEFAULT = AUTO
 KINDS = {"additive": ADDITIVE, "specific": SPECIFIC, "saturating": SATURATING}
 """Markers of known interaction."""
 
-"""A model records its design; here populations come drawn."""
-
 
 @dataclass(frozen=True)
 class Effort:
@@ -71,10 +69,8 @@ class Effort:
     training: TrainingPlan
 
 
-PLANS: Mapping[str, Plan | Auto] = {
-    AUTO: AUTO,
-    **{name: PRESETS[name] for name in ("neurons-then-markers", "quantile-map", "strata", "paper")},
-}
+PRESETS: tuple[Preset, ...] = (DEFAULT, "neurons-then-markers", "quantile-map", "strata", "paper")
+PLANS: Mapping[str, EditConfig] = {preset: EditConfig(preset=preset) for preset in PRESETS}
 """The edits that are measured, by name."""
 
 FULL = Effort(200, 3, 4_000, Architecture(), TrainingPlan())

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from neuronedit.adapters.ray_session import GpuShare, ray_session
+from neuronedit.adapters.ray_session import GpuShare, RayConfig, ray_session
 from neuronedit.design import PAIR_EDIT
-from neuronedit.job_configs import RayConfig
 from neuronedit.model import EditModel
 from neuronedit.on_device import MINIBATCH
 

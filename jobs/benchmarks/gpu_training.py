@@ -8,10 +8,9 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from neuronedit.adapters.ray_session import ray_session
+from neuronedit.adapters.ray_session import RayConfig, ray_session
 from neuronedit.adapters.ray_train import TrainedAutoencoder, train_autoencoder
 from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.job_configs import RayConfig
 from neuronedit.learner import Learner
 from neuronedit.minibatches import InMemory, Minibatch, epoch_generator
 from neuronedit.percentiles import FloatArray

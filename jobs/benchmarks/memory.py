@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from neuronedit.adapters.ray_session import ray_session
-from neuronedit.job_configs import RayConfig
+from neuronedit.adapters.ray_session import RayConfig, ray_session
 
 from .event_files import FileSet
 from .measure import MEGABYTE, Cost, in_new_process

@@ -2,23 +2,20 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from neuronedit.auto import Plan
-from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.autoencoder import Architecture
 from neuronedit.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP, Baseline, baselines
-from neuronedit.design import PairDesign
-from neuronedit.edit import AUTO, PRESETS, Auto, fit_edit
+from neuronedit.design import PAIR_EDIT, PairDesign
+from neuronedit.draw import DrawnPopulations
+from neuronedit.edit_config import EditConfig
 from neuronedit.errors import NeuroneditError
-from neuronedit.minibatches import InMemory
+from neuronedit.fitting.fit import fit_model
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
-from neuronedit.scaling import fit_scaling
-from neuronedit.steps import Fitting
-from neuronedit.training import train
 from neuronedit.training_plan import TrainingPlan
 
 from .joint_baselines import CLUSTER_MAP, LINEAR_TRANSPORT, joint_baselines
@@ -31,13 +28,13 @@ logger = logging.getLogger(__name__)
 
 AUTO_NAME = "neuronedit: auto"
 
-PLANS: Mapping[str, Plan | Auto] = {
-    AUTO_NAME: AUTO,
-    "neuronedit: paper (code, step, plain)": PRESETS["paper"],
-    "neuronedit: neurons, then markers": PRESETS["neurons-then-markers"],
-    "neuronedit: strata": PRESETS["strata"],
-    "neuronedit: transport": PRESETS["transport"],
-    "neuronedit: neurons-strata": PRESETS["neurons-strata"],
+PLANS: Mapping[str, EditConfig] = {
+    AUTO_NAME: EditConfig(preset="auto"),
+    "neuronedit: paper (code, step, plain)": EditConfig(preset="paper"),
+    "neuronedit: neurons, then markers": EditConfig(preset="neurons-then-markers"),
+    "neuronedit: strata": EditConfig(preset="strata"),
+    "neuronedit: transport": EditConfig(preset="transport"),
+    "neuronedit: neurons-strata": EditConfig(preset="neurons-strata"),
 }
 """The edits that are measured, by name; each is an edit of the same model."""
 
@@ -45,9 +42,6 @@ METHODS = (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN, CLUSTER_MAP, LINEAR_T
 
 NETWORKS = (MMD_RESNET, GAN)
 """Measured where the effort allows for it."""
-
-DESIGN = PairDesign(source={"population": "source"}, target={"population": "target"})
-"""A model records its design; here populations come drawn."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +128,7 @@ def attempt(name: str, method: Baseline, source: FloatArray, target: FloatArray,
         return np.full_like(events, np.nan)
 
 
-def fit_model(populations: Populations, cofactor: float, seed: int, effort: Effort) -> EditModel:
+def fit_populations(populations: Populations, cofactor: float, seed: int, effort: Effort) -> EditModel:
     """One autoencoder, trained on source, target and events with equal weight, and an edit for each plan."""
     n_markers = populations.source.shape[1]
     panel = Panel(tuple(f"marker {number}" for number in range(1, n_markers + 1)), (cofactor,) * n_markers)
@@ -142,7 +136,7 @@ def fit_model(populations: Populations, cofactor: float, seed: int, effort: Effo
 
 
 def fit_plans(
-    plans: Mapping[str, Plan | Auto],
+    plans: Mapping[str, EditConfig],
     intensities: Mapping[str, FloatArray],
     panel: Panel,
     seed: int,
@@ -153,21 +147,20 @@ def fit_plans(
 
     Args:
         plans: By name.
-        intensities: Raw, (n_events, n_markers) each; the edits lead from ``source`` to ``target``.
+        intensities: Raw, (n_events, n_markers) each; edits lead from ``source`` to ``target``, others are trained on.
         panel: The markers.
         seed: Of weights, minibatches and everything that is drawn.
         architecture: Of the autoencoder.
         training: How long it is trained.
     """
-    scaling = fit_scaling(intensities.values(), panel.cofactors)
-    standardised = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in intensities.items()}
-    autoencoder = Autoencoder(panel.n_markers, architecture, seed)
-    plan = training.model_copy(update={"seed": seed})
-    train(autoencoder, InMemory.from_populations(standardised, plan), plan)
-    networks = (autoencoder.eval().requires_grad_(False),)
-    source, target, fitting = standardised["source"], standardised["target"], Fitting(seed=seed)
-    edits = {
-        name: fit_edit(name, networks, plan, source, target, zeros=scaling.zeros, fitting=fitting)
-        for name, plan in plans.items()
-    }
-    return EditModel(panel, scaling, networks, edits, DESIGN)
+    drawn = DrawnPopulations(dict(intensities), {name: len(events) for name, events in intensities.items()})
+    fitted = fit_model(
+        drawn,
+        panel,
+        PairDesign.of_arrays(),
+        network=architecture,
+        training=training.model_copy(update={"seed": seed}),
+        edit=EditConfig(preset="quantile-map"),
+    )
+    edits = {name: fitted.with_edit(edit).model.edits[PAIR_EDIT] for name, edit in plans.items()}
+    return replace(fitted.model, edits=edits)

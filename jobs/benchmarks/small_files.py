@@ -21,9 +21,8 @@ from neuronedit.adapters.file_transformer import FileTransformer
 from neuronedit.adapters.manifest import Origin, make_manifest
 from neuronedit.adapters.output_folder import TransformPlan, claimed_output
 from neuronedit.adapters.parquet import list_dataset
-from neuronedit.adapters.ray_session import ray_session
+from neuronedit.adapters.ray_session import RayConfig, ray_session
 from neuronedit.adapters.receipt import Receipt
-from neuronedit.job_configs import RayConfig
 from neuronedit.model_files import load_model, model_contents
 from neuronedit.quality import quality_table
 from neuronedit.route import BATCHES_OWN

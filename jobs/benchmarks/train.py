@@ -17,10 +17,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from neuronedit.adapters.ray_session import ray_session
+from neuronedit.adapters.ray_session import RayConfig, ray_session
 from neuronedit.adapters.ray_train import train_autoencoder
 from neuronedit.autoencoder import Architecture
-from neuronedit.job_configs import RayConfig
 from neuronedit.minibatches import InMemory
 from neuronedit.percentiles import FloatArray
 from neuronedit.scaling import fit_scaling

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from neuronedit.edit import AUTO
+from neuronedit.edit_config import EditConfig
 from neuronedit.metrics import distance_to_truth, noise_floor, normalised_residual
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
@@ -49,7 +49,7 @@ def measure_verdict(
     """One task: its edit is fitted, and judged; see ``judge_edit``."""
     n_markers = populations.source.shape[1]
     panel = Panel(tuple(f"marker {number}" for number in range(1, n_markers + 1)), (task.cofactor,) * n_markers)
-    model = fit_plans({EDIT: AUTO}, vars(populations), panel, seed, effort.architecture, effort.training)
+    model = fit_plans({EDIT: EditConfig()}, vars(populations), panel, seed, effort.architecture, effort.training)
     return judge_edit(task, model, populations, truth, seed)
 
 

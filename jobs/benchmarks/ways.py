@@ -16,11 +16,11 @@ from neuronedit.adapters.file_transformer import FileRules, FileTransformer
 from neuronedit.adapters.output_folder import OutputFolder, TransformPlan, claimed_output
 from neuronedit.adapters.parquet import EventDataset, list_dataset
 from neuronedit.adapters.ray_data import transform_parts
-from neuronedit.adapters.ray_session import GpuShare, ray_session
-from neuronedit.job_configs import RayConfig, TransformConfig
+from neuronedit.adapters.ray_session import GpuShare, RayConfig, ray_session
 from neuronedit.model_files import load_model, model_contents
 from neuronedit.tally import Tally
 
+from ..transform import TransformConfig
 from .measure import Cost, measured
 
 PART_BYTES = TransformConfig.model_fields["part_mb"].default * 1024**2

@@ -12,7 +12,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from neuronedit.errors import ModelError
-from neuronedit.job_configs import RegistryConfig
 
 MOVE_TAG: Final = "neuronedit.alias."
 """Begins the tag of a registered model that records one move; the alias and the time follow."""
@@ -78,19 +77,23 @@ def alias_moves(tags: Mapping[str, str]) -> list[AliasMove]:
     return sorted(moves, key=lambda move: move.time)
 
 
-def check_alias_is_free(config: RegistryConfig) -> None:
+def check_alias_is_free(name: str, alias: str | None) -> None:
     """Check that training would not move an alias that reviewed versions are promoted to.
+
+    Args:
+        name: The registered model's.
+        alias: What training is to move, if anything.
 
     Raises:
         ModelError: It would.
     """
-    if not config.alias:
+    if not alias:
         return
-    found = MlflowClient().search_registered_models(filter_string=f"name = '{config.name}'")
-    moves = [move for model in found for move in alias_moves(model.tags) if move.alias == config.alias]
+    found = MlflowClient().search_registered_models(filter_string=f"name = '{name}'")
+    moves = [move for model in found for move in alias_moves(model.tags) if move.alias == alias]
     if any(move.by == "promote" for move in moves):
         raise ModelError(
-            f"model.alias = {config.alias!r}: versions of {config.name!r} are promoted to this alias after a review, "
+            f"model.alias = {alias!r}: versions of {name!r} are promoted to this alias after a review, "
             "so training does not move it. Choose another, e.g. candidate, and promote the version once it is reviewed."
         )
 

@@ -3,29 +3,28 @@
 import numpy as np
 
 from neuronedit.adapters.parquet import EventDataset
-from neuronedit.adapters.populations import DrawnPopulations, draw_populations
+from neuronedit.adapters.populations import draw_populations
 from neuronedit.arms import BOTH, CONTROL, A, Arm, ArmChoice, B, Experiment
 from neuronedit.design import describe
+from neuronedit.draw import DrawnPopulations, SampleConfig
 from neuronedit.errors import DataError
-from neuronedit.job_configs import CombineConfig
 from neuronedit.panel import Panel
 
 
-def arm_choice(config: CombineConfig) -> ArmChoice:
-    """Which events the configuration puts into which arm; both treatments only where they were measured."""
-    where = {CONTROL: config.control, A: config.a, B: config.b}
-    return ArmChoice(where | {BOTH: config.both} if config.both else where, config.sample_column)
-
-
-def draw_experiment(dataset: EventDataset, panel: Panel, config: CombineConfig) -> Experiment:
+def draw_experiment(dataset: EventDataset, panel: Panel, choice: ArmChoice, sample: SampleConfig) -> Experiment:
     """A seeded sample of each arm or, with a sample column, of each replicate sample of each arm.
+
+    Args:
+        dataset: The measured arms.
+        panel: The markers.
+        choice: Which events are of which arm and replicate sample.
+        sample: How many are drawn.
 
     Raises:
         PanelError: A marker is missing in a file.
         DataError: A column is missing, an event is in two arms, or an arm has too few events or samples.
     """
-    choice = arm_choice(config)
-    drawn = draw_populations(dataset, panel, choice, config.sample)
+    drawn = draw_populations(dataset, panel, choice, sample)
     arms = {}
     for name, where in choice.where.items():
         populations = [population for population in drawn.counts if population.partition(" ")[0] == name]
@@ -33,7 +32,7 @@ def draw_experiment(dataset: EventDataset, panel: Panel, config: CombineConfig) 
             raise DataError(
                 f"{name}: no event of {dataset.uri} has {describe(where)}. Correct the column values of {name}."
             )
-        arms[name] = _arm(name, populations, drawn, config.sample_column is not None)
+        arms[name] = _arm(name, populations, drawn, choice.sample_column is not None)
     return Experiment(panel, arms[CONTROL], arms[A], arms[B], arms.get(BOTH))
 
 

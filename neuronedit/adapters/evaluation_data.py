@@ -1,51 +1,59 @@
 """What an evaluation compares, drawn from its datasets."""
 
-from neuronedit.adapters.parquet import EventDataset, list_dataset
-from neuronedit.adapters.populations import DrawnPopulations, draw_populations
-from neuronedit.design import ALL_EVENTS, Choice, describe
+from collections.abc import Mapping
+
+from neuronedit.adapters.parquet import EventDataset, EventsConfig, list_dataset
+from neuronedit.adapters.populations import draw_populations
+from neuronedit.design import ALL_EVENTS, Choice, Where, describe
+from neuronedit.draw import DrawnPopulations, SampleConfig
 from neuronedit.errors import DataError
 from neuronedit.evaluation import Sample
-from neuronedit.job_configs import EvaluateConfig, EventsConfig
 from neuronedit.panel import Panel
 from neuronedit.scaling import to_arcsinh
 
 
-def list_datasets(config: EvaluateConfig) -> dict[str, EventDataset]:
-    """The datasets by what they stand for: edited, truth and, where it is given, unedited.
+def list_datasets(events: Mapping[str, EventsConfig]) -> dict[str, EventDataset]:
+    """The datasets by what they stand for.
 
     Raises:
         DataError: A dataset is not there, damaged or empty.
     """
-    return {name: list_dataset(chosen.path, f"{name}.path") for name, chosen in _choices(config).items()}
+    return {name: list_dataset(of.path, f"{name}.path") for name, of in events.items()}
 
 
-def draw_samples(datasets: dict[str, EventDataset], panel: Panel, config: EvaluateConfig) -> dict[str, Sample]:
-    """A seeded sample of each dataset's chosen events and, where a column names populations, of each of these.
+def draw_sample(
+    name: str,
+    dataset: EventDataset,
+    where: Where,
+    panel: Panel,
+    sample: SampleConfig,
+    population_column: str | None = None,
+) -> Sample:
+    """A seeded sample of a dataset's chosen events and, where a column names populations, of each of these.
+
+    Args:
+        name: What the events stand for.
+        dataset: Where they are.
+        where: The column values of those that are chosen.
+        panel: The markers.
+        sample: How many, by which seed.
+        population_column: Names cell populations.
 
     Raises:
         PanelError: A marker is missing in a file.
         DataError: A column is missing, too few events are chosen, or no event has a population.
     """
-    return {name: _draw(name, datasets[name], chosen, panel, config) for name, chosen in _choices(config).items()}
-
-
-def _choices(config: EvaluateConfig) -> dict[str, EventsConfig]:
-    choices = {"edited": config.edited, "truth": config.truth}
-    return choices | {"unedited": config.unedited} if config.unedited else choices
-
-
-def _draw(name: str, dataset: EventDataset, chosen: EventsConfig, panel: Panel, config: EvaluateConfig) -> Sample:
-    drawn = draw_populations(dataset, panel, Choice(chosen.where), config.sample)
+    drawn = draw_populations(dataset, panel, Choice(where), sample)
     if not drawn.counts:
         raise DataError(
-            f"{name}: no event of {dataset.uri} has {describe(chosen.where)}. Correct {name}.where or {name}.path."
+            f"{name}: no event of {dataset.uri} has {describe(where)}. Correct {name}.where or {name}.path."
         )
     events = to_arcsinh(drawn.intensities[ALL_EVENTS], panel.cofactors)
-    if config.population_column is None:
+    if population_column is None:
         return Sample(name, events)
     # A pass of its own: a sample of equal counts per population would not be one of the whole dataset.
-    split = draw_populations(dataset, panel, Choice(chosen.where, config.population_column), config.sample)
-    _check_split(name, split, dataset, config.population_column)
+    split = draw_populations(dataset, panel, Choice(where, population_column), sample)
+    _check_split(name, split, dataset, population_column)
     populations = {value: to_arcsinh(cells, panel.cofactors) for value, cells in split.intensities.items()}
     return Sample(name, events, populations, split.counts)
 

@@ -16,8 +16,8 @@ from neuronedit.adapters.parquet import EventDataset, EventFile
 from neuronedit.adapters.populations import PART_BYTES
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, map_items, raise_failure
 from neuronedit.design import check_design_columns
+from neuronedit.draw import SampleConfig
 from neuronedit.errors import NeuroneditError
-from neuronedit.job_configs import SampleConfig
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from neuronedit.adapters.event_columns import Chooser, assigned, texts
 from neuronedit.adapters.event_places import Place
 from neuronedit.adapters.file_blocks import EVENTS_PER_BLOCK, Block, FileReader
 from neuronedit.adapters.parquet import EventFile, marker_matrix
-from neuronedit.draw import Texts
+from neuronedit.draw import SampleConfig, Texts
 from neuronedit.events import Priorities, row_priorities
-from neuronedit.job_configs import SampleConfig
 from neuronedit.minibatches import check_minibatch
 from neuronedit.panel import Panel
 from neuronedit.scaling import FloatArray, Scaling

@@ -8,17 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from neuronedit import __version__
 from neuronedit.adapters.fcs import FcsFile, check_finite, read_fcs
 from neuronedit.adapters.sample_sheet import Sample, read_sample_sheet
 from neuronedit.adapters.staged_folder import staged_folder, write_record
+from neuronedit.config import Config
 from neuronedit.errors import DataError, PanelError, listing, nearest_name
-from neuronedit.job_configs import IngestConfig
 from neuronedit.panel import Panel, read_panel
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,26 @@ QUARANTINE = "_quarantine.json"
 METADATA_KEY = b"neuronedit"
 ROW_GROUP_EVENTS = 131_072
 """Small enough that a reader can stream a file of millions of events."""
+
+
+class IngestConfig(Config):
+    """FCS files and their sample sheet → a Parquet dataset of raw intensities."""
+
+    sample_sheet: str = Field(
+        description="CSV: the column 'file', 'sample_id', 'batch_id', and any others (role, condition, donor, …)"
+    )
+    fcs_folder: str | None = Field(None, description="where the sheet's files lie; by default beside the sheet")
+    panel: str | None = Field(
+        None,
+        description="CSV channel, marker, cofactor; by default each channel's own marker name ($PnS) is used",
+    )
+    output: str = Field(description="the folder of the Parquet dataset to write")
+    compensate: bool = Field(False, description="apply the spillover matrix stored in each file (flow cytometry)")
+    on_error: Literal["fail", "quarantine"] = Field(
+        "fail",
+        description="quarantine: list unreadable files in _quarantine.json, go on, and exit with status 3",
+    )
+    overwrite: bool = Field(False, description="replace the output of an earlier ingest")
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from neuronedit.adapters.gate_tags import REVIEWED_TAG, VERDICT_TAG
 from neuronedit.adapters.output_folder import MODEL
 from neuronedit.adapters.registry import DIGEST_TAG, PARENT_TAG, find_version, pinned_model
 from neuronedit.adapters.storage import Location, locate
-from neuronedit.adapters.tracking import DIGEST_LENGTH, use_store
+from neuronedit.adapters.tracking import DIGEST_LENGTH, TrackingConfig, use_store
 from neuronedit.adapters.verify import read_manifest
 from neuronedit.errors import ModelError, NeuroneditError
-from neuronedit.job_configs import TrackingConfig
 from neuronedit.model_files import FACTS
 from neuronedit.review.acceptance import Standing
 from neuronedit.trail import Trail

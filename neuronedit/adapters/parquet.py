@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -13,9 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
+from pydantic import Field
 
 from neuronedit.adapters.storage import Location, first_line, locate, told
+from neuronedit.config import Config
 from neuronedit.credentials import masked
+from neuronedit.design import Where
 from neuronedit.errors import DataError
 from neuronedit.events import MAX_INTENSITY, check_finite
 from neuronedit.panel import Panel
@@ -73,6 +77,10 @@ class EventDataset:
     def n_events(self) -> int:
         """All rows of all files."""
         return sum(file.n_events for file in self.files)
+
+    def facts(self) -> dict[str, Any]:
+        """What a model's facts say of the data that it was fitted on."""
+        return {"uri": self.uri, "files": len(self.files), "events": self.n_events, "sha256": self.digest()}
 
     def digest(self) -> str:
         """SHA-256 over the files' names, rows and sizes (not their content)."""
@@ -262,3 +270,18 @@ def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventF
     pairs = [part.split("=", 1) for part in name.split("/")[:-1] if "=" in part]
     partition = {unquote(column): None if value == HIVE_NULL else unquote(value) for column, value in pairs}
     return EventFile(info.path, name, n_events, info.size, partition)
+
+
+class DataConfig(Config):
+    """The events."""
+
+    path: str = Field(description="a Parquet file, a folder of them, or a URI (s3://…, gs://…)")
+
+
+class EventsConfig(Config):
+    """Events to compare: a dataset, and which of its events."""
+
+    path: str = Field(description="a Parquet file, a folder of them, or a URI (s3://…, gs://…)")
+    where: Where = Field(
+        {}, description='only events with these column values, e.g. {batch_id = "day2"}; by default all'
+    )

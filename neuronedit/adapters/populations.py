@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -20,45 +20,15 @@ from neuronedit.adapters.parquet import (
 )
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, map_items, raise_failure
 from neuronedit.design import check_design_columns
-from neuronedit.draw import Drawing, DrawnEvents, Texts, candidates, rank_error
+from neuronedit.draw import Drawing, DrawnEvents, DrawnPopulations, SampleConfig, Texts, candidates
 from neuronedit.errors import NeuroneditError
-from neuronedit.events import Priorities, row_priorities
-from neuronedit.job_configs import SampleConfig
+from neuronedit.events import row_priorities
 from neuronedit.panel import Panel
-from neuronedit.scaling import FloatArray
 
 log = logging.getLogger(__name__)
 
 PART_BYTES = 256 * 1024**2
 """Larger files are read by several workers."""
-
-
-@dataclass(frozen=True)
-class DrawnPopulations:
-    """A sample of each population, and how many events it was drawn from.
-
-    Attributes:
-        intensities: Raw, (n_drawn, n_markers) float32 each, in random order.
-        counts: Events of each population in the whole dataset.
-        labels: By column that was asked for, what it says of each event drawn, (n_drawn,) texts each.
-        samples: The sample that each event drawn is from, (n_drawn,) texts each.
-        priorities: (n_drawn,) uint64 each, ascending: what the events were drawn by, as ``row_priorities`` gives it.
-    """
-
-    intensities: dict[str, FloatArray]
-    counts: dict[str, int]
-    labels: dict[str, dict[str, Texts]] = field(default_factory=dict)
-    samples: dict[str, Texts] = field(default_factory=dict)
-    priorities: dict[str, Priorities] = field(default_factory=dict)
-
-    def column(self, name: str | None) -> dict[str, Texts] | None:
-        """One of the columns that were asked for, (n_drawn,) texts of each population; None for no column."""
-        return {population: columns[name] for population, columns in self.labels.items()} if name else None
-
-    @property
-    def rank_errors(self) -> dict[str, float]:
-        """The standard error of a percentile's rank in each population's sample, at most: 0 where all were drawn."""
-        return {name: rank_error(len(events), self.counts[name]) for name, events in self.intensities.items()}
 
 
 def draw_populations(

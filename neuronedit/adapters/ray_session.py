@@ -8,11 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from pydantic import Field, PositiveInt
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from neuronedit.config import Config
 from neuronedit.errors import ClusterError, ModelError
-from neuronedit.job_configs import RayConfig
 from neuronedit.on_device import found_device
+
+
+class RayConfig(Config):
+    """Where Ray runs."""
+
+    address: str | None = Field(
+        None,
+        description="a running cluster; otherwise $RAY_ADDRESS (set in every Ray job), otherwise this machine",
+    )
+    num_cpus: PositiveInt | None = Field(None, description="cores to use when Ray runs on this machine only")
+
 
 LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
 """Enough when files are streamed by the workers themselves."""

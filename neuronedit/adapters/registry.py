@@ -15,17 +15,26 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
+from pydantic import Field
 
 import neuronedit
 from neuronedit.adapters import pyfunc_model
 from neuronedit.adapters.alias_history import move_alias
-from neuronedit.adapters.populations import DrawnPopulations
+from neuronedit.config import Config
 from neuronedit.credentials import masked
+from neuronedit.draw import DrawnPopulations
 from neuronedit.errors import ModelError, listing, nearest_name
-from neuronedit.job_configs import RegistryConfig
 from neuronedit.model import EditModel
 from neuronedit.model_files import FACTS, load_model, model_digest, save_model
 from neuronedit.review.acceptance import Standing
+
+
+class RegistryConfig(Config):
+    """The model's name in MLflow's registry."""
+
+    name: str = Field("neuronedit", pattern=r"^[^/:@]+$", description="registered model name")
+    alias: str | None = Field(None, description="an alias to point at the new version, e.g. candidate")
+
 
 SERVING_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors", "torch")
 EXAMPLE_EVENTS = 5

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuronedit.adapters.parquet import EventDataset
-from neuronedit.adapters.populations import DrawnPopulations, draw_populations
-from neuronedit.design import ControlsDesign, Design, EditPair, PairDesign, describe
+from neuronedit.adapters.populations import draw_populations
+from neuronedit.design import ControlsDesign, Design, EditPair, PairDesign, Where, describe
+from neuronedit.draw import DrawnPopulations, SampleConfig
 from neuronedit.errors import ConfigError, DataError, listing, nearest_name
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
-from neuronedit.registry_configs import CompareConfig
 from neuronedit.review.neurons import LabelledEvents, Labels, Neurons
 from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison, FloatArray
-from neuronedit.review_configs import ReviewConfig
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,47 @@ class ReviewEvents:
         return Neurons.of(model, edit, source, target, others)
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Column values of samples with measured truth that no edit was fitted to; empty where there are none.
+
+    Attributes:
+        controls: Controls designs: samples measured in every batch.
+        source: Pair designs: untreated events to apply the edit to.
+        target: Pair designs: their measured treated counterpart.
+    """
+
+    controls: Where
+    source: Where
+    target: Where
+
+    def design(self, design: Design) -> Design | None:
+        """The design that puts held-out samples in the place of a model's own; None where none are named.
+
+        Raises:
+            ConfigError: They are not of the kind that the model's design has.
+        """
+        sides = (self.source, self.target)
+        if isinstance(design, ControlsDesign):
+            if any(sides):
+                raise ConfigError(
+                    "held_out_source and held_out_target are for pair designs; this model has a controls design. "
+                    "Set held_out to the column values of samples that were measured in every batch."
+                )
+            return design.model_copy(update={"control": self.controls, "extrapolation": {}}) if self.controls else None
+        if self.controls or any(sides) != all(sides):
+            raise ConfigError(
+                "this model has a pair design: set both held_out_source (events to edit) and held_out_target (their "
+                "measured counterpart), or neither; held_out is for controls designs."
+            )
+        return PairDesign(source=self.source, target=self.target) if all(sides) else None
+
+
 def draw_review(
     model: EditModel,
     dataset: EventDataset,
-    config: ReviewConfig | CompareConfig,
+    held_out: HeldOut,
+    sample: SampleConfig,
     panel: Panel | None = None,
     label_columns: Sequence[str] = (),
 ) -> ReviewEvents:
@@ -81,17 +117,18 @@ def draw_review(
     Args:
         model: Whose design chooses the events.
         dataset: Where they are.
-        config: Which samples are held out, and how many events are drawn.
+        held_out: Which samples are held out.
+        sample: How many events are drawn.
         panel: The markers to draw; by default the model's.
         label_columns: What is wanted to be known of each event.
 
     Raises:
         DataError: A population has too few events in this dataset.
-        ConfigError: The held-out choice does not fit the model's design.
+        ConfigError: The choice of held-out samples does not fit the model's design.
     """
-    held_out_design = _held_out_design(model.design, config)
+    held_out_design = held_out.design(model.design)
     panel = panel or model.panel
-    drawn = draw_populations(dataset, panel, model.design, config.sample, label_columns)
+    drawn = draw_populations(dataset, panel, model.design, sample, label_columns)
     pairs = {pair.name: pair for pair in model.design.edits(drawn.counts) if pair.name in model.edits}
     comparisons = [
         Comparison(
@@ -101,9 +138,9 @@ def draw_review(
     ]
     if held_out_design is None:
         return ReviewEvents(pairs, drawn, {}, None, comparisons)
-    held_out = draw_populations(dataset, panel, held_out_design, config.sample, label_columns)
+    others = draw_populations(dataset, panel, held_out_design, sample, label_columns)
     try:
-        held_out_pairs = {pair.name: pair for pair in held_out_design.edits(held_out.counts) if pair.name in pairs}
+        held_out_pairs = {pair.name: pair for pair in held_out_design.edits(others.counts) if pair.name in pairs}
     except DataError as error:
         raise DataError(f"held-out events: {error}") from error
     comparisons += [
@@ -112,29 +149,11 @@ def draw_review(
             HELD_OUT,
             name,
             *_intensities(drawn, pairs[name]),
-            *_intensities(held_out, pair),
+            *_intensities(others, pair),
         )
         for name, pair in held_out_pairs.items()
     ]
-    return ReviewEvents(pairs, drawn, held_out_pairs, held_out, comparisons)
-
-
-def _held_out_design(design: Design, config: ReviewConfig | CompareConfig) -> Design | None:
-    """The design that puts held-out samples in the place of the controls, or of source and target."""
-    sides = (config.held_out_source, config.held_out_target)
-    if isinstance(design, ControlsDesign):
-        if any(sides):
-            raise ConfigError(
-                "held_out_source and held_out_target are for pair designs; this model has a controls design. "
-                "Set held_out to the column values of samples that were measured in every batch."
-            )
-        return design.model_copy(update={"control": config.held_out, "extrapolation": {}}) if config.held_out else None
-    if config.held_out or any(sides) != all(sides):
-        raise ConfigError(
-            "this model has a pair design: set both held_out_source (events to edit) and held_out_target (their "
-            "measured counterpart), or neither; held_out is for controls designs."
-        )
-    return PairDesign(source=sides[0], target=sides[1]) if all(sides) else None
+    return ReviewEvents(pairs, drawn, held_out_pairs, others, comparisons)
 
 
 def _title(pair: EditPair, design: Design) -> str:

@@ -1,13 +1,11 @@
 """MLflow runs: parameters, metrics, figures, and the data that they came from."""
 
 import logging
-import math
 import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from time import time
 from typing import Any
@@ -25,15 +23,26 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from pydantic import Field
 
 from neuronedit.adapters.parquet import EventDataset
-from neuronedit.adapters.populations import DrawnPopulations
+from neuronedit.config import Config
 from neuronedit.errors import ModelError
-from neuronedit.job_configs import TrackingConfig
 from neuronedit.loss_history import EpochLosses
-from neuronedit.model import EditModel
-from neuronedit.review.figures import loss_figure
-from neuronedit.review.quality_figure import QUALITY_FIGURE
+
+
+class TrackingConfig(Config):
+    """Where MLflow keeps models, metrics and reviews."""
+
+    uri: str | None = Field(
+        None,
+        description="a tracking server or database; otherwise $MLFLOW_TRACKING_URI, otherwise sqlite:///mlflow.db",
+    )
+    experiment: str = Field("neuronedit", description="the experiment that runs belong to")
+    artifacts: str | None = Field(
+        None, description="folder or URI for a new experiment's artifacts; by default the store's own choice"
+    )
+
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 SYSTEM_METRICS_SECONDS = 2
@@ -166,44 +175,6 @@ def log_losses(run_id: str, number: int, losses: Sequence[EpochLosses]) -> None:
     log_series(rows, "epoch", run_id)
 
 
-def log_training(
-    model: EditModel, drawn: DrawnPopulations, losses: Sequence[EpochLosses], dataset: EventDataset
-) -> None:
-    """Record what a training run read and came to; its losses were recorded as they fell (``log_losses``)."""
-    log_dataset(dataset, "events", "training")
-    drawn_events = sum(len(events) for events in drawn.intensities.values())
-    mlflow.log_metrics({"populations": len(drawn.counts), "events": dataset.n_events, "events_drawn": drawn_events})
-    mlflow.log_metrics(edit_metrics(model) | sample_metrics(drawn))
-    mlflow.log_dict(dict(model.facts), "training.json")
-    mlflow.log_figure(loss_figure(pd.DataFrame([asdict(loss) for loss in losses])), "figures/losses.png")
-
-
-def edit_metrics(model: EditModel) -> dict[str, float]:
-    """What is known of each edit before any truth is seen: its errors on events left out, and on the extrapolation.
-
-    The names hold the edit's name, with what MLflow refuses in one replaced.
-    """
-    metrics: dict[str, float] = {}
-    for name, edit in model.edits.items():
-        found = dict(model.facts.get("extrapolation", {}).get(name, {}))
-        if edit.choice:
-            found |= {
-                "expected_extrapolation_error": edit.choice.left_out_error,
-                "within_error": edit.choice.within_error,
-                "neurons_contribution": edit.choice.neurons_contribution,
-                **{f"weight/{plan}": weight for plan, weight in edit.choice.weights.items()},
-            }
-        numbers = {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
-        metrics |= {f"edit/{metric_slug(name)}/{key}": value for key, value in numbers.items() if math.isfinite(value)}
-    return metrics
-
-
-def sample_metrics(drawn: DrawnPopulations) -> dict[str, float]:
-    """How many events of each population were drawn, and the rank error that its percentiles have for it."""
-    sizes = {f"sample/{metric_slug(name)}/events_drawn": float(len(found)) for name, found in drawn.intensities.items()}
-    return sizes | {f"sample/{metric_slug(name)}/rank_error": error for name, error in drawn.rank_errors.items()}
-
-
 def metric_slug(name: str) -> str:
     """A name as MLflow takes it in that of a metric."""
     return re.sub(r"[^\w./ -]", "_", name)
@@ -221,42 +192,31 @@ def log_transform(manifest: Mapping[str, Any], dataset: EventDataset, seconds: f
 def log_quality(scalars: Mapping[str, float], figure: Figure) -> None:
     """Record the quality of a transform: ``quality_scalars`` as metrics, ``quality_figure`` as a figure."""
     log_series([{**scalars, "step": 0}], "step")
-    mlflow.log_figure(figure, f"figures/{QUALITY_FIGURE}")
+    mlflow.log_figure(figure, "figures/quality.png")
 
 
-def log_review(folder: Path, scalars: Mapping[str, float], dataset: EventDataset) -> None:
-    """Record a review: its page, tables and figures as artifacts, its scalars as metrics."""
-    log_dataset(dataset, "events", "review")
-    mlflow.log_artifacts(str(folder), "review")
-    mlflow.log_metrics({f"review/{name}": value for name, value in scalars.items()})
+def log_results(
+    job: str,
+    folder: Path,
+    scalars: Mapping[str, float],
+    datasets: Mapping[str, EventDataset] | None = None,
+    *,
+    prefix: str | None = None,
+) -> None:
+    """Record what a job came to: its files as artifacts, its scalars as metrics, the datasets that it read.
 
-
-def log_benchmark(folder: Path, figures: Mapping[str, float]) -> None:
-    """Record a benchmark: its tables as artifacts, its figures as metrics."""
-    mlflow.log_artifacts(str(folder), "benchmark")
-    mlflow.log_metrics(dict(figures))
-
-
-def log_evaluation(folder: Path, scalars: Mapping[str, float], datasets: Mapping[str, EventDataset]) -> None:
-    """Record an evaluation: its tables as artifacts, its scalars as metrics, the datasets by what they stand for."""
-    for name, dataset in datasets.items():
-        log_dataset(dataset, name, "evaluate")
-    mlflow.log_artifacts(str(folder), "evaluate")
-    mlflow.log_metrics({f"evaluate/{name}": value for name, value in scalars.items()})
-
-
-def log_combination(folder: Path, scalars: Mapping[str, float], dataset: EventDataset) -> None:
-    """Record a combination: its tables and figure as artifacts, its scalars as metrics."""
-    log_dataset(dataset, "events", "combine")
-    mlflow.log_artifacts(str(folder), "combine")
-    mlflow.log_metrics({f"combine/{name}": value for name, value in scalars.items()})
-
-
-def log_comparison(folder: Path, scalars: Mapping[str, float], dataset: EventDataset) -> None:
-    """Record a comparison of two models: its page and tables as artifacts, its scalars as metrics."""
-    log_dataset(dataset, "events", "compare")
-    mlflow.log_artifacts(str(folder), "compare")
-    mlflow.log_metrics({f"compare/{name}": value for name, value in scalars.items()})
+    Args:
+        job: Its name, which the artifacts' folder has, too.
+        folder: All files in it are recorded.
+        scalars: By name.
+        datasets: By what they stand for.
+        prefix: Begins the metrics' names; by default the job's name and a slash.
+    """
+    for name, dataset in (datasets or {}).items():
+        log_dataset(dataset, name, job)
+    mlflow.log_artifacts(str(folder), job)
+    begin = f"{job}/" if prefix is None else prefix
+    mlflow.log_metrics({f"{begin}{name}": value for name, value in scalars.items()})
 
 
 def read_run(run_id: str | None) -> tuple[dict[str, str], dict[str, float]]:

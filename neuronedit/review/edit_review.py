@@ -7,8 +7,10 @@ from functools import partial
 from time import process_time
 
 import pandas as pd
+from pydantic import Field
 
 from neuronedit.autoencoder import Autoencoder
+from neuronedit.config import Config
 from neuronedit.errors import DataError
 from neuronedit.model import EditModel
 from neuronedit.review.conductance import edit_conductance
@@ -36,21 +38,13 @@ from neuronedit.review.refits_part import refits_part
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LabelColumns:
-    """Which columns of the data say what of an event; None where none does.
+class LabelColumns(Config):
+    """Which columns of the data say what of an event; they make the review tell more."""
 
-    Attributes:
-        cell_type: Its kind of cell.
-        donor: Whom it is from.
-        sample: The measured sample that it is from.
-        condition: What was done to the sample.
-    """
-
-    cell_type: str | None = None
-    donor: str | None = None
-    sample: str | None = None
-    condition: str | None = None
+    cell_type: str | None = Field(None, description="its kind of cell: tells state from mix, in the gate, too")
+    donor: str | None = Field(None, description="whom it is from")
+    sample: str | None = Field(None, description="the measured sample that it is from")
+    condition: str | None = Field(None, description="what was done to its sample")
 
     @property
     def names(self) -> tuple[str, ...]:

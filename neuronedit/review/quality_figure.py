@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 
 from neuronedit.review.figures import SMALL, VERMILLION
 
-QUALITY_FIGURE: Final = "quality.png"
-
 MAX_BATCHES, MAX_MARKERS = 24, 40
 """Shown at most; more could not be read."""
 

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from neuronedit_jobs.combine import CombineConfig
 
-from neuronedit.adapters.combination_data import arm_choice, draw_experiment
+from neuronedit.adapters.combination_data import draw_experiment
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.errors import DataError
-from neuronedit.job_configs import CombineConfig
 
 pytestmark = pytest.mark.usefixtures("tasks_here")
 
@@ -42,7 +42,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_arm_has_its_own_events(dataset: Path) -> None:
     settings = config(dataset)
-    experiment = draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings)
+    experiment = draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings.arms, settings.sample)
     assert [arm.name for arm in experiment.arms] == ["control", "a", "b", "both"]
     for number, arm in enumerate(experiment.arms):
         assert arm.samples is None
@@ -52,7 +52,7 @@ def test_each_arm_has_its_own_events(dataset: Path) -> None:
 
 def test_each_event_keeps_its_sample_and_samples_are_mixed(dataset: Path) -> None:
     settings = config(dataset, "sample_column=well", "sample.events_per_population=100")
-    experiment = draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings)
+    experiment = draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings.arms, settings.sample)
     for arm in experiment.arms:
         assert arm.samples is not None
         np.testing.assert_array_equal(arm.intensities.ravel() % 10, arm.samples)
@@ -62,11 +62,13 @@ def test_each_event_keeps_its_sample_and_samples_are_mixed(dataset: Path) -> Non
 
 def test_both_treatments_need_not_be_measured(dataset: Path) -> None:
     settings = config(dataset).model_copy(update={"both": {}})
-    assert list(arm_choice(settings).where) == ["control", "a", "b"]
-    assert draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings).both is None
+    assert list(settings.arms.where) == ["control", "a", "b"]
+    assert (
+        draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings.arms, settings.sample).both is None
+    )
 
 
 def test_an_arm_without_events_is_told(dataset: Path) -> None:
     settings = config(dataset, "b.drug=C")
     with pytest.raises(DataError, match=r"^b: no event of .* has drug = C\. Correct the column values of b\.$"):
-        draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings)
+        draw_experiment(list_dataset(str(dataset)), settings.panel.read(), settings.arms, settings.sample)

@@ -7,8 +7,8 @@ from neuronedit.adapters.event_places import Place, find_places
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.populations import draw_populations
 from neuronedit.design import Choice, ControlsDesign
+from neuronedit.draw import SampleConfig
 from neuronedit.errors import DataError
-from neuronedit.job_configs import SampleConfig
 from neuronedit.panel import Panel
 from tests.fixtures import CONTROLS
 

@@ -13,8 +13,8 @@ from neuronedit.adapters.file_parts import FilePart
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.populations import _merged, _Sampler
 from neuronedit.design import PairDesign
+from neuronedit.draw import SampleConfig
 from neuronedit.errors import DataError
-from neuronedit.job_configs import SampleConfig
 from neuronedit.panel import Panel
 from neuronedit.scaling import fit_scaling
 from neuronedit.streamed import Streamed

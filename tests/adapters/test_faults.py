@@ -26,7 +26,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from neuronedit.adapters import ray_data, ray_session
-from neuronedit.job_configs import RayConfig
+from neuronedit.adapters.ray_session import RayConfig
 from neuronedit.model_files import load_model
 from tests.adapters import killers, transforming
 cells, target = Path(sys.argv[1]), Path(sys.argv[2])

@@ -12,9 +12,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from neuronedit.adapters.ingest import ingest, parquet_names
+from neuronedit.adapters.ingest import IngestConfig, ingest, parquet_names
 from neuronedit.errors import DataError, OutputError, PanelError
-from neuronedit.job_configs import IngestConfig
 from tests.fcs_files import fcs_bytes, write_float_fcs
 
 ROOT = Path(__file__).parents[2]

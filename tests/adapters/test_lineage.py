@@ -17,13 +17,11 @@ from neuronedit.adapters.manifest import Origin, make_manifest
 from neuronedit.adapters.output_folder import TransformPlan, claimed_output
 from neuronedit.adapters.parquet import list_dataset
 from neuronedit.adapters.promotion import promote
-from neuronedit.adapters.registry import pinned_model, register_model
-from neuronedit.adapters.tracking import connect, log_dataset, tracked_run
+from neuronedit.adapters.registry import RegistryConfig, pinned_model, register_model
+from neuronedit.adapters.tracking import TrackingConfig, connect, log_dataset, tracked_run
 from neuronedit.errors import OutputError
-from neuronedit.job_configs import RegistryConfig, TrackingConfig
 from neuronedit.model import EditModel
 from neuronedit.model_files import model_contents
-from neuronedit.registry_configs import PromoteConfig
 from neuronedit.review.acceptance import GATES, Gate
 from neuronedit.trail import Trail
 from tests.adapters.claiming import NO_QUALITY, parts, write_file
@@ -62,7 +60,7 @@ def made_once(
             register_model(model, RegistryConfig(name="cells"), example(model))
     gates = [Gate(name, 2.0, 1.0, "bad.") if name == "support" else Gate(name, 0.5, 1.0, "good.") for name in GATES]
     write_gates(pinned_model("models:/cells/2"), gates, "Of 1 held-out comparison, better in 1.")
-    promote(PromoteConfig(name="cells", version="2", override="no other has day 3"))
+    promote("cells", "2", "champion", "no other has day 3")
     pinned = pinned_model("models:/cells@champion")
     plan = TransformPlan(pinned.uri, pinned.digest, {}, dataset)
     claim = claimed_output(str(folder / "edited"), plan, model_contents(pinned.folder), overwrite=False, resume=False)

@@ -11,16 +11,11 @@ from neuronedit.adapters import file_blocks
 from neuronedit.adapters.event_columns import UNLABELLED, assigned
 from neuronedit.adapters.file_parts import divided
 from neuronedit.adapters.parquet import EventDataset, EventFile, choice_columns, list_dataset
-from neuronedit.adapters.populations import (
-    DrawnPopulations,
-    _merged,
-    _Sampler,
-    draw_populations,
-)
+from neuronedit.adapters.populations import _merged, _Sampler, draw_populations
 from neuronedit.adapters.work_items import item_rows
 from neuronedit.design import Choice, ControlsDesign
+from neuronedit.draw import DrawnPopulations, SampleConfig
 from neuronedit.errors import DataError, PanelError
-from neuronedit.job_configs import SampleConfig
 from neuronedit.panel import Panel
 from tests.fixtures import CONTROLS, PAIR
 from tests.synthetic_cells import sample_table, with_value

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
+from neuronedit_jobs.promote import PromoteConfig
 
 from neuronedit.adapters.alias_history import alias_moves, check_alias_is_free, current_user, move_alias
 from neuronedit.adapters.gate_tags import check_usable, write_gates
-from neuronedit.adapters.promotion import promote
+from neuronedit.adapters.promotion import Promotion, promote
 from neuronedit.adapters.registry import PinnedModel, find_version
-from neuronedit.adapters.tracking import use_store
+from neuronedit.adapters.tracking import TrackingConfig, use_store
 from neuronedit.errors import ConfigError, ModelError
-from neuronedit.job_configs import RegistryConfig, TrackingConfig
-from neuronedit.registry_configs import PromoteConfig
 from neuronedit.review.acceptance import GATES, Gate, Standing
 
 FAILED = "fail 2 > 0.05: donor 2: further from the truth."
@@ -44,8 +43,8 @@ def pinned(uri: str) -> PinnedModel:
     return PinnedModel(None, Path(), uri, "d", None, Standing.from_tags(find_version(uri).tags))
 
 
-def settings(version: int, override: str | None = None) -> PromoteConfig:
-    return PromoteConfig(name="cells", version=str(version), override=override)
+def promoted_to(version: int, override: str | None = None, alias: str = "champion") -> Promotion:
+    return promote("cells", str(version), alias, override)
 
 
 def promoted(client: MlflowClient) -> str:
@@ -68,7 +67,7 @@ def test_a_later_review_replaces_an_earlier_ones_gates(versions: MlflowClient) -
 
 def test_a_version_that_passed_is_promoted_and_an_older_one_is_the_way_back(versions: MlflowClient) -> None:
     for version in (1, 2, 1):
-        assert promote(settings(version)).overridden == {}
+        assert promoted_to(version).overridden == {}
         assert promoted(versions) == str(version)
     moves = alias_moves(versions.get_registered_model("cells").tags)
     assert [(move.before, move.after, move.user, move.by) for move in moves] == [
@@ -80,7 +79,7 @@ def test_a_version_that_passed_is_promoted_and_an_older_one_is_the_way_back(vers
 
 
 def test_a_failed_gate_is_refused_with_its_numbers_and_the_ways_on(versions: MlflowClient) -> None:
-    promote(settings(1))
+    promoted_to(1)
     with pytest.raises(
         ModelError,
         match=r"^models:/cells/3 is not promoted to 'champion': 1 of 5 gates do not stand: quantile_map fail 2 > "
@@ -88,7 +87,7 @@ def test_a_failed_gate_is_refused_with_its_numbers_and_the_ways_on(versions: Mlf
         r"held-out samples and the events that it is for, promote another version, or answer for it: --override "
         r"\"reason\"\.$",
     ):
-        promote(settings(3))
+        promoted_to(3)
     assert promoted(versions) == "1"
     assert "neuronedit.override" not in versions.get_model_version("cells", "3").tags
 
@@ -99,11 +98,11 @@ def test_a_version_that_was_never_reviewed_is_refused(versions: MlflowClient) ->
         match=r"models:/cells/4 is not promoted to 'champion': 5 of 5 gates do not stand: reconstruction, confounding, "
         r"support, expected_error, quantile_map never computed: no review of this version has recorded it\. Review it",
     ):
-        promote(settings(4))
+        promoted_to(4)
 
 
 def test_an_override_is_recorded_with_user_time_and_the_gates_it_is_for(versions: MlflowClient) -> None:
-    done = promote(settings(3, "the only one with day 3"))
+    done = promoted_to(3, "the only one with day 3")
     assert done.overridden == {"quantile_map": FAILED}
     override = json.loads(versions.get_model_version("cells", "3").tags["neuronedit.override"])
     assert re.fullmatch(r"[\d-]+T[\d:.]+Z", override.pop("time"))
@@ -121,7 +120,7 @@ def test_an_unknown_version_is_told(versions: MlflowClient) -> None:
     with pytest.raises(
         ModelError, match=r"models:/cells/9: model 'cells' has no such version or alias \(versions: 1, 2"
     ):
-        promote(settings(9))
+        promoted_to(9)
 
 
 def test_an_alias_that_the_registry_does_not_take_is_told(versions: MlflowClient) -> None:
@@ -129,21 +128,21 @@ def test_an_alias_that_the_registry_does_not_take_is_told(versions: MlflowClient
         ModelError,
         match=r"^models:/cells@latest: the registry refuses to move the alias to version 1 \(.*\)\. Choose another",
     ):
-        promote(settings(1).model_copy(update={"alias": "latest"}))
+        promoted_to(1, alias="latest")
 
 
 def test_training_does_not_move_an_alias_that_versions_are_promoted_to(versions: MlflowClient) -> None:
     move_alias("cells", "newest", "1", by="train")
-    promote(settings(1))
-    check_alias_is_free(RegistryConfig(name="cells", alias="newest"))
-    check_alias_is_free(RegistryConfig(name="other", alias="champion"))
-    check_alias_is_free(RegistryConfig(name="cells"))
+    promoted_to(1)
+    check_alias_is_free("cells", "newest")
+    check_alias_is_free("other", "champion")
+    check_alias_is_free("cells", None)
     with pytest.raises(
         ModelError,
         match=r"^model\.alias = 'champion': versions of 'cells' are promoted to this alias after a review, so training "
         r"does not move it\. Choose another, e\.g\. candidate, and promote the version once it is reviewed\.$",
     ):
-        check_alias_is_free(RegistryConfig(name="cells", alias="champion"))
+        check_alias_is_free("cells", "champion")
 
 
 def test_a_version_whose_gates_failed_is_not_used(versions: MlflowClient) -> None:
@@ -161,7 +160,7 @@ def test_it_is_used_where_that_is_allowed_or_an_override_holds(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         check_usable(pinned("models:/cells/3"), "models:/cells/3", allow_failed_gates=True)
-        promote(settings(3, "the only one"))
+        promoted_to(3, "the only one")
         check_usable(pinned("models:/cells/3"), "models:/cells/3", allow_failed_gates=False)
     assert [record.message for record in caplog.records] == [
         f"models:/cells/3: gates failed, and it is used all the same: quantile_map {FAILED.rstrip('.')}"

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.pyfunc import PyFuncModel
 
-from neuronedit.adapters.registry import register_model
-from neuronedit.job_configs import RegistryConfig, TrackingConfig
+from neuronedit.adapters.registry import RegistryConfig, register_model
+from neuronedit.adapters.tracking import TrackingConfig
 from neuronedit.model import EditModel
 from tests.fixtures import copied_store
 from tests.synthetic_cells import MARKERS

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from neuronedit.adapters.populations import DrawnPopulations
-from neuronedit.adapters.registry import PinnedModel, example_events, pinned_model, register_model
+from neuronedit.adapters.registry import PinnedModel, RegistryConfig, example_events, pinned_model, register_model
+from neuronedit.adapters.tracking import TrackingConfig
+from neuronedit.draw import DrawnPopulations
 from neuronedit.errors import ModelError
-from neuronedit.job_configs import RegistryConfig, TrackingConfig
 from neuronedit.model import EditModel
 from neuronedit.model_files import save_model
 from tests.synthetic_cells import MARKERS

@@ -3,9 +3,9 @@ import pytest
 from neuronedit_jobs.benchmarks.planted import SHIFT, PlantedCells, planted_cells, planted_model
 from numpy.testing import assert_array_equal
 
-from neuronedit.adapters.populations import DrawnPopulations
-from neuronedit.adapters.review_data import ReviewEvents
-from neuronedit.design import EditPair
+from neuronedit.adapters.review_data import HeldOut, ReviewEvents
+from neuronedit.design import ControlsDesign, EditPair, PairDesign
+from neuronedit.draw import DrawnPopulations
 from neuronedit.errors import ConfigError
 
 SOURCE, TARGET = planted_cells(600, 0), planted_cells(500, 1, shift=SHIFT)
@@ -55,3 +55,23 @@ def test_an_edit_without_events_is_told(events: ReviewEvents) -> None:
     message = r"edits: the model has no edit 'pear' with events in this dataset \(edits: 'pair'; nearest name 'pair'\)"
     with pytest.raises(ConfigError, match=message):
         events.neurons(planted_model(SOURCE, TARGET), "pear")
+
+
+CONTROLS = ControlsDesign(control={"role": "control"}, reference="A", extrapolation={"role": "other"})
+DRUG = PairDesign(source={"drug": "no"}, target={"drug": "yes"})
+OTHER = {"role": "validation"}
+
+
+def test_held_out_samples_take_the_place_of_the_designs_own() -> None:
+    assert HeldOut(OTHER, {}, {}).design(CONTROLS) == ControlsDesign(control=OTHER, reference="A")
+    before, after = {"donor": "2", "drug": "no"}, {"donor": "2", "drug": "yes"}
+    assert HeldOut({}, before, after).design(DRUG) == PairDesign(source=before, target=after)
+    assert HeldOut({}, {}, {}).design(CONTROLS) is HeldOut({}, {}, {}).design(DRUG) is None
+
+
+def test_held_out_samples_of_another_kind_of_design_are_told() -> None:
+    with pytest.raises(ConfigError, match=r"^held_out_source and held_out_target are for pair designs; this model has"):
+        HeldOut({}, OTHER, OTHER).design(CONTROLS)
+    for wrong in (HeldOut(OTHER, {}, {}), HeldOut({}, OTHER, {})):
+        with pytest.raises(ConfigError, match=r"^this model has a pair design: set both held_out_source"):
+            wrong.design(DRUG)

@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from neuronedit_jobs import transform
 
 from neuronedit.adapters.receipt import Receipt
-from neuronedit.job_configs import TrackingConfig
+from neuronedit.adapters.tracking import TrackingConfig
 from neuronedit.model import EditModel
 from neuronedit.model_files import save_model
 from tests.adapters.transforming import here

@@ -6,27 +6,29 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters import tracking as tracking_module
 from neuronedit.adapters.parquet import list_dataset
-from neuronedit.adapters.populations import DrawnPopulations
 from neuronedit.adapters.tracking import (
+    TrackingConfig,
     connect,
     log_dataset,
     log_losses,
     log_quality,
-    log_training,
     log_transform,
     read_losses,
     tracked_run,
 )
+from neuronedit.adapters.training_runs import log_training
+from neuronedit.draw import DrawnPopulations
 from neuronedit.errors import DataError, ModelError
-from neuronedit.job_configs import TrackingConfig
 from neuronedit.loss_history import EpochLosses
 from neuronedit.model import EditModel
 from neuronedit.quality import quality_scalars, quality_table
+from neuronedit.review.figures import loss_figure
 from neuronedit.review.quality_figure import quality_figure
 from neuronedit.route import Route
 from neuronedit.tally import Tally
@@ -104,7 +106,7 @@ def test_a_training_run_has_its_counts_its_data_and_a_figure_of_its_losses(
     losses = [EpochLosses(epoch, 1 / epoch, 2 / epoch) for epoch in range(1, 4)]
     drawn = DrawnPopulations({"control A": np.zeros((60, 6), np.float32)}, {"control A": 600})
     with tracked_run("train", SETTINGS) as run_id:
-        log_training(controls_model, drawn, losses, dataset)
+        log_training(controls_model, drawn, dataset, loss_figure(pd.DataFrame(losses)))
     assert [found.path for found in MlflowClient().list_artifacts(run_id, "figures")] == ["figures/losses.png"]
     run = MlflowClient().get_run(run_id)
     assert (run.data.metrics["populations"], run.data.metrics["events_drawn"]) == (1, 60)

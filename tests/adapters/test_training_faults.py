@@ -22,7 +22,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from neuronedit.adapters import ray_session, ray_train
-from neuronedit.job_configs import RayConfig
+from neuronedit.adapters.ray_session import RayConfig
 from tests.adapters import trainers
 ray_train.train_worker = trainers.slow
 with ray_session.ray_session(RayConfig(num_cpus=1)):

@@ -11,8 +11,8 @@ from neuronedit.adapters.event_places import find_places
 from neuronedit.adapters.parquet import EventDataset, EventFile, list_dataset
 from neuronedit.adapters.populations import draw_populations
 from neuronedit.adapters.work_items import FAILURE_FIELDS, failed, items_of, map_items, raise_failure, work_items
+from neuronedit.draw import SampleConfig
 from neuronedit.errors import PanelError
-from neuronedit.job_configs import SampleConfig
 from neuronedit.panel import Panel
 from tests.fixtures import CONTROLS
 

@@ -14,7 +14,7 @@ from neuronedit_jobs.benchmarks.methods import (
     NETWORKS,
     Effort,
     attempt,
-    fit_model,
+    fit_populations,
     forecast,
     predict,
 )
@@ -88,7 +88,7 @@ def made_cells(intensities: np.ndarray) -> Cells:
 
 
 def predictions_of(populations: Populations, seed: int, effort: Effort) -> dict[str, np.ndarray]:
-    return predict(fit_model(populations, 5.0, seed, effort), populations, seed, effort)
+    return predict(fit_populations(populations, 5.0, seed, effort), populations, seed, effort)
 
 
 def test_what_the_truth_holds_changes_no_prediction() -> None:
@@ -129,7 +129,7 @@ def test_the_forecast_stands_beside_the_scores_of_auto_and_needs_no_truth() -> N
     intensities[200:400] *= 3
     populations, truth = draw(made_cells(intensities), TASK, 200, seed=0)
     table = measure_task(TASK, 0, populations, truth, TINY, {}).set_index("method")
-    expected = forecast(fit_model(populations, 5.0, 0, TINY), populations.events)
+    expected = forecast(fit_populations(populations, 5.0, 0, TINY), populations.events)
     assert table.loc[AUTO_NAME, "plan"] == expected.plan
     assert table.loc[AUTO_NAME, "expected_error"] == pytest.approx(expected.expected_error)
     assert not table.loc[AUTO_NAME, "flagged"]

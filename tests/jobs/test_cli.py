@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 from neuronedit_jobs import cli, train, transform
+from neuronedit_jobs.train import TrainConfig
+from neuronedit_jobs.transform import TransformConfig
 
 import neuronedit
 from neuronedit.config import Config
-from neuronedit.job_configs import TrainConfig, TransformConfig
 from tests.jobs.conftest import Command
 
 

@@ -24,9 +24,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 from neuronedit_jobs import compare, lineage, promote, review, train, transform
 
-from neuronedit.adapters.registry import pinned_model, register_model
-from neuronedit.adapters.tracking import connect, tracked_run
-from neuronedit.job_configs import RegistryConfig, TrackingConfig
+from neuronedit.adapters.registry import RegistryConfig, pinned_model, register_model
+from neuronedit.adapters.tracking import TrackingConfig, connect, tracked_run
 from tests.adapters.test_registry import example
 from tests.jobs.conftest import TRAIN
 

@@ -14,7 +14,7 @@ from neuronedit_jobs.benchmarks.tasks import Populations, TransferTask
 from neuronedit_jobs.benchmarks.verdicts import BEFORE_TRUTH, EDIT, judge_edit, measure_verdicts
 
 from neuronedit.autoencoder import Architecture
-from neuronedit.edit import PRESETS
+from neuronedit.edit_config import EditConfig
 from neuronedit.panel import Panel
 from neuronedit.training_plan import TrainingPlan
 
@@ -67,7 +67,7 @@ def test_a_verdict_needs_no_truth_and_the_truth_stands_beside_it() -> None:
     generator = np.random.default_rng(0)
     intensities = generator.lognormal(2, 1, (800, 5)).astype(np.float32)
     populations = Populations(intensities[:200], 3 * intensities[200:400], intensities[400:600])
-    panel, plans = Panel(tuple("abcde"), (5.0,) * 5), {EDIT: PRESETS["quantile-map"]}
+    panel, plans = Panel(tuple("abcde"), (5.0,) * 5), {EDIT: EditConfig(preset="quantile-map")}
     model = fit_plans(plans, vars(populations), panel, 0, TINY.architecture, TINY.training)
     true, other = 3 * intensities[600:], intensities[600:] / 9
     row, again = (judge_edit(TASK, model, populations, truth, 0).iloc[0] for truth in (true, other))

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -61,66 +60,6 @@ class TestControlsDesign:
         assert pinned_model("models:/cells@candidate").uri == "models:/cells/1"
 
 
-def test_the_pooled_reference_gives_every_batch_an_edit(
-    workplace: Workplace, ray_cluster: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    overrides = ["--set", "design.reference=pooled", "--set", 'design.extrapolation={role="validation"}']
-    assert train.main([workplace.train, *overrides]) == 0
-    assert capsys.readouterr().out.startswith("models:/cells/1: 3 edit(s) of 6 markers")
-    model = registered(workplace)[0].model
-    assert (list(model.edits), model.reference) == (["A", "B", "C"], None)
-    assert model.facts["extrapolation_seen"] is True
-
-
-def test_a_pair_design_gives_one_edit(
-    workplace: Workplace, ray_cluster: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = Path(workplace.train).read_text()
-    start, stop = text.index("[design]"), text.index("[autoencoder]")
-    design = '[design]\nkind = "pair"\nsource = { batch_id = "B" }\ntarget = { batch_id = "A" }\n'
-    Path(workplace.train).write_text(text[:start] + design + text[stop:])
-    steps = 'edit.steps=[{layer="code", operator="step", form="plain"}, {layer="visible", operator="neighbours"}]'
-    assert train.main([workplace.train, "--set", steps, "--set", 'panel.exclude=["CD45"]']) == 0
-    assert capsys.readouterr().out.startswith("models:/cells/1: 1 edit(s) of 5 markers")
-    model = registered(workplace)[0].model
-    assert [step.plan.operator for step in model.edits["pair"].members[0].steps] == ["step", "neighbours"]
-    assert model.facts["events"] == {"source": 900, "target": 900}
-
-
-def test_auto_chooses_for_each_edit_and_says_what_it_rests_on(
-    workplace: Workplace, cells: Path, ray_cluster: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    overrides = {
-        "edit.inverse": "true",
-        "edit.match_composition": "true",
-        "edit.population_column": "role",  # one label for all controls: nothing to match
-        "ensemble": "2",
-        "design.extrapolation": '{role="validation"}',
-    }
-    arguments = [part for key, value in overrides.items() for part in ("--set", f"{key}={value}")]
-    without_steps = [line for line in Path(workplace.train).read_text().splitlines() if not line.startswith("steps =")]
-    Path(workplace.train).write_text("\n".join(without_steps))
-    assert train.main([workplace.train, *arguments]) == 0
-    assert capsys.readouterr().out.startswith("models:/cells/1: 4 edit(s) of 6 markers")
-    pinned, trained_run = registered(workplace)
-    model = pinned.model
-    assert set(model.edits) == {"B", "C", "B inverse", "C inverse"}
-    assert len(model.autoencoders) == 2
-    for edit in model.edits.values():
-        assert sum(member.weight for member in edit.members) == pytest.approx(1)
-        # The gains are the same for every event, so the change carries over to the kind of cell left out.
-        assert edit.choice.left_out_error < 1
-    assert model.facts["extrapolation"]["B"]["flagged"] is False
-    assert "The source has events like these" in model.facts["extrapolation"]["B"]["sentence"]
-    metrics = trained_run.data.metrics
-    assert metrics["edit/B/expected_extrapolation_error"] == pytest.approx(model.edits["B"].choice.left_out_error)
-    assert metrics["edit/B/flagged"] == 0
-    events = drawn_intensities(cells / "B-validation.parquet", model.panel.markers)
-    there, back = model.apply(events, "B"), model.apply(events, ["B", "B inverse"])
-    assert np.median(there / events) == pytest.approx(0.5, abs=0.05)
-    assert np.median(back / events) == pytest.approx(1, abs=0.05)
-
-
 def test_labels_reach_the_edits_and_a_mix_without_overlap_is_refused(
     workplace: Workplace, ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,10 +79,6 @@ def test_a_missing_column_of_cell_types_is_told(
 ) -> None:
     assert train.main([workplace.train, "--set", "edit.population_column=cell_type"]) == 2
     assert "the column 'cell_type' is missing" in capsys.readouterr().err
-
-
-def drawn_intensities(path: Path, markers: tuple[str, ...]) -> np.ndarray:
-    return np.column_stack([column.to_numpy() for column in pq.read_table(path).select(list(markers)).columns])
 
 
 SETTING_ERRORS = [

@@ -12,16 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
 from neuronedit_jobs import update
+from neuronedit_jobs.update import VersionConfig
 
-from neuronedit.adapters.parquet import list_dataset
-from neuronedit.adapters.registry import PinnedModel, pinned_model
-from neuronedit.adapters.update import update_model
+from neuronedit.adapters.registry import PinnedModel, RegistryConfig, pinned_model
 from neuronedit.drift import edit_drift
-from neuronedit.errors import ConfigError, ModelError
+from neuronedit.errors import ConfigError
 from neuronedit.familiarity import reconstruction_error
-from neuronedit.job_configs import DataConfig, RegistryConfig
-from neuronedit.model import EditModel
-from neuronedit.update_config import UpdateConfig, VersionConfig
 from tests.jobs.conftest import Workplace
 from tests.synthetic_cells import MARKERS, sample_table, with_column
 
@@ -210,10 +206,3 @@ def test_a_folder_needs_a_name_for_its_new_version() -> None:
     with pytest.raises(ConfigError, match=r"^parent is the folder models/batches, .* expected model\.name for the new"):
         VersionConfig().of("models/batches")
     assert VersionConfig(alias="newest").of("models:/batches/3") == RegistryConfig(name="batches", alias="newest")
-
-
-def test_a_pair_design_takes_no_batch(pair_model: EditModel, new_cells: Path) -> None:
-    parent = PinnedModel(pair_model, new_cells, "models:/lps/1", "0" * 64, None)
-    config = UpdateConfig(parent="models:/lps/1", data=DataConfig(path=str(new_cells)))
-    with pytest.raises(ModelError, match=r"^models:/lps/1: the model has a pair design, whose one edit no batch"):
-        update_model(config, parent, list_dataset(str(new_cells)))

@@ -9,8 +9,9 @@ from neuronedit_jobs.benchmarks.review_problems import Problems
 
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.design import ControlsDesign, PairDesign
-from neuronedit.edit import NEURONS_THEN_MARKERS, Edit, Member
-from neuronedit.minibatches import InMemory
+from neuronedit.edit import Edit, Member
+from neuronedit.edit_config import EditConfig
+from neuronedit.fitting.fit import fit_model
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.percentiles import PercentileShift, percentiles
@@ -21,9 +22,7 @@ from neuronedit.scaling import fit_scaling
 from neuronedit.spikes import Spikes
 from neuronedit.steps import EditStep, FittedStep
 from neuronedit.support import Support
-from neuronedit.training import train
 from neuronedit.training_plan import TrainingPlan
-from tests.fitted import fit_pair
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
 
 CELLS = Path(__file__).parents[3] / "shared" / "data" / "cytonorm_ptlg" / "cells.parquet"
@@ -124,9 +123,16 @@ def blood_review() -> Review:
     design = ControlsDesign(
         batch_column="batch", control={"role": "control"}, reference=REFERENCE, extrapolation={"role": "validation"}
     )
-    model, losses = trained_model(panel, design, samples, TrainingPlan(epochs=8, minibatch=512))
+    fitted = fit_model(
+        samples,
+        panel,
+        design,
+        network=Architecture(hidden=(100,), code=30),
+        training=TrainingPlan(epochs=8, minibatch=512),
+        edit=EditConfig(preset="neurons-then-markers"),
+    )
     identity = {"name": "blood", "version": "1", "digest": "0" * 64, "data": "cytonorm_ptlg"}
-    return review_model(model, blood_comparisons(samples), samples, losses, identity)
+    return review_model(fitted.model, blood_comparisons(samples), samples, fitted.loss_table, identity)
 
 
 def blood_comparisons(samples: dict[str, np.ndarray]) -> list[Comparison]:
@@ -138,18 +144,3 @@ def blood_comparisons(samples: dict[str, np.ndarray]) -> list[Comparison]:
         comparisons.append(Comparison(f"{title} control", TRAINING_PAIR, batch, *fitted, *fitted))
         comparisons.append(Comparison(f"{title} donor 2", HELD_OUT, batch, *fitted, *unseen))
     return comparisons
-
-
-def trained_model(
-    panel: Panel, design: ControlsDesign, samples: dict[str, np.ndarray], plan: TrainingPlan
-) -> tuple[EditModel, pd.DataFrame]:
-    scaling = fit_scaling(samples.values(), panel.cofactors)
-    markers = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in samples.items()}
-    autoencoder = Autoencoder(panel.n_markers, Architecture(hidden=(100,), code=30))
-    losses = train(autoencoder, InMemory.from_populations(markers, plan), plan)
-    autoencoder.eval().requires_grad_(False)
-    pairs = design.edits({name: len(events) for name, events in samples.items()})
-    edits = {pair.name: fit_pair(pair, autoencoder, markers, NEURONS_THEN_MARKERS, scaling.zeros) for pair in pairs}
-    counts = {name: len(events) for name, events in samples.items()}
-    facts = {"events": counts, "extrapolation_seen": True}
-    return EditModel(panel, scaling, (autoencoder,), edits, design, facts), pd.DataFrame(losses)

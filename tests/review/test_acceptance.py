@@ -1,4 +1,5 @@
 import pytest
+from neuronedit_jobs.review import ReviewConfig
 
 from neuronedit.errors import ConfigError
 from neuronedit.review.acceptance import (
@@ -13,7 +14,6 @@ from neuronedit.review.acceptance import (
     joint_tone,
     listed,
 )
-from neuronedit.review_configs import ReviewConfig
 
 REASON = "donor 2: worse."
 

@@ -4,36 +4,35 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 
 from neuronedit.adapters.parquet import list_dataset
-from neuronedit.adapters.populations import DrawnPopulations, draw_populations
+from neuronedit.adapters.populations import draw_populations
 from neuronedit.adapters.ray_train import train_autoencoder
-from neuronedit.adapters.training_source import training_source
+from neuronedit.adapters.training.source import TrainingSource, ray_train, training_source
 from neuronedit.autoencoder import Architecture
+from neuronedit.design import ControlsDesign
+from neuronedit.draw import DrawnPopulations, SampleConfig
 from neuronedit.errors import ConfigError, DataError
-from neuronedit.job_configs import TrainConfig
+from neuronedit.fitting.prepare import Prepared, prepare
+from neuronedit.fitting.train import train_here
 from neuronedit.panel import Panel
-from neuronedit.scaling import Scaling, fit_scaling
+from neuronedit.training_data_config import TrainingDataConfig
 from neuronedit.training_plan import TrainingPlan
 from neuronedit.workers_config import WorkersConfig
 from tests.adapters.training_here import without_ray
 from tests.synthetic_cells import sample_table
 
-SETTINGS = (
-    "data.path=cells",
-    'panel.markers=["CD3"]',
-    'design={kind="controls", control={role="control"}, reference="A"}',
-    "sample.events_per_population=200",
-)
+DESIGN = ControlsDesign(control={"role": "control"}, reference="A")
+SAMPLE = SampleConfig(events_per_population=200)
 
 
-def config(*settings: str) -> TrainConfig:
-    return TrainConfig.load(None, [*SETTINGS, *settings])
-
-
-def scaling_of(drawn: DrawnPopulations, panel: Panel) -> Scaling:
-    return fit_scaling(drawn.intensities.values(), panel.cofactors)
+def source_of(
+    dataset: Path, prepared: Prepared, wanted: int | str | None = None, memory_mb: int = 2048
+) -> TrainingSource:
+    training_data = TrainingDataConfig(events_per_population=wanted, memory_mb=memory_mb)
+    return training_source(prepared, list_dataset(str(dataset)), SAMPLE, training_data)
 
 
 @pytest.fixture
@@ -45,42 +44,36 @@ def drawn() -> DrawnPopulations:
 
 
 def test_by_default_the_drawn_sample_is_trained_on(cells_once: Path, panel: Panel, drawn: DrawnPopulations) -> None:
-    scaling = scaling_of(drawn, panel)
-    source = training_source(config(), panel, list_dataset(str(cells_once)), drawn, scaling)
+    prepared = prepare(drawn, panel, DESIGN)
+    source = source_of(cells_once, prepared)
     assert source.stream is None
     assert source.n_events == {"control A": 200, "control B": 200}
-    expected = scaling.standardise(scaling.arcsinh(drawn.intensities["control B"]))
+    expected = prepared.scaling.standardise(prepared.scaling.arcsinh(drawn.intensities["control B"]))
     assert_array_equal(source.populations["control B"], expected)
 
 
 def test_all_are_the_drawn_sample_where_it_has_all(cells_once: Path, panel: Panel, drawn: DrawnPopulations) -> None:
     whole = replace(drawn, counts={"control A": 200, "control B": 200})
-    settings = config("training_data.events_per_population=all")
-    source = training_source(settings, panel, list_dataset(str(cells_once)), whole, scaling_of(drawn, panel))
-    assert source.n_events == whole.counts
+    assert source_of(cells_once, prepare(whole, panel, DESIGN), "all").n_events == whole.counts
 
 
 def test_more_than_fits_in_memory_is_told_with_what_helps(
     cells_once: Path, panel: Panel, drawn: DrawnPopulations
 ) -> None:
-    settings = config("training_data.events_per_population=50000", "training_data.memory_mb=1")
     message = (
         r"training_data\.events_per_population is 50000: 50200 events of 6 markers take 2 MB; expected at most "
         r"training_data\.memory_mb, 1\. Raise it, take fewer events, or 'all'"
     )
     with pytest.raises(ConfigError, match=message):
-        training_source(settings, panel, list_dataset(str(cells_once)), drawn, scaling_of(drawn, panel))
+        source_of(cells_once, prepare(drawn, panel, DESIGN), 50_000, memory_mb=1)
 
 
 def test_more_events_are_drawn_into_memory_where_they_fit(tasks_here: None, cells_once: Path, panel: Panel) -> None:
-    dataset, settings = list_dataset(str(cells_once)), config("training_data.events_per_population=450")
-    drawn = draw_populations(dataset, panel, settings.design, settings.sample)
-    source = training_source(settings, panel, dataset, drawn, scaling_of(drawn, panel))
+    prepared = prepare(draw_populations(list_dataset(str(cells_once)), panel, DESIGN, SAMPLE), panel, DESIGN)
+    source = source_of(cells_once, prepared, 450)
     assert source.stream is None
     assert source.n_events == {"control A": 450, "control B": 450, "control C": 350}
-    scaling = scaling_of(drawn, panel)
-    first = scaling.standardise(scaling.arcsinh(drawn.intensities["control A"]))
-    assert_array_equal(source.populations["control A"][:200], first)
+    assert_array_equal(source.populations["control A"][:200], prepared.markers["control A"])
 
 
 def test_what_does_not_fit_is_streamed_to_the_workers_that_train(
@@ -89,12 +82,10 @@ def test_what_does_not_fit_is_streamed_to_the_workers_that_train(
     for seed, (batch_id, n_events) in enumerate({"A": 40_000, "B": 2_000}.items()):
         table = sample_table(batch_id, "control", n_events, seed)
         pq.write_table(table, tmp_path / f"{batch_id}.parquet", row_group_size=5_000)
-    dataset = list_dataset(str(tmp_path))
-    settings = config("training_data.events_per_population=all", "training_data.memory_mb=1")
     # 42,000 events of 6 markers are 0.96 MB; with two more, more than 1.
     wide = Panel((*panel.markers, "Time", "event_id"), (*panel.cofactors, 1.0, 1.0))
-    drawn = draw_populations(dataset, wide, settings.design, settings.sample)
-    source = training_source(settings, wide, dataset, drawn, scaling_of(drawn, wide))
+    drawn = draw_populations(list_dataset(str(tmp_path)), wide, DESIGN, SAMPLE)
+    source = source_of(tmp_path, prepare(drawn, wide, DESIGN), "all", memory_mb=1)
     assert source.n_events == {"control A": 40_000, "control B": 2_000}
     assert source.stream is not None
     plan = TrainingPlan(epochs=2, minibatch=1_000)
@@ -121,3 +112,23 @@ def test_what_does_not_fit_is_streamed_to_the_workers_that_train(
             samples=source.samples,
             stream=source.stream,
         )
+
+
+@pytest.mark.ray
+def test_ray_train_gives_the_bits_that_training_in_this_process_gives(
+    ray_cluster: None, tmp_path: Path, cells_once: Path, panel: Panel
+) -> None:
+    torch.set_num_threads(1)  # as a worker has
+    dataset = list_dataset(str(cells_once))
+    prepared = prepare(draw_populations(dataset, panel, DESIGN, SAMPLE), panel, DESIGN)
+    network, plans = Architecture(hidden=(8,), code=3), [TrainingPlan(epochs=2, minibatch=64, seed=3)]
+    workers, told = WorkersConfig(storage=str(tmp_path)), []
+    train = ray_train(
+        dataset, SAMPLE, TrainingDataConfig(), workers, lambda number, losses: told.append((number, losses))
+    )
+    there, here = train(prepared, network, plans), train_here(prepared, network, plans)
+    assert there.losses == here.losses
+    assert there.n_events == here.n_events == {"control A": 200, "control B": 200, "control C": 200}
+    assert [losses for number, epochs in told for losses in epochs if number == 1] == list(here.losses[0])
+    for name, weights in here.autoencoders[0].state_dict().items():
+        assert torch.equal(weights, there.autoencoders[0].state_dict()[name])

@@ -3,24 +3,32 @@
 Only the plans that edit neurons are tried: what others do is the same whatever the network.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from neuronedit.auto import CANDIDATES, Plan, drawn_for_choice
-from neuronedit.autoencoder import Autoencoder
-from neuronedit.continual import continue_training
+from neuronedit.autoencoder import Architecture
 from neuronedit.design import MIN_EVENTS
 from neuronedit.edit_config import EditConfig
-from neuronedit.errors import ConfigError, DataError, listing
+from neuronedit.errors import ConfigError, DataError, ModelError, listing
+from neuronedit.fitting.prepare import Prepared
+from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
+from neuronedit.fitting.train import train_network
 from neuronedit.left_out import Fold, blended_error, left_out_folds, try_plans
 from neuronedit.loss_history import kept_epoch
 from neuronedit.pair_events import PairEvents
 from neuronedit.percentiles import FloatArray
-from neuronedit.search_result import SearchTrial
-from neuronedit.search_setting import SearchSetting
+from neuronedit.search_config import SearchConfig
+from neuronedit.search_result import SearchResult, SearchTrial
+from neuronedit.search_setting import SearchSetting, settings
 from neuronedit.spikes import Spikes
 from neuronedit.steps import Fitting
+from neuronedit.training_plan import TrainingPlan
 from neuronedit.validation_split import Texts
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,63 @@ def check_folds(left_out: Mapping[str, LeftOutEvents]) -> dict[str, LeftOutEvent
     return usable
 
 
+def search_network(
+    prepared: Prepared,
+    search: SearchConfig,
+    network: Architecture,
+    training: TrainingPlan,
+    run_all: RunAll = one_after_another,
+    on_trial: Callable[[int, SearchTrial], None] = lambda number, trial: None,
+) -> SearchResult:
+    """Try all settings on populations left out of source and target.
+
+    Args:
+        prepared: All that is learned from.
+        search: What is tried.
+        network: The layers, where these are not searched.
+        training: How networks learn, where that is not searched.
+        run_all: Runs tasks, one for each trial.
+        on_trial: Is told of each trial, with its number from 1.
+
+    Raises:
+        ConfigError: The edit's plan does not depend on the network, or edits a layer that a network lacks.
+        DataError: No edit has a population that can be left out, or no effect.
+        ModelError: All trials failed.
+    """
+    tried = settings(search, network, training)
+    plans = network_plans(prepared.edit, tried)
+    zeros, n_percentiles = prepared.scaling.zeros, prepared.edit.n_percentiles
+    left_out = check_folds(
+        {name: LeftOutEvents.of(of, zeros, n_percentiles, training.seed) for name, of in prepared.events.items()}
+    )
+    log.info("search: %d trials of %s", len(tried), ", ".join(plans))
+    attempt = partial(_attempt, prepared.markers, left_out, plans, prepared.drawn.samples)
+    trials = []
+    for trial in run_all(attempt, {f"tried {setting}": setting for setting in tried}, TASK_REMEDY):
+        if trial.failure:
+            log.warning("search: %s failed. %s", trial.setting, trial.failure)
+        trials.append(trial)
+        on_trial(len(trials), trial)
+    result = SearchResult(tuple(trials))
+    log.info("%s", result.sentence)
+    return result
+
+
+def _attempt(
+    populations: Mapping[str, FloatArray],
+    left_out: Mapping[str, LeftOutEvents],
+    plans: Mapping[str, Plan],
+    samples: Mapping[str, Texts],
+    setting: SearchSetting,
+) -> SearchTrial:
+    """Try a setting; where its network cannot be had, the trial says why, and the others go on."""
+    try:
+        return try_setting(setting, populations, left_out, plans, samples)
+    except ModelError as error:
+        n_markers = next(iter(populations.values())).shape[1]
+        return SearchTrial(setting, setting.n_weights(n_markers), failure=str(error))
+
+
 def try_setting(
     setting: SearchSetting,
     populations: Mapping[str, FloatArray],
@@ -109,9 +174,7 @@ def try_setting(
         ModelError: Training diverged, or a plan could not be fitted.
     """
     training, n_markers = setting.training, next(iter(populations.values())).shape[1]
-    network, history = continue_training(
-        Autoencoder(n_markers, setting.architecture, training.seed), populations, training, samples=samples
-    )
+    network, history = train_network(populations, setting.architecture, training, samples=samples)
     weights = dict.fromkeys(plans, 1 / len(plans))
     errors = {}
     for edit, of in left_out.items():

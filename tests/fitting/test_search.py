@@ -4,8 +4,8 @@ import pytest
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.edit_config import EditConfig
 from neuronedit.errors import ConfigError, DataError, ModelError
+from neuronedit.fitting.search import LeftOutEvents, check_folds, network_plans, try_setting
 from neuronedit.pair_events import PairEvents
-from neuronedit.search import LeftOutEvents, check_folds, network_plans, try_setting
 from neuronedit.search_config import SearchConfig
 from neuronedit.search_result import SearchResult, SearchTrial
 from neuronedit.search_setting import SearchSetting, settings

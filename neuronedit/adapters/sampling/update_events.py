@@ -1,13 +1,39 @@
-"""The events that a model was trained on, drawn again from where they were."""
+"""The events of an update: those of new batches, and those that the model was trained on, drawn again."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
 
-from neuronedit.adapters.parquet import list_dataset
-from neuronedit.adapters.populations import DrawnPopulations, draw_populations
+from neuronedit.adapters.parquet import EventDataset, list_dataset
+from neuronedit.adapters.populations import draw_populations
+from neuronedit.draw import DrawnPopulations
 from neuronedit.errors import DataError, NeuroneditError, listing
+from neuronedit.fitting.update import check_controls_design, new_populations
 from neuronedit.model import EditModel
 from neuronedit.training_record import TrainingRecord, intensities_digest
+
+
+def draw_update(
+    parent: EditModel, name: str, dataset: EventDataset, moved: Sequence[str]
+) -> tuple[DrawnPopulations, DrawnPopulations]:
+    """Draw the populations that a model was trained on, and those of a dataset's batches that it does not know.
+
+    Args:
+        parent: The model.
+        name: Its own, for messages.
+        dataset: Where the new batches' controls are.
+        moved: Datasets with the events that it was trained on, if they are not where they were.
+
+    Returns:
+        The old populations, and the new ones.
+
+    Raises:
+        ModelError: The model has no controls design, or does not tell how it was trained.
+        DataError: There is no new batch, or the old events are not where they were.
+    """
+    design = check_controls_design(parent, name)
+    record = TrainingRecord.from_facts(parent.facts, name)
+    arriving = draw_populations(dataset, parent.panel, design, record.sample, record.edit.label_columns)
+    new = arriving.select(new_populations(arriving.counts, record, design, dataset.uri))
+    return draw_past(parent, record, moved), new
 
 
 def draw_past(model: EditModel, record: TrainingRecord, moved: Sequence[str]) -> DrawnPopulations:
@@ -36,7 +62,7 @@ def draw_past(model: EditModel, record: TrainingRecord, moved: Sequence[str]) ->
             for name, events in drawn.intensities.items()
             if name in wanted and intensities_digest(events) == wanted[name].sha256
         ]
-        found = joined(found, chosen(drawn, same))
+        found = found.merge(drawn.select(same))
     missing = [name for name in wanted if name not in found.intensities]
     if missing:
         places = moved or sorted({wanted[name].data for name in missing})
@@ -44,21 +70,7 @@ def draw_past(model: EditModel, record: TrainingRecord, moved: Sequence[str]) ->
             f"Of {len(wanted)} populations that the model was trained on, {listing(missing)} are not in "
             f"{listing(places)} as they were then (SHA-256 of the events drawn); expected the same events. {_REMEDY}"
         )
-    return chosen(found, wanted)
-
-
-def chosen(drawn: DrawnPopulations, names: Collection[str]) -> DrawnPopulations:
-    """Some of the populations, in the order of their names."""
-    kept = {
-        of.name: {name: part for name, part in getattr(drawn, of.name).items() if name in names} for of in fields(drawn)
-    }
-    return replace(drawn, **kept)
-
-
-def joined(drawn: DrawnPopulations, others: DrawnPopulations) -> DrawnPopulations:
-    """Populations of two datasets, in the order of their names; of two of one name the first stays."""
-    both = {of.name: getattr(others, of.name) | getattr(drawn, of.name) for of in fields(drawn)}
-    return replace(drawn, **{name: dict(sorted(parts.items())) for name, parts in both.items()})
+    return found.select(wanted)
 
 
 _REMEDY = "Restore them, name their new place in parent_data, or train a new model."

@@ -1,0 +1,1 @@
+"""Ray sessions, tasks and progress."""

@@ -1,0 +1,1 @@
+"""Seeded draws from datasets."""

@@ -1,0 +1,1 @@
+"""Ray Train around the network's own training loop."""

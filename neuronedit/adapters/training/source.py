@@ -1,0 +1,153 @@
+"""Training on Ray, from the drawn sample, more events in memory, or all of them as a stream."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from neuronedit.adapters.event_places import find_places
+from neuronedit.adapters.event_stream import EventStream
+from neuronedit.adapters.parquet import EventDataset
+from neuronedit.adapters.populations import draw_populations
+from neuronedit.adapters.ray_train import train_autoencoder
+from neuronedit.autoencoder import Architecture
+from neuronedit.draw import SampleConfig, Texts
+from neuronedit.errors import ConfigError
+from neuronedit.fitting.prepare import Prepared
+from neuronedit.fitting.train import Ensemble, Train, TrainedNetwork, gather_ensemble
+from neuronedit.loss_history import EpochLosses
+from neuronedit.scaling import FloatArray
+from neuronedit.training_data_config import TrainingDataConfig
+from neuronedit.training_plan import TrainingPlan
+from neuronedit.workers_config import WorkersConfig
+
+log = logging.getLogger(__name__)
+
+OnEpochs = Callable[[int, Sequence[EpochLosses]], None]
+"""Is told of an autoencoder's epochs as they end, in another thread; autoencoders count from 1."""
+
+
+@dataclass(frozen=True)
+class TrainingSource:
+    """Events to learn from.
+
+    Attributes:
+        populations: Standardised markers, (n_events, n_markers) float32 each.
+        samples: By population, (n_events,) the sample of each.
+        stream: Reads all events, where these do not fit in memory; those above then are for validation only.
+        n_events: By population, how many there are to learn from, those held out for validation included.
+    """
+
+    populations: Mapping[str, FloatArray]
+    samples: Mapping[str, Texts]
+    stream: EventStream | None
+    n_events: Mapping[str, int]
+
+
+def ray_train(
+    dataset: EventDataset,
+    sample: SampleConfig,
+    training_data: TrainingDataConfig,
+    workers: WorkersConfig,
+    on_epochs: OnEpochs = lambda number, losses: None,
+) -> Train:
+    """Train autoencoders by Ray Train (see ``neuronedit.fitting.train.Train``).
+
+    Args:
+        dataset: Where the populations are from.
+        sample: How they were drawn.
+        training_data: How many events are learned from.
+        workers: Who computes, and where checkpoints are kept.
+        on_epochs: Is told of epochs as they end.
+
+    Returns:
+        The training, which raises ConfigError if more events are wanted than their memory holds, ClusterError if
+        the workers cannot run, ModelError if training diverged, and StorageError if the checkpoints' storage fails.
+    """
+
+    def train(prepared: Prepared, network: Architecture, plans: Sequence[TrainingPlan]) -> Ensemble:
+        source = training_source(prepared, dataset, sample, training_data)
+        trained = _train_each(source, prepared.panel.markers, network, plans, workers, on_epochs)
+        return gather_ensemble(trained, plans, source.n_events, streamed=source.stream is not None)
+
+    return train
+
+
+def _train_each(
+    source: TrainingSource,
+    markers: tuple[str, ...],
+    network: Architecture,
+    plans: Sequence[TrainingPlan],
+    workers: WorkersConfig,
+    on_epochs: OnEpochs,
+) -> Iterator[TrainedNetwork]:
+    for number, plan in enumerate(plans, start=1):
+        trained = train_autoencoder(
+            source.populations,
+            network,
+            plan,
+            workers,
+            samples=source.samples,
+            markers=markers,
+            stream=source.stream,
+            on_losses=partial(on_epochs, number),
+        )
+        yield trained.autoencoder, trained.history
+
+
+def training_source(
+    prepared: Prepared, dataset: EventDataset, sample: SampleConfig, training_data: TrainingDataConfig
+) -> TrainingSource:
+    """Events of each population as many as the configuration wants.
+
+    Args:
+        prepared: The drawn sample, and the scaling that was fitted on it.
+        dataset: Where more are.
+        sample: How they are drawn.
+        training_data: How many, and in how much memory.
+
+    Raises:
+        ConfigError: So many do not fit into the memory that they may have.
+        DataError: A file is damaged.
+    """
+    wanted, drawn, panel = training_data.events_per_population, prepared.drawn, prepared.panel
+    known = TrainingSource(
+        prepared.markers, drawn.samples, None, {name: len(events) for name, events in prepared.markers.items()}
+    )
+    if wanted is None or all(_limited(count, wanted) <= known.n_events[name] for name, count in drawn.counts.items()):
+        return known
+    n_events = {name: _limited(count, wanted) for name, count in drawn.counts.items()}
+    memory_bytes = training_data.memory_mb * 2**20
+    n_bytes = sum(n_events.values()) * panel.n_markers * 4
+    if n_bytes <= memory_bytes:
+        log.info("drawing %d events to train on", sum(n_events.values()))
+        larger = sample.model_copy(update={"events_per_population": max(n_events.values())})
+        more = draw_populations(dataset, panel, prepared.design, larger)
+        scale = prepared.scaling
+        populations = {name: scale.standardise(scale.arcsinh(events)) for name, events in more.intensities.items()}
+        return TrainingSource(
+            populations, more.samples, None, {name: len(events) for name, events in populations.items()}
+        )
+    if wanted != "all":
+        raise ConfigError(
+            f"training_data.events_per_population is {wanted}: {sum(n_events.values())} events of {panel.n_markers} "
+            f"markers take {-(-n_bytes // 2**20)} MB; expected at most training_data.memory_mb, "
+            f"{training_data.memory_mb}. Raise it, take fewer events, or 'all', which are read as a stream."
+        )
+    log.info("%d MB of events to train on: they are read again in every epoch", -(-n_bytes // 2**20))
+    stream = EventStream(
+        dataset.filesystem,
+        {file.name: file for file in dataset.files},
+        panel,
+        prepared.design,
+        prepared.scaling,
+        sample,
+        find_places(dataset, prepared.design, sample),
+        drawn.priorities,
+        memory_bytes,
+    )
+    return TrainingSource(known.populations, known.samples, stream, n_events)
+
+
+def _limited(count: int, wanted: int | str) -> int:
+    return count if isinstance(wanted, str) else min(count, wanted)

@@ -1,0 +1,1 @@
+"""Populations in, model out, without Ray and without storage."""

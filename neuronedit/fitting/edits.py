@@ -1,0 +1,121 @@
+"""The edits of a model: fitted by trained autoencoders, and what is known of them before any truth is seen."""
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from neuronedit.auto import Choice
+from neuronedit.autoencoder import Autoencoder
+from neuronedit.edit import Edit, fit_edit
+from neuronedit.edit_config import EditConfig
+from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
+from neuronedit.model import EditModel
+from neuronedit.pair_events import PairEvents
+from neuronedit.percentiles import FloatArray
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EditFitting:
+    """How all edits of a model are fitted.
+
+    Attributes:
+        config: Plan, percentiles, what becomes of events beyond the support.
+        zeros: (n_markers,) what zero intensity is when standardised.
+        seed: See ``Fitting``.
+    """
+
+    config: EditConfig
+    zeros: FloatArray
+    seed: int
+
+
+def fit_edits(
+    autoencoders: tuple[Autoencoder, ...],
+    events: Mapping[str, PairEvents],
+    fitting: EditFitting,
+    choices: Mapping[str, Choice] | None = None,
+    run_all: RunAll = one_after_another,
+) -> dict[str, Edit]:
+    """Fit an edit for each pair of events, by the edit's name.
+
+    Args:
+        autoencoders: Trained.
+        events: By the edit's name.
+        fitting: How.
+        choices: By the edit's name, plans that were chosen before and stay; others are chosen now.
+        run_all: Runs tasks, one for each edit.
+
+    Raises:
+        NeuroneditError: As ``fit_edit`` raises it.
+    """
+    tasks = {f"fitted the edit {name!r}": (name, of, (choices or {}).get(name)) for name, of in events.items()}
+    edits = {}
+    for edit in run_all(partial(_fit_edit, autoencoders, fitting), tasks, TASK_REMEDY):
+        log.info("edit %s: %s", edit.name, edit.summary)
+        edits[edit.name] = edit
+    return edits
+
+
+def _fit_edit(
+    autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: tuple[str, PairEvents, Choice | None]
+) -> Edit:
+    name, events, choice = task
+    return fit_edit(
+        name,
+        autoencoders,
+        fitting.config.plan,
+        events.source,
+        events.target,
+        zeros=fitting.zeros,
+        fitting=events.fitting(fitting.config.n_percentiles, fitting.seed),
+        beyond_support=fitting.config.beyond_support,
+        choice=choice,
+    )
+
+
+def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, FloatArray]) -> dict[str, dict[str, Any]]:
+    """For each edit, whether it can be expected to hold for the events named as its extrapolation.
+
+    Args:
+        edits: By name.
+        markers: By population, standardised, (n_events, n_markers) float32 each.
+    """
+    judged = {}
+    for name, edit in edits.items():
+        events = markers.get("extrapolation", markers.get(f"extrapolation {name}"))
+        if events is not None and len(events):
+            found = edit.support.judge(events)
+            expected = edit.choice.expected_error(found.unsupported) if edit.choice else float("nan")
+            judged[name] = {
+                **asdict(found),
+                "flagged": found.flagged,
+                "sentence": found.sentence,
+                "expected_error": expected if math.isfinite(expected) else None,  # JSON has no NaN
+            }
+            log.log(logging.WARNING if found.flagged else logging.INFO, "edit %s: %s", name, found.sentence)
+    return judged
+
+
+def edit_scores(model: EditModel) -> dict[str, dict[str, float]]:
+    """By edit, what is known of it before any truth is seen: its errors on events left out, and on the extrapolation.
+
+    All are finite.
+    """
+    scores = {}
+    for name, edit in model.edits.items():
+        found = dict(model.facts.get("extrapolation", {}).get(name, {}))
+        if edit.choice:
+            found |= {
+                "expected_extrapolation_error": edit.choice.left_out_error,
+                "within_error": edit.choice.within_error,
+                "neurons_contribution": edit.choice.neurons_contribution,
+                **{f"weight/{plan}": weight for plan, weight in edit.choice.weights.items()},
+            }
+        numbers = {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
+        scores[name] = {key: value for key, value in numbers.items() if math.isfinite(value)}
+    return scores

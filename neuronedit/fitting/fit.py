@@ -1,0 +1,216 @@
+"""Populations in, model out: scale → pool → match → search → train → fit."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+import neuronedit
+from neuronedit.autoencoder import Architecture
+from neuronedit.design import Design
+from neuronedit.draw import SampleConfig
+from neuronedit.edit_config import EditConfig
+from neuronedit.fitting.edits import EditFitting, fit_edits, judge_extrapolations
+from neuronedit.fitting.prepare import Populations, Prepared, prepare
+from neuronedit.fitting.search import search_network
+from neuronedit.fitting.tasks import RunAll, one_after_another
+from neuronedit.fitting.train import Ensemble, Train, train_here
+from neuronedit.loss_history import EpochLosses, kept_epoch
+from neuronedit.model import EditModel
+from neuronedit.panel import Panel
+from neuronedit.search_config import SearchConfig
+from neuronedit.search_result import SearchResult
+from neuronedit.training_plan import TrainingPlan
+from neuronedit.training_record import TrainingRecord, edit_facts, population_records
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A model, and how it came to be.
+
+    Attributes:
+        model: To be applied, saved or registered.
+        losses: Of each autoencoder, by epoch.
+        prepared: All that it learned from.
+        training: How its autoencoders learned.
+        search: The trials that settings of the network were chosen by; None where there were none.
+    """
+
+    model: EditModel
+    losses: tuple[tuple[EpochLosses, ...], ...]
+    prepared: Prepared
+    training: TrainingPlan
+    search: SearchResult | None = None
+
+    @property
+    def loss_table(self) -> pd.DataFrame:
+        """The losses of the first autoencoder by epoch: epoch, train_loss, validation_loss."""
+        return pd.DataFrame([asdict(losses) for losses in self.losses[0]])
+
+    def with_edit(self, edit: EditConfig, run_all: RunAll = one_after_another) -> "FittedModel":
+        """Fit the edits in another way, by the same autoencoders: nothing is trained again.
+
+        Args:
+            edit: How.
+            run_all: Runs tasks, one for each edit.
+
+        Raises:
+            ConfigError: A step names a layer that the autoencoders do not have.
+            DataError: A source shares no cell type with its target.
+        """
+        prepared = self.prepared.with_edit(edit, self.training.seed)
+        return replace(self, model=_edited(self.model, prepared, self.training.seed, run_all), prepared=prepared)
+
+    def drawn_from(self, data: Mapping[str, Any], sample: SampleConfig) -> "FittedModel":
+        """Record the dataset in the model's facts, which an update needs to draw the same events again.
+
+        Args:
+            data: What is known of the dataset, its ``uri`` among it.
+            sample: How events were drawn.
+        """
+        facts = self.model.facts
+        record = TrainingRecord(
+            populations=population_records(self.prepared.drawn.intensities, data["uri"]),
+            goal=facts["goal"],
+            sample=sample,
+            training=self.training,
+            validation_loss=facts["validation_loss"],
+            edit=self.prepared.edit,
+        )
+        recorded = {**facts, "data": dict(data), **record.facts()}
+        return replace(self, model=replace(self.model, facts=recorded))
+
+
+def fit_model(
+    populations: Populations,
+    panel: Panel,
+    design: Design,
+    *,
+    network: Architecture | None = None,
+    training: TrainingPlan | None = None,
+    edit: EditConfig | None = None,
+    ensemble: int = 1,
+    search: SearchConfig | None = None,
+    train: Train = train_here,
+    run_all: RunAll = one_after_another,
+) -> FittedModel:
+    """Train autoencoders on all populations with equal weight, then fit every edit of the design.
+
+    Args:
+        populations: Raw intensities, (n_events, n_markers) each in the panel's order, by name: ``source``, ``target``
+            and, if wanted, ``extrapolation`` for a pair design; the batches' names for a controls design.
+        panel: The markers, with their cofactors.
+        design: Which populations edits lead from and to.
+        network: The autoencoder's layers; by default 200, 100 and 50 neurons.
+        training: How it learns; by default 60 epochs.
+        edit: What is edited, and how; by default by ``auto``.
+        ensemble: Autoencoders, each trained from a seed of its own; the changes that they make are averaged.
+        search: Settings of the network to try first, on populations left out.
+        train: Trains the autoencoders; by default in this process.
+        run_all: Runs tasks, one for each edit and trial; by default one after another in this process.
+
+    Returns:
+        The model, and how it came to be.
+
+    Raises:
+        ConfigError: The edit's plan names a layer that the network does not have.
+        DataError: A population is missing, has another shape or too few events, a value is not finite, or a source
+            shares no cell type with its target.
+        ModelError: Training diverged.
+
+    Example:
+        Two markers of 300 cells before and after a treatment that doubles the first:
+
+        >>> import numpy as np
+        >>> from neuronedit import Architecture, EditConfig, PairDesign, Panel, TrainingPlan, fit_model
+        >>> before = np.random.default_rng(0).lognormal(3.0, 0.5, (300, 2))
+        >>> after = np.random.default_rng(1).lognormal(3.0, 0.5, (300, 2)) * [2.0, 1.0]
+        >>> fitted = fit_model(
+        ...     {"source": before, "target": after},
+        ...     Panel(("CD4", "CD8"), (5.0, 5.0)),
+        ...     PairDesign.of_arrays(),
+        ...     network=Architecture(hidden=(8,), code=2),
+        ...     training=TrainingPlan(epochs=2, minibatch=128),
+        ...     edit=EditConfig(preset="quantile-map"),
+        ... )
+        >>> other = np.random.default_rng(2).lognormal(3.0, 0.5, (100, 2))
+        >>> edited = fitted.model.apply(other, "pair")
+        >>> [round(float(ratio)) for ratio in np.median(edited / other, axis=0)]
+        [2, 1]
+    """
+    network, training = network or Architecture(), training or TrainingPlan()
+    prepared = prepare(populations, panel, design, edit, training.seed)
+    found = search_network(prepared, search, network, training, run_all) if search and search.enabled else None
+    return fit_prepared(prepared, network, training, ensemble=ensemble, search=found, train=train, run_all=run_all)
+
+
+def fit_prepared(
+    prepared: Prepared,
+    network: Architecture,
+    training: TrainingPlan,
+    *,
+    ensemble: int = 1,
+    search: SearchResult | None = None,
+    train: Train = train_here,
+    run_all: RunAll = one_after_another,
+) -> FittedModel:
+    """Train autoencoders on prepared populations, then fit the edits (see ``fit_model``).
+
+    Args:
+        prepared: All that is learned from.
+        network: The autoencoder's layers, unless a search chose others.
+        training: How it learns, unless a search chose otherwise.
+        ensemble: How many autoencoders.
+        search: Its best setting is trained with.
+        train: Trains the autoencoders.
+        run_all: Runs tasks, one for each edit.
+
+    Raises:
+        ConfigError: The edit's plan names a layer that the network does not have.
+        ModelError: Training diverged.
+    """
+    if search:
+        network, training = search.best.setting.architecture, search.best.setting.training
+    for step in prepared.edit.steps:
+        network.check_layer(step.layer)
+    plans = [training.model_copy(update={"seed": training.seed + number}) for number in range(ensemble)]
+    trained = train(prepared, network, plans)
+    facts = _facts(prepared, training, trained) | ({"search": search.facts()} if search else {})
+    unedited = EditModel(prepared.panel, prepared.scaling, trained.autoencoders, {}, prepared.design, facts)
+    return FittedModel(_edited(unedited, prepared, training.seed, run_all), trained.losses, prepared, training, search)
+
+
+def validation_losses(losses: Sequence[Sequence[EpochLosses]], training: TrainingPlan) -> tuple[float, ...]:
+    """The validation loss of each autoencoder, in the epoch whose weights it has."""
+    return tuple(kept_epoch(history, training.patience).validation_loss for history in losses)
+
+
+def _facts(prepared: Prepared, training: TrainingPlan, trained: Ensemble) -> dict[str, Any]:
+    drawn = prepared.drawn
+    return {
+        "neuronedit": neuronedit.__version__,
+        **drawn.facts(),
+        # A model fitted without X is a different claim from one fitted with X.
+        "extrapolation_seen": any(name.startswith("extrapolation") for name in drawn.counts),
+        "events_trained_on": dict(trained.n_events),
+        "streamed": trained.streamed,
+        "training": training.model_dump(mode="json"),
+        "validation_loss": list(validation_losses(trained.losses, training)),
+    }
+
+
+def _edited(model: EditModel, prepared: Prepared, seed: int, run_all: RunAll) -> EditModel:
+    """The model with the edits of its populations, and what its facts say of them."""
+    fitting = EditFitting(prepared.edit, prepared.scaling.zeros, seed)
+    edits = fit_edits(model.autoencoders, prepared.events, fitting, run_all=run_all)
+    facts = {
+        "goal": list(prepared.pairs[0].target),
+        "match_composition": prepared.edit.match_composition,
+        "edit": edit_facts(prepared.edit),
+        "extrapolation": judge_extrapolations(edits, prepared.markers),
+    }
+    return replace(model, edits=edits, facts={**model.facts, **facts})

@@ -1,0 +1,145 @@
+"""From raw populations to what networks and edits learn from: scaled, pooled for each edit, matched."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from neuronedit.design import ControlsDesign, Design, EditPair
+from neuronedit.draw import DrawnPopulations
+from neuronedit.edit_config import EditConfig
+from neuronedit.errors import DataError, listing, nearest_name
+from neuronedit.pair_events import PairEvents
+from neuronedit.panel import Panel
+from neuronedit.percentiles import FloatArray
+from neuronedit.scaling import Scaling, fit_scaling
+
+Populations = Mapping[str, npt.NDArray[np.floating]] | DrawnPopulations
+"""Raw intensities, (n_events, n_markers) each in the panel's order, by the design's names; or drawn from a dataset."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that networks and edits learn from.
+
+    Attributes:
+        panel: The markers.
+        design: Which populations edits lead from and to.
+        edit: How edits are fitted.
+        drawn: Raw intensities, and what is known of each event.
+        scaling: Fitted on all populations with equal weight.
+        markers: By population, standardised, (n_events, n_markers) float32 each.
+        pairs: The edits to fit.
+        events: By edit, source and target.
+    """
+
+    panel: Panel
+    design: Design
+    edit: EditConfig
+    drawn: DrawnPopulations
+    scaling: Scaling
+    markers: Mapping[str, FloatArray]
+    pairs: tuple[EditPair, ...]
+    events: Mapping[str, PairEvents]
+
+    def with_edit(self, edit: EditConfig, seed: int = 0) -> "Prepared":
+        """Prepare the same populations for edits that are fitted in another way.
+
+        Args:
+            edit: How.
+            seed: Draws what ``match_composition`` draws.
+
+        Raises:
+            DataError: A source shares no cell type with its target.
+        """
+        pairs = with_inverses(self.design.edits(self.drawn.counts), edit)
+        events = pair_events(pairs, self.markers, self.drawn, edit, seed)
+        return replace(self, edit=edit, pairs=pairs, events=events)
+
+
+def prepare(
+    populations: Populations, panel: Panel, design: Design, edit: EditConfig | None = None, seed: int = 0
+) -> Prepared:
+    """Scale populations, and pool and match the events of each edit.
+
+    Args:
+        populations: Raw intensities by the design's names, (n_events, n_markers) each in the panel's order.
+        panel: The markers.
+        design: Which populations edits lead from and to.
+        edit: How edits are fitted; by default by ``auto``.
+        seed: Draws what ``match_composition`` draws.
+
+    Raises:
+        DataError: A population is missing, has another shape or too few events, a value is not finite, labels are
+            asked for that nobody gave, or a source shares no cell type with its target.
+    """
+    edit = edit or EditConfig()
+    drawn = populations if isinstance(populations, DrawnPopulations) else _given(populations, panel, design)
+    if edit.population_column and not drawn.labels:
+        raise DataError(
+            f"edit.population_column is {edit.population_column!r}; expected that column's labels of each event, found "
+            "arrays of intensities alone. Hand in DrawnPopulations with labels, or leave population_column out."
+        )
+    pairs = with_inverses(design.edits(drawn.counts), edit)
+    scaling = fit_scaling(drawn.intensities.values(), panel.cofactors)
+    markers = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in drawn.intensities.items()}
+    # Pooled and matched first: a mix that cannot be matched is told before anything is trained.
+    return Prepared(panel, design, edit, drawn, scaling, markers, pairs, pair_events(pairs, markers, drawn, edit, seed))
+
+
+def with_inverses(pairs: Sequence[EditPair], edit: EditConfig) -> tuple[EditPair, ...]:
+    """The pairs and, where the configuration wants them, the ways back."""
+    return (*pairs, *(pair.inverse for pair in pairs)) if edit.inverse else tuple(pairs)
+
+
+def pair_events(
+    pairs: Sequence[EditPair],
+    markers: Mapping[str, FloatArray],
+    drawn: DrawnPopulations,
+    edit: EditConfig,
+    seed: int,
+) -> dict[str, PairEvents]:
+    """Pool the events of each pair and, where the configuration wants it, match the target's mix of cell types.
+
+    Args:
+        pairs: The edits.
+        markers: By population, standardised, (n_events, n_markers) float32 each.
+        drawn: What is known of each event.
+        edit: The column that names cell types, and whether the mix is matched.
+        seed: Draws what matching draws.
+
+    Raises:
+        DataError: A source shares no cell type with its target.
+    """
+    cell_types = drawn.column(edit.population_column)
+    events = {pair.name: PairEvents.pool(pair, markers, cell_types) for pair in pairs}
+    if edit.match_composition:
+        return {name: pooled.matched(seed) for name, pooled in events.items()}
+    return events
+
+
+def _given(populations: Mapping[str, npt.NDArray[np.floating]], panel: Panel, design: Design) -> DrawnPopulations:
+    """Arrays under the names that the design has for them, checked."""
+    named = {_population_name(name, design): np.asarray(events) for name, events in populations.items()}
+    for name, events in named.items():
+        if events.ndim != 2 or events.shape[1] != panel.n_markers:
+            raise DataError(
+                f"The population {name!r} has shape {events.shape}; expected (n_events, {panel.n_markers}): a column "
+                f"for each of the panel's {panel.n_markers} markers, in its order. Choose the markers' columns."
+            )
+    intensities = {name: named[name].astype(np.float32) for name in named}
+    return DrawnPopulations(intensities, {name: len(events) for name, events in intensities.items()})
+
+
+def _population_name(name: str, design: Design) -> str:
+    """The design's name of an array: a batch's own name stands for its controls."""
+    if isinstance(design, ControlsDesign):
+        return name if name.startswith(("control ", "extrapolation ")) else f"control {name}"
+    known = ("source", "target", "extrapolation")
+    if name not in known:
+        raise DataError(
+            f"populations: found {name!r}; a pair design has {listing(known)}{nearest_name(name, known)}. "
+            "Correct the name, or take a controls design for batches."
+        )
+    return name

@@ -1,0 +1,112 @@
+"""Training of a model's autoencoders: the interface, and its implementation in this process."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.fitting.prepare import Prepared
+from neuronedit.loss_history import EpochLosses, kept_epoch
+from neuronedit.minibatches import InMemory
+from neuronedit.percentiles import FloatArray
+from neuronedit.training import train
+from neuronedit.training_plan import TrainingPlan
+from neuronedit.validation_split import Texts
+
+log = logging.getLogger(__name__)
+
+TrainedNetwork = tuple[Autoencoder, tuple[EpochLosses, ...]]
+"""An autoencoder, frozen, and the losses of all its epochs."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Autoencoders that were trained on the same populations.
+
+    Attributes:
+        autoencoders: Frozen.
+        losses: Of each, by epoch.
+        n_events: By population, how many events they learned from, those held out for validation included.
+        streamed: Whether events were read again in every epoch, instead of being held in memory.
+    """
+
+    autoencoders: tuple[Autoencoder, ...]
+    losses: tuple[tuple[EpochLosses, ...], ...]
+    n_events: Mapping[str, int]
+    streamed: bool = False
+
+
+Train = Callable[[Prepared, Architecture, Sequence[TrainingPlan]], Ensemble]
+"""Trains an autoencoder by each plan; it also decides which events they learn from."""
+
+
+def train_here(prepared: Prepared, network: Architecture, plans: Sequence[TrainingPlan]) -> Ensemble:
+    """Train autoencoders in this process, on the populations as they are.
+
+    Args:
+        prepared: Its populations weigh the same, whatever their size.
+        network: The autoencoders' layers.
+        plans: How each learns.
+
+    Raises:
+        ModelError: Training diverged.
+    """
+    n_events = {name: len(events) for name, events in prepared.markers.items()}
+    trained = (
+        train_network(
+            prepared.markers, network, plan, samples=prepared.drawn.samples, marker_names=prepared.panel.markers
+        )
+        for plan in plans
+    )
+    return gather_ensemble(trained, plans, n_events)
+
+
+def gather_ensemble(
+    trained: Iterable[TrainedNetwork],
+    plans: Sequence[TrainingPlan],
+    n_events: Mapping[str, int],
+    *,
+    streamed: bool = False,
+) -> Ensemble:
+    """Put autoencoders together as they come, and log how well each does (see ``Ensemble``)."""
+    log.info("training on %d events of %d populations", sum(n_events.values()), len(n_events))
+    autoencoders, losses = [], []
+    for number, ((autoencoder, history), plan) in enumerate(zip(trained, plans, strict=True), start=1):
+        log.info(
+            "autoencoder %d of %d, trained %d epochs: validation loss %.4f",
+            number,
+            len(plans),
+            history[-1].epoch,
+            kept_epoch(history, plan.patience).validation_loss,
+        )
+        autoencoders.append(autoencoder)
+        losses.append(history)
+    return Ensemble(tuple(autoencoders), tuple(losses), n_events, streamed)
+
+
+def train_network(
+    populations: Mapping[str, FloatArray],
+    network: Architecture,
+    plan: TrainingPlan,
+    *,
+    samples: Mapping[str, Texts] | None = None,
+    marker_names: Sequence[str] = (),
+) -> TrainedNetwork:
+    """Train one autoencoder in this process.
+
+    Args:
+        populations: Standardised, (n_events, n_markers) float32 each; they weigh the same.
+        network: Its layers.
+        plan: How it learns; its seed draws the weights, too.
+        samples: By population, (n_events,) the sample of each event, where they are known.
+        marker_names: For messages.
+
+    Raises:
+        ModelError: Training diverged.
+    """
+    n_markers = next(iter(populations.values())).shape[1]
+    autoencoder = Autoencoder(n_markers, network, plan.seed)
+    losses = train(
+        autoencoder, InMemory.from_populations(populations, plan, samples=samples, markers=marker_names), plan
+    )
+    return autoencoder.eval().requires_grad_(False), losses

@@ -1,0 +1,273 @@
+"""Adding the edits of new batches to a model, with as little change to those it has as can be."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from pydantic import Field, PositiveInt
+
+import neuronedit
+from neuronedit.autoencoder import Autoencoder
+from neuronedit.config import Config
+from neuronedit.continual import continue_training, replayed
+from neuronedit.design import ControlsDesign, EditPair, describe
+from neuronedit.draw import DrawnPopulations
+from neuronedit.drift import EditDrift, edit_drift
+from neuronedit.errors import DataError, ModelError, listing
+from neuronedit.familiarity import Familiarity, reconstruction_error
+from neuronedit.fitting.edits import EditFitting, fit_edits, judge_extrapolations
+from neuronedit.fitting.fit import validation_losses
+from neuronedit.fitting.prepare import pair_events, with_inverses
+from neuronedit.fitting.tasks import RunAll, one_after_another
+from neuronedit.fitting.train import TrainedNetwork
+from neuronedit.loss_history import EpochLosses
+from neuronedit.model import EditModel
+from neuronedit.percentiles import FloatArray
+from neuronedit.training_plan import TrainingPlan
+from neuronedit.training_record import TrainingRecord, population_records
+
+log = logging.getLogger(__name__)
+
+DRIFT_EVENTS = 5_000
+"""Of each old source, drift is measured on at most as many."""
+
+_REMEDY = "No model was registered: run again, or lower replay.events_per_population if memory ran out."
+
+
+class ReplayConfig(Config):
+    """When and how the autoencoders learn new events."""
+
+    above: float = Field(
+        2.0,
+        ge=0,
+        description="retrain where the reconstruction error of a new population is more than this many times that of "
+        "events held out of the populations that the parent was trained on; 0: always",
+    )
+    epochs: PositiveInt = Field(20, description="of training on, from the parent's weights, by the parent's plan")
+    events_per_population: PositiveInt = Field(
+        5_000, description="old events replayed beside the new ones, at most, of each population"
+    )
+
+
+@dataclass(frozen=True)
+class Update:
+    """A model with the edits of new batches.
+
+    Attributes:
+        model: With all edits, old and new.
+        familiarity: How well the parent's autoencoders reconstruct the new events.
+        drifts: Of each old edit.
+        losses: By epoch of the first autoencoder's training on; empty where it was not trained.
+        drawn: All populations, old and new.
+        new: The names of the new ones.
+    """
+
+    model: EditModel
+    familiarity: Familiarity
+    drifts: tuple[EditDrift, ...]
+    losses: tuple[EpochLosses, ...]
+    drawn: DrawnPopulations
+    new: frozenset[str]
+
+    @property
+    def retrained(self) -> bool:
+        """Whether the autoencoders learned the new events."""
+        return bool(self.losses)
+
+    @property
+    def worst_drift(self) -> EditDrift:
+        """Of the old edit that drifted most."""
+        return max(self.drifts, key=lambda drift: drift.relative)
+
+    @property
+    def sentence(self) -> str:
+        """What was done, for a person."""
+        if not self.retrained:
+            return f"{self.familiarity.sentence}; no weight and no old edit has changed"
+        worst = self.worst_drift
+        return (
+            f"{self.familiarity.sentence}; retrained with replay: old edits drifted by "
+            f"{worst.relative:.0%} of their own change at most ({worst.edit!r})"
+        )
+
+    def drawn_from(self, data: Mapping[str, Any], parent: Mapping[str, Any]) -> "Update":
+        """Record in the model's facts where the new events and the parent are.
+
+        Args:
+            data: What is known of the new events' dataset, its ``uri`` among it.
+            parent: What is known of the model that was added to.
+        """
+        known = self.model.facts["populations"]
+        records = population_records(self.drawn.select(self.new).intensities, data["uri"])
+        populations = known | {name: record.model_dump(mode="json") for name, record in records.items()}
+        facts = {**self.model.facts, "data": dict(data), "parent": dict(parent), "populations": populations}
+        return replace(self, model=replace(self.model, facts=facts))
+
+
+def update_model(
+    model: EditModel,
+    name: str,
+    old: DrawnPopulations,
+    new: DrawnPopulations,
+    replay: ReplayConfig | None = None,
+    run_all: RunAll = one_after_another,
+) -> Update:
+    """Fit edits for batches that a model does not know.
+
+    The autoencoders stay as they are where they reconstruct the new events well. Otherwise they are trained on, with
+    old events replayed; then old edits are fitted again, by the plans that were chosen for them, since percentiles
+    mean nothing for other weights. Panel, scaling, and where edits lead stay in any case.
+
+    Args:
+        model: Of a controls design.
+        name: Its own, for messages.
+        old: The populations that it was trained on.
+        new: Those of the new batches.
+        replay: When and how the autoencoders learn new events.
+        run_all: Runs tasks, one for each autoencoder and edit.
+
+    Raises:
+        ModelError: The model has no controls design, or does not tell how it was trained.
+    """
+    replay = replay or ReplayConfig()
+    design, record, drawn = (
+        check_controls_design(model, name),
+        TrainingRecord.from_facts(model.facts, name),
+        old.merge(new),
+    )
+    pairs = [replace(pair, target=record.goal) for pair in design.edits(drawn.counts)]
+    familiarity = _familiarity(model, record, new, replay.above)
+    log.info("update: %s", familiarity.sentence)
+    trained = _train_on(model, record.training, old, new, replay, run_all) if familiarity.strange else []
+    updated = _with_edits(model, record, drawn, pairs, trained, run_all)
+    drifts = tuple(
+        edit_drift(edit, model, updated, _source(old, pairs, edit)[:DRIFT_EVENTS].copy()) for edit in model.edits
+    )
+    losses = validation_losses([history for _, history in trained], record.training) or record.validation_loss
+    facts = {
+        **updated.facts,
+        **record.model_copy(update={"validation_loss": losses}).facts(),
+        **drawn.facts(),
+        "neuronedit": neuronedit.__version__,
+        "extrapolation_seen": _extrapolation_seen(model, new, trained),
+        "update": {
+            "retrained": bool(trained),
+            "new_edits": [edit for edit in updated.edits if edit not in model.edits],
+            "reconstruction_ratio": familiarity.ratios,
+            "replay": replay.model_dump(),
+            "drift": {drift.edit: drift.facts() for drift in drifts},
+        },
+    }
+    first = trained[0][1] if trained else ()
+    return Update(replace(updated, facts=facts), familiarity, drifts, first, drawn, frozenset(new.counts))
+
+
+def check_controls_design(model: EditModel, name: str) -> ControlsDesign:
+    """The model's design, which takes new batches.
+
+    Raises:
+        ModelError: It is a pair design.
+    """
+    if not isinstance(model.design, ControlsDesign):
+        raise ModelError(
+            f"{name}: the model has a pair design, whose one edit no batch is added to; expected a controls "
+            "design. Train a model of the new pair."
+        )
+    return model.design
+
+
+def new_populations(
+    populations: Collection[str], record: TrainingRecord, design: ControlsDesign, where: str
+) -> set[str]:
+    """The names of the populations of batches that a model does not know.
+
+    Args:
+        populations: The names of those found.
+        record: Of those that it was trained on.
+        design: The model's.
+        where: The dataset that was looked in, for the message.
+
+    Raises:
+        DataError: There is no new batch.
+    """
+    batches = design.batches(populations)
+    new = [batch for batch, controls in batches.items() if controls not in record.populations]
+    if not new:
+        raise DataError(
+            f"{where}: found controls ({describe(design.control)}) of {listing(batches) or 'no batch'} in the column "
+            f"{design.batch_column!r}; expected some of a batch that the model does not know yet "
+            f"(known: {listing(design.batches(record.populations))}). Check data.path."
+        )
+    log.info("update: new %s; %d batches of %s are known already", listing(new), len(batches) - len(new), where)
+    return {name for batch in new for name in design.populations_of(batch)}
+
+
+def _familiarity(model: EditModel, record: TrainingRecord, new: DrawnPopulations, limit: float) -> Familiarity:
+    usual = sum(record.validation_loss) / len(record.validation_loss)
+    markers = {name: model.standardised(events) for name, events in new.intensities.items()}
+    errors = {name: reconstruction_error(model.autoencoders, events) for name, events in markers.items()}
+    return Familiarity(usual, errors, limit)
+
+
+def _train_on(
+    model: EditModel,
+    training: TrainingPlan,
+    old: DrawnPopulations,
+    new: DrawnPopulations,
+    replay: ReplayConfig,
+    run_all: RunAll,
+) -> list[TrainedNetwork]:
+    known, arrived = (
+        {name: model.standardised(events) for name, events in drawn.intensities.items()} for drawn in (old, new)
+    )
+    populations = replayed(known, arrived, replay.events_per_population)
+    counts = [sum(map(len, of.values())) for of in (populations, arrived)]
+    log.info("update: training on, with %d events, %d of them new", *counts)
+    tasks = {
+        f"trained autoencoder {number}": (
+            autoencoder,
+            training.model_copy(update={"epochs": replay.epochs, "seed": training.seed + number - 1}),
+        )
+        for number, autoencoder in enumerate(model.autoencoders, start=1)
+    }
+    return list(run_all(partial(_continue, populations), tasks, _REMEDY))
+
+
+def _continue(populations: Mapping[str, FloatArray], task: tuple[Autoencoder, TrainingPlan]) -> TrainedNetwork:
+    autoencoder, plan = task
+    return continue_training(autoencoder, populations, plan)
+
+
+def _with_edits(
+    model: EditModel,
+    record: TrainingRecord,
+    drawn: DrawnPopulations,
+    pairs: Sequence[EditPair],
+    trained: Sequence[TrainedNetwork],
+    run_all: RunAll,
+) -> EditModel:
+    """The model with edits for all batches: those that it had are fitted again only for other weights."""
+    markers = {name: model.standardised(events) for name, events in drawn.intensities.items()}
+    every = with_inverses(pairs, record.edit)
+    wanted = [pair for pair in every if trained or pair.name not in model.edits]
+    events = pair_events(wanted, markers, drawn, record.edit, record.training.seed)
+    networks = tuple(autoencoder for autoencoder, _ in trained) or model.autoencoders
+    choices = {name: edit.choice for name, edit in model.edits.items() if edit.choice}
+    fitting = EditFitting(record.edit, model.scaling.zeros, record.training.seed)
+    fitted = fit_edits(networks, events, fitting, choices, run_all)
+    extrapolation = {**model.facts.get("extrapolation", {}), **judge_extrapolations(fitted, markers)}
+    facts = {**model.facts, "extrapolation": extrapolation}
+    return replace(model, autoencoders=networks, edits={**model.edits, **fitted}, facts=facts)
+
+
+def _source(drawn: DrawnPopulations, pairs: Sequence[EditPair], edit: str) -> FloatArray:
+    """Raw events of an edit's source."""
+    every = {pair.name: pair for forth in pairs for pair in (forth, forth.inverse)}
+    return drawn.intensities[every[edit].source[0]]
+
+
+def _extrapolation_seen(model: EditModel, new: DrawnPopulations, trained: Sequence[TrainedNetwork]) -> bool:
+    unseen = not trained and any(name.startswith("extrapolation") for name in new.counts)
+    return bool(model.facts.get("extrapolation_seen")) and not unseen
