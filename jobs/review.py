@@ -27,16 +27,17 @@ def job(config: ReviewConfig) -> int:
     pinned = pinned_model(config.model)
     dataset = list_dataset(config.data.path)
     with ray_session(config.ray), staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder:
-        events = draw_review(pinned.model, dataset, config, label_columns=config.labels.columns.names)
+        events = draw_review(pinned.model, dataset, config, label_columns=config.labels.names)
         compared, populations = events.comparisons, events.drawn.intensities
         identity = {"name": pinned.uri, "sha256": pinned.digest, "data": dataset.uri}
         review = review_model(pinned.model, compared, populations, read_losses(pinned.run_id), identity)
         kinds = events.pair_labels(config.labels.cell_type)
         gates = measure_gates(review, pinned.model, compared, populations, config.gates, config.sample.seed, kinds)
         refits = model_refits(pinned.model, populations, config.refits)
-        columns = config.labels.columns
         edits = tuple(
-            review_edit(name, events.neurons(pinned.model, name), pinned.model, columns, refits, config.descriptions)
+            review_edit(
+                name, events.neurons(pinned.model, name), pinned.model, config.labels, refits, config.descriptions
+            )
             for name in config.edits or [events.most_moving(pinned.model)]
         )
         review = replace(review, gates=gates, edits=edits)

@@ -6,21 +6,7 @@ from neuronedit.config import Config
 from neuronedit.design import Where
 from neuronedit.job_configs import DataConfig, RayConfig, SampleConfig, TrackingConfig
 from neuronedit.review.acceptance import GateConfig
-from neuronedit.review.edit_review import LabelColumns
-
-
-class LabelsConfig(Config):
-    """Which columns of the data say what of an event; they make the review tell more."""
-
-    cell_type: str | None = Field(None, description="its kind of cell: tells state from mix, in the gate, too")
-    donor: str | None = Field(None, description="whom it is from")
-    sample: str | None = Field(None, description="the measured sample that it is from")
-    condition: str | None = Field(None, description="what was done to its sample")
-
-    @property
-    def columns(self) -> LabelColumns:
-        """For the review's parts."""
-        return LabelColumns(self.cell_type, self.donor, self.sample, self.condition)
+from neuronedit.review.edit_review import LabelsConfig
 
 
 class ReviewConfig(Config):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jobs.benchmarks.planted import SHIFT, planted_cells, planted_model, planted_neurons
-from neuronedit.review.edit_review import EditReview, LabelColumns, review_edit
+from neuronedit.review.edit_review import EditReview, LabelsConfig, review_edit
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import FAMILIES
 
@@ -12,7 +12,7 @@ def reviewed() -> EditReview:
     source, target, other = planted_cells(600, 0), planted_cells(600, 1, shift=SHIFT), planted_cells(300, 2)
     model = planted_model(source, target)
     neurons = Neurons.of(model, "pair", source.labelled, target.labelled, {"donor 2": other.labelled})
-    return review_edit("pair", neurons, model, LabelColumns(cell_type="type", donor="nobody"), [model.autoencoder])
+    return review_edit("pair", neurons, model, LabelsConfig(cell_type="type", donor="nobody"), [model.autoencoder])
 
 
 def test_every_part_has_a_sentence_and_its_cost(reviewed):
@@ -43,8 +43,8 @@ def test_a_part_that_the_events_do_not_allow_says_why_and_the_others_go_on(revie
 
 def test_what_needs_columns_or_descriptions_is_left_out_without_them_and_there_with_them():
     neurons, model = planted_neurons(400), planted_model(planted_cells(400, 0), planted_cells(400, 1, shift=SHIFT))
-    bare = review_edit("pair", neurons, model, LabelColumns())
+    bare = review_edit("pair", neurons, model, LabelsConfig())
     assert not {"descriptions", "profiles", "refits", "next_sample"} & set(bare.seconds)
-    described = review_edit("pair", neurons, model, LabelColumns(), descriptions={"first": "L01+ L02-"})
+    described = review_edit("pair", neurons, model, LabelsConfig(), descriptions={"first": "L01+ L02-"})
     (part,) = [part for part in described.parts if part.name == "descriptions"]
     assert list(part.tables["descriptions"]["population"]) == ["first"]
