@@ -11,11 +11,12 @@ from neuronedit.baselines import NO_EDIT, QUANTILE_MAP
 from neuronedit.composition import CLEAN, confounding, match
 from neuronedit.errors import DataError
 from neuronedit.extrapolation import Extrapolation
+from neuronedit.metrics import DECISIVE_NAMES, FLOOR
 from neuronedit.model import EditModel
 from neuronedit.review.acceptance import Gate, GateConfig, GateName
 from neuronedit.review.neurons import Labels
 from neuronedit.review.report import Review
-from neuronedit.review.transfer import FLOOR, HELD_OUT, NEURONEDIT, TRAINING_PAIR, Comparison, FloatArray
+from neuronedit.review.transfer import HELD_OUT, NEURONEDIT, TRAINING_PAIR, Comparison, FloatArray
 
 Finding = tuple[float | None, str]
 """A value and what it rests on; None, and why there is none."""
@@ -192,7 +193,7 @@ def _held_out(methods: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def _behind(rows: pd.DataFrame, other: str) -> float:
     """How much further from the truth the edit is than another method, in parts of what there is to correct."""
     parts = []
-    for score in ("emd", "energy"):
+    for score in DECISIVE_NAMES:
         scores = rows[score].astype(float)
         # At least the noise floor: a tiny gap must not make noise look like an error. Events all alike have none.
         to_correct = max(float(scores[NO_EDIT] - scores[FLOOR]), float(scores[FLOOR])) or 1.0

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 from markupsafe import Markup, escape
 
+from neuronedit.metrics import DECISIVE
 from neuronedit.review.acceptance import headline, joint_tone
 from neuronedit.review.figures import loss_figure
 from neuronedit.review.part import FAMILIES, Drawing
@@ -60,6 +61,7 @@ def page_template(name: str) -> jinja2.Template:
     """A template of this package; it can embed figures, offer tables for download, and write numbers."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.globals.update(embed=_embed, download=_download, number=_number, percent=_percent, rows_of=_rows_of)
+    environment.globals.update(metrics=DECISIVE)
     return environment.from_string((files(__package__) / name).read_text(encoding="utf-8"))
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from neuronedit.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
 from neuronedit.errors import DataError, listing
+from neuronedit.metrics import DECISIVE_NAMES, FLOOR
 from neuronedit.model import EditModel
 from neuronedit.review.acceptance import GATE_COLUMNS, Gate
 from neuronedit.review.densities import density_table
@@ -15,7 +16,6 @@ from neuronedit.review.edit_review import EditReview
 from neuronedit.review.model_facts import model_facts
 from neuronedit.review.slug import slug
 from neuronedit.review.transfer import (
-    FLOOR,
     NEURONEDIT,
     Comparison,
     FloatArray,
@@ -76,12 +76,12 @@ class Review:
         return overall(self.verdicts, decisive_kind(self.methods))
 
     def summary(self) -> pd.DataFrame:
-        """A row for each comparison: both distances before, after, by the best simple method, and the floor."""
+        """A row for each comparison: each distance before, after, by the best simple method, and its floor."""
         return pd.DataFrame([_summary_row(rows.set_index("method")) for _, rows in self._by_comparison()])
 
     def decisive_table(self) -> pd.DataFrame:
         """A row for each comparison that the verdict rests on and each method, and the methods' means over them."""
-        columns = ["emd", "energy", "markers_worse"]
+        columns = [*DECISIVE_NAMES, "markers_worse"]
         decisive = self.methods[self.methods["kind"] == decisive_kind(self.methods)]
         means = decisive.groupby("method", sort=False, as_index=False)[columns].mean().assign(comparison="mean")
         return pd.concat([decisive, means]).set_index(["comparison", "method"])[columns]
@@ -90,7 +90,7 @@ class Review:
         """Numbers for MLflow's compare view: means over each kind, then each comparison's own; all finite."""
         scalars = {"recon_mse": float(self.reconstruction["mse"].mean())}
         for kind, rows in self.methods.groupby("kind", sort=False):
-            means = rows.groupby("method", sort=False)[["emd", "energy", "markers_worse"]].mean()
+            means = rows.groupby("method", sort=False)[[*DECISIVE_NAMES, "markers_worse"]].mean()
             scalars |= {f"{slug(str(kind))}_{name}": value for name, value in _scalars(means).items()}
         for comparison, rows in self._by_comparison():
             own = _scalars(rows.set_index("method"))
@@ -154,7 +154,7 @@ def _check(comparisons: Sequence[Comparison], populations: Mapping[str, FloatArr
 
 def _summary_row(rows: pd.DataFrame) -> dict[str, object]:
     row: dict[str, object] = dict(rows.iloc[0][["comparison", "kind"]])
-    for metric in ("emd", "energy"):
+    for metric in DECISIVE_NAMES:
         best = rows.loc[list(SIMPLE_METHODS), metric].astype(float).idxmin()
         row |= {
             f"{metric}_before": rows.at[NO_EDIT, metric],
@@ -167,9 +167,9 @@ def _summary_row(rows: pd.DataFrame) -> dict[str, object]:
 
 
 def _scalars(rows: pd.DataFrame) -> dict[str, float]:
-    """The scores of one comparison, or of the mean over several, (method) × (emd, energy, markers_worse)."""
+    """The numbers of one comparison, or of the mean over several: a row for each method, a column for each score."""
     scalars = {}
-    for metric in ("emd", "energy"):
+    for metric in DECISIVE_NAMES:
         scores = rows[metric].astype(float)
         for method, suffix in {
             NEURONEDIT: "",

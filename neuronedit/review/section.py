@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from neuronedit.metrics import DECISIVE
 from neuronedit.review import figures, reading
 from neuronedit.review.part import Drawing
 from neuronedit.review.report import Review
@@ -45,7 +46,7 @@ class Section:
         return Drawing(
             "methods",
             lambda: figures.method_figure(self.methods),
-            f"Bars: EMD and energy distance to the truth by method, {self.title}",
+            f"Bars: {' and '.join(metric.title for metric in DECISIVE)} to the truth by method, {self.title}",
             reading.read_methods(self.methods),
         )
 

@@ -8,12 +8,12 @@ import pandas as pd
 
 from neuronedit.baselines import NO_EDIT, QUANTILE_MAP, quantile_map
 from neuronedit.errors import ModelError, listing
-from neuronedit.metrics import Distance, distance_to_truth, noise_floor
+from neuronedit.metrics import DECISIVE_NAMES, FLOOR, Distance, distance_to_truth, noise_floor
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.review.model_facts import model_facts
-from neuronedit.review.transfer import FLOOR, HELD_OUT, Comparison, FloatArray
-from neuronedit.review.verdict import relate
+from neuronedit.review.transfer import HELD_OUT, Comparison, FloatArray
+from neuronedit.review.verdict import changes, relate
 from neuronedit.scaling import to_arcsinh
 
 
@@ -43,7 +43,8 @@ class SideBySide:
     Attributes:
         names: Of both.
         differences: By subject (facts, settings, gates, scalars): columns what, first, second, of what is not alike.
-        methods: A row for each comparison and method: comparison, kind, method, emd (mean over markers), energy.
+        methods: A row for each comparison and method: comparison, kind, method, and each score of
+            ``metrics.DECISIVE`` (emd, energy).
         markers: A row for each comparison and marker, EMDs to the truth: comparison, kind, marker, before,
             quantile_map, first, second, floor; the marker that the models differ most in first.
         notes: What must be known to read the tables, a sentence each.
@@ -60,22 +61,18 @@ class SideBySide:
         first, second = self.names
         told = {}
         for comparison, rows in self.methods.groupby("comparison", sort=False):
-            scores = rows.set_index("method")[["emd", "energy"]].astype(float)
-            emd, energy = scores["emd"], scores["energy"]
+            scores = rows.set_index("method")[DECISIVE_NAMES].astype(float)
             relation = _words(relate(scores, second, first), first)
-            told[str(comparison)] = (
-                f"{second} is {relation} (EMD {emd[first]:.3f} → {emd[second]:.3f}, "
-                f"energy distance {energy[first]:.3f} → {energy[second]:.3f})."
-            )
+            told[str(comparison)] = f"{second} is {relation} ({changes(scores, first, second)})."
         return told
 
     def scalars(self) -> dict[str, float]:
         """Means over the held-out comparisons, or over the training pairs where there is none, for MLflow."""
         held_out = self.methods[self.methods["kind"] == HELD_OUT]
-        means = (self.methods if held_out.empty else held_out).groupby("method")[["emd", "energy"]].mean()
+        means = (self.methods if held_out.empty else held_out).groupby("method")[DECISIVE_NAMES].mean()
         roles = {"first": self.names[0], "second": self.names[1], "no_edit": NO_EDIT, "floor": FLOOR}
         return {
-            f"{score}_{role}": float(means[score][name]) for role, name in roles.items() for score in ("emd", "energy")
+            f"{score}_{role}": float(means[score][name]) for role, name in roles.items() for score in DECISIVE_NAMES
         }
 
 
@@ -166,13 +163,7 @@ def _edited(model: EditModel, comparison: Comparison, panel: Panel, shared: Sequ
 
 def _method_rows(comparison: Comparison, distances: Mapping[str, Distance]) -> pd.DataFrame:
     rows = [
-        {
-            "comparison": comparison.name,
-            "kind": comparison.kind,
-            "method": method,
-            "emd": distance.mean_emd,
-            "energy": distance.energy,
-        }
+        {"comparison": comparison.name, "kind": comparison.kind, "method": method, **distance.scores}
         for method, distance in distances.items()
     ]
     return pd.DataFrame(rows)

@@ -11,13 +11,12 @@ import pandas as pd
 from neuronedit.baselines import NO_EDIT, QUANTILE_MAP, baselines
 from neuronedit.design import MIN_EVENTS
 from neuronedit.errors import DataError
-from neuronedit.metrics import Distance, distance_to_truth, made_worse, noise_floor, normalised_residual
+from neuronedit.metrics import FLOOR, Distance, distance_to_truth, made_worse, noise_floor
 from neuronedit.model import EditModel
 
 FloatArray = npt.NDArray[np.float32]
 
 NEURONEDIT: Final = "neuronedit"
-FLOOR: Final = "noise floor"
 
 TRAINING_PAIR: Final = "training pair"
 HELD_OUT: Final = "held out"
@@ -102,8 +101,8 @@ def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Tra
 def method_table(transfers: Sequence[Transfer]) -> pd.DataFrame:
     """A row for each comparison and method.
 
-    Columns: comparison, kind, method, emd (mean over markers), energy, r_emd and r_energy (normalised residuals),
-    markers_worse (markers further from the truth than without edit, by more than their noise floor).
+    Columns: comparison, kind, method, each score of ``metrics.DECISIVE`` (emd, energy), its normalised residual
+    (r_emd, r_energy), markers_worse (markers further from the truth than without edit, by more than their noise floor).
     """
     return pd.DataFrame(
         [
@@ -163,9 +162,7 @@ def reconstruction_table(model: EditModel, populations: Mapping[str, FloatArray]
 
 def _scores(distance: Distance, floor: Distance, nothing: Distance) -> dict[str, float | int]:
     return {
-        "emd": distance.mean_emd,
-        "energy": distance.energy,
-        "r_emd": normalised_residual(distance.mean_emd, floor.mean_emd, nothing.mean_emd),
-        "r_energy": normalised_residual(distance.energy, floor.energy, nothing.energy),
+        **distance.scores,
+        **distance.residuals(floor, nothing),
         "markers_worse": int(made_worse(distance.emd, nothing.emd, floor.emd).sum()),
     }
