@@ -1,4 +1,4 @@
-"""What the review says of an edit before any truth is seen, on real tasks, beside what the truth then says."""
+"""The review's verdicts on edits before any truth is seen, on real tasks, beside the measured truth."""
 
 import logging
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ from neuronedit.review.bars import bar_figure
 from neuronedit.review.part import Drawing, Part
 
 LARGE = 0.1
-"""From this share of an edit's own change on, its drift is warned of."""
+"""A drift of at least this share of the edit's own change is warned of."""
 
 
 def is_update(model: EditModel) -> bool:
@@ -20,7 +20,7 @@ def is_update(model: EditModel) -> bool:
 
 
 def drift_part(model: EditModel) -> Part:
-    """How far each old edit drifted, from the facts of a model that is an update."""
+    """How far each old edit drifted, from the facts of an updated model (see ``is_update``)."""
     parent, update = model.facts["parent"], model.facts["update"]
     table = drift_table(update["drift"])
     reading = read_drift(table, str(parent["uri"]), update)

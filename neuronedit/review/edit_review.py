@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 class LabelsConfig(Config):
-    """Which columns of the data say what of an event; they make the review tell more."""
+    """Columns of the data that label events; they make the review tell more."""
 
     cell_type: str | None = Field(None, description="its kind of cell: tells state from mix, in the gate, too")
     donor: str | None = Field(None, description="whom it is from")
@@ -196,12 +196,12 @@ PARTS: tuple[Feature | ColumnFeature, ...] = (
 
 @dataclass(frozen=True)
 class EditReview:
-    """One edit, neuron by neuron.
+    """The review of one edit: all parts, and what each cost.
 
     Attributes:
         edit: Its name.
-        neurons: Which neurons were looked at, in words.
-        parts: In the page's order.
+        neurons: Says which neurons were looked at.
+        parts: The parts in the page's order.
         seconds: CPU-seconds by the name of the part.
     """
 
@@ -210,7 +210,7 @@ class EditReview:
     parts: tuple[Part, ...]
     seconds: Mapping[str, float]
 
-    def of(self, family: Family) -> tuple[Part, ...]:
+    def in_family(self, family: Family) -> tuple[Part, ...]:
         """The parts of one family."""
         return tuple(part for part in self.parts if part.family == family)
 

@@ -100,7 +100,7 @@ def overview_figure(
     """One wide figure: the markers that the edit changes most, and every method's distances.
 
     Args:
-        title: What is compared.
+        title: Names the comparison.
         methods: One comparison's rows of ``method_table``.
         markers: Its rows of ``marker_table``.
         densities: Its rows of ``density_table``.

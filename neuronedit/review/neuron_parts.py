@@ -1,4 +1,4 @@
-"""The neurons of an edit on the page: conductance, faithfulness, names, the logit, the ladder, the preferred cell."""
+"""Parts of single neurons: conductance, faithfulness, names, the logit, the ladder, the preferred cell."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ from neuronedit.review.prior import CodePrior
 
 
 def conductance_part(found: Conductance, names: NeuronNames) -> Part:
-    """Through which neurons the edit changes which markers."""
+    """The neurons through which the edit changes each marker."""
     table, neurons = names.beside(found.table()), names.beside(found.neuron_table())
     reading = readings.read_conductance(found, names)
     return Part(
@@ -47,7 +47,7 @@ def faithfulness_part(subject: Neurons, conductance: Conductance, seed: int = 0)
 
     Args:
         subject: The edit, as a layer's neurons see it.
-        conductance: Of the same neurons.
+        conductance: The conductance of the same edit.
         seed: Draws random orders of neurons.
     """
     found = faithfulness(subject, conductance, seed)
@@ -66,7 +66,7 @@ def faithfulness_part(subject: Neurons, conductance: Conductance, seed: int = 0)
                 reading,
             ),
         ),
-        _finite({"top4_fraction": found.at(readings.FEW)}),
+        _finite({"top4_fraction": found.kept_by(readings.FEW)}),
     )
 
 
@@ -95,7 +95,7 @@ def names_part(names: NeuronNames, order: npt.NDArray[np.int64]) -> Part:
 
 
 def logit_part(subject: Neurons, head: TreatedHead, conductance: Conductance, names: NeuronNames) -> Part:
-    """Which neurons lead from control to treated."""
+    """The neurons that lead from control to treated."""
     found = attribute_logit(subject, head, conductance)
     low, high = np.percentile(found.values, (5, 95), axis=0)
     columns = {
@@ -132,7 +132,7 @@ def ladder_part(
 
     Args:
         subject: The edit, as a layer's neurons see it.
-        prior: Which activations are likely.
+        prior: The layer's likely activations.
         conductance: Orders the neurons.
         names: The neurons' names.
         seed: Draws real events to compare the cells with.
@@ -169,7 +169,7 @@ def preferred_part(subject: Neurons, prior: CodePrior, head: TreatedHead) -> Par
 
     Args:
         subject: The edit, as a layer's neurons see it.
-        prior: Which activations are likely.
+        prior: The layer's likely activations.
         head: Tells treated from control events.
     """
     found = preferred_cell(subject, prior, head)

@@ -1,4 +1,4 @@
-"""What each figure shows, in one computed sentence."""
+"""Computed sentences about the figures of a comparison, the reconstruction and the training."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ def read_methods(methods: pd.DataFrame) -> str:
 
 
 def read_markers(markers: pd.DataFrame) -> str:
-    """Of one comparison's rows of ``marker_table``: which moves most, how many improve, which are made worse."""
+    """Say how many markers improve, which moves most, and which are made worse, from one comparison's rows."""
     gain = markers["before"] - markers["after"]
     best, better = markers.iloc[int(gain.argmax())], int((gain > markers["floor"]).sum())
     worse = list(markers.loc[markers["worse"], "marker"])
@@ -40,7 +40,7 @@ def read_markers(markers: pd.DataFrame) -> str:
 
 
 def read_densities(densities: pd.DataFrame, markers: pd.DataFrame) -> str:
-    """Of one comparison's rows of ``density_table`` and ``marker_table``: where to look."""
+    """Name the markers that the edit moves most and the largest distance that remains, from one comparison's rows."""
     furthest = markers.iloc[int(markers["after"].argmax())]
     return (
         f"The edited line should lie on the measured one; the edit moves {', '.join(most_changed(densities, 3))} most, "
@@ -49,7 +49,7 @@ def read_densities(densities: pd.DataFrame, markers: pd.DataFrame) -> str:
 
 
 def read_reconstruction(reconstruction: pd.DataFrame) -> str:
-    """Which population the autoencoder returns least well."""
+    """Name the population that the autoencoder returns least well."""
     hardest = reconstruction.iloc[int(reconstruction["mse"].argmax())]
     return (
         f"The autoencoder returns {reconstruction['explained'].min():.0%} to {reconstruction['explained'].max():.0%} "
@@ -59,7 +59,7 @@ def read_reconstruction(reconstruction: pd.DataFrame) -> str:
 
 
 def read_losses(losses: pd.DataFrame) -> str:
-    """Whether training had settled, and whether it memorised."""
+    """Compare the last validation error with the lowest, and with the training error."""
     validation = losses["validation_loss"].to_numpy(dtype=float)
     last, best = validation[-1], int(np.argmin(validation))
     train = float(losses["train_loss"].iloc[-1])

@@ -33,18 +33,18 @@ SIMPLE_METHODS = (MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN)
 
 @dataclass(frozen=True)
 class Review:
-    """A reviewed model.
+    """A model's review: its tables, facts, gates, and the reviews of its edits.
 
     Attributes:
-        identity: Which model, and on what: name, version, digest, data, … as the caller knows them.
-        facts: What the model is: panel, design, network, plan of the edit, whether the extrapolation was seen.
+        identity: The model's name, version, digest, data, … as the caller knows them.
+        facts: The model's panel, design, network, plan of the edit, whether the extrapolation was seen.
         methods: See ``method_table``.
         markers: See ``marker_table``.
         densities: See ``density_table``.
         reconstruction: See ``reconstruction_table``.
         losses: Columns epoch, train_loss, validation_loss; no rows where they are not known.
-        gates: What the model must have shown; empty where they were not computed.
-        edits: Neuron by neuron; empty where no edit was looked at so.
+        gates: The gates' outcomes; empty where they were not computed.
+        edits: Reviews of edits, neuron by neuron; may be empty.
     """
 
     identity: Mapping[str, str]
@@ -68,7 +68,7 @@ class Review:
 
     @property
     def verdicts(self) -> list[Verdict]:
-        """One for each comparison, in the order given."""
+        """A verdict for each comparison, in the order given."""
         return judge(self.methods)
 
     def verdict(self) -> str:
@@ -113,14 +113,14 @@ def review_model(
     identity: Mapping[str, str],
     seed: int = 0,
 ) -> Review:
-    """Measure a model.
+    """Measure how well a model's edits transfer, and how well it reconstructs.
 
     Args:
-        model: To be reviewed.
+        model: The model to review.
         comparisons: Training pairs, and held-out ones where the truth was measured.
         populations: Raw intensities, (n_events, n_markers) each, to reconstruct.
         losses: Columns epoch, train_loss, validation_loss; None or empty where they are not known.
-        identity: What the page calls the model, in its order: name, version, digest, data, …
+        identity: The page's facts about the model, in its order: name, version, digest, data, …
         seed: Halves the truth for the noise floor and draws events for distances.
 
     Raises:

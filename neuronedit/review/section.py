@@ -13,10 +13,10 @@ from neuronedit.review.verdict import Verdict
 
 @dataclass(frozen=True)
 class Section:
-    """One comparison.
+    """One comparison: its verdict, and its rows of the review's tables.
 
     Attributes:
-        verdict: In words.
+        verdict: The comparison's verdict.
         methods: Its rows of ``method_table``.
         markers: Its rows of ``marker_table``.
         densities: Its rows of ``density_table``.

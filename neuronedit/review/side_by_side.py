@@ -1,4 +1,4 @@
-"""Two models beside each other: what differs between them, and what both make of the same events."""
+"""Two models compared: their differences, and the results of both on the same events."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from neuronedit.scaling import to_arcsinh
 
 @dataclass(frozen=True)
 class Contender:
-    """One of the two models, and what its registry and its run say of it.
+    """One of the two models, with the facts of its registry and its run.
 
     Attributes:
-        name: Which: ``models:/NAME/VERSION`` or a folder.
+        name: ``models:/NAME/VERSION`` or a folder.
         model: Loaded.
-        settings: Of its training, by ``section.key``; empty where they are not known.
+        settings: Settings of its training, by ``section.key``; empty where they are not known.
         gates: Each gate's text; empty where it was not reviewed.
-        scalars: Of its review; empty where it was not reviewed.
+        scalars: Numbers of its review; empty where it was not reviewed.
     """
 
     name: str
@@ -38,16 +38,16 @@ class Contender:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Two models, compared.
+    """The comparison of two models: its tables and notes.
 
     Attributes:
-        names: Of both.
-        differences: By subject (facts, settings, gates, scalars): columns what, first, second, of what is not alike.
+        names: The names of both.
+        differences: Unlike values by subject (facts, settings, gates, scalars): columns what, first, second.
         methods: A row for each comparison and method: comparison, kind, method, and each score of
             ``metrics.DECISIVE`` (emd, energy).
         markers: A row for each comparison and marker, EMDs to the truth: comparison, kind, marker, before,
             quantile_map, first, second, floor; the marker that the models differ most in first.
-        notes: What must be known to read the tables, a sentence each.
+        notes: Sentences that a reader of the tables must know.
     """
 
     names: tuple[str, str]
@@ -57,7 +57,7 @@ class SideBySide:
     notes: tuple[str, ...]
 
     def verdicts(self) -> dict[str, str]:
-        """For each comparison, how the second does beside the first."""
+        """One sentence for each comparison: how the second does beside the first."""
         first, second = self.names
         told = {}
         for comparison, rows in self.methods.groupby("comparison", sort=False):
@@ -88,13 +88,13 @@ def joint_panel(first: Panel, second: Panel) -> Panel:
 def compare_models(
     first: Contender, second: Contender, comparisons: Sequence[Comparison], panel: Panel, seed: int = 0
 ) -> SideBySide:
-    """Let both edit the same events, and tell what differs between them.
+    """Apply both models to the same events, and list their differences.
 
     Args:
         first: The model whose design chose the events.
         second: The other.
         comparisons: Events with their truth; those of edits that only one model has are left out.
-        panel: Of the comparisons' intensities: the markers of both models. Distances are on those that both have,
+        panel: The comparisons' columns: the markers of both models. Distances are on those that both have,
             on the arcsinh scale of the panel's cofactors.
         seed: Halves the truth and draws events.
 
@@ -155,7 +155,7 @@ def _measure(
 
 
 def _edited(model: EditModel, comparison: Comparison, panel: Panel, shared: Sequence[str]) -> FloatArray:
-    """What a model makes of the events: (n_events, n_shared) raw intensities."""
+    """Edit the events with one model: → (n_events, n_shared) raw intensities."""
     own = [panel.markers.index(marker) for marker in model.panel.markers]
     edited = model.apply(comparison.events[:, own], comparison.edit)
     return edited[:, [model.panel.markers.index(marker) for marker in shared]]

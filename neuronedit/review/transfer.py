@@ -25,10 +25,10 @@ Kind = Literal["training pair", "held out"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Events to which an edit is applied, and the measured truth that they should then be like.
+    """Events to apply an edit to, and the measured truth that they should then be like.
 
     Attributes:
-        name: For people, e.g. ``PTLG028 → PTLG021``.
+        name: Its name for people, e.g. ``PTLG028 → PTLG021``.
         kind: ``training pair``: the edit was fitted on these events and this truth; ``held out``: it was not.
         edit: The edit's name in the model.
         source: (n_source, n_markers) raw intensities that the edit was fitted from.
@@ -65,13 +65,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Transfer:
-    """One comparison with what every method makes of its events.
+    """One comparison with every method's result on its events.
 
     Attributes:
-        comparison: What was compared.
-        predictions: By method, (n_events, n_markers) arcsinh units.
+        comparison: The events and their truth.
+        predictions: (n_events, n_markers) arcsinh units, by method.
         truth: (n_truth, n_markers) arcsinh units.
-        distances: To the truth, by method; ``noise floor`` is the last.
+        distances: Distances to the truth, by method; ``noise floor`` is the last.
     """
 
     comparison: Comparison
@@ -147,7 +147,7 @@ def reconstruction_table(model: EditModel, populations: Mapping[str, FloatArray]
     Columns: population, events, mse (of standardised markers), explained (share of the population's own variance).
 
     Args:
-        model: Whose autoencoder reconstructs.
+        model: Its autoencoder reconstructs.
         populations: Raw intensities, (n_events, n_markers) each.
     """
     rows = []

@@ -1,4 +1,4 @@
-"""The verdict: whether the edit beats doing nothing and the simplest method, said in words and computed."""
+"""The verdict on an edit: whether it beats doing nothing and the quantile map, as a computed sentence."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,7 +25,7 @@ _LABELS: dict[Relation, str] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """How the edit does in one comparison.
+    """The verdict on the edit in one comparison.
 
     Attributes:
         comparison: The comparison's name.
@@ -64,12 +64,12 @@ def judge(methods: pd.DataFrame) -> list[Verdict]:
 
 
 def decisive_kind(methods: pd.DataFrame) -> str:
-    """What the overall verdict rests on: held-out comparisons where there are any, else training pairs."""
+    """The kind that the overall verdict rests on: held-out comparisons where there are any, else training pairs."""
     return HELD_OUT if (methods["kind"] == HELD_OUT).any() else TRAINING_PAIR
 
 
 def overall(verdicts: list[Verdict], kind: str) -> str:
-    """One sentence over all comparisons of a kind, and what it cannot say."""
+    """One sentence over all comparisons of a kind; it says so where no sample was held out."""
     chosen = [verdict for verdict in verdicts if verdict.kind == kind]
     nothing, simple = ([getattr(v, name) for v in chosen] for name in ("against_nothing", "against_map"))
     counted = f"{len(chosen)} {kind.replace(' ', '-')} comparison{'' if len(chosen) == 1 else 's'}"

@@ -11,8 +11,8 @@ from neuronedit.review.part import FAMILIES
 def reviewed() -> EditReview:
     source, target, other = planted_cells(600, 0), planted_cells(600, 1, shift=SHIFT), planted_cells(300, 2)
     model = planted_model(source, target)
-    neurons = Neurons.of(model, "pair", source.labelled, target.labelled, {"donor 2": other.labelled})
-    return review_edit("pair", neurons, model, LabelsConfig(cell_type="type", donor="nobody"), [model.autoencoder])
+    subject = Neurons.from_model(model, "pair", source.labelled, target.labelled, {"donor 2": other.labelled})
+    return review_edit("pair", subject, model, LabelsConfig(cell_type="type", donor="nobody"), [model.autoencoder])
 
 
 def test_every_part_has_a_sentence_and_its_cost(reviewed):
@@ -42,9 +42,9 @@ def test_a_part_that_the_events_do_not_allow_says_why_and_the_others_go_on(revie
 
 
 def test_what_needs_columns_or_descriptions_is_left_out_without_them_and_there_with_them():
-    neurons, model = planted_neurons(400), planted_model(planted_cells(400, 0), planted_cells(400, 1, shift=SHIFT))
-    bare = review_edit("pair", neurons, model, LabelsConfig())
+    subject, model = planted_neurons(400), planted_model(planted_cells(400, 0), planted_cells(400, 1, shift=SHIFT))
+    bare = review_edit("pair", subject, model, LabelsConfig())
     assert not {"descriptions", "profiles", "refits", "next_sample"} & set(bare.seconds)
-    described = review_edit("pair", neurons, model, LabelsConfig(), descriptions={"first": "L01+ L02-"})
+    described = review_edit("pair", subject, model, LabelsConfig(), descriptions={"first": "L01+ L02-"})
     (part,) = [part for part in described.parts if part.name == "descriptions"]
     assert list(part.tables["descriptions"]["population"]) == ["first"]
