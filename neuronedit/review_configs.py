@@ -6,7 +6,7 @@ from neuronedit.config import Config
 from neuronedit.design import Where
 from neuronedit.job_configs import DataConfig, RayConfig, SampleConfig, TrackingConfig
 from neuronedit.review.acceptance import GateConfig
-from neuronedit.review.edit_review import LabelsConfig
+from neuronedit.review.edit_review import LabelColumns
 
 
 class ReviewConfig(Config):
@@ -20,7 +20,7 @@ class ReviewConfig(Config):
     )
     held_out_source: Where = Field({}, description="pair designs: untreated events to apply the edit to")
     held_out_target: Where = Field({}, description="pair designs: their measured treated counterpart")
-    labels: LabelsConfig = Field(LabelsConfig(), description="columns that say something of an event")
+    labels: LabelColumns = Field(LabelColumns(), description="columns that say something of an event")
     descriptions: dict[str, str] = Field(
         {}, description='populations by their markers, e.g. {NK = "CD3- CD56+"}: can the network express them?'
     )

@@ -5,7 +5,7 @@ from time import monotonic, process_time
 import pandas as pd
 
 from neuronedit.autoencoder import Architecture
-from neuronedit.review.edit_review import LabelsConfig, review_edit
+from neuronedit.review.edit_review import LabelColumns, review_edit
 from neuronedit.review.neurons import Neurons
 
 from .planted import SHIFT, planted_cells, planted_model
@@ -13,7 +13,7 @@ from .planted_training import trained_autoencoder
 
 WIDE = Architecture(hidden=(200, 100), code=64)
 
-COLUMNS = LabelsConfig(cell_type="type", donor="donor", sample="sample", condition="condition")
+COLUMNS = LabelColumns(cell_type="type", donor="donor", sample="sample", condition="condition")
 
 N_TRAINED, N_EPOCHS = 2_000, 20
 

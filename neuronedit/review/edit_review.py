@@ -52,7 +52,7 @@ from neuronedit.review.refits_part import refits_part
 log = logging.getLogger(__name__)
 
 
-class LabelsConfig(Config):
+class LabelColumns(Config):
     """Columns of the data that label events; they make the review tell more."""
 
     cell_type: str | None = Field(None, description="its kind of cell: tells state from mix, in the gate, too")
@@ -82,7 +82,7 @@ class ReviewContext:
 
     subject: Neurons
     model: EditModel
-    columns: LabelsConfig = field(default_factory=LabelsConfig)
+    columns: LabelColumns = field(default_factory=LabelColumns)
     refits: Sequence[Autoencoder] = ()
     descriptions: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
@@ -141,7 +141,7 @@ class ColumnFeature:
 
     name: str
     make: Callable[[ReviewContext, str], Part]
-    columns: Callable[[LabelsConfig], Sequence[str | None]]
+    columns: Callable[[LabelColumns], Sequence[str | None]]
 
     def tasks(self, context: ReviewContext) -> Iterator[tuple[str, Callable[[], Part]]]:
         """Each part's name and a call that computes it."""
@@ -233,7 +233,7 @@ def review_edit(
     name: str,
     subject: Neurons,
     model: EditModel,
-    columns: LabelsConfig,
+    columns: LabelColumns,
     refits: Sequence[Autoencoder] = (),
     descriptions: Mapping[str, str] | None = None,
     seed: int = 0,
