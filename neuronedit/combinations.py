@@ -20,7 +20,7 @@ from neuronedit.baselines import NO_EDIT
 from neuronedit.design import PAIR_EDIT
 from neuronedit.errors import ModelError, PanelError, listing, nearest_name
 from neuronedit.events import check_finite
-from neuronedit.metrics import Distance, distance, distance_to_truth, noise_floor, normalised_residual
+from neuronedit.metrics import DECISIVE, DECISIVE_NAMES, FLOOR, Distance, distance, distance_to_truth, noise_floor
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.scaling import FloatArray
@@ -47,7 +47,6 @@ SIGNS: Final = {CONTROL: 1, A: -1, B: -1}
 
 A_ALONE, B_ALONE = "A alone", "B alone"
 ADDITIVITY = "additivity (marker means, on control cells)"
-FLOOR = "noise floor"
 BETWEEN_SAMPLES = "between samples of A+B"
 
 
@@ -73,14 +72,8 @@ class Combination:
 
     def scalars(self) -> dict[str, float]:
         """Name the numbers to log: order effect, distances, markers by call, and errors of the predicted excess."""
-        values = {
-            "order_emd": self.order.mean_emd,
-            "order_energy": self.order.energy,
-            "order_floor_emd": self.order_floor.mean_emd,
-            "order_floor_energy": self.order_floor.energy,
-            "routes_emd": self.routes.mean_emd,
-            "routes_energy": self.routes.energy,
-        }
+        found = {"order": self.order, "order_floor": self.order_floor, "routes": self.routes}
+        values = {f"{name}_{score}": value for name, each in found.items() for score, value in each.scores.items()}
         routes = {label: name for name, label in ROUTES.items()}
         for source, rows in self.excess.groupby("source", sort=False):
             name = routes.get(str(source), MEASURED)
@@ -88,7 +81,7 @@ class Combination:
         if self.distances.empty:
             return values
         names = routes | {NO_EDIT: "no_edit", A_ALONE: A, B_ALONE: B, ADDITIVITY: "additivity", FLOOR: "floor"}
-        for score in ("emd", "energy"):
+        for score in DECISIVE_NAMES:
             scores = dict(zip(self.distances["method"], self.distances[score], strict=True))
             values |= {f"{score}_{name}": float(scores[label]) for label, name in names.items()}
         return values | self._foreseen()
@@ -96,11 +89,12 @@ class Combination:
     def summary(self) -> str:
         """Summarise as text: the distances, the order effect beside its floor, the number of markers by call."""
         calls = pd.crosstab(self.excess["source"], self.excess["call"]).reindex(columns=CALLS, fill_value=0)
-        order = (
-            f"Order effect: EMD {self.order.mean_emd:.3f} (noise floor {self.order_floor.mean_emd:.3f}), "
-            f"energy distance {self.order.energy:.3f} ({self.order_floor.energy:.3f})"
-        )
-        parts = [order, calls.reindex(self.excess["source"].unique()).to_string()]
+        scores, floors = self.order.scores, self.order_floor.scores
+        told = [
+            f"{metric.title} {scores[metric.name]:.3f} ({'' if place else 'noise floor '}{floors[metric.name]:.3f})"
+            for place, metric in enumerate(DECISIVE)
+        ]
+        parts = [f"Order effect: {', '.join(told)}", calls.reindex(self.excess["source"].unique()).to_string()]
         if len(self.distances):
             parts.insert(0, self.distances.set_index("method").round(3).to_string())
         return "\n".join(parts)
@@ -221,15 +215,15 @@ def excess_parts(experiment: Experiment, predictions: Mapping[str, npt.NDArray[n
 
 
 def distance_table(measured: Mapping[str, Distance]) -> pd.DataFrame:
-    """Tabulate distances to measured A+B: method, emd (mean over markers), energy, and their normalised residuals."""
-    columns = ["method", "emd", "energy", "r_emd", "r_energy"]
-    rows = []
-    for method, found in measured.items():
-        floor, nothing = measured[FLOOR], measured[NO_EDIT]
-        r_emd = normalised_residual(found.mean_emd, floor.mean_emd, nothing.mean_emd)
-        r_energy = normalised_residual(found.energy, floor.energy, nothing.energy)
-        rows.append([method, found.mean_emd, found.energy, r_emd, r_energy])
-    return pd.DataFrame(rows, columns=columns)
+    """Tabulate distances to measured A+B, a row for each method.
+
+    Columns: method, each score of ``DECISIVE`` (emd, energy) and its normalised residual (r_emd, r_energy).
+    """
+    rows = [
+        {"method": method, **found.scores, **found.residuals(measured[FLOOR], measured[NO_EDIT])}
+        for method, found in measured.items()
+    ]
+    return pd.DataFrame(rows, columns=["method", *DECISIVE_NAMES, *(f"r_{name}" for name in DECISIVE_NAMES)])
 
 
 def marker_table(
@@ -281,5 +275,4 @@ def _to_measured(
 def _between_samples(truth: npt.NDArray[np.float32], samples: npt.NDArray[np.int64], seed: int) -> Distance:
     """The mean distance between replicate samples: no prediction of one sample from another can beat it."""
     each = [truth[samples == sample] for sample in np.unique(samples)]
-    found = [distance(one, other, seed) for one, other in combinations(each, 2)]
-    return Distance(np.mean([d.emd for d in found], axis=0), float(np.mean([d.energy for d in found])))
+    return Distance.mean([distance(one, other, seed) for one, other in combinations(each, 2)])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.design import MIN_EVENTS
-from neuronedit.metrics import Distance, distance_to_truth, noise_floor, normalised_residual
+from neuronedit.metrics import DECISIVE_NAMES, Distance, distance_to_truth, noise_floor, normalised_residual
 from neuronedit.percentiles import FloatArray
 from neuronedit.steps import EditStep, Fitting, apply_steps, fit_steps
 
@@ -165,11 +165,11 @@ def blended_error(trials: Sequence[Trial], weights: Mapping[str, float], seed: i
     residuals = [
         normalised_residual(
             *(
-                float(np.mean([getattr(distance, score) for distance in distances]))
+                float(np.mean([distance.scores[score] for distance in distances]))
                 for distances in (edited, [trial.floor for trial in trials], [trial.unedited for trial in trials])
             )
         )
-        for score in ("mean_emd", "energy")
+        for score in DECISIVE_NAMES
     ]
     known = [residual for residual in residuals if not np.isnan(residual)]
     return float(np.mean(known)) if known else float("nan")

@@ -3,13 +3,18 @@
 Arrays of events are (n_events, n_markers), transformed units.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
 FloatArray = npt.NDArray[np.floating]
+
+FLOOR: Final = "noise floor"
+"""The name of the noise floor among methods."""
 
 MAX_PAIRED_EVENTS = 3_000
 """Events drawn of each population, at most, where all pairs of events are compared: pairs grow with the square."""
@@ -30,16 +35,39 @@ class Distance:
 
     Attributes:
         emd: (n_markers,) float64, earth mover's distance of each marker, transformed units.
-        energy: Energy distance of all markers jointly, squared form, transformed units.
+        joint: Distances of all markers jointly, by the names of ``DECISIVE``.
     """
 
     emd: npt.NDArray[np.float64]
-    energy: float
+    joint: Mapping[str, float]
+
+    @classmethod
+    def mean(cls, distances: Sequence[Self]) -> Self:
+        """The mean of distances between populations of the same markers."""
+        joint = {name: float(np.mean([each.joint[name] for each in distances])) for name in distances[0].joint}
+        return cls(np.mean([each.emd for each in distances], axis=0), joint)
 
     @property
     def mean_emd(self) -> float:
         """The mean over markers of ``emd``, transformed units."""
         return float(self.emd.mean())
+
+    @property
+    def energy(self) -> float:
+        """Energy distance of all markers jointly, squared form, transformed units."""
+        return self.joint["energy"]
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """One number for each metric of ``DECISIVE``, by its name."""
+        return {metric.name: self.joint[metric.name] if metric.joint else self.mean_emd for metric in DECISIVE}
+
+    def residuals(self, floor: Self, no_edit: Self) -> dict[str, float]:
+        """``normalised_residual`` of each score, by the names ``r_emd`` and ``r_energy``."""
+        floors, unedited = floor.scores, no_edit.scores
+        return {
+            f"r_{name}": normalised_residual(score, floors[name], unedited[name]) for name, score in self.scores.items()
+        }
 
 
 def emd(a: FloatArray, b: FloatArray) -> npt.NDArray[np.float64]:
@@ -102,15 +130,43 @@ def rbf_mmd(a: FloatArray, b: FloatArray, seed: int = 0) -> float:
     return _mean_kernel(a, a) + _mean_kernel(b, b) - 2 * _mean_kernel(a, b)
 
 
+@dataclass(frozen=True)
+class DecisiveMetric:
+    """A distance that verdicts rest on: the smaller it is, the nearer events are to the truth.
+
+    Attributes:
+        name: Names columns and logged numbers.
+        short: Names it in a narrow column.
+        title: Names it in a sentence.
+        detail: How its number comes about, beside the title in a heading; may be empty.
+        joint: Computes it, (n, n_markers), (k, n_markers), seed → number; None for the mean of the markers' EMDs.
+    """
+
+    name: str
+    short: str
+    title: str
+    detail: str = ""
+    joint: Callable[[FloatArray, FloatArray, int], float] | None = None
+
+
+DECISIVE: Final[tuple[DecisiveMetric, ...]] = (
+    DecisiveMetric("emd", "EMD", "EMD", "mean over markers"),
+    DecisiveMetric("energy", "energy", "energy distance", joint=energy_distance),
+)
+"""Metrics of the review's tables, figures, verdicts and gates, in their order."""
+
+DECISIVE_NAMES: Final = [metric.name for metric in DECISIVE]
+
+
 def distance(a: FloatArray, b: FloatArray, seed: int = 0) -> Distance:
-    """Compute both distances between two populations, (n, n_markers) and (k, n_markers).
+    """Compute every metric of ``DECISIVE`` between two populations, (n, n_markers) and (k, n_markers).
 
     Example:
         >>> found = distance(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]))
         >>> found.emd.tolist(), found.energy
         ([3.0, 4.0], 10.0)
     """
-    return Distance(emd(a, b), energy_distance(a, b, seed))
+    return Distance(emd(a, b), {metric.name: metric.joint(a, b, seed) for metric in DECISIVE if metric.joint})
 
 
 def distance_to_truth(events: FloatArray, truth: FloatArray, seed: int = 0) -> Distance:
@@ -120,8 +176,7 @@ def distance_to_truth(events: FloatArray, truth: FloatArray, seed: int = 0) -> D
         >>> distance_to_truth(np.full((4, 1), 2.0), np.zeros((4, 1))).mean_emd
         2.0
     """
-    scores = [distance(part, half, seed) for part, half in beside_halves(events, truth, seed)]
-    return Distance(np.mean([score.emd for score in scores], axis=0), float(np.mean([s.energy for s in scores])))
+    return Distance.mean([distance(part, half, seed) for part, half in beside_halves(events, truth, seed)])
 
 
 def noise_floor(truth: FloatArray, seed: int = 0) -> Distance:

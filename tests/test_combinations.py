@@ -15,7 +15,6 @@ from neuronedit.combinations import (
     B_ON_A,
     B_THEN_A,
     BETWEEN_SAMPLES,
-    FLOOR,
     MEASURED,
     ROUTES,
     Combination,
@@ -25,7 +24,7 @@ from neuronedit.combinations import (
     write_tables,
 )
 from neuronedit.errors import DataError, ModelError, PanelError
-from neuronedit.metrics import noise_floor
+from neuronedit.metrics import FLOOR, noise_floor
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from tests.two_drugs import CHANGE_A, CHANGE_B, COFACTOR, EXCESS, MARKERS, experiment, raw, shift

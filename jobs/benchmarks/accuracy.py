@@ -20,9 +20,8 @@ import torch
 
 from neuronedit.autoencoder import Architecture
 from neuronedit.baselines import NO_EDIT, QUANTILE_MAP
-from neuronedit.metrics import distance_to_truth, noise_floor, normalised_residual
+from neuronedit.metrics import FLOOR, distance_to_truth, noise_floor, normalised_residual
 from neuronedit.panel import MASS_COFACTOR
-from neuronedit.review.transfer import FLOOR
 from neuronedit.scaling import to_arcsinh
 from neuronedit.training_plan import TrainingPlan
 
@@ -170,7 +169,7 @@ def measure_task(
     predictions = predict(model, populations, seed, effort) | dict(others)
     distances = {method: distance_to_truth(events, measured, seed) for method, events in predictions.items()}
     rows = [
-        {"method": method, "emd": distance.mean_emd, "energy": distance.energy}
+        {"method": method, **distance.scores}
         for method, distance in (distances | {FLOOR: noise_floor(measured, seed)}).items()
     ]
     table = pd.DataFrame(rows).set_index("method")

@@ -13,24 +13,24 @@ from neuronedit.review.conductance import edit_conductance
 from neuronedit.review.neurons import Neurons
 
 N_STEPS = 2_000
-"""Of Captum's sums, which converge with their number; ours with its square."""
+"""Steps of Captum's sums: their error falls with the number of steps, ours with its square."""
 
 N_SEGMENTS = 128
 
 
-def decoder(neurons: Neurons, *behind: nn.Module) -> nn.Sequential:
+def decoder(subject: Neurons, *behind: nn.Module) -> nn.Sequential:
     """The decoder in modules: DeepLIFT is silently wrong where activation functions are not."""
-    pairs = neurons.autoencoder.dense_after(neurons.layer)
+    pairs = subject.autoencoder.dense_after(subject.layer)
     layers = [[linear, *([nn.LeakyReLU(LEAKY_SLOPE)] if leaky else [])] for linear, leaky in pairs]
     return nn.Sequential(nn.Identity(), *chain.from_iterable(layers), *behind)
 
 
-def path(neurons: Neurons) -> tuple[torch.Tensor, torch.Tensor]:
+def path(subject: Neurons) -> tuple[torch.Tensor, torch.Tensor]:
     """Activations after the edit, and before it: (n_source, n_neurons) each."""
-    return tensor(neurons.edited), tensor(neurons.source.activations)
+    return tensor(subject.edited), tensor(subject.source.activations)
 
 
-def integrated_gradients(neurons: Neurons, marker: int) -> npt.NDArray[np.float32]:
+def integrated_gradients(subject: Neurons, marker: int) -> npt.NDArray[np.float32]:
     """Each neuron's part in what the edit does to one decoded marker, mean over the source: (n_neurons,).
 
     Raises:
@@ -38,19 +38,19 @@ def integrated_gradients(neurons: Neurons, marker: int) -> npt.NDArray[np.float3
     """
     from captum.attr import IntegratedGradients  # of the extra ``dev``
 
-    after, before = path(neurons)
-    oracle = IntegratedGradients(decoder(neurons))
+    after, before = path(subject)
+    oracle = IntegratedGradients(decoder(subject))
     parts = oracle.attribute(
         after, before, target=marker, n_steps=N_STEPS, method="riemann_middle", internal_batch_size=20_000
     )
     return np.asarray(parts.mean(dim=0).numpy())
 
 
-def difference(neurons: Neurons, markers: Sequence[int]) -> float:
+def difference(subject: Neurons, markers: Sequence[int]) -> float:
     """The largest difference between Captum's parts and ours, of any neuron and some markers.
 
     Raises:
         ImportError: Captum is not installed.
     """
-    ours = edit_conductance(neurons, N_SEGMENTS).values
-    return max(float(np.abs(ours[:, marker] - integrated_gradients(neurons, marker)).max()) for marker in markers)
+    ours = edit_conductance(subject, N_SEGMENTS).values
+    return max(float(np.abs(ours[:, marker] - integrated_gradients(subject, marker)).max()) for marker in markers)

@@ -19,10 +19,10 @@ class Measure:
     """A number, and between which bounds it must lie; without bounds it is only told.
 
     Attributes:
-        name: What is measured.
+        name: Names the number.
         value: NaN passes no bound.
-        least: At least this.
-        most: At most this.
+        least: The lower bound.
+        most: The upper bound.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Check:
     Attributes:
         row: Its number.
         feature: Its name.
-        measures: What was measured; none where it could not be.
+        measures: The numbers; none where they could not be measured.
         cpu_s: CPU-seconds.
         reason: Why it could not be measured; empty where it could.
     """
@@ -70,7 +70,7 @@ class Check:
         return bool(self.measures) and all(measure.passed for measure in self.measures)
 
     def facts(self) -> dict[str, Any]:
-        """Of the table of checks."""
+        """The check's row of the table of checks."""
         return {
             "row": self.row,
             "feature": self.feature,

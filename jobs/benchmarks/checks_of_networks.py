@@ -38,7 +38,7 @@ DECORRELATION = 0.1
 ON_TARGET = [MARKERS.index(marker) for marker in EDITED_MARKERS]
 
 N_TRAINED = 2_000
-"""Of each population that a network is trained on."""
+"""Events of each population that a network is trained on."""
 
 COMPETING_CODE, N_NETWORKS = 128, 4
 """Blocks of 2 leave 64 winners for 40 markers. One network's error differs from the next one's by a fifth."""
@@ -103,9 +103,9 @@ def _on_target_error(block: int) -> float:
 
 def refits(problems: Problems) -> Measures:
     """Row 18."""
-    neurons = problems.trained
-    same = refit_consistency(neurons, [neurons.autoencoder], seed=0)
-    others = refit_consistency(neurons, problems.refits, seed=0)
+    subject = problems.trained
+    same = refit_consistency(subject, [subject.autoencoder], seed=0)
+    others = refit_consistency(subject, problems.refits, seed=0)
     return (
         Measure("R² of an identical refit", same.mean_r2, 1 - 1e-9, 1 + 1e-9),
         Measure("best-match r", same.mean_match, 1 - 1e-9, 1 + 1e-9),
@@ -158,7 +158,7 @@ def continual(problems: Problems) -> Measures:
 
 
 def _drift(before: Autoencoder, after: Autoencoder) -> float:
-    """Of the planted edit's results when the network went on learning, in units of the edit's own change."""
+    """The drift of the planted edit's results when the network went on learning, in units of the edit's own change."""
     cells = planted_cells(N_TRAINED, 0), planted_cells(N_TRAINED, 1, shift=SHIFT)
     old, new = (planted_model(*cells, autoencoder=network) for network in (before, after))
     return edit_drift("pair", old, new, cells[0].labelled.intensities).relative

@@ -10,12 +10,9 @@ from neuronedit.review.effect_logit import TreatedHead, attribute_logit
 from neuronedit.review.explanations import explanation_table
 from neuronedit.review.faithfulness import CONDUCTANCE, RANDOM, faithfulness
 from neuronedit.review.heads import Cells
-from neuronedit.review.ladder import Ladder, activation_ladder
 from neuronedit.review.localisation import participation, receptive_fields
 from neuronedit.review.names import name_neurons
-from neuronedit.review.neurons import Neurons
 from neuronedit.review.preferred import preferred_cell
-from neuronedit.review.prior import CodePrior
 from neuronedit.review.ranges import BINS, associate
 
 from . import captum_oracle
@@ -62,7 +59,7 @@ def faithfulness_curve(problems: Problems) -> Measures:
     few = trained.counts <= problems.trained.n_neurons // 2
     leads = trained.kept[CONDUCTANCE][few] - trained.kept[RANDOM][few]
     return (
-        Measure("kept by 2 neurons, planted", planted.at(2), least=0.95),
+        Measure("kept by 2 neurons, planted", planted.kept_by(2), least=0.95),
         Measure("least lead over random neurons, trained", float(leads.min()), least=0.1),
     )
 
@@ -76,19 +73,18 @@ def logit(problems: Problems) -> Measures:
     return [
         Measure(
             f"rank correlation with row 1, {name}",
-            attribute_logit(neurons, TreatedHead.fit(neurons), found).rank_correlation,
+            attribute_logit(subject, TreatedHead.fit(subject), found).rank_correlation,
             least=0.8,
         )
-        for name, (neurons, found) in edits.items()
+        for name, (subject, found) in edits.items()
     ]
 
 
 def ladder(problems: Problems) -> Measures:
     """Row 4."""
-    ladders = {name: ladder_of(neurons) for name, neurons in _both(problems).items()}
     return [
         measure
-        for name, found in ladders.items()
+        for name, found in problems.ladders.items()
         for measure in (
             Measure(f"largest error of an activation, sd, {name}", float(found.errors.max()), most=0.05),
             Measure(f"median realism, {name}", float(np.median(found.realism[found.live])), most=1.1),
@@ -96,21 +92,11 @@ def ladder(problems: Problems) -> Measures:
     ]
 
 
-def ladder_of(neurons: Neurons) -> Ladder:
-    """Of an edit's layer, on the prior of its source and target."""
-    return activation_ladder(neurons, prior_of(neurons), seed=0)
-
-
-def prior_of(neurons: Neurons) -> CodePrior:
-    """Of source and target."""
-    return CodePrior.fit(np.concatenate([neurons.source.activations, neurons.target.activations]), seed=0)
-
-
 def preferred(problems: Problems) -> Measures:
     """Row 5."""
     found = {
-        name: preferred_cell(neurons, prior_of(neurons), TreatedHead.fit(neurons)).table()["marker"][:4]
-        for name, neurons in _both(problems).items()
+        name: preferred_cell(subject, problems.priors[name], TreatedHead.fit(subject)).table()["marker"][:4]
+        for name, subject in problems.edits.items()
     }
     return [
         Measure(f"edited markers among the first 4, {name}", len(set(first) & set(EDITED_MARKERS)), least=4)
@@ -132,7 +118,9 @@ def names(problems: Problems) -> Measures:
 
 def descriptions(problems: Problems) -> Measures:
     """Row 7."""
-    edits = {name: leave_types_out(Cells.of(neurons, 0), "type")[0] for name, neurons in _both(problems).items()}
+    edits = {
+        name: leave_types_out(Cells.from_subject(subject, 0), "type")[0] for name, subject in problems.edits.items()
+    }
     told = descriptions_part(problems.planted, None, {"no two sides": "P1a+"}).tables["descriptions"]["reason"]
     return (
         *(
@@ -187,7 +175,3 @@ def localisation(problems: Problems) -> Measures:
         Measure("least ratio of a single marker", float(ratios[LINEAGE].min()), least=0.99),
         Measure("mean of four", float(ratios[PROGRAMS].mean()), 0.2, 0.35),
     )
-
-
-def _both(problems: Problems) -> dict[str, Neurons]:
-    return {"planted": problems.planted, "trained": problems.trained}

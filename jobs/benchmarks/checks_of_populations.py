@@ -38,9 +38,9 @@ OFF_TARGET = ~EDITED
 N_FEW = 2_000
 
 
-def verdict(neurons: Neurons) -> Judged:
-    """By the types that the events are labelled with."""
-    return judge(neurons, edit_conductance(neurons).share, "type", seed=0)
+def verdict(subject: Neurons) -> Judged:
+    """The confounding verdict of an edit, by the types that its events are labelled with."""
+    return judge(subject, edit_conductance(subject).share, "type", seed=0)
 
 
 def confounding(problems: Problems) -> Measures:
@@ -68,18 +68,18 @@ def matching(problems: Problems) -> Measures:
     patterns = find_patterns(planted_neurons(1_500, target_mix=SKEWED), seed=0)
     return (
         Measure("off-target RMS falls, times, by kinds", _fall(_by_kinds(confounded), OFF_TARGET, 0), least=5),
-        Measure("by patterns", _fall(refit(patterns.neurons, patterns.composition), OFF_TARGET, 0), least=5),
+        Measure("by patterns", _fall(refit(patterns.subject, patterns.composition), OFF_TARGET, 0), least=5),
         Measure("clean: off-target, by kinds", _fall(_by_kinds(clean), OFF_TARGET, 0), least=1),
         Measure("clean: on-target error", _fall(_by_kinds(clean), EDITED, SHIFT), least=1),
     )
 
 
-def _by_kinds(neurons: Neurons) -> Matched:
-    return refit(neurons, match(neurons.source.markers, neurons.target.markers, seed=0))
+def _by_kinds(subject: Neurons) -> Matched:
+    return refit(subject, match(subject.source.markers, subject.target.markers, seed=0))
 
 
 def _fall(matched: Matched, markers: Mask, truth: float) -> float:
-    """By how many times matching lowers the root mean square of changes less the true one, over some markers."""
+    """The ratio, before over after matching, of the root mean square error of changes, over some markers."""
     before, after = (rms(changes[:, markers].astype(np.float64) - truth) for changes in (matched.before, matched.after))
     return float(before / after)
 
@@ -87,7 +87,7 @@ def _fall(matched: Matched, markers: Mask, truth: float) -> float:
 def coverage(problems: Problems) -> Measures:
     """Row 12."""
     n_events = problems.n_events
-    neurons = planted_neurons(
+    subject = planted_neurons(
         n_events,
         extrapolation={
             "new donors": planted_cells(n_events, 2, donor_gap=0.1),
@@ -95,7 +95,7 @@ def coverage(problems: Problems) -> Measures:
             "stretched": planted_cells(n_events, 4, stretch=2.5),
         },
     )
-    rows = coverage_part(neurons, edit_conductance(neurons).share).tables["support"].set_index("population")
+    rows = coverage_part(subject, edit_conductance(subject).share).tables["support"].set_index("population")
     score = rows.to_dict("index")
     return (
         Measure("AUROC of new donors", score["new donors"]["knn_auroc"], most=0.6),
@@ -117,7 +117,7 @@ def patterns(problems: Problems) -> Measures:
     return [
         Measure(
             f"ARI of patterns and types, {name}",
-            adjusted_rand_score(each.neurons.source.label("type"), each.source),
+            adjusted_rand_score(each.subject.source.label("type"), each.source),
             least=0.95,
         )
         for name, each in found.items()

@@ -34,7 +34,7 @@ DEAD = tuple(range(26, N_NEURONS))
 EDITED_MARKERS = MARKERS[N_LINEAGE + EDITED_PROGRAM * PER_PROGRAM :][:PER_PROGRAM]
 
 SHIFT = 1.5
-"""What the edit adds to the edited program, standard deviations."""
+"""The edit's shift of the edited program, standard deviations."""
 
 NOISE = 0.3
 MIX = np.full(N_TYPES, 1 / N_TYPES)
@@ -64,7 +64,7 @@ class PlantedCells:
 
     @property
     def labelled(self) -> LabelledEvents:
-        """As raw intensities."""
+        """The events as raw intensities."""
         intensities = np.sinh((self.markers + 3).astype(np.float64)) * 5
         return LabelledEvents(intensities.astype(np.float32), self.labels)
 
@@ -103,7 +103,7 @@ def planted_cells(
         seed: Draws them.
         shift: Added to the edited program, whatever the type.
         mix: (n_types,) shares, sum 1.
-        stretch: What the edited program is multiplied by.
+        stretch: The factor of the edited program.
         donor_gap: How far one donor's ``DONOR_MARKER`` is from the next one's.
         unseen: Whether the types are others than those of all other events.
     """
@@ -179,4 +179,4 @@ def planted_neurons(
     source = planted_cells(n_events, 0, donor_gap=donor_gap)
     target = planted_cells(n_events, 1, shift=SHIFT, mix=target_mix, donor_gap=donor_gap)
     others = {name: cells.labelled for name, cells in (extrapolation or {}).items()}
-    return Neurons.of(planted_model(source, target), "pair", source.labelled, target.labelled, others)
+    return Neurons.from_model(planted_model(source, target), "pair", source.labelled, target.labelled, others)

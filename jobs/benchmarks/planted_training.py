@@ -34,4 +34,4 @@ def trained_neurons(n_events: int = 2_000, epochs: int = 30) -> Neurons:
     """The trained network, and its edit of the code."""
     source, target = planted_cells(n_events, 0), planted_cells(n_events, 1, shift=SHIFT)
     model = planted_model(source, target, autoencoder=trained_autoencoder(n_events, epochs))
-    return Neurons.of(model, "pair", source.labelled, target.labelled)
+    return Neurons.from_model(model, "pair", source.labelled, target.labelled)

@@ -20,13 +20,13 @@ from .tasks import DATA, TASKS
 from .verdicts import measure_verdicts
 
 EFFORT = Effort(1_500, 0, 1, Architecture(hidden=(100,), code=50), TrainingPlan(epochs=100, minibatch=128))
-"""Of the verdicts: they need less than scores do."""
+"""The effort of fits for verdicts, which need less than scores do."""
 
 QUICK_EFFORT = Effort(500, 0, 1, Architecture(hidden=(100,), code=50), TrainingPlan(epochs=100, minibatch=64))
 QUICK_TASKS = (TASKS[0], TASKS[18])
 
 N_EVENTS, QUICK_EVENTS = 10_000, 2_000
-"""Of each population of the review whose cost is measured."""
+"""Events of each population of the review whose cost is measured."""
 
 
 def run(quick: bool, data: Path = DATA) -> Result:
@@ -61,7 +61,7 @@ def summarise(checks: Sequence[Check], costs: pd.DataFrame, seconds: float, verd
 
 
 def _shares(verdicts: pd.DataFrame) -> dict[str, float]:
-    """What share of tasks has a warning, amber or red, before truth is seen."""
+    """The shares of tasks with a warning, amber or red, before truth is seen."""
     warned, transfers = verdicts["tone"] != "green", verdicts["transfers"].astype(bool)
     groups = {"negatives_warned": ~transfers, "positives_warned": transfers}
     return {name: float(warned[chosen].mean()) for name, chosen in groups.items() if chosen.any()}

@@ -35,7 +35,7 @@ ROWS: dict[int, tuple[str, Callable[[Problems], Sequence[Measure]]]] = {
     24: ("Sample profiles", populations.profiles),
     25: ("Incremental fit", networks.continual),
 }
-"""By their numbers: the feature, and what is measured of it."""
+"""Each row's feature and the function that measures it, by the row's number."""
 
 
 def check_row(row: int, problems: Problems) -> Check:

@@ -1,4 +1,4 @@
-"""What the whole review of one edit costs: 40 markers, 64 neurons, three populations."""
+"""The cost of the whole review of one edit: 40 markers, 64 neurons, three populations."""
 
 from time import monotonic, process_time
 
@@ -31,8 +31,8 @@ def measure_cost(n_events: int) -> tuple[pd.DataFrame, float]:
     networks = [trained_autoencoder(N_TRAINED, N_EPOCHS, seed, architecture=WIDE) for seed in range(3)]
     model = planted_model(source, target, autoencoder=networks[0])
     started = monotonic()
-    neurons = Neurons.of(model, "pair", source.labelled, target.labelled, others)
-    reviewed = review_edit("pair", neurons, model, COLUMNS, networks[1:])
+    subject = Neurons.from_model(model, "pair", source.labelled, target.labelled, others)
+    reviewed = review_edit("pair", subject, model, COLUMNS, networks[1:])
     drawing = process_time()
     for part in reviewed.parts:
         for figure in part.drawings:

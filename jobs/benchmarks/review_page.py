@@ -59,9 +59,9 @@ def checks_page(
         checks: See ``check_table``.
         costs: See ``measure_cost``.
         verdicts: See ``judge_edit``; without rows, there is no such section.
-        figures: Of the benchmark.
+        figures: The benchmark's numbers.
         n_reviewed: Events of each population of the review whose cost was measured.
-        n_judged: Of each population of the tasks.
+        n_judged: Events of each population of the tasks.
     """
     passed = f"\n{figures['checks_passed']:.0f} of {figures['checks']:.0f} checks pass.\n\n"
     cost = COST.format(n_events=n_reviewed, n_cores=os.cpu_count(), **figures)

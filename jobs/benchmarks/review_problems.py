@@ -1,4 +1,4 @@
-"""What the review's checks are made on: populations of the planted network, and networks trained on the same cells."""
+"""The problems of the review's checks: populations of the planted network, and networks trained on the same cells."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +8,9 @@ import numpy as np
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.model import EditModel
 from neuronedit.review.conductance import Conductance, edit_conductance
+from neuronedit.review.ladder import Ladder, activation_ladder
 from neuronedit.review.neurons import Neurons
+from neuronedit.review.prior import CodePrior
 
 from .planted import (
     N_TYPES,
@@ -33,8 +35,8 @@ class Problems:
     """Each made once, when it is asked for.
 
     Attributes:
-        n_events: Of each population of the planted network.
-        n_many: Of each population of the largest confounded edit.
+        n_events: Events of each population of the planted network.
+        n_many: Events of each population of the largest confounded edit.
     """
 
     n_events: int = 10_000
@@ -52,13 +54,13 @@ class Problems:
 
     @cached_property
     def planted(self) -> Neurons:
-        """That edit, as its neurons see it."""
+        """The planted edit, as its neurons see it."""
         source, target = (cells.labelled for cells in self.cells)
-        return Neurons.of(self.model, "pair", source, target)
+        return Neurons.from_model(self.model, "pair", source, target)
 
     @cached_property
     def conductance(self) -> Conductance:
-        """Of the planted edit."""
+        """The conductance of the planted edit."""
         return edit_conductance(self.planted)
 
     @cached_property
@@ -68,8 +70,26 @@ class Problems:
 
     @cached_property
     def trained_conductance(self) -> Conductance:
-        """Of the trained network's edit."""
+        """The conductance of the trained network's edit."""
         return edit_conductance(self.trained)
+
+    @property
+    def edits(self) -> dict[str, Neurons]:
+        """The planted and the trained edit, by name."""
+        return {"planted": self.planted, "trained": self.trained}
+
+    @cached_property
+    def priors(self) -> dict[str, CodePrior]:
+        """The likely activations of both edits."""
+        return {
+            name: CodePrior.fit(np.concatenate([edit.source.activations, edit.target.activations]), seed=0)
+            for name, edit in self.edits.items()
+        }
+
+    @cached_property
+    def ladders(self) -> dict[str, Ladder]:
+        """The activation ladders of both edits."""
+        return {name: activation_ladder(edit, self.priors[name], seed=0) for name, edit in self.edits.items()}
 
     @cached_property
     def refits(self) -> list[Autoencoder]:

@@ -1,4 +1,4 @@
-"""What the review says of an edit before any truth is seen, on real tasks, beside what the truth then says."""
+"""The review's verdicts on edits before any truth is seen, on real tasks, beside the measured truth."""
 
 import logging
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from neuronedit.edit_config import EditConfig
-from neuronedit.metrics import distance_to_truth, noise_floor, normalised_residual
+from neuronedit.metrics import DECISIVE_NAMES, distance_to_truth, noise_floor
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.review.acceptance import Gate, GateConfig
@@ -90,7 +90,7 @@ def gates_before_truth(model: EditModel, populations: Populations, seed: int) ->
     pair = (populations.source, populations.target)
     comparison = Comparison("the pair", TRAINING_PAIR, EDIT, *pair, *pair)
     nothing = pd.DataFrame()
-    held_out = pd.DataFrame(columns=["comparison", "kind", "method", "emd", "energy"])
+    held_out = pd.DataFrame(columns=["comparison", "kind", "method", *DECISIVE_NAMES])
     review = Review(
         {},
         {},
@@ -111,6 +111,5 @@ def _measured(model: EditModel, populations: Populations, truth: FloatArray, see
         for events in (model.apply(populations.events, EDIT), populations.events)
     )
     floor = noise_floor(measured, seed)
-    r_emd = normalised_residual(edited.mean_emd, floor.mean_emd, unedited.mean_emd)
-    r_energy = normalised_residual(edited.energy, floor.energy, unedited.energy)
-    return {"r_emd": r_emd, "r_energy": r_energy, "helps": r_emd < 1 and r_energy < 1}
+    residuals = edited.residuals(floor, unedited)
+    return residuals | {"helps": all(residual < 1 for residual in residuals.values())}

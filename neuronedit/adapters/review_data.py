@@ -65,7 +65,7 @@ class ReviewEvents:
         if self.held_out is not None and edit in self.held_out_pairs:
             others["held out"] = _pooled(self.held_out, self.held_out_pairs[edit].source)
         source, target = _sides(self.drawn, pair)
-        return Neurons.of(model, edit, source, target, others)
+        return Neurons.from_model(model, edit, source, target, others)
 
 
 @dataclass(frozen=True)

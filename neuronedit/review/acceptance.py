@@ -1,4 +1,4 @@
-"""Gates: what a model must have shown in its review before it may be promoted, and how it stands."""
+"""Gates: conditions that a reviewed model must meet before it may be promoted, and whether it meets them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ OVERRIDE_TAG: Final = "neuronedit.override"
 
 
 class GateConfig(Config):
-    """What a model must show before it may be promoted."""
+    """Thresholds that a model must meet before it may be promoted."""
 
     reconstruction: float = Field(
         0.75,
@@ -85,10 +85,10 @@ class Gate:
     """One gate's outcome.
 
     Attributes:
-        name: Which.
-        value: What was measured, of the worst edit or population; None where it could not be.
-        threshold: What it is held against.
-        reason: What the value rests on, in one sentence; or why there is none.
+        name: The gate's name.
+        value: The worst edit's or population's value; None where it could not be measured.
+        threshold: The value's limit.
+        reason: One sentence that says how the value came about, or why there is none.
         at_least: Whether the value must reach the threshold; otherwise it must not exceed it.
         optional: Whether the model may be promoted where the value is not known.
         doubt_above: Up to the threshold, a value above this passes with a warning; None: none does.
@@ -112,12 +112,12 @@ class Gate:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """The gate's name for people."""
         return _TITLES[self.name]
 
     @property
     def tone(self) -> Tone:
-        """For the page."""
+        """The colour of the outcome on the page."""
         if self.outcome == "fail":
             return "red"
         doubtful = self.value is not None and self.doubt_above is not None and self.value > self.doubt_above
@@ -132,7 +132,7 @@ class Gate:
         return f"{self.outcome} {self.value:.3g} {signs[self.outcome]} {self.threshold:g}: {self.reason}"
 
     def row(self) -> dict[str, Any]:
-        """Of the review's ``gates`` table."""
+        """The gate's row of the review's ``gates`` table."""
         return {
             "gate": self.name,
             "outcome": self.outcome,
@@ -145,7 +145,7 @@ class Gate:
 
 
 def headline(gates: Sequence[Gate]) -> str:
-    """What the gates together say of the model, in a few words; empty without any."""
+    """The joint outcome of all gates in a few words; empty without gates."""
     outcomes = {gate.outcome for gate in gates}
     if "fail" in outcomes:
         return "▼ Not to be promoted."
@@ -165,13 +165,13 @@ def joint_tone(gates: Iterable[Gate]) -> Tone:
 
 @dataclass(frozen=True)
 class Override:
-    """Somebody's word that a version may be used although gates do not stand.
+    """A person's decision that a version may be used although some gates are not passed.
 
     Attributes:
-        reason: In the words given.
-        user: Who.
-        time: When, UTC.
-        gates: Those that did not stand; the word holds for no others.
+        reason: The person's reason.
+        user: The person's name.
+        time: The time of the decision, UTC.
+        gates: The gates that were not passed; the decision holds for no others.
     """
 
     reason: str
@@ -180,23 +180,23 @@ class Override:
     gates: tuple[str, ...]
 
     def to_json(self) -> str:
-        """As a tag has it."""
+        """The text that a tag holds."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The override whose ``to_json`` this is."""
+        """Read an override from the text of ``to_json``."""
         facts = json.loads(text)
         return cls(facts["reason"], facts["user"], facts["time"], tuple(facts["gates"]))
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How a model version stands, as its tags tell.
+    """The outcomes of a model version's gates, read from its tags.
 
     Attributes:
         recorded: Each gate's text; no entry where it was never computed.
-        override: The last one; None where nobody gave one.
+        override: The last override; None where there is none.
     """
 
     recorded: Mapping[str, str]
@@ -204,23 +204,23 @@ class Standing:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        """Of a model version with these tags."""
+        """Read the outcomes from the tags of a model version."""
         recorded: dict[str, str] = {name: tags[GATE_TAG + name] for name in GATES if GATE_TAG + name in tags}
         return cls(recorded, Override.from_json(tags[OVERRIDE_TAG]) if OVERRIDE_TAG in tags else None)
 
-    def of(self, outcome: Outcome) -> dict[str, str]:
+    def with_outcome(self, outcome: Outcome) -> dict[str, str]:
         """The gates with an outcome: name → text."""
         return {name: text for name, text in self.recorded.items() if text.startswith(outcome)}
 
     @property
     def failed(self) -> dict[str, str]:
         """The gates that failed: name → text."""
-        return self.of("fail")
+        return self.with_outcome("fail")
 
     @property
     def blocking(self) -> dict[str, str]:
-        """All that stands against a promotion: gates that failed, were not measured, or never computed."""
-        standing = {**self.of("pass"), **self.of("waived")}
+        """The gates that prevent a promotion, by name: failed, not measured, or never computed."""
+        standing = {**self.with_outcome("pass"), **self.with_outcome("waived")}
         return {
             name: self.recorded.get(name, "never computed: no review of this version has recorded it")
             for name in GATES
@@ -229,7 +229,7 @@ class Standing:
 
     @property
     def state(self) -> State:
-        """All gates in one word."""
+        """The joint outcome of all gates in one word."""
         if not self.recorded:
             return "never reviewed"
         if self.failed:
@@ -242,13 +242,13 @@ class Standing:
         return bool(self.override) and set(self.failed) <= set(self.override.gates if self.override else ())
 
     def facts(self) -> dict[str, Any]:
-        """For a manifest."""
+        """The outcomes as plain values, for a manifest."""
         override = asdict(self.override) if self.override else None
         return {"state": self.state, "recorded": dict(self.recorded), "override": override}
 
 
 def listed(gates: Mapping[str, str]) -> str:
-    """Gates in one line, each with its text; those of the same text together."""
+    """List gates in one line, each with its text; gates of the same text share it."""
     names: dict[str, list[str]] = {}
     for name, text in gates.items():
         names.setdefault(text.rstrip("."), []).append(name)

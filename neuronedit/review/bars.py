@@ -12,7 +12,7 @@ COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", VERMILLION, "#56B4E9")
 """Okabe & Ito 2008, in the order in which a table's columns take them."""
 
 HATCHES = ("", "//", "..", "xx", "\\\\", "++")
-"""Told apart in grey print, too."""
+"""Hatches that tell columns apart in grey print, too."""
 
 
 def bar_figure(values: pd.DataFrame, label: str, marks: Mapping[str, float] | None = None) -> Figure:
@@ -20,7 +20,7 @@ def bar_figure(values: pd.DataFrame, label: str, marks: Mapping[str, float] | No
 
     Args:
         values: Its index names the bars, its columns the parts that are stacked; not negative.
-        label: What the values are.
+        label: Names the values, with their unit.
         marks: Values to compare with, by name: dashed lines.
     """
     figure = Figure(figsize=(7.2, 1.1 + 0.24 * len(values)), layout="constrained")

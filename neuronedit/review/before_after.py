@@ -1,4 +1,4 @@
-"""Two values of each row, joined by a line: before and after."""
+"""A figure of two values for each row, joined by a line: before and after."""
 
 import numpy as np
 import pandas as pd
@@ -8,12 +8,12 @@ from neuronedit.review.figures import BLUE, GREY, SMALL
 
 
 def before_after_figure(values: pd.DataFrame, label: str, words: tuple[str, str]) -> Figure:
-    """A row for each row of a table; hollow is before, full is after.
+    """Draw a line for each row of a table, from a hollow dot (before) to a full one (after).
 
     Args:
         values: Its index names the rows; columns before and after.
-        label: What the values are.
-        words: For before and after, in the legend.
+        label: Names the values, with their unit.
+        words: Name before and after in the legend.
     """
     figure = Figure(figsize=(6.4, 1.2 + 0.21 * len(values)), layout="constrained")
     axes, heights = figure.subplots(), np.arange(len(values))

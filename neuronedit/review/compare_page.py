@@ -1,4 +1,4 @@
-"""Two models beside each other as one HTML file that needs nothing else, and as a folder with its tables."""
+"""A comparison of two models as one self-contained HTML file, and as a folder with its tables."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ SUBJECTS = {
 
 
 def render_comparison(compared: SideBySide) -> str:
-    """The page: how the second does beside the first on the same events, marker by marker, and what differs."""
+    """Render the page: the second model beside the first on the same events, by marker, and their differences."""
     return page_template("compare.html.j2").render(
         compared=compared,
         verdicts=compared.verdicts(),
@@ -56,7 +56,7 @@ def _drawing(compared: SideBySide, comparison: str) -> Drawing:
 
 
 def marker_figure(rows: pd.DataFrame, names: tuple[str, str]) -> Figure:
-    """A line for each marker of one comparison: its EMD before, by either model, and the noise floor."""
+    """Draw each marker's EMD without edit, by either model, and its noise floor, from one comparison's rows."""
     figure = Figure(figsize=(8, 1.2 + 0.22 * len(rows)), layout="constrained")
     axes = figure.subplots()
     heights = np.arange(len(rows))[::-1]

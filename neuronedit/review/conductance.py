@@ -15,12 +15,12 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Conductance:
-    """What each neuron's shift does to each marker, mean over the source's events, standard deviations.
+    """The change of each marker by each neuron's shift, mean over the source's events, standard deviations.
 
     Attributes:
-        marker_names: In the panel's order.
+        marker_names: (n_markers,) names, in the panel's order.
         values: (n_neurons, n_markers) float64; a column's sum is what the edit does to the decoded marker.
-        change: (n_markers,) float64, that sum, measured: the mean decoded marker after the edit, minus before.
+        change: (n_markers,) float64, the same sums, measured: the mean decoded marker after the edit, minus before.
 
     Source: Dhamdhere et al. 2018 (arXiv 1805.12233), equation 2, with the neurons as inputs.
     """
@@ -31,25 +31,25 @@ class Conductance:
 
     @cached_property
     def share(self) -> Floats:
-        """(n_neurons,) of all that neurons do, whether or not others undo it: Σ_m |C_jm| / Σ_jm |C_jm|; sums to 1."""
+        """(n_neurons,) each neuron's share of all changes, undone or not: Σ_m |C_jm| / Σ_jm |C_jm|; sum 1."""
         gross = np.abs(self.values).sum(axis=1)
         return _ratio(gross, gross.sum())
 
     @cached_property
     def net_share(self) -> Floats:
-        """(n_neurons,) of what the edit does in the end: Σ_m C_jm D_m / Σ_m D_m²; sums to 1, negative against it."""
+        """(n_neurons,) each neuron's share of the net change D: Σ_m C_jm D_m / Σ_m D_m²; sum 1, negative against it."""
         net = self.values.sum(axis=0)
         return _ratio(self.values @ net, float((net**2).sum()))
 
     @cached_property
     def cancellation(self) -> float:
-        """How much of what neurons do is undone by others: 1 − Σ_m |Σ_j C_jm| / Σ_jm |C_jm|, 0 to 1."""
+        """The share of all changes that neurons undo among themselves: 1 − Σ_m |Σ_j C_jm| / Σ_jm |C_jm|, 0 to 1."""
         gross = np.abs(self.values).sum()
         return max(float(1 - np.abs(self.values.sum(axis=0)).sum() / gross), 0.0) if gross else 0.0
 
     @cached_property
     def neuron_cancellation(self) -> Floats:
-        """(n_neurons,) the same for each neuron: its markers' cancellation, weighed by what it does to them."""
+        """(n_neurons,) the markers' cancellation, mean weighed by each neuron's change of them, 0 to 1."""
         gross = np.abs(self.values)
         # Nothing is undone of what is nothing.
         undone = np.clip(1 - _ratio(np.abs(self.values.sum(axis=0)), gross.sum(axis=0)), 0, 1)
@@ -62,7 +62,7 @@ class Conductance:
 
     @property
     def order(self) -> npt.NDArray[np.int64]:
-        """(n_neurons,) numbers, those first that carry most of the edit, or most against it."""
+        """(n_neurons,) int64, neurons by their net share without sign, the largest first."""
         return np.argsort(-np.abs(self.net_share), kind="stable")
 
     def table(self) -> pd.DataFrame:
@@ -75,27 +75,27 @@ class Conductance:
         return pd.DataFrame(columns).rename_axis("neuron").iloc[self.order].reset_index()
 
 
-def edit_conductance(neurons: Neurons, n_segments: int = N_SEGMENTS) -> Conductance:
-    """Each neuron's part in what the edit does to each decoded marker.
+def edit_conductance(subject: Neurons, n_segments: int = N_SEGMENTS) -> Conductance:
+    """Compute each neuron's part in the edit's change of each decoded marker.
 
     Args:
-        neurons: The edit, as a layer's neurons see it.
-        n_segments: Into which each event's path is cut; see ``Decoder``.
+        subject: The edit, as a layer's neurons see it.
+        n_segments: Each event's path is cut into so many; see ``Decoder``.
     """
-    before, after, change = neurons.source.activations, neurons.edited, neurons.change
-    decoder = Decoder.of(neurons.autoencoder, neurons.layer)
-    n_markers = len(neurons.marker_names)
-    total = np.zeros((n_markers, neurons.n_neurons))
+    before, after, change = subject.source.activations, subject.edited, subject.change
+    decoder = Decoder.at_layer(subject.autoencoder, subject.layer)
+    n_markers = len(subject.marker_names)
+    total = np.zeros((n_markers, subject.n_neurons))
     slopes = decoder.path_slopes(before, after, each_marker(n_markers), n_segments)
     for start, block in zip(range(0, len(before), BLOCK), slopes, strict=True):
         total += np.einsum("nmj,nj->mj", block, change[start : start + BLOCK])
-    decoded = neurons.decode(after).mean(axis=0, dtype=np.float64)
-    moved = decoded - neurons.decode(before).mean(axis=0, dtype=np.float64)
-    return Conductance(neurons.marker_names, total.T / len(before), moved)
+    decoded = subject.decode(after).mean(axis=0, dtype=np.float64)
+    moved = decoded - subject.decode(before).mean(axis=0, dtype=np.float64)
+    return Conductance(subject.marker_names, total.T / len(before), moved)
 
 
 def long_table(neurons: npt.NDArray[np.int64], marker_names: tuple[str, ...], **values: Floats) -> pd.DataFrame:
-    """A row for each of some neurons and each marker, from arrays of (n_neurons, n_markers); columns by their names."""
+    """A row for each of some neurons and each marker, with a column for each array of (n_neurons, n_markers)."""
     return pd.DataFrame(
         {
             "neuron": np.repeat(neurons, len(marker_names)),
@@ -106,6 +106,6 @@ def long_table(neurons: npt.NDArray[np.int64], marker_names: tuple[str, ...], **
 
 
 def _ratio(numerator: Floats, denominator: Floats | float) -> Floats:
-    """The quotient, 0 where there is nothing to divide by."""
+    """Divide; 0 where the denominator is 0."""
     found = np.zeros_like(numerator)
     return np.divide(numerator, denominator, out=found, where=np.broadcast_to(denominator != 0, numerator.shape))

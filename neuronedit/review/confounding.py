@@ -1,4 +1,4 @@
-"""The confounding verdict: what of an edit is a change of state, and what a differing mix of cells."""
+"""The confounding verdict: how much of an edit is a change of state, and how much a differing mix of cells."""
 
 from dataclasses import dataclass
 
@@ -27,13 +27,13 @@ N_SHOWN = 16
 
 @dataclass(frozen=True)
 class Judged:
-    """The verdict.
+    """The shares of state and mix in an edit, and the verdict.
 
     Attributes:
-        composition: The strata of source and target; None where nothing can be told.
-        found: By neuron; None where nothing can be told.
-        weights: (n_neurons,) what each neuron counts for, sum 1.
-        reason: Why nothing can be told; empty where something can.
+        composition: The strata of source and target; None where state and mix cannot be told apart.
+        found: State and mix by neuron; None where they cannot be told apart.
+        weights: (n_neurons,) each neuron's weight in the edit; their sum is 1.
+        reason: Says why they cannot be told apart; else empty.
     """
 
     composition: Composition | None
@@ -52,45 +52,45 @@ class Judged:
         return judge_share(self.share) if self.found else NOT_IDENTIFIABLE
 
 
-def judge(neurons: Neurons, weights: npt.NDArray[np.floating], column: str | None, seed: int) -> Judged:
-    """Tell mix and state apart in each neuron.
+def judge(subject: Neurons, weights: npt.NDArray[np.floating], column: str | None, seed: int) -> Judged:
+    """Split each neuron's difference between source and target into state and mix.
 
     Args:
-        neurons: Whose source and target are compared.
-        weights: (n_neurons,) what each neuron counts for in the edit, not negative; its conductance.
-        column: Of the labels that name kinds of cell; None: kinds are found in the events.
-        seed: Where the search for kinds starts.
+        subject: Gives source and target.
+        weights: (n_neurons,) each neuron's weight in the edit, not negative: its share of the conductance.
+        column: The label that names kinds of cell; None: kinds are found in the events.
+        seed: Starts the search for kinds.
 
     Raises:
         DataError: Source or target lacks the column.
     """
-    labels = None if column is None else (neurons.source.label(column), neurons.target.label(column))
+    labels = None if column is None else (subject.source.label(column), subject.target.label(column))
     shares = weights / weights.sum() if weights.sum() > 0 else np.full(len(weights), 1 / len(weights))
     try:
-        composition = compose(neurons, labels, seed)
+        composition = compose(subject, labels, seed)
     except DataError as error:  # no overlap
         return Judged(None, None, shares, str(error))
-    return Judged(composition, confounding(neurons.source.activations, neurons.target.activations, composition), shares)
+    return Judged(composition, confounding(subject.source.activations, subject.target.activations, composition), shares)
 
 
-def compose(neurons: Neurons, labels: tuple[Labels, Labels] | None, seed: int) -> Composition:
-    """The strata of source and target, see ``match``.
+def compose(subject: Neurons, labels: tuple[Labels, Labels] | None, seed: int) -> Composition:
+    """Divide source and target into strata of like cells, see ``match``.
 
     Raises:
         DataError: They share no stratum, or one with a substantial share of the source has no counterparts.
     """
-    return match(neurons.source.markers, neurons.target.markers, seed, labels)
+    return match(subject.source.markers, subject.target.markers, seed, labels)
 
 
 def confounding_part(
-    neurons: Neurons, weights: npt.NDArray[np.floating], column: str | None = None, seed: int = 0
+    subject: Neurons, weights: npt.NDArray[np.floating], column: str | None = None, seed: int = 0
 ) -> Part:
-    """Row 10: is what the edit learned biology, or a differing mix of cells? Arguments as of ``judge``.
+    """Row 10: is the edit a change of state, or a differing mix of cells? Takes the arguments of ``judge``.
 
     Raises:
         DataError: Source or target lacks the column.
     """
-    judged = judge(neurons, weights, column, seed)
+    judged = judge(subject, weights, column, seed)
     name, title = "confounding", "Confounding verdict"
     if judged.found is None or judged.composition is None:
         return Part(
@@ -100,7 +100,7 @@ def confounding_part(
             f"{LIGHTS[NOT_IDENTIFIABLE].capitalize()}: {NOT_IDENTIFIABLE}.",
             warning=judged.reason + (FOUND if column is None else ""),
         )
-    table, strata = _neuron_table(neurons, judged, judged.found), _strata_table(judged.composition)
+    table, strata = _neuron_table(subject, judged, judged.found), _strata_table(judged.composition)
     heaviest = table.nlargest(N_SHOWN, "weight")
     shown = heaviest.set_index("neuron " + heaviest["neuron"].astype(str))[["by_state", "by_mix"]]
     shown.columns = pd.Index(["change of state", "differing mix"])
@@ -123,11 +123,11 @@ def confounding_part(
     )
 
 
-def _neuron_table(neurons: Neurons, judged: Judged, found: Confounding) -> pd.DataFrame:
+def _neuron_table(subject: Neurons, judged: Judged, found: Confounding) -> pd.DataFrame:
     total = found.by_mix + found.by_state
     share = np.divide(found.by_mix, total, out=np.zeros_like(total), where=total > 0)
     columns = {
-        "neuron": np.arange(neurons.n_neurons),
+        "neuron": np.arange(subject.n_neurons),
         "weight": judged.weights,
         "by_state": found.by_state,
         "by_mix": found.by_mix,

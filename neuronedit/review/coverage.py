@@ -1,4 +1,4 @@
-"""Extrapolation support: three scores of how far events are from what the edit was learned on, none seeing all.
+"""Extrapolation support: three scores of how far events are from the edit's source; each misses something.
 
 A neuron's range does not see a new combination of neurons; the distance to the nearest source events does. The
 reconstruction error sees what the network was not trained on; not that an edit extrapolates.
@@ -30,7 +30,7 @@ SCORES: Final = {
     DISTANCE: "distance to the nearest source events (their own: at most 1 for 99 %)",
     ERROR: "reconstruction error (mean square, standardised)",
 }
-"""What each score is, for people."""
+"""The scores' names for people."""
 
 N_BINS: Final = 40
 
@@ -39,12 +39,12 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Coverage:
-    """What the source covers.
+    """The range of activations that the source covers.
 
     Attributes:
         low: (n_neurons,) activations at the lower percentile of ``RANGE``.
-        high: (n_neurons,) at the upper one.
-        weights: (n_neurons,) what each neuron counts for, sum 1.
+        high: (n_neurons,) activations at the upper one.
+        weights: (n_neurons,) each neuron's weight in the edit; their sum is 1.
     """
 
     low: Floats
@@ -52,54 +52,54 @@ class Coverage:
     weights: Floats
 
     @classmethod
-    def of(cls, activations: FloatArray, weights: Floats) -> "Coverage":
-        """Of a source.
+    def from_source(cls, activations: FloatArray, weights: Floats) -> "Coverage":
+        """Measure the range of a source.
 
         Args:
-            activations: (n_events, n_neurons) of the source.
-            weights: (n_neurons,) what each neuron counts for in the edit, not negative; its conductance.
+            activations: (n_events, n_neurons) float32, the source's.
+            weights: (n_neurons,) each neuron's weight in the edit, not negative: its share of the conductance.
         """
         low, high = np.percentile(activations, RANGE, axis=0)
         return cls(low, high, weights / weights.sum() if weights.sum() > 0 else np.full(len(weights), 1 / len(weights)))
 
     def outside(self, activations: FloatArray) -> Floats:
-        """Weighted share of an event's neurons outside the range: (n_events, n_neurons) → (n_events,), 0 to 1.
+        """The weighted share of each event's neurons outside the range: (n_events, n_neurons) → (n_events,), 0 to 1.
 
         Source: Ma et al. 2018 (DeepGauge, arXiv 1803.07519), section 3.1: neuron boundary coverage.
         """
         return np.asarray(((activations < self.low) | (activations > self.high)) @ self.weights)
 
 
-def score(neurons: Neurons, population: Population, coverage: Coverage) -> dict[str, Floats]:
-    """All three scores of a population's events, (n_events,) each, by the names of ``SCORES``."""
+def score(subject: Neurons, population: Population, coverage: Coverage) -> dict[str, Floats]:
+    """Compute all three scores of a population's events, (n_events,) each, by the names of ``SCORES``."""
     return {
         OUTSIDE: coverage.outside(population.activations),
-        DISTANCE: neurons.edit.support.scores(tensor(population.markers)).numpy(),
-        ERROR: reconstruction_errors(neurons.autoencoder, population.markers),
+        DISTANCE: subject.edit.support.scores(tensor(population.markers)).numpy(),
+        ERROR: reconstruction_errors(subject.autoencoder, population.markers),
     }
 
 
-def score_source(neurons: Neurons, coverage: Coverage) -> dict[str, Floats]:
-    """The source's own scores: an event is not its own neighbour."""
-    support = neurons.edit.support
-    return score(neurons, neurons.source, coverage) | {
+def score_source(subject: Neurons, coverage: Coverage) -> dict[str, Floats]:
+    """Compute the source's own scores; an event does not count as its own neighbour."""
+    support = subject.edit.support
+    return score(subject, subject.source, coverage) | {
         DISTANCE: support.own_distances / np.float32(support.own_distance)
     }
 
 
-def coverage_part(neurons: Neurons, weights: Floats) -> Part:
+def coverage_part(subject: Neurons, weights: Floats) -> Part:
     """Row 12: has the source anything like the events that the edit is to be applied to?
 
     Args:
-        neurons: Whose target and extrapolation are scored.
-        weights: (n_neurons,) what each neuron counts for in the edit, not negative; its conductance.
+        subject: Gives the populations to score.
+        weights: (n_neurons,) each neuron's weight in the edit, not negative: its share of the conductance.
     """
-    coverage = Coverage.of(neurons.source.activations, weights)
-    own = score_source(neurons, coverage)
+    coverage = Coverage.from_source(subject.source.activations, weights)
+    own = score_source(subject, coverage)
     scores = {SOURCE: own} | {
-        name: score(neurons, population, coverage) for name, population in neurons.extrapolation.items()
+        name: score(subject, population, coverage) for name, population in subject.extrapolation.items()
     }
-    table, bins = _table(neurons, scores), _bins(scores)
+    table, bins = _table(subject, scores), _bins(scores)
     applied = table[table["population"] != SOURCE]
     return Part(
         "support",
@@ -128,7 +128,7 @@ def _drawing(rows: pd.DataFrame, table: pd.DataFrame, name: str) -> Drawing:
     )
 
 
-def _table(neurons: Neurons, scores: Mapping[str, Mapping[str, Floats]]) -> pd.DataFrame:
+def _table(subject: Neurons, scores: Mapping[str, Mapping[str, Floats]]) -> pd.DataFrame:
     """A row for each population, the source first.
 
     Columns: population, events, the means of all three scores, outside_ratio and error_ratio (over the source's),
@@ -137,8 +137,8 @@ def _table(neurons: Neurons, scores: Mapping[str, Mapping[str, Floats]]) -> pd.D
     """
     rows = []
     for name, found in scores.items():
-        population = neurons.populations[name]
-        judged = None if name == SOURCE else neurons.edit.support.judge(population.markers)
+        population = subject.populations[name]
+        judged = None if name == SOURCE else subject.edit.support.judge(population.markers)
         means = {key: float(np.mean(values, dtype=np.float64)) for key, values in found.items()}
         rows.append(
             {

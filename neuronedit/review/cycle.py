@@ -18,12 +18,12 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Cycle:
-    """The source's events, there and back.
+    """Distances of the source's events from their places after the edit and after the way back.
 
     Attributes:
-        marker_names: In the panel's order.
+        marker_names: (n_markers,) names, in the panel's order.
         left: (n_markers,) float64, root mean square over events of x − inverse(edit(x)), standard deviations.
-        moved: (n_markers,) float64, the same of x − edit(x): how far the edit leads.
+        moved: (n_markers,) float64, root mean square over events of x − edit(x), standard deviations.
         drift: (n_neurons,) float64, root mean square over events of encode(decode(z')) − z' for edited activations z',
             in units of the layer's root mean square spread.
         own_inverse: Whether the way back is the model's own edit; otherwise it was fitted for the review.
@@ -37,17 +37,17 @@ class Cycle:
 
     @property
     def rmse(self) -> float:
-        """Over events and markers, standard deviations."""
+        """The distance left after the way back: root mean square over events and markers, standard deviations."""
         return float(rms(self.left))
 
     @property
     def share(self) -> float:
-        """What is left after there and back, of the edit's own size; 0 where the edit moves nothing."""
+        """The distance left after the way back over the edit's own; 0 where the edit moves nothing."""
         return self.rmse / float(rms(self.moved)) if self.moved.any() else 0.0
 
     @property
     def mean_drift(self) -> float:
-        """Over events and neurons, spreads."""
+        """The drift: root mean square over events and neurons, in spreads of the layer."""
         return float(rms(self.drift))
 
     def marker_table(self) -> pd.DataFrame:
@@ -60,24 +60,24 @@ class Cycle:
         return pd.DataFrame({"neuron": np.arange(len(self.drift)), "drift": self.drift})
 
 
-def cycle(neurons: Neurons, model: EditModel, seed: int) -> Cycle:
-    """Lead the source's events through the edit and back.
+def cycle(subject: Neurons, model: EditModel, seed: int) -> Cycle:
+    """Apply the edit and the way back to the source's events, and measure the distances.
 
     Args:
-        neurons: The edit under review and its events.
-        model: The model that it is of. Its edit ``NAME inverse`` leads back; without one, the edit's own plans are
+        subject: The edit under review and its events.
+        model: The edit's model. Its edit ``NAME inverse`` is the way back; without one, the edit's own plans are
             fitted from target to source.
-        seed: Draws what fitting draws.
+        seed: Draws events for fitting.
     """
-    name, x = f"{neurons.edit.name}{INVERSE}", neurons.source.markers
+    name, x = f"{subject.edit.name}{INVERSE}", subject.source.markers
     own = model.edits.get(name)
-    there = neurons.edit.apply(model.autoencoders, x)
-    back = (own or fit_way_back(neurons, model, seed)).apply(model.autoencoders, there)
-    again = neurons.encode(neurons.decode(neurons.edited))
-    spread = float(np.sqrt(neurons.source.activations.var(axis=0, dtype=np.float64).mean()))
-    drift = rms(again - neurons.edited, axis=0)
+    there = subject.edit.apply(model.autoencoders, x)
+    back = (own or fit_way_back(subject, model, seed)).apply(model.autoencoders, there)
+    again = subject.encode(subject.decode(subject.edited))
+    spread = float(np.sqrt(subject.source.activations.var(axis=0, dtype=np.float64).mean()))
+    drift = rms(again - subject.edited, axis=0)
     return Cycle(
-        neurons.marker_names,
+        subject.marker_names,
         rms(x - back, axis=0),
         rms(x - there, axis=0),
         drift / spread if spread else drift,
@@ -85,17 +85,17 @@ def cycle(neurons: Neurons, model: EditModel, seed: int) -> Cycle:
     )
 
 
-def fit_way_back(neurons: Neurons, model: EditModel, seed: int) -> Edit:
-    """The edit's plans, fitted from target to source, with the weights that they have in the edit."""
-    edit = neurons.edit
+def fit_way_back(subject: Neurons, model: EditModel, seed: int) -> Edit:
+    """Fit the edit's plans from target to source, with the weights that they have in the edit."""
+    edit = subject.edit
     if not edit.members:
         return edit
     return fit_edit(
         f"{edit.name}{INVERSE}",
         model.autoencoders,
         AUTO if edit.choice else tuple(step.plan for step in edit.members[0].steps),
-        neurons.target.markers,
-        neurons.source.markers,
+        subject.target.markers,
+        subject.source.markers,
         zeros=model.scaling.zeros,
         fitting=Fitting(seed=seed),
         beyond_support="edit",

@@ -7,9 +7,9 @@ from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import Drawing, Part
 
 
-def cycle_part(neurons: Neurons, model: EditModel, seed: int = 0) -> Part:
-    """What is left of an edit after the way back, and how far edited activations drift when they are encoded again."""
-    found = cycle(neurons, model, seed)
+def cycle_part(subject: Neurons, model: EditModel, seed: int = 0) -> Part:
+    """Row 19: the distance left after the edit and the way back, and the drift of edited activations encoded again."""
+    found = cycle(subject, model, seed)
     markers = found.marker_table()
     drawing = Drawing(
         "cycle",
@@ -33,7 +33,7 @@ def cycle_part(neurons: Neurons, model: EditModel, seed: int = 0) -> Part:
 
 
 def read_cycle(found: Cycle) -> str:
-    """What is left after there and back, and how far the network misreads what it has written."""
+    """Say how much is left after the way back, and how far the network misreads its own output."""
     return (
         f"After the edit and its inverse the source's events are {found.rmse:.3f} standard deviations from where they "
         f"were, {found.share:.0%} of the edit's own size; edited activations that are decoded and encoded again drift "
@@ -42,7 +42,7 @@ def read_cycle(found: Cycle) -> str:
 
 
 def read_markers(found: Cycle) -> str:
-    """Which marker comes back least well."""
+    """Name the marker that comes back least well."""
     furthest = found.marker_table().iloc[0]
     return (
         f"{furthest['marker']} comes back least well: the edit moves it by {furthest['moved']:.3f}, and "

@@ -1,4 +1,4 @@
-"""Where the events of each marker lie before the edit, after it, and in the truth: shares of events in bins."""
+"""Histograms of each marker before the edit, after it, and in the truth: shares of events in bins."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
-"""Populations by description: whether a layer's neurons tell the cells that a description names, unseen.
+"""Populations by description: whether a layer's neurons tell described cells from others without having seen any.
 
 A head for each marker is fitted on the layer's activations without any of the described cells; the description joins
-the heads. What it scores highest should then be the described cells.
+the heads. The joint head should then score the described cells highest.
 """
 
 import re
@@ -25,7 +25,7 @@ GOOD = 0.95
 
 
 def parse(text: str, markers: Sequence[str]) -> dict[str, int]:
-    """Signs by marker, of a description such as ``CD3+ CD56-``; names with blanks are separated by commas.
+    """Read the signs of markers from a description such as ``CD3+ CD56-``; commas separate names with blanks.
 
     Raises:
         DataError: A marker is unknown, or has no sign.
@@ -43,19 +43,19 @@ def parse(text: str, markers: Sequence[str]) -> dict[str, int]:
 
 
 def described_cells(signs: Signs, positive: Mask, markers: Sequence[str]) -> Mask:
-    """The cells that a description names by their gates: (n_events, n_markers) → (n_events,)."""
+    """Mark the cells that a description names, by their gates: (n_events, n_markers) → (n_events,) bool."""
     columns = [positive[:, markers.index(marker)] == (sign > 0) for marker, sign in signs.items()]
     return np.asarray(np.logical_and.reduce(columns))
 
 
 def type_signs(labels: Labels, positive: Mask, fitted: Mask, gates: Gates, markers: Sequence[str]) -> dict[str, Signs]:
-    """A description of each type: the markers that nearly all of its cells have, and those that nearly none has.
+    """Describe each type by the markers that nearly all of its cells have, and those that nearly none has.
 
     Args:
         labels: (n_events,) types.
-        positive: (n_events, n_markers) of the gates.
+        positive: (n_events, n_markers) bool, the gates' result.
         fitted: (n_events,) cells that heads are to be fitted on; they must have both sides of a marker.
-        gates: Which markers have two sides.
+        gates: Tell which markers have two sides.
         markers: The panel's.
     """
     usable = gates.two_sided & (sides(positive[fitted]).min(axis=0) >= MIN_SIDE)
@@ -72,11 +72,11 @@ def type_signs(labels: Labels, positive: Mask, fitted: Mask, gates: Gates, marke
 
 
 def leave_types_out(cells: Cells, column: str) -> tuple[list[Described], Floats]:
-    """Each type described by its markers and left out of the fit.
+    """Describe each type by its markers, leave it out of the fit, and look for it.
 
     Returns:
-        What came of each, in the labels' order; and (n_types,) harmonic means of the shares of cells that are told
-        right among all types, of the left-out type and of the others; NaN where nothing can be said.
+        The result of each type, in the labels' order; and (n_types,) harmonic means of two shares of cells that are
+        told right among all types: of the left-out type and of the others; NaN where nothing can be said.
 
     Raises:
         DataError: There is no such column.
@@ -104,20 +104,20 @@ def _harmonic_mean(cells: Cells, heads: Heads, signs: Mapping[str, Signs], label
 
 
 def descriptions_part(
-    neurons: Neurons, column: str | None = None, descriptions: Mapping[str, str] | None = None, seed: int = 0
+    subject: Neurons, column: str | None = None, descriptions: Mapping[str, str] | None = None, seed: int = 0
 ) -> Part:
     """Row 7: can this layer express the population that is described?
 
     Args:
-        neurons: All of whose populations are looked at.
-        column: Of cell types, each of which is described by its markers and left out in turn; None: none is.
-        descriptions: By name, such as ``CD3+ CD56-``; the cells that they name are left out of the fit.
+        subject: Gives all populations.
+        column: The label of cell types, each of which is described by its markers and left out; None: none is.
+        descriptions: Texts such as ``CD3+ CD56-``, by name; the described cells are left out of the fit.
         seed: Draws events for the gates.
 
     Raises:
         DataError: A description names an unknown marker, or not all populations have the column.
     """
-    cells = Cells.of(neurons, seed)
+    cells = Cells.from_subject(subject, seed)
     found, harmonic = leave_types_out(cells, column) if column else ([], np.empty(0))
     for name, text in (descriptions or {}).items():
         signs = parse(text, cells.markers)

@@ -1,4 +1,4 @@
-"""The donor gap: what a neuron tells of the donor of a cell whose type is known already."""
+"""The donor gap: information of a neuron about the donor of a cell whose type is known already."""
 
 import numpy as np
 import pandas as pd
@@ -18,16 +18,16 @@ MIN_EVENTS = 100
 """Types with fewer are left out: ten bins of some donors each would hold noise alone."""
 
 N_PERMUTED = 10
-"""Times that donors are dealt anew within types, to know what chance makes of the information."""
+"""Number of times that donors are dealt anew within types: the information by chance is their mean."""
 
 N_SHOWN = 12
 
 
 def donor_gap(population: Population, donor: str, given: str | None, seed: int) -> Floats:
-    """I(neuron; donor | type), bits, less what chance makes: (n_neurons,); none is below 0.
+    """I(neuron; donor | type) in bits, less that by chance: (n_neurons,) float64, not negative.
 
     Args:
-        population: With both columns.
+        population: Has both columns of labels.
         donor: A column: donor, batch, site, …
         given: A column of cell types; None: nothing is known already.
         seed: Deals the donors.
@@ -61,15 +61,15 @@ def donor_gap(population: Population, donor: str, given: str | None, seed: int) 
     return np.maximum(gap / counts[counts >= MIN_EVENTS].sum(), 0)
 
 
-def donor_gap_part(neurons: Neurons, donor: str, given: str | None = None, seed: int = 0) -> Part:
-    """Row 22: which neurons tell donors apart; arguments as of ``donor_gap``, over all populations together.
+def donor_gap_part(subject: Neurons, donor: str, given: str | None = None, seed: int = 0) -> Part:
+    """Row 22: the neurons that tell donors apart, over all populations; takes the arguments of ``donor_gap``.
 
     Raises:
         DataError: Not all populations have the columns, or no type has enough events.
     """
-    gap = donor_gap(neurons.pooled, donor, given, seed)
-    leading = leading_markers(receptive_fields(neurons, seed), neurons.marker_names)
-    table = pd.DataFrame({"neuron": np.arange(neurons.n_neurons), "leading_marker": leading, "bits": gap})
+    gap = donor_gap(subject.pooled, donor, given, seed)
+    leading = leading_markers(receptive_fields(subject, seed), subject.marker_names)
+    table = pd.DataFrame({"neuron": np.arange(subject.n_neurons), "leading_marker": leading, "bits": gap})
     table = table.sort_values("bits", ascending=False, kind="stable", ignore_index=True)
     first = table.head(N_SHOWN)
     bars = first.set_index("neuron " + first["neuron"].astype(str) + " " + first["leading_marker"])[["bits"]]

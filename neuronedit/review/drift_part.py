@@ -1,4 +1,4 @@
-"""What an update did to the edits that its parent had, on the page."""
+"""Drift: how far an update moved the results of the edits that its parent had."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,14 +11,17 @@ from neuronedit.review.bars import bar_figure
 from neuronedit.review.part import Drawing, Part
 
 LARGE = 0.1
-"""From this share of an edit's own change on, its drift is warned of."""
+"""A drift of at least this share of the edit's own change is warned of."""
 
 
-def drift_part(model: EditModel) -> Part | None:
-    """How far each old edit drifted, from the model's facts; None where the model has no parent."""
-    parent, update = model.facts.get("parent"), model.facts.get("update")
-    if not parent or not update:
-        return None
+def is_update(model: EditModel) -> bool:
+    """Whether the model was made from a parent, so that old edits may have drifted."""
+    return bool(model.facts.get("parent") and model.facts.get("update"))
+
+
+def drift_part(model: EditModel) -> Part:
+    """How far each old edit drifted, from the facts of an updated model (see ``is_update``)."""
+    parent, update = model.facts["parent"], model.facts["update"]
     table = drift_table(update["drift"])
     reading = read_drift(table, str(parent["uri"]), update)
     drawing = Drawing(
@@ -53,7 +56,7 @@ def drift_table(drift: Mapping[str, Mapping[str, float | None]]) -> pd.DataFrame
 
 
 def read_drift(table: pd.DataFrame, parent: str, update: Mapping[str, Any]) -> str:
-    """Whether the network was trained on, why, and what that did."""
+    """Say whether the network was trained on, why, and what that did to old edits."""
     added = ", ".join(map(str, update["new_edits"]))
     ratio, limit = max(update["reconstruction_ratio"].values()), update["replay"]["above"]
     because = f"new events were reconstructed {ratio:.2f} times as badly as those known (limit {limit:g})"

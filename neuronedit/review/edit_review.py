@@ -1,11 +1,15 @@
-"""The neurons' part of a review: every feature of one edit, each with what it cost."""
+"""All parts of a review of one edit, in the page's order, each with what it cost.
+
+A new part is one line of ``PARTS``.
+"""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from time import process_time
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -13,23 +17,33 @@ from neuronedit.autoencoder import Autoencoder
 from neuronedit.config import Config
 from neuronedit.errors import DataError
 from neuronedit.model import EditModel
-from neuronedit.review.conductance import edit_conductance
+from neuronedit.review.conductance import Conductance, edit_conductance
 from neuronedit.review.confounding import confounding_part
 from neuronedit.review.coverage import coverage_part
 from neuronedit.review.cycle_part import cycle_part
 from neuronedit.review.dependence import dependence_part
 from neuronedit.review.descriptions import descriptions_part
 from neuronedit.review.donor_gap import donor_gap_part
-from neuronedit.review.drift_part import drift_part
+from neuronedit.review.drift_part import drift_part, is_update
+from neuronedit.review.effect_logit import TreatedHead
 from neuronedit.review.explanations import explanations_part
 from neuronedit.review.health_part import health_part
 from neuronedit.review.localisation import localisation_part
 from neuronedit.review.matching import matching_part
-from neuronedit.review.neuron_parts import neuron_parts
+from neuronedit.review.names import NeuronNames, name_neurons
+from neuronedit.review.neuron_parts import (
+    conductance_part,
+    faithfulness_part,
+    ladder_part,
+    logit_part,
+    names_part,
+    preferred_part,
+)
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.next_sample_part import next_sample_part
 from neuronedit.review.part import Family, Part
 from neuronedit.review.patterns import patterns_part
+from neuronedit.review.prior import CodePrior
 from neuronedit.review.profiles import profiles_part
 from neuronedit.review.pruning_part import pruning_part
 from neuronedit.review.ranges import ranges_part
@@ -39,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 class LabelColumns(Config):
-    """Which columns of the data say what of an event; they make the review tell more."""
+    """Columns of the data that label events; they make the review tell more."""
 
     cell_type: str | None = Field(None, description="its kind of cell: tells state from mix, in the gate, too")
     donor: str | None = Field(None, description="whom it is from")
@@ -54,13 +68,140 @@ class LabelColumns(Config):
 
 
 @dataclass(frozen=True)
+class ReviewContext:
+    """All that parts are made from; results that several parts share are computed once.
+
+    Attributes:
+        subject: The edit, as a layer's neurons see it.
+        model: The model that it is of.
+        columns: The events' labels.
+        refits: Autoencoders like the model's first, trained from other seeds.
+        descriptions: Populations by name, such as ``CD3+ CD56-``.
+        seed: Draws events, random orders and null distributions.
+    """
+
+    subject: Neurons
+    model: EditModel
+    columns: LabelColumns = field(default_factory=LabelColumns)
+    refits: Sequence[Autoencoder] = ()
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+    @cached_property
+    def conductance(self) -> Conductance:
+        """Each neuron's share in the edit."""
+        return edit_conductance(self.subject)
+
+    @cached_property
+    def names(self) -> NeuronNames:
+        """The neurons' names."""
+        return name_neurons(self.subject, self.conductance.neuron_cancellation)
+
+    @cached_property
+    def head(self) -> TreatedHead:
+        """The classifier that tells treated from control events."""
+        return TreatedHead.fit(self.subject)
+
+    @cached_property
+    def prior(self) -> CodePrior:
+        """The likely activations, of source and target."""
+        events = self.subject.source.activations, self.subject.target.activations
+        return CodePrior.fit(np.concatenate(events), self.seed)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A part of the review and when it is made.
+
+    Attributes:
+        name: The part's name where the events do not allow it.
+        make: Computes the part.
+        applies: Whether the review has what the part needs.
+    """
+
+    name: str
+    make: Callable[[ReviewContext], Part]
+    applies: Callable[[ReviewContext], bool] = lambda _: True
+
+    def tasks(self, context: ReviewContext) -> Iterator[tuple[str, Callable[[], Part]]]:
+        """The part's name and a call that computes it; nothing where it does not apply."""
+        if self.applies(context):
+            yield self.name, partial(self.make, context)
+
+
+@dataclass(frozen=True)
+class ColumnFeature:
+    """A part that is made once for each of some columns of labels.
+
+    Attributes:
+        name: The part's name where the events do not allow it; ``{column}`` stands for the column.
+        make: Computes the part of a column.
+        columns: Gives the columns; None among them are left out.
+    """
+
+    name: str
+    make: Callable[[ReviewContext, str], Part]
+    columns: Callable[[LabelColumns], Sequence[str | None]]
+
+    def tasks(self, context: ReviewContext) -> Iterator[tuple[str, Callable[[], Part]]]:
+        """Each part's name and a call that computes it."""
+        for column in self.columns(context.columns):
+            if column:
+                yield self.name.format(column=column), partial(self.make, context, column)
+
+
+PARTS: tuple[Feature | ColumnFeature, ...] = (
+    Feature("conductance", lambda c: conductance_part(c.conductance, c.names)),
+    Feature("faithfulness", lambda c: faithfulness_part(c.subject, c.conductance, c.seed)),
+    Feature("names", lambda c: names_part(c.names, c.conductance.order)),
+    Feature("logit", lambda c: logit_part(c.subject, c.head, c.conductance, c.names)),
+    Feature("ladder", lambda c: ladder_part(c.subject, c.prior, c.conductance, c.names, c.seed)),
+    Feature("preferred", lambda c: preferred_part(c.subject, c.prior, c.head)),
+    Feature("explanations", lambda c: explanations_part(c.subject, c.conductance.share, c.seed)),
+    Feature("localisation", lambda c: localisation_part(c.subject, c.seed)),
+    Feature("dependence", lambda c: dependence_part(c.subject, c.seed)),
+    Feature("support", lambda c: coverage_part(c.subject, c.conductance.share)),
+    Feature("health", lambda c: health_part(c.subject)),
+    Feature("pruning", lambda c: pruning_part(c.subject, c.seed)),
+    Feature("cycle", lambda c: cycle_part(c.subject, c.model, c.seed)),
+    Feature("drift", lambda c: drift_part(c.model), lambda c: is_update(c.model)),
+    Feature("refits", lambda c: refits_part(c.subject, c.refits, c.seed), lambda c: bool(c.refits)),
+    Feature(
+        "next_sample",
+        lambda c: next_sample_part(c.subject, c.refits, c.columns.cell_type, c.seed),
+        lambda c: bool(c.refits),
+    ),
+    Feature("confounding", lambda c: confounding_part(c.subject, c.conductance.share, c.columns.cell_type, c.seed)),
+    Feature("matching", lambda c: matching_part(c.subject, c.columns.cell_type, c.seed)),
+    Feature("patterns", lambda c: patterns_part(c.subject, c.columns.cell_type, c.seed)),
+    Feature(
+        "descriptions",
+        lambda c: descriptions_part(c.subject, c.columns.cell_type, c.descriptions, c.seed),
+        lambda c: bool(c.columns.cell_type or c.descriptions),
+    ),
+    ColumnFeature("ranges_{column}", lambda c, column: ranges_part(c.subject, column, c.seed), lambda each: each.names),
+    ColumnFeature(
+        "gap_{column}",
+        lambda c, donor: donor_gap_part(c.subject, donor, c.columns.cell_type, c.seed),
+        lambda columns: [columns.donor],
+    ),
+    ColumnFeature(
+        "profiles",
+        lambda c, sample: profiles_part(c.subject, sample, c.columns.condition),
+        lambda columns: [columns.sample],
+    ),
+)
+"""Every part, in the page's order."""
+
+
+@dataclass(frozen=True)
 class EditReview:
-    """One edit, neuron by neuron.
+    """The review of one edit: all parts, and what each cost.
 
     Attributes:
         edit: Its name.
-        neurons: Which neurons were looked at, in words.
-        parts: In the page's order.
+        neurons: Says which neurons were looked at.
+        parts: The parts in the page's order.
         seconds: CPU-seconds by the name of the part.
     """
 
@@ -69,7 +210,7 @@ class EditReview:
     parts: tuple[Part, ...]
     seconds: Mapping[str, float]
 
-    def of(self, family: Family) -> tuple[Part, ...]:
+    def in_family(self, family: Family) -> tuple[Part, ...]:
         """The parts of one family."""
         return tuple(part for part in self.parts if part.family == family)
 
@@ -90,82 +231,40 @@ class EditReview:
 
 def review_edit(
     name: str,
-    neurons: Neurons,
+    subject: Neurons,
     model: EditModel,
     columns: LabelColumns,
     refits: Sequence[Autoencoder] = (),
     descriptions: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> EditReview:
-    """Look at one edit, neuron by neuron.
+    """Make every part of ``PARTS`` that applies to an edit.
 
     Args:
         name: The edit's.
-        neurons: The edit, as a layer's neurons see it.
-        model: Whose edit it is.
-        columns: Of the labels that the events have.
+        subject: The edit, as a layer's neurons see it.
+        model: The model that it is of.
+        columns: The labels that the events have.
         refits: Autoencoders like the model's first, trained from other seeds.
         descriptions: Populations by name, such as ``CD3+ CD56-``: can the layer express them?
         seed: Draws events, random orders and null distributions.
     """
+    context = ReviewContext(subject, model, columns, refits, descriptions or {}, seed)
     parts, seconds = [], {}
-    for part, cpu_s in _timed(_parts(neurons, model, columns, refits, descriptions or {}, seed)):
-        log.info("review of %s: %s took %.1f CPU-seconds", name, part.name, cpu_s)
-        parts.append(part)
-        seconds[part.name] = cpu_s
-    seen = f"{neurons.n_neurons} neurons of the layer {neurons.layer}: {neurons.seen_by}"
+    for feature in PARTS:
+        for failed_name, make in feature.tasks(context):
+            started = process_time()
+            part = _part_or_reason(failed_name, make)
+            seconds[part.name] = process_time() - started
+            log.info("review of %s: %s took %.1f CPU-seconds", name, part.name, seconds[part.name])
+            parts.append(part)
+    seen = f"{subject.n_neurons} neurons of the layer {subject.layer}: {subject.seen_by}"
     return EditReview(name, seen, tuple(parts), seconds)
 
 
-def _parts(
-    neurons: Neurons,
-    model: EditModel,
-    columns: LabelColumns,
-    refits: Sequence[Autoencoder],
-    descriptions: Mapping[str, str],
-    seed: int,
-) -> Iterator[Part]:
-    conductance = edit_conductance(neurons)
-    weights = conductance.share
-    yield from neuron_parts(neurons, conductance, seed)
-    yield explanations_part(neurons, weights, seed)
-    yield localisation_part(neurons, seed)
-    yield dependence_part(neurons, seed)
-    yield coverage_part(neurons, weights)
-    yield health_part(neurons)
-    yield pruning_part(neurons, seed)
-    yield cycle_part(neurons, model, seed)
-    if drift := drift_part(model):
-        yield drift
-    if refits:
-        yield refits_part(neurons, refits, seed)
-        yield _said("next_sample", lambda: next_sample_part(neurons, refits, columns.cell_type, seed))
-    yield _said("confounding", lambda: confounding_part(neurons, weights, columns.cell_type, seed))
-    yield _said("matching", lambda: matching_part(neurons, columns.cell_type, seed))
-    yield _said("patterns", lambda: patterns_part(neurons, columns.cell_type, seed))
-    if columns.cell_type or descriptions:
-        yield _said("descriptions", lambda: descriptions_part(neurons, columns.cell_type, descriptions, seed))
-    for column in columns.names:
-        yield _said(f"ranges_{column}", partial(ranges_part, neurons, column, seed))
-    if columns.donor:
-        donor = columns.donor
-        yield _said(f"gap_{donor}", lambda: donor_gap_part(neurons, donor, columns.cell_type, seed))
-    if columns.sample:
-        sample = columns.sample
-        yield _said("profiles", lambda: profiles_part(neurons, sample, columns.condition))
-
-
-def _said(name: str, make: Callable[[], Part]) -> Part:
-    """A part; where the events do not allow it, one that says why, so that the others go on."""
+def _part_or_reason(name: str, make: Callable[[], Part]) -> Part:
+    """Make a part; where the events do not allow it, make one that says why, so that the others go on."""
     try:
         return make()
     except DataError as error:
         return Part(name, name.replace("_", " ").capitalize(), "composition", f"Cannot be said: {error}")
-
-
-def _timed(parts: Iterator[Part]) -> Iterator[tuple[Part, float]]:
-    """Each part with the CPU-seconds that it took to make."""
-    started = process_time()
-    for part in parts:
-        yield part, process_time() - started
-        started = process_time()

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
+from neuronedit.metrics import auroc
 from neuronedit.percentiles import FloatArray
 from neuronedit.review.conductance import Conductance, Floats
 from neuronedit.review.neurons import Neurons
@@ -35,12 +36,12 @@ class TreatedHead:
     auroc: float
 
     @classmethod
-    def fit(cls, neurons: Neurons) -> Self:
+    def fit(cls, subject: Neurons) -> Self:
         """Tell the decoded target from the decoded source."""
         # Only reviews and fits need scikit-learn: where a model is applied, it is not installed.
         from sklearn.linear_model import LogisticRegression
 
-        control, treated = (neurons.decode(population.activations) for population in (neurons.source, neurons.target))
+        control, treated = (subject.decode(population.activations) for population in (subject.source, subject.target))
         events = np.concatenate([control, treated]).astype(np.float64)
         is_treated = np.repeat([0, 1], [len(control), len(treated)])
         # Each population weighs the same, whatever its size.
@@ -48,7 +49,7 @@ class TreatedHead:
             events, is_treated
         )
         head = cls(found.coef_[0].astype(np.float32), float(found.intercept_[0]), float("nan"))
-        return cls(head.weights, head.bias, _auroc(head.logits(control), head.logits(treated)))
+        return cls(head.weights, head.bias, auroc(head.logits(treated), head.logits(control)))
 
     def logits(self, markers: FloatArray) -> FloatArray:
         """Logarithm of the odds of being treated: (n_events, n_markers) standardised → (n_events,)."""
@@ -61,7 +62,7 @@ class LogitAttribution:
 
     Attributes:
         values: (n_events, n_neurons) float32; a row's sum is the change of the event's logit.
-        auroc: Of the classifier.
+        auroc: The classifier's, of treated against control events.
         rank_correlation: Spearman's, of the neurons' mean parts and their conductances, both without sign.
 
     Source: Shrikumar et al. 2017 (arXiv 1704.02685), DeepLIFT's rescale rule, in segments; see ``Decoder``.
@@ -78,33 +79,27 @@ class LogitAttribution:
 
 
 def attribute_logit(
-    neurons: Neurons, head: TreatedHead, conductance: Conductance, n_segments: int = N_SEGMENTS
+    subject: Neurons, head: TreatedHead, conductance: Conductance, n_segments: int = N_SEGMENTS
 ) -> LogitAttribution:
     """Each neuron's part in each source event's change of the logit.
 
     Args:
-        neurons: The edit, as a layer's neurons see it.
+        subject: The edit, as a layer's neurons see it.
         head: The classifier.
-        conductance: Of the same edit, to compare with.
-        n_segments: Of each event's path; 1 is DeepLIFT, many are layer conductance.
+        conductance: The edit's, to compare with.
+        n_segments: Each event's path is cut into so many; 1 is DeepLIFT, many are layer conductance.
     """
-    slopes = Decoder.of(neurons.autoencoder, neurons.layer).path_slopes(
-        neurons.source.activations, neurons.edited, head.weights[None], n_segments
+    slopes = Decoder.at_layer(subject.autoencoder, subject.layer).path_slopes(
+        subject.source.activations, subject.edited, head.weights[None], n_segments
     )
-    values = np.concatenate([block[:, 0] for block in slopes]) * neurons.change
+    values = np.concatenate([block[:, 0] for block in slopes]) * subject.change
     gross = np.abs(conductance.values).sum(axis=1)
     return LogitAttribution(values, head.auroc, _rank_correlation(np.abs(values.mean(axis=0)), gross))
 
 
 def _rank_correlation(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:
-    """Spearman's; NaN where all are alike."""
+    """Spearman's rank correlation; NaN where all values of one side are equal."""
     ranks = [rankdata(values) for values in (a, b)]
     if any(np.ptp(rank) == 0 for rank in ranks):
         return float("nan")
     return float(np.corrcoef(*ranks)[0, 1])
-
-
-def _auroc(negatives: FloatArray, positives: FloatArray) -> float:
-    """Mann-Whitney's: the chance that a positive scores higher, ties counting half."""
-    ranks = rankdata(np.concatenate([negatives, positives]))[len(negatives) :]
-    return float((ranks.sum() - len(positives) * (len(positives) + 1) / 2) / (len(negatives) * len(positives)))

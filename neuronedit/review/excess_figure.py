@@ -26,9 +26,9 @@ def excess_figure(excess: pd.DataFrame, min_excess: float, treatments: tuple[str
     Rows are sorted and called by measured A+B or, without it, by A's edit on B-treated cells.
 
     Args:
-        excess: As of ``neuronedit.synergy.excess_table``.
+        excess: See ``neuronedit.synergy.excess_table``.
         min_excess: Arcsinh units; the band within which an excess counts as none.
-        treatments: What A and B are, for the title.
+        treatments: Name A and B in the title.
     """
     shown = [source for source in _SERIES if (excess["source"] == source).any()]
     first = excess[excess["source"] == shown[0]].sort_values("excess", ascending=False, kind="stable")

@@ -1,4 +1,4 @@
-"""Logical explanations: the formula of marker gates that best says which events activate a neuron."""
+"""Logical explanations: the formula of marker gates that best tells which events activate a neuron."""
 
 import textwrap
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ ACTIVE_PERCENT = 10
 """The events of the highest activations, and those of the lowest, are what is explained."""
 
 EXTREME_PERCENT = 10
-"""Beside positive and negative, an event may be among the highest or the lowest of a marker."""
+"""Events of so many highest or lowest values of a marker count as ``high`` or ``low``."""
 
 MAX_LENGTH, BEAM = 4, 5
 """Gates of a formula, and formulas that are extended."""
 
 MIN_GAIN = 0.02
-"""What each further gate must add to the IoU: less is chance."""
+"""The least that each further gate must add to the IoU: less is chance."""
 
 MAX_EVENTS = 5_000
 """Events of the source that are looked at; more would only cost time."""
@@ -35,7 +35,7 @@ N_PERMUTED = 20
 Words = npt.NDArray[np.uint64]
 
 Formula = tuple[Words, tuple[str, ...], tuple[str, ...], float]
-"""For which events it holds, its words, the markers that they name, and its IoU."""
+"""A formula: the events that it holds for, its words, the markers that they name, and its IoU."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Atoms:
     Attributes:
         names: (n_atoms,) such as ``CD3+``, ``CD3−``, ``CD3 high``, ``CD3 low``.
         markers: (n_atoms,) the marker's name.
-        bits: (n_atoms, n_words) for which events each holds, 64 a word.
+        bits: (n_atoms, n_words) uint64, one bit for each event: whether the statement holds.
     """
 
     names: tuple[str, ...]
@@ -53,8 +53,8 @@ class Atoms:
     bits: Words
 
     @classmethod
-    def of(cls, markers: FloatArray, names: Sequence[str], gates: Gates) -> "Atoms":
-        """All that can be said of events, (n_events, n_markers) standardised."""
+    def from_markers(cls, markers: FloatArray, names: Sequence[str], gates: Gates) -> "Atoms":
+        """Make all statements about events: (n_events, n_markers) float32, standardised."""
         low, high = np.percentile(markers, [EXTREME_PERCENT, 100 - EXTREME_PERCENT], axis=0)
         positive = gates.positive(markers)
         said: list[tuple[str, str, Mask]] = []
@@ -74,7 +74,7 @@ class Explanation:
     """The best formula found for one set of events.
 
     Attributes:
-        formula: In words; empty where there is nothing to explain.
+        formula: The formula in words; empty where there is nothing to explain.
         markers: The markers that it names, in its order.
         iou: Events for which it holds and that are in the set, over those of which one is true.
     """
@@ -85,7 +85,7 @@ class Explanation:
 
 
 def pack(masks: Mask) -> Words:
-    """(n_masks, n_events) bool → (n_masks, n_words), 64 events a word."""
+    """Pack masks into words of 64 events: (n_masks, n_events) bool → (n_masks, n_words) uint64."""
     filled = np.pad(masks, ((0, 0), (0, -masks.shape[1] % 64)))
     return np.packbits(filled, axis=1).view(np.uint64)
 
@@ -96,8 +96,8 @@ def explain(events: Words, atoms: Atoms) -> Explanation:
     Gates are joined one by one from left to right; of all formulas of a length, ``BEAM`` are kept.
 
     Args:
-        events: (n_words,) the set, see ``pack``.
-        atoms: Of the same events.
+        events: (n_words,) uint64, the set of events, see ``pack``.
+        atoms: Statements about the same events.
 
     Source: Mu & Andreas 2020 (arXiv 2006.14032), section 3.
     """
@@ -146,15 +146,15 @@ def chance(n_active: int, n_events: int, atoms: Atoms, seed: int) -> float:
     return max(explain(events, atoms).iou for events in drawn)
 
 
-def explanation_table(neurons: Neurons, seed: int) -> pd.DataFrame:
+def explanation_table(subject: Neurons, seed: int) -> pd.DataFrame:
     """A row for each neuron and end of its range, from the source's events.
 
     Columns: neuron, end (``high``, ``low``), events, formula, markers, iou, by_chance (the largest of random sets);
     a neuron that tells no events apart has no formula.
     """
-    population = neurons.sample(MAX_EVENTS, seed).source
+    population = subject.sample(MAX_EVENTS, seed).source
     gates = Gates.fit(population.markers, seed)
-    atoms = Atoms.of(population.markers, neurons.marker_names, gates)
+    atoms = Atoms.from_markers(population.markers, subject.marker_names, gates)
     n_events, by_chance, rows = len(population.markers), {}, []
     for number, values in enumerate(population.activations.T):
         low, high = np.percentile(values, [ACTIVE_PERCENT, 100 - ACTIVE_PERCENT])
@@ -172,16 +172,16 @@ def explanation_table(neurons: Neurons, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def explanations_part(neurons: Neurons, weights: npt.NDArray[np.floating], seed: int = 0, n_shown: int = 10) -> Part:
-    """Row 8: what activates each neuron, in words of marker gates.
+def explanations_part(subject: Neurons, weights: npt.NDArray[np.floating], seed: int = 0, n_shown: int = 10) -> Part:
+    """Row 8: the best formula of marker gates for each end of each neuron's range.
 
     Args:
-        neurons: Whose source is explained.
+        subject: Gives the source's events and activations.
         weights: (n_neurons,) shares of the edit; the heaviest neurons are drawn.
         seed: Draws events and random sets.
         n_shown: Neurons drawn.
     """
-    table = explanation_table(neurons, seed)
+    table = explanation_table(subject, seed)
     heaviest = np.argsort(-weights, kind="stable")[:n_shown]
     shown = table[table["neuron"].isin(heaviest) & table["iou"].notna()]
     return Part(

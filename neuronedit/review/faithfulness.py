@@ -45,7 +45,7 @@ class Faithfulness:
     kept: Mapping[str, Floats]
     random: Floats
 
-    def at(self, n_neurons: int) -> float:
+    def kept_by(self, n_neurons: int) -> float:
         """The share that the first neurons by conductance keep; all of them where there are fewer."""
         return float(np.interp(n_neurons, self.counts, self.kept[CONDUCTANCE]))
 
@@ -55,22 +55,22 @@ class Faithfulness:
         return pd.DataFrame({"neurons": self.counts, **self.kept, "random_low": low, "random_high": high})
 
 
-def faithfulness(neurons: Neurons, conductance: Conductance, seed: int) -> Faithfulness:
+def faithfulness(subject: Neurons, conductance: Conductance, seed: int) -> Faithfulness:
     """Edit the first neurons of several orders alone, and compare with the whole edit.
 
     Args:
-        neurons: The edit, as a layer's neurons see it.
-        conductance: Of the same.
+        subject: The edit, as a layer's neurons see it.
+        conductance: The conductance of the same edit.
         seed: Draws the events and the random orders.
     """
     generator = np.random.default_rng(seed)
-    rows = generator.permutation(len(neurons.edited))[:MAX_EVENTS]
-    before, after = neurons.source.activations[rows], neurons.edited[rows]
-    n_neurons = neurons.n_neurons
+    rows = generator.permutation(len(subject.edited))[:MAX_EVENTS]
+    before, after = subject.source.activations[rows], subject.edited[rows]
+    n_neurons = subject.n_neurons
     counts = np.unique(np.append(np.arange(1, 5), np.geomspace(1, n_neurons, N_COUNTS).round())).astype(np.int64)
     counts = counts[counts <= n_neurons]
-    whole = neurons.decode(after)
-    distance = float(((neurons.decode(before) - whole) ** 2).sum(dtype=np.float64))
+    whole = subject.decode(after)
+    distance = float(((subject.decode(before) - whole) ** 2).sum(dtype=np.float64))
 
     def kept(order: npt.NDArray[np.int64]) -> Floats:
         if not distance:
@@ -79,10 +79,10 @@ def faithfulness(neurons: Neurons, conductance: Conductance, seed: int) -> Faith
         for number, count in enumerate(counts):
             some = before.copy()
             some[:, order[:count]] = after[:, order[:count]]
-            found[number] = 1 - ((neurons.decode(some) - whole) ** 2).sum(dtype=np.float64) / distance
+            found[number] = 1 - ((subject.decode(some) - whole) ** 2).sum(dtype=np.float64) / distance
         return found
 
-    by_emd = np.argsort(-emd(neurons.source.activations, neurons.target.activations), kind="stable")
+    by_emd = np.argsort(-emd(subject.source.activations, subject.target.activations), kind="stable")
     random = np.stack([kept(generator.permutation(n_neurons)) for _ in range(N_RANDOM)])
     curves = {CONDUCTANCE: kept(conductance.order), EMD: kept(by_emd), RANDOM: random.mean(axis=0)}
     return Faithfulness(counts, curves, random)

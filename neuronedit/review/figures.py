@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neuronedit.baselines import NO_EDIT
+from neuronedit.metrics import DECISIVE, FLOOR, DecisiveMetric
 from neuronedit.review.densities import BEFORE, EDITED, TRUTH
-from neuronedit.review.transfer import FLOOR, NEURONEDIT
+from neuronedit.review.transfer import NEURONEDIT
 
 # Okabe & Ito 2008, "Color universal design".
 BLACK, ORANGE, BLUE, GREY, VERMILLION = "#000000", "#E69F00", "#0072B2", "#8C8C8C", "#D55E00"
@@ -48,10 +49,11 @@ def marker_figure(markers: pd.DataFrame) -> Figure:
 
 
 def method_figure(methods: pd.DataFrame) -> Figure:
-    """Every method's EMD and energy distance, with the noise floor, from one comparison's rows of ``method_table``."""
+    """Every method's decisive distances, with their noise floors, from one comparison's rows of ``method_table``."""
     figure = Figure(figsize=(9, 2.5), layout="constrained")
-    for axes, (metric, title) in zip(figure.subplots(1, 2, sharey=True), _METRICS.items(), strict=True):
-        _method_bars(axes, methods, metric, title)
+    grid = figure.subplots(1, len(DECISIVE), sharey=True, squeeze=False)
+    for axes, metric in zip(grid.flat, DECISIVE, strict=True):
+        _method_bars(axes, methods, metric)
     return figure
 
 
@@ -98,7 +100,7 @@ def overview_figure(
     """One wide figure: the markers that the edit changes most, and every method's distances.
 
     Args:
-        title: What is compared.
+        title: Names the comparison.
         methods: One comparison's rows of ``method_table``.
         markers: Its rows of ``marker_table``.
         densities: Its rows of ``density_table``.
@@ -123,8 +125,8 @@ def overview_figure(
     left.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=10, frameon=False)
     left.supxlabel("arcsinh units", fontsize=9)
     left.supylabel("share of events (square-root scale)", fontsize=9)
-    for axes, (metric, name) in zip(right.subplots(2, 1), _METRICS.items(), strict=True):
-        _method_bars(axes, methods, metric, name)
+    for axes, metric in zip(right.subplots(len(DECISIVE), 1, squeeze=False).flat, DECISIVE, strict=True):
+        _method_bars(axes, methods, metric)
     return figure
 
 
@@ -137,11 +139,8 @@ def most_changed(densities: pd.DataFrame, n_markers: int = N_OVERVIEW) -> list[s
     return sorted(moved, key=lambda marker: -moved[marker])[:n_markers]
 
 
-_METRICS = {"emd": "EMD, mean over markers", "energy": "energy distance"}
-
-
-def _method_bars(axes: Axes, methods: pd.DataFrame, metric: str, title: str) -> None:
-    scores = methods.set_index("method")[metric]
+def _method_bars(axes: Axes, methods: pd.DataFrame, metric: DecisiveMetric) -> None:
+    scores = methods.set_index("method")[metric.name]
     floor, bars = scores[FLOOR], scores.drop(FLOOR)
     colours = {NEURONEDIT: BLUE, NO_EDIT: ORANGE}
     axes.barh(list(bars.index), bars, color=[colours.get(str(name), "#BBBBBB") for name in bars.index], height=0.7)
@@ -156,6 +155,7 @@ def _method_bars(axes: Axes, methods: pd.DataFrame, metric: str, title: str) -> 
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
     axes.axvline(floor, color=BLACK, ls="--", lw=1)
+    title = ", ".join(filter(None, (metric.title, metric.detail)))
     axes.set_title(f"{title} (noise floor {floor:.3f}, dashed)", fontsize=9, loc="left")
     axes.set_xlim(0, 1.15 * max(bars.max(), floor))
     axes.set_ylim(len(bars) - 0.5, -0.5)

@@ -1,4 +1,4 @@
-"""What the gates are held against: measured on a review and on the events that it was made from."""
+"""The gates' values, measured on a review and on the events that it was made from."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -11,11 +11,12 @@ from neuronedit.baselines import NO_EDIT, QUANTILE_MAP
 from neuronedit.composition import CLEAN, confounding, match
 from neuronedit.errors import DataError
 from neuronedit.extrapolation import Extrapolation
+from neuronedit.metrics import DECISIVE_NAMES, FLOOR
 from neuronedit.model import EditModel
 from neuronedit.review.acceptance import Gate, GateConfig, GateName
 from neuronedit.review.neurons import Labels
 from neuronedit.review.report import Review
-from neuronedit.review.transfer import FLOOR, HELD_OUT, NEURONEDIT, TRAINING_PAIR, Comparison, FloatArray
+from neuronedit.review.transfer import HELD_OUT, NEURONEDIT, TRAINING_PAIR, Comparison, FloatArray
 
 Finding = tuple[float | None, str]
 """A value and what it rests on; None, and why there is none."""
@@ -24,7 +25,7 @@ DOUBT: Final[Mapping[GateName, float]] = {"confounding": CLEAN, "support": 0}
 """Above these a gate passes with a warning: a mix in doubt, or a new kind of cell, though within reach."""
 
 PairLabels = tuple[Labels, Labels]
-"""Of a source's events, and of its target's."""
+"""Labels of the source's events, and of the target's."""
 
 NO_LABELS: Final[Mapping[str, PairLabels]] = MappingProxyType({})
 
@@ -41,16 +42,16 @@ def measure_gates(
     seed: int = 0,
     cell_types: Mapping[str, PairLabels] = NO_LABELS,
 ) -> tuple[Gate, ...]:
-    """Every gate, in the order of ``GATES``.
+    """Measure every gate, in the order of ``GATES``.
 
     Args:
-        review: Of the model.
-        model: Reviewed.
+        review: The model's review.
+        model: The reviewed model.
         comparisons: Those of the review.
-        populations: Of the model's design, by name, (n_events, n_markers) raw intensities each.
+        populations: All of the model's design by name, (n_events, n_markers) raw intensities each.
         config: Thresholds.
-        seed: Where the search for cell types starts.
-        cell_types: Of the training pairs' events, by edit; of a pair without them kinds are found in its events.
+        seed: Starts the search for kinds of cell.
+        cell_types: Labels of the training pairs' events, by edit; without them, kinds are found in the events.
     """
     applied = judge_applied(model, comparisons, populations)
     measured: dict[GateName, Finding] = {
@@ -118,7 +119,7 @@ def _composition_share(model: EditModel, pair: Comparison, seed: int, labels: Pa
 
 
 def _beside_labels(model: EditModel, pair: Comparison, seed: int) -> str:
-    """What kinds found in the events say, where it is worse: labels do not see a mix within them."""
+    """Say how the verdict rests on labels, and add the share by kinds found in the events where that is worse."""
     try:
         share = _composition_share(model, pair, seed)
     except DataError:
@@ -152,7 +153,8 @@ def furthest_reach(applied: Mapping[str, Applied]) -> Finding:
 def largest_error(model: EditModel, applied: Mapping[str, Applied], methods: pd.DataFrame) -> Finding:
     """The largest error where an edit is to be applied: expected before any truth is seen, or measured.
 
-    Where no population is named, it is that on populations left out in training. An edit that does nothing has none.
+    Without a named population it is the error on populations left out in training. An edit that changes nothing has
+    none.
     """
     choices = {name: edit.choice for name, edit in model.edits.items() if edit.choice and edit.choice.edits}
     errors = {
@@ -192,7 +194,7 @@ def _held_out(methods: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def _behind(rows: pd.DataFrame, other: str) -> float:
     """How much further from the truth the edit is than another method, in parts of what there is to correct."""
     parts = []
-    for score in ("emd", "energy"):
+    for score in DECISIVE_NAMES:
         scores = rows[score].astype(float)
         # At least the noise floor: a tiny gap must not make noise look like an error. Events all alike have none.
         to_correct = max(float(scores[NO_EDIT] - scores[FLOOR]), float(scores[FLOOR])) or 1.0

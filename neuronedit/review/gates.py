@@ -1,4 +1,4 @@
-"""Gates: which events are positive for a marker, where the marker tells positive events from negative ones at all."""
+"""Gates: thresholds above which events are positive for a marker, of markers that have two kinds of event."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -53,12 +53,12 @@ class Gates:
         return np.isfinite(self.thresholds)
 
     def positive(self, markers: FloatArray) -> Mask:
-        """Which events are positive: (n_events, n_markers) → the same; none where a marker has no two sides."""
+        """Mark the positive events: (n_events, n_markers) → the same, bool; none where a marker has no two sides."""
         return np.asarray(markers > self.thresholds)
 
 
 def _threshold(values: npt.NDArray[np.float64], seed: int) -> float:
-    """Where an event belongs as much to the lower of two components as to the upper: NaN where there are no two."""
+    """The value that is as likely under the lower of two components as under the upper; NaN where there are no two."""
     from sklearn.mixture import GaussianMixture
 
     spread = values.std()

@@ -14,10 +14,10 @@ RIDGE = 1e-3
 """Added to standardised activations' covariance: dead neurons and copies get no weight of their own."""
 
 STEEPNESS = 2.0
-"""Of a gate's vote: an event in the middle of the positive cells, at 1, has 0.96 of it."""
+"""Steepness of a gate's vote: an event in the middle of the positive cells, at 1, has 0.96 of the vote."""
 
 MAX_EVENTS = 3_000
-"""Of each population; more would only cost time."""
+"""Events of each population that heads are fitted on; more would only cost time."""
 
 Signs = Mapping[str, int]
 Floats = npt.NDArray[np.float64]
@@ -29,9 +29,9 @@ class Head:
 
     Attributes:
         weights: (n_neurons, n_gates) of standardised activations; signed as described.
-        offsets: (n_gates,) what the weights make of an event on the gate.
-        means: (n_neurons,) of the activations that it was fitted on.
-        spreads: (n_neurons,) of the same.
+        offsets: (n_gates,) the weighted sum of an event that lies on the gate.
+        means: (n_neurons,) means of the activations that it was fitted on.
+        spreads: (n_neurons,) standard deviations of the same.
     """
 
     weights: Floats
@@ -41,7 +41,7 @@ class Head:
 
     @property
     def importance(self) -> Floats:
-        """(n_neurons,) what a standard deviation of the neuron adds to the score where no gate is decided."""
+        """(n_neurons,) the rise of the score by a standard deviation of the neuron, where no gate is decided."""
         return np.asarray(STEEPNESS * self.weights.mean(axis=1))
 
     def scores(self, activations: FloatArray) -> Floats:
@@ -60,8 +60,8 @@ class Heads:
     Attributes:
         markers: The panel's.
         weights: (n_neurons, n_markers) of standardised activations; the result is a marker's value, less its mean.
-        means: (n_neurons,) of the activations that they were fitted on.
-        spreads: (n_neurons,) of the same.
+        means: (n_neurons,) means of the activations that they were fitted on.
+        spreads: (n_neurons,) standard deviations of the same.
         gaps: (n_markers,) how far apart positive and negative cells are in the result, in the mean.
         thresholds: (n_markers,) the result of an event on the gate; NaN where a marker has none.
     """
@@ -83,11 +83,11 @@ class Heads:
 
 @dataclass(frozen=True)
 class Described:
-    """What came of one description.
+    """The result of one description.
 
     Attributes:
-        name: Of the population.
-        signs: By marker, 1 for positive and −1 for negative.
+        name: The population's name.
+        signs: 1 for positive and −1 for negative, by marker.
         n_events: Described cells.
         head: None where nothing can be said.
         auroc: Chance that a described cell scores higher than another; NaN without a head.
@@ -114,12 +114,12 @@ def sides(positive: Mask) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Cells:
-    """What heads are fitted on and tried on.
+    """Events that heads are fitted on and tried on.
 
     Attributes:
         population: All events.
-        positive: (n_events, n_markers) of the gates.
-        gates: Which markers have two sides, and where.
+        positive: (n_events, n_markers) bool, the gates' result.
+        gates: Thresholds of the markers that have two sides.
         markers: The panel's.
     """
 
@@ -129,11 +129,11 @@ class Cells:
     markers: tuple[str, ...]
 
     @classmethod
-    def of(cls, neurons: Neurons, seed: int) -> "Cells":
+    def from_subject(cls, subject: Neurons, seed: int) -> "Cells":
         """A sample of all populations' events, gated."""
-        population = neurons.sample(MAX_EVENTS, seed).pooled
+        population = subject.sample(MAX_EVENTS, seed).pooled
         gates = Gates.fit(population.markers, seed)
-        return cls(population, gates.positive(population.markers), gates, neurons.marker_names)
+        return cls(population, gates.positive(population.markers), gates, subject.marker_names)
 
     def heads(self, fitted: Mask) -> "Heads":
         """A head for each marker, fitted on some cells, (n_events,) bool.
@@ -158,8 +158,8 @@ class Cells:
         """Fit a description's heads on all other cells, and see whether they score the described ones highest.
 
         Args:
-            name: Of the described population.
-            signs: By marker.
+            name: The described population's name.
+            signs: The description: 1 or −1 by marker.
             cells: (n_events,) the described cells.
             heads: Fitted on all other cells, where they are at hand.
 

@@ -19,7 +19,7 @@ DUPLICATE: Final = 0.99
 """Two neurons are duplicates where they correlate as strongly, in whichever direction."""
 
 N_ENTROPY_BINS: Final = 32
-"""Of equal width, over each neuron's own range: a neuron that takes all of it alike has log2(32) = 5 bits."""
+"""Bins of equal width over each neuron's own range: a neuron that fills them evenly has log2(32) = 5 bits."""
 
 N_QUANTILES: Final = 8
 """Bins of equal counts for mutual information: a copy knows log2(8) = 3 bits."""
@@ -61,7 +61,7 @@ class Health:
 
     @property
     def max_abs_corr(self) -> float:
-        """Of any two neurons; 0 where fewer than two are alive."""
+        """The largest |r| of any two neurons; 0 where fewer than two are alive."""
         return float(np.abs(_without_diagonal(self.correlations)).max(initial=0))
 
     def table(self) -> pd.DataFrame:
@@ -101,9 +101,9 @@ class Health:
         return table.sort_values("distance", kind="stable", ignore_index=True)
 
 
-def neuron_health(neurons: Neurons) -> Health:
+def neuron_health(subject: Neurons) -> Health:
     """Measure the source's and the target's activations, pooled."""
-    return measure_health(np.concatenate([neurons.source.activations, neurons.target.activations]))
+    return measure_health(np.concatenate([subject.source.activations, subject.target.activations]))
 
 
 def measure_health(activations: FloatArray) -> Health:

@@ -15,12 +15,12 @@ from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import Drawing, Part
 
 MAX_LEAVES: Final = 64
-"""Of a wider layer, the last to be joined are shown; a number in brackets stands for so many neurons."""
+"""Leaves drawn at most: a wider layer shows its last joins, and a number in brackets stands for so many neurons."""
 
 
-def health_part(neurons: Neurons) -> Part:
-    """Dead neurons, duplicates, what neurons know of one another, and how many directions the layer varies in."""
-    found = neuron_health(neurons)
+def health_part(subject: Neurons) -> Part:
+    """Row 14: dead neurons, duplicates, information that neurons share, and directions that the layer varies in."""
+    found = neuron_health(subject)
     tree = found.tree()
     drawing = Drawing(
         "neuron_tree",
@@ -46,7 +46,7 @@ def health_part(neurons: Neurons) -> Part:
 
 
 def read_health(found: Health) -> str:
-    """Which neurons are dead, which are duplicates, and how many directions the layer varies in."""
+    """Name dead neurons and duplicates, and say in how many directions the layer varies."""
     n_dead, pairs = int(found.dead.sum()), found.duplicates
     dead = f"{n_dead} of {len(found.dead)} neurons are dead ({spans(np.flatnonzero(found.dead))})"
     named = ", ".join(f"{first} and {second}" for first, second in pairs[:3])
@@ -59,7 +59,7 @@ def read_health(found: Health) -> str:
 
 
 def read_tree(tree: pd.DataFrame) -> str:
-    """Which two neurons are closest, and how close neurons are to their nearest."""
+    """Name the two closest neurons, and say how close neurons are to their nearest."""
     if not len(tree):
         return "Fewer than two neurons are alive: there is nothing to compare."
     closest = tree.iloc[0]
@@ -70,7 +70,7 @@ def read_tree(tree: pd.DataFrame) -> str:
 
 
 def tree_figure(tree: pd.DataFrame) -> Figure:
-    """The dendrogram of single linkage, from ``Health.tree``; a cross marks where duplicates are joined."""
+    """Draw the dendrogram of single linkage, from ``Health.tree``; crosses mark joins of duplicates."""
     joined = linkage(tree)
     n_leaves = min(len(joined) + 1, MAX_LEAVES)
     figure = Figure(figsize=(7.2, 1.2 + 0.15 * n_leaves), layout="constrained")
@@ -119,7 +119,7 @@ def linkage(tree: pd.DataFrame) -> npt.NDArray[np.float64]:
 
 
 def spans(numbers: Iterable[int]) -> str:
-    """Ascending numbers in words: ``3, 26–31``."""
+    """Write ascending numbers as text: ``3, 26–31``."""
     ordered = np.array(list(numbers))
     runs = np.split(ordered, np.flatnonzero(np.diff(ordered) != 1) + 1)
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs if len(run))

@@ -24,7 +24,7 @@ def heatmap_figure(values: pd.DataFrame, label: str, *, diverging: bool, limit: 
 
     Args:
         values: Its index names the rows, its columns the columns.
-        label: What the values are, for the colour bar.
+        label: Names the values, beside the colour bar.
         diverging: White is 0 and lies in the middle; else white is 0 and the least.
         limit: Values beyond it have its colour; by default the largest.
     """

@@ -13,7 +13,7 @@ def histogram_figure(rows: pd.DataFrame, label: str) -> Figure:
 
     Args:
         rows: Columns population, low, high, share; every population has the same bins.
-        label: What is counted.
+        label: Names the values that are counted.
     """
     populations = [name for name in rows["population"].unique() if name != SOURCE] or [SOURCE]
     own = rows[rows["population"] == SOURCE]

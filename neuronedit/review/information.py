@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def bin_numbers(activations: FloatArray, edges: Sequence[float]) -> Numbers:
-    """Which bin between percentiles each activation lies in: (n_events, n_neurons) → the same, from 0.
+    """Number the bin between percentiles that each activation lies in: (n_events, n_neurons) → the same, int64 from 0.
 
     Equal activations share a bin: the later one of those whose edge they are; so some bins may hold none.
 
@@ -35,7 +35,7 @@ def joint_counts(bins: Numbers, labels: Numbers, n_bins: int, n_labels: int) -> 
 
 
 def information_by_bin(counts: npt.NDArray[np.integer]) -> Floats:
-    """What each bin adds to the mutual information, bits: (n_neurons, n_bins, n_labels) → (n_neurons, n_bins).
+    """Each bin's part of the mutual information, bits: (n_neurons, n_bins, n_labels) → (n_neurons, n_bins).
 
     The sum over bins is the mutual information of the counts as they are; few events raise it by chance.
 

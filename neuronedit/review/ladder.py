@@ -22,12 +22,12 @@ MAX_REAL: Final = 3_000
 
 @dataclass(frozen=True)
 class Ladder:
-    """For each neuron and percentile of its activations, the likeliest cell that has such an activation.
+    """The likeliest cell for each neuron and each of five percentiles of its activations.
 
     Attributes:
-        marker_names: In the panel's order.
+        marker_names: (n_markers,) names, in the panel's order.
         levels: (n_neurons, 5) float32, the activations at ``PERCENTILES`` of source and target.
-        reached: (n_neurons, 5) float32, what the encoder finds in the cells.
+        reached: (n_neurons, 5) float32, the cells' activations when they are encoded.
         spreads: (n_neurons,) float32, standard deviations of activations; 0 for a dead neuron.
         cells: (n_neurons, 5, n_markers) float32, standardised.
         realism: (n_neurons, 5) float64, see ``realism``.
@@ -68,32 +68,32 @@ class Ladder:
         return pd.concat([ladder, cells], axis=1)
 
 
-def activation_ladder(neurons: Neurons, prior: CodePrior, seed: int) -> Ladder:
+def activation_ladder(subject: Neurons, prior: CodePrior, seed: int) -> Ladder:
     """Search the likeliest cells for all neurons and percentiles at once.
 
     Args:
-        neurons: The edit, as a layer's neurons see it.
-        prior: Of the layer's activations.
+        subject: The edit, as a layer's neurons see it.
+        prior: The layer's likely activations.
         seed: Draws the real events to which cells are compared.
     """
-    activations = np.concatenate([neurons.source.activations, neurons.target.activations])
+    activations = np.concatenate([subject.source.activations, subject.target.activations])
     levels = np.percentile(activations, PERCENTILES, axis=0).T.astype(np.float32)
     spreads = activations.std(axis=0)
-    own = np.repeat(np.arange(neurons.n_neurons), len(PERCENTILES))
+    own = np.repeat(np.arange(subject.n_neurons), len(PERCENTILES))
     chosen = tensor(own)[None, :, None]
 
     def activation(codes: Tensor) -> Tensor:
-        network, layer = neurons.autoencoder, neurons.layer
+        network, layer = subject.autoencoder, subject.layer
         found = network.encode(network.decode(codes, layer), layer)
         return found.gather(2, chosen.expand(len(found), -1, -1))[..., 0]
 
     scales = np.where(spreads > 0, spreads, 1).astype(np.float32)[own]
     found = prior.likeliest(activation, levels.ravel(), scales)
-    cells = neurons.decode(found.neurons)
-    reached = np.take_along_axis(neurons.encode(cells), own[:, None], axis=1)
-    real = np.concatenate([neurons.source.markers, neurons.target.markers])
+    cells = subject.decode(found.neurons)
+    reached = np.take_along_axis(subject.encode(cells), own[:, None], axis=1)
+    real = np.concatenate([subject.source.markers, subject.target.markers])
     return Ladder(
-        neurons.marker_names,
+        subject.marker_names,
         levels,
         reached.reshape(levels.shape),
         spreads,
@@ -109,7 +109,7 @@ def realism(cells: FloatArray, real: FloatArray, seed: int) -> FloatArray:
 
     Args:
         cells: (n_cells, n_markers).
-        real: (n_events, n_markers), of which ``MAX_REAL`` are drawn; at least two must differ.
+        real: (n_events, n_markers); ``MAX_REAL`` are drawn; at least two must differ.
         seed: Draws them.
 
     Returns:

@@ -18,18 +18,18 @@ LOCAL = 0.5
 Floats = npt.NDArray[np.float64]
 
 
-def receptive_fields(neurons: Neurons, seed: int) -> Floats:
+def receptive_fields(subject: Neurons, seed: int) -> Floats:
     """How far each marker moves each neuron: (n_neurons, n_markers), activation by a standard deviation of the source.
 
     The root mean square, over events of the source, of the neuron's derivative with respect to the marker.
 
     Args:
-        neurons: Whose source is used.
+        subject: Gives the source.
         seed: Draws ``MAX_EVENTS`` of it.
     """
-    markers = neurons.sample(MAX_EVENTS, seed).source.markers
+    markers = subject.sample(MAX_EVENTS, seed).source.markers
     events = tensor(markers).clone().requires_grad_()
-    activations = neurons.autoencoder.encode(events, neurons.layer)
+    activations = subject.autoencoder.encode(events, subject.layer)
     fields = []
     for neuron in range(activations.shape[1]):
         (gradients,) = torch.autograd.grad(activations[:, neuron].sum(), events, retain_graph=True)
@@ -54,16 +54,16 @@ def leading_markers(fields: Floats, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(names[int(field.argmax())] if field.any() else "" for field in fields)
 
 
-def localisation_part(neurons: Neurons, seed: int = 0) -> Part:
-    """Row 21: a column for the neuron table."""
-    fields = receptive_fields(neurons, seed)
+def localisation_part(subject: Neurons, seed: int = 0) -> Part:
+    """Row 21: how many markers move each neuron, and which moves it most."""
+    fields = receptive_fields(subject, seed)
     ratios = participation(fields)
     table = pd.DataFrame(
         {
-            "neuron": np.arange(neurons.n_neurons),
+            "neuron": np.arange(subject.n_neurons),
             "participation_ratio": ratios,
             "markers": 1 / ratios,
-            "leading_marker": leading_markers(fields, neurons.marker_names),
+            "leading_marker": leading_markers(fields, subject.marker_names),
         }
     )
     live = table[table["participation_ratio"].notna()]

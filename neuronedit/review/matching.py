@@ -28,8 +28,8 @@ class Matched:
     """The layer's edit, fitted twice on the same events.
 
     Attributes:
-        before: (n_source, n_markers) what it does to the source's events, percentiles of the populations as they are.
-        after: (n_source, n_markers) the same, with the target's events weighted to the source's mix.
+        before: (n_source, n_markers) changes of the source's events, by percentiles of the populations as they are.
+        after: (n_source, n_markers) changes with the target's events weighted to the source's mix.
     """
 
     before: FloatArray
@@ -47,42 +47,42 @@ class Matched:
         return max(0.0, 1 - after / before) if before > 0 else 0.0
 
 
-def refit(neurons: Neurons, composition: Composition) -> Matched:
+def refit(subject: Neurons, composition: Composition) -> Matched:
     """Fit percentile shifts of the layer as populations are, and matched.
 
     Args:
-        neurons: Whose source and target are used.
-        composition: Of these, by labels, by kinds found in the events, or by activation patterns.
+        subject: Gives source and target.
+        composition: Their strata: labels, kinds found in the events, or activation patterns.
     """
-    plan = (EditStep(layer=neurons.layer),)
+    plan = (EditStep(layer=subject.layer),)
 
     def change(weights: npt.NDArray[np.float64] | None) -> FloatArray:
-        source, target = neurons.source.markers, neurons.target.markers
-        steps = fit_steps(neurons.autoencoder, plan, source, target, Fitting(target_weights=weights))
-        return apply_steps(steps, neurons.autoencoder, source) - source
+        source, target = subject.source.markers, subject.target.markers
+        steps = fit_steps(subject.autoencoder, plan, source, target, Fitting(target_weights=weights))
+        return apply_steps(steps, subject.autoencoder, source) - source
 
     return Matched(change(None), change(composition.target_weights))
 
 
-def matching_part(neurons: Neurons, column: str | None = None, seed: int = 0) -> Part:
+def matching_part(subject: Neurons, column: str | None = None, seed: int = 0) -> Part:
     """Row 11: each marker's change before and after the mix is matched.
 
     Args:
-        neurons: Whose source and target are used.
-        column: Of the labels that name kinds of cell; None: kinds are found in the events.
-        seed: Where the search for kinds starts.
+        subject: Gives source and target.
+        column: The label that names kinds of cell; None: kinds are found in the events.
+        seed: Starts the search for kinds.
 
     Raises:
         DataError: Source or target lacks the column.
     """
     name, title = "matching", "Composition-matched edit"
-    labels = None if column is None else (neurons.source.label(column), neurons.target.label(column))
+    labels = None if column is None else (subject.source.label(column), subject.target.label(column))
     try:
-        composition = compose(neurons, labels, seed)
+        composition = compose(subject, labels, seed)
     except DataError as error:  # no overlap
         return Part(name, title, "composition", "The mix cannot be matched.", warning=str(error))
-    matched = refit(neurons, composition)
-    table = _table(neurons, matched)
+    matched = refit(subject, composition)
+    table = _table(subject, matched)
     shown = table.nlargest(N_SHOWN, "by_mix").set_index("marker")[["before", "after"]]
     words = ("as it is", "mix matched")
     drawing = Drawing(
@@ -102,12 +102,12 @@ def matching_part(neurons: Neurons, column: str | None = None, seed: int = 0) ->
     )
 
 
-def _table(neurons: Neurons, matched: Matched) -> pd.DataFrame:
+def _table(subject: Neurons, matched: Matched) -> pd.DataFrame:
     """Columns marker, before and after (RMS of the change, standard deviations), mean_before, mean_after, by_mix."""
     before, after = matched.rms
     return pd.DataFrame(
         {
-            "marker": neurons.marker_names,
+            "marker": subject.marker_names,
             "before": before,
             "after": after,
             "mean_before": matched.before.mean(axis=0, dtype=np.float64),

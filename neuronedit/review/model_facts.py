@@ -1,4 +1,4 @@
-"""What a model is, in words for the page."""
+"""Facts of a model, in words for the page."""
 
 from collections.abc import Mapping
 

@@ -14,7 +14,7 @@ from neuronedit.review.secants import Decoder, each_marker
 Floats = npt.NDArray[np.float64]
 
 HIGH_CANCELLATION: Final = 0.5
-"""From here on other neurons undo most of what a neuron does: it must not be called by what it writes."""
+"""A neuron of at least this cancellation must not be called by its markers: others undo most of its work."""
 
 MAX_NAMED: Final = 4
 """Markers in a name at most."""
@@ -30,10 +30,10 @@ SILENT: Final = "(silent)"
 
 @dataclass(frozen=True)
 class NeuronNames:
-    """What each neuron writes and reads.
+    """The markers that each neuron writes and reads, and the name that follows.
 
     Attributes:
-        marker_names: In the panel's order.
+        marker_names: (n_markers,) names, in the panel's order.
         writes: (n_neurons, n_markers) float64: by how many of its standard deviations a decoded marker changes with
             one standard deviation of the neuron, mean slope over the source's events.
         reads: (n_neurons, n_markers) float64: correlation of activation and marker, over source and target.
@@ -47,7 +47,7 @@ class NeuronNames:
 
     @cached_property
     def written(self) -> tuple[tuple[int, ...], ...]:
-        """For each neuron the numbers of the markers that name it, the strongest first; none if it writes nothing."""
+        """Each neuron's marker numbers that name it, the strongest first; none if it writes nothing."""
         found = []
         for row in np.abs(self.writes):
             order = np.argsort(-row, kind="stable")[:MAX_NAMED]
@@ -56,12 +56,12 @@ class NeuronNames:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """For each neuron the markers that it writes, with what a rise of the neuron does to them."""
+        """Each neuron's name: the markers that it writes, with the direction in which a rise moves them."""
         return tuple(self._text(self.writes[neuron], markers) for neuron, markers in enumerate(self.written))
 
     @cached_property
     def read_names(self) -> tuple[str, ...]:
-        """For each neuron as many markers as it is named by: those that it reads most."""
+        """The markers that each neuron reads most, as many as name it."""
         return tuple(self._text(self.reads[neuron], markers) for neuron, markers in enumerate(self._read))
 
     @cached_property
@@ -105,28 +105,28 @@ class NeuronNames:
         return " ".join(arrows) or SILENT
 
 
-def name_neurons(neurons: Neurons, cancellation: Floats) -> NeuronNames:
+def name_neurons(subject: Neurons, cancellation: Floats) -> NeuronNames:
     """Name each neuron of a layer.
 
     Args:
-        neurons: The edit, as a layer's neurons see it.
+        subject: The edit, as a layer's neurons see it.
         cancellation: (n_neurons,) float64, how much of each neuron's work others undo, 0 to 1.
     """
-    before = neurons.source.activations
-    n_markers = len(neurons.marker_names)
-    slopes = np.zeros((n_markers, neurons.n_neurons))
-    for block in Decoder.of(neurons.autoencoder, neurons.layer).slopes(before, each_marker(n_markers)):
+    before = subject.source.activations
+    n_markers = len(subject.marker_names)
+    slopes = np.zeros((n_markers, subject.n_neurons))
+    for block in Decoder.at_layer(subject.autoencoder, subject.layer).slopes(before, each_marker(n_markers)):
         slopes += block.sum(axis=0, dtype=np.float64)
-    activations = np.concatenate([before, neurons.target.activations]).astype(np.float64)
-    markers = np.concatenate([neurons.source.markers, neurons.target.markers]).astype(np.float64)
+    activations = np.concatenate([before, subject.target.activations]).astype(np.float64)
+    markers = np.concatenate([subject.source.markers, subject.target.markers]).astype(np.float64)
     per_event, marker_spreads = slopes / len(before), markers.std(axis=0)
     spreads = activations.std(axis=0)
     written = per_event.T * spreads[:, None] / np.where(marker_spreads > 0, marker_spreads, 1)
-    return NeuronNames(neurons.marker_names, written, _correlations(activations, markers), cancellation)
+    return NeuronNames(subject.marker_names, written, _correlations(activations, markers), cancellation)
 
 
 def _correlations(a: Floats, b: Floats) -> Floats:
-    """Pearson's, of each column with each: (n, k), (n, m) → (k, m); 0 where a column is constant."""
+    """Pearson's correlation of each column of a with each of b: (n, k), (n, m) → (k, m); 0 for constant ones."""
     centred = [values - values.mean(axis=0) for values in (a, b)]
     scaled = [values / np.where(values.any(axis=0), np.linalg.norm(values, axis=0), 1) for values in centred]
     return np.asarray(scaled[0].T @ scaled[1])

@@ -18,14 +18,14 @@ MAX_LADDERS: Final = 6
 """Shown at most; the tables have all."""
 
 UNTRUSTED: Final = "#767676"
-"""Of names that a neuron may not be called by: the lightest grey that can be read on white."""
+"""The colour of names that a neuron may not be called by: the lightest grey that can be read on white."""
 
 MINUS_FROM: Final = 0.4
-"""Of the largest value: cells so far below zero bear a minus, because prints have no colour."""
+"""Cells below minus this share of the largest value bear a minus, because prints have no colour."""
 
 
 def conductance_figure(conductance: pd.DataFrame, neurons: pd.DataFrame) -> Figure:
-    """Which neuron changes which marker, and beside it each neuron's share; neurons and markers of most change first.
+    """Draw neurons × markers of conductance, and beside it each neuron's share; most change comes first.
 
     Args:
         conductance: Columns neuron, name, trusted, marker, conductance.
@@ -55,7 +55,7 @@ def conductance_figure(conductance: pd.DataFrame, neurons: pd.DataFrame) -> Figu
 
 
 def faithfulness_figure(curves: pd.DataFrame) -> Figure:
-    """How much of the edit is kept by how many neurons, from ``Faithfulness.table``."""
+    """Draw the share of the edit kept by the number of neurons, from ``Faithfulness.table``."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.subplots()
     counts = curves["neurons"]
@@ -77,7 +77,7 @@ def faithfulness_figure(curves: pd.DataFrame) -> Figure:
 
 
 def logit_figure(neurons: pd.DataFrame) -> Figure:
-    """Each neuron's part in the logit beside its conductance; a row each, in the order to be shown.
+    """Draw each neuron's part in the logit beside its conductance; a row each, in the order to be shown.
 
     Args:
         neurons: Columns neuron, name, trusted, conductance (of all markers, without sign), logit.
@@ -102,7 +102,7 @@ def logit_figure(neurons: pd.DataFrame) -> Figure:
 
 
 def ladder_figure(rungs: pd.DataFrame) -> Figure:
-    """A strip for each neuron: the likeliest cell at each percentile of its activations.
+    """Draw a strip for each neuron: the likeliest cell at each percentile of its activations.
 
     Args:
         rungs: Columns neuron, name, trusted, percentile, activation, error, realism, and a column for each marker;
@@ -135,7 +135,7 @@ def ladder_figure(rungs: pd.DataFrame) -> Figure:
 
 
 def preferred_figure(markers: pd.DataFrame) -> Figure:
-    """What tells the preferred treated cell from its control, from ``PreferredCell.table``."""
+    """Draw each marker's difference of the preferred treated cell from its control, from ``PreferredCell.table``."""
     shown = markers.head(MAX_NEURONS)
     figure = Figure(figsize=(7.2, 1.2 + 0.22 * len(shown)), layout="constrained")
     axes = figure.subplots()
@@ -156,7 +156,7 @@ def preferred_figure(markers: pd.DataFrame) -> Figure:
 
 
 def names_figure(profiles: pd.DataFrame) -> Figure:
-    """What neurons write beside what they read, for the markers that matter most to them.
+    """Draw neurons × markers that they write, beside those that they read, for the markers of the first neurons.
 
     Args:
         profiles: Columns neuron, name, trusted, marker, writes, reads; neurons in the order to be shown.

@@ -1,6 +1,6 @@
-"""The neurons of an edit on the page: conductance, faithfulness, names, the logit, the ladder, the preferred cell."""
+"""Parts of single neurons: conductance, faithfulness, names, the logit, the ladder, the preferred cell."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -9,37 +9,18 @@ import pandas as pd
 from neuronedit.review import neuron_figures as figures
 from neuronedit.review import neuron_readings as readings
 from neuronedit.review.conductance import Conductance, long_table
-from neuronedit.review.effect_logit import LogitAttribution, TreatedHead, attribute_logit
-from neuronedit.review.faithfulness import Faithfulness, faithfulness
-from neuronedit.review.ladder import Ladder, activation_ladder
-from neuronedit.review.names import NeuronNames, name_neurons
+from neuronedit.review.effect_logit import TreatedHead, attribute_logit
+from neuronedit.review.faithfulness import faithfulness
+from neuronedit.review.ladder import activation_ladder
+from neuronedit.review.names import NeuronNames
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import Drawing, Part
-from neuronedit.review.preferred import PreferredCell, preferred_cell
+from neuronedit.review.preferred import preferred_cell
 from neuronedit.review.prior import CodePrior
 
 
-def neuron_parts(neurons: Neurons, conductance: Conductance, seed: int) -> Iterator[Part]:
-    """All parts, each computed when it is asked for, so that each one's cost can be told.
-
-    Args:
-        neurons: The edit, as a layer's neurons see it.
-        conductance: Of the same.
-        seed: Draws random orders, and events where there are too many.
-    """
-    names = name_neurons(neurons, conductance.neuron_cancellation)
-    yield conductance_part(conductance, names)
-    yield faithfulness_part(faithfulness(neurons, conductance, seed))
-    yield names_part(names, conductance.order)
-    head = TreatedHead.fit(neurons)
-    yield logit_part(attribute_logit(neurons, head, conductance), conductance, names)
-    prior = CodePrior.fit(np.concatenate([neurons.source.activations, neurons.target.activations]), seed)
-    yield ladder_part(activation_ladder(neurons, prior, seed), conductance, names)
-    yield preferred_part(preferred_cell(neurons, prior, head))
-
-
 def conductance_part(found: Conductance, names: NeuronNames) -> Part:
-    """Through which neurons the edit changes which markers."""
+    """The neurons through which the edit changes each marker."""
     table, neurons = names.beside(found.table()), names.beside(found.neuron_table())
     reading = readings.read_conductance(found, names)
     return Part(
@@ -61,8 +42,15 @@ def conductance_part(found: Conductance, names: NeuronNames) -> Part:
     )
 
 
-def faithfulness_part(found: Faithfulness) -> Part:
-    """How many neurons the edit needs."""
+def faithfulness_part(subject: Neurons, conductance: Conductance, seed: int = 0) -> Part:
+    """How many neurons the edit needs.
+
+    Args:
+        subject: The edit, as a layer's neurons see it.
+        conductance: The conductance of the same edit.
+        seed: Draws random orders of neurons.
+    """
+    found = faithfulness(subject, conductance, seed)
     table, reading = found.table(), readings.read_faithfulness(found)
     return Part(
         "faithfulness",
@@ -78,12 +66,12 @@ def faithfulness_part(found: Faithfulness) -> Part:
                 reading,
             ),
         ),
-        _finite({"top4_fraction": found.at(readings.FEW)}),
+        _finite({"top4_fraction": found.kept_by(readings.FEW)}),
     )
 
 
 def names_part(names: NeuronNames, order: npt.NDArray[np.int64]) -> Part:
-    """What neurons are called, and whether they may be."""
+    """The neurons' names, and whether a neuron may be called by its own."""
     table = names.table().iloc[order].reset_index(drop=True)
     profiles = names.beside(long_table(order, names.marker_names, writes=names.writes, reads=names.reads))
     reading = readings.read_names(names)
@@ -106,8 +94,9 @@ def names_part(names: NeuronNames, order: npt.NDArray[np.int64]) -> Part:
     )
 
 
-def logit_part(found: LogitAttribution, conductance: Conductance, names: NeuronNames) -> Part:
-    """Which neurons lead from control to treated."""
+def logit_part(subject: Neurons, head: TreatedHead, conductance: Conductance, names: NeuronNames) -> Part:
+    """The neurons that lead from control to treated."""
+    found = attribute_logit(subject, head, conductance)
     low, high = np.percentile(found.values, (5, 95), axis=0)
     columns = {
         "conductance": np.abs(conductance.values).sum(axis=1),
@@ -136,8 +125,19 @@ def logit_part(found: LogitAttribution, conductance: Conductance, names: NeuronN
     )
 
 
-def ladder_part(found: Ladder, conductance: Conductance, names: NeuronNames) -> Part:
-    """What a neuron's low and high activations look like."""
+def ladder_part(
+    subject: Neurons, prior: CodePrior, conductance: Conductance, names: NeuronNames, seed: int = 0
+) -> Part:
+    """The likeliest cells at low and high activations of each neuron, those that carry most of the edit first.
+
+    Args:
+        subject: The edit, as a layer's neurons see it.
+        prior: The layer's likely activations.
+        conductance: Orders the neurons.
+        names: The neurons' names.
+        seed: Draws real events to compare the cells with.
+    """
+    found = activation_ladder(subject, prior, seed)
     live = [int(neuron) for neuron in conductance.order if found.live[neuron]]
     table = names.beside(found.table())
     rungs = pd.concat([table[table["neuron"] == neuron] for neuron in live], ignore_index=True) if live else table[:0]
@@ -164,8 +164,15 @@ def ladder_part(found: Ladder, conductance: Conductance, names: NeuronNames) -> 
     )
 
 
-def preferred_part(found: PreferredCell) -> Part:
-    """What a typical treated cell looks like to the model."""
+def preferred_part(subject: Neurons, prior: CodePrior, head: TreatedHead) -> Part:
+    """The likeliest cell that the model calls treated, beside its control.
+
+    Args:
+        subject: The edit, as a layer's neurons see it.
+        prior: The layer's likely activations.
+        head: Tells treated from control events.
+    """
+    found = preferred_cell(subject, prior, head)
     table, reading = found.table(), readings.read_preferred(found)
     return Part(
         "preferred",

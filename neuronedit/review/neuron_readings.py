@@ -1,4 +1,4 @@
-"""What the figures of an edit's neurons show, in computed sentences, and what must be said beside them."""
+"""Computed sentences about the figures of an edit's neurons, and the warnings beside them."""
 
 from typing import Final
 
@@ -17,12 +17,12 @@ FEW: Final = 4
 MAX_REALISM: Final = 1.1
 MAX_ERROR: Final = 0.05
 MIN_RANK_CORRELATION: Final = 0.8
-"""Beyond these a warning stands beside the figure."""
+"""Limits beyond which a warning stands beside the figure."""
 
 NOTHING: Final = "The edit moves no neuron of this layer."
 
 MIN_SHARE: Final = 0.05
-"""Neurons of less are not named as carrying the edit."""
+"""Neurons of a smaller net share are not named as carrying the edit."""
 
 ONE_VERSION: Final = (
     "Names belong to this version of the model: trained anew, the layer as a whole comes back, single neurons do not."
@@ -30,7 +30,7 @@ ONE_VERSION: Final = (
 
 
 def read_conductance(found: Conductance, names: NeuronNames) -> str:
-    """Which neurons carry the edit, and how much of what neurons do cancels."""
+    """Name the neurons that carry the edit, and say how much of all changes cancels."""
     if not found.share.any():
         return NOTHING
     few = found.order[:FEW]
@@ -44,7 +44,7 @@ def read_conductance(found: Conductance, names: NeuronNames) -> str:
 
 
 def warn_conductance(found: Conductance) -> str:
-    """That no neuron is the effect, where most of what neurons do cancels."""
+    """Warn that no neuron is the effect by itself, where most changes cancel."""
     if found.cancellation < HIGH_CANCELLATION:
         return ""
     return (
@@ -54,7 +54,7 @@ def warn_conductance(found: Conductance) -> str:
 
 
 def read_faithfulness(found: Faithfulness) -> str:
-    """How much a few neurons keep, beside other orders, and how many keep nine tenths."""
+    """Say how much of the edit a few neurons keep, beside other orders, and how many keep nine tenths."""
     if np.isnan(found.random).all():
         return NOTHING
     few = min(FEW, int(found.counts[-1]))
@@ -67,7 +67,7 @@ def read_faithfulness(found: Faithfulness) -> str:
 
 
 def read_names(names: NeuronNames) -> str:
-    """How many neurons may be called by their names."""
+    """Say how many neurons may be called by their names."""
     silent = sum(not markers for markers in names.written)
     return (
         f"{names.trusted.sum()} of {len(names.names)} neurons may be called by their names, as they read what they "
@@ -76,7 +76,7 @@ def read_names(names: NeuronNames) -> str:
 
 
 def warn_names(names: NeuronNames) -> str:
-    """That names belong to one version, and what a grey one means."""
+    """Warn that names belong to one version, and explain grey ones."""
     grey = (
         ""
         if names.trusted.all()
@@ -87,7 +87,7 @@ def warn_names(names: NeuronNames) -> str:
 
 
 def read_logit(found: LogitAttribution, names: NeuronNames) -> str:
-    """How well treated and control are told apart, which neurons lead there, and whether conductance agrees."""
+    """Say how well treated and control are told apart, by which neurons, and whether conductance agrees."""
     if not found.values.any():
         return NOTHING
     first = np.argsort(-found.mean, kind="stable")[:2]
@@ -98,7 +98,7 @@ def read_logit(found: LogitAttribution, names: NeuronNames) -> str:
 
 
 def warn_logit(found: LogitAttribution) -> str:
-    """That the two rankings disagree."""
+    """Warn where the rankings by logit and by conductance disagree."""
     if not found.rank_correlation < MIN_RANK_CORRELATION:
         return ""
     return (
@@ -109,7 +109,7 @@ def warn_logit(found: LogitAttribution) -> str:
 
 
 def read_ladder(found: Ladder, neuron: int, names: NeuronNames) -> str:
-    """What changes along one neuron's ladder, and how real the cells of all are."""
+    """Say which markers change along one neuron's ladder, and how real the cells of all neurons are."""
     if not found.live.any():
         return "No neuron of this layer varies."
     rise = found.cells[neuron, -1] - found.cells[neuron, 0]
@@ -123,7 +123,7 @@ def read_ladder(found: Ladder, neuron: int, names: NeuronNames) -> str:
 
 
 def warn_ladder(found: Ladder) -> str:
-    """That cells are unlike real ones, or do not have the activations asked for."""
+    """Warn where cells are unlike real ones, or miss the activations asked for."""
     if not found.live.any():
         return ""
     unreal = float((found.realism[found.live] > MAX_REALISM).mean())
@@ -140,7 +140,7 @@ def warn_ladder(found: Ladder) -> str:
 
 
 def read_preferred(found: PreferredCell) -> str:
-    """What tells the preferred treated cell from its control."""
+    """Name the markers that differ most between the preferred treated cell and its control."""
     table = found.table().head(FEW)
     markers = ", ".join(f"{row.marker} ({row.change:+.1f}; measured {row.measured:+.1f})" for row in table.itertuples())
     return (
@@ -150,7 +150,7 @@ def read_preferred(found: PreferredCell) -> str:
 
 
 def warn_preferred(found: PreferredCell) -> str:
-    """That the classifier's aims were not reached."""
+    """Warn where no likely cell has the classifier's logits asked for."""
     return "" if found.met else "No likely cell has the logits that were asked for: this is the nearest found."
 
 

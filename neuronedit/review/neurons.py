@@ -1,4 +1,4 @@
-"""What every part of the review reads: one edit, as the neurons of one layer see it."""
+"""The subject of a review: one edit, as the neurons of one layer see it, with the events that it is reviewed on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,20 +29,20 @@ POPULATION: Final = "population"
 
 @dataclass(frozen=True)
 class Population:
-    """Events, and what the network makes of them.
+    """Events, their activations in the layer under review, and their labels.
 
     Attributes:
         markers: (n_events, n_markers) float32, standardised.
         activations: (n_events, n_neurons) float32.
-        labels: By column, (n_events,) texts each: cell type, donor, batch, …; empty where none are known.
+        labels: (n_events,) texts by column: cell type, donor, batch, …; empty where none are known.
     """
 
     markers: FloatArray
     activations: FloatArray
     labels: Mapping[str, Labels] = field(default_factory=dict)
 
-    def of(self, rows: npt.NDArray[Any]) -> Self:
-        """Some of the events, by their numbers or a mask."""
+    def subset(self, rows: npt.NDArray[Any]) -> Self:
+        """Keep some of the events, by their numbers or a mask."""
         labels = {column: values[rows] for column, values in self.labels.items()}
         return replace(self, markers=self.markers[rows], activations=self.activations[rows], labels=labels)
 
@@ -65,15 +65,15 @@ class Neurons:
     """One edit, as the neurons of one layer see it.
 
     Attributes:
-        edit: What is reviewed.
-        layer: Whose neurons.
-        marker_names: In the panel's order.
-        autoencoder: Frozen.
-        source: What the edit was fitted from.
-        target: What it was fitted to.
-        extrapolation: What it is to be applied to, by name; empty where that is not known.
+        edit: The edit under review.
+        layer: The name of the layer.
+        marker_names: (n_markers,) names, in the panel's order.
+        autoencoder: The model's first, frozen.
+        source: The events that the edit was fitted from.
+        target: The events that it was fitted to.
+        extrapolation: Populations that it is to be applied to, by name; empty where none is known.
         edited: The source's activations after the edit, (n_source, n_neurons) float32.
-        seen_by: Where ``edited`` comes from: ``OWN_SHIFT`` or ``ENCODED_AGAIN``.
+        seen_by: The way to ``edited``: ``OWN_SHIFT`` or ``ENCODED_AGAIN``.
     """
 
     edit: Edit
@@ -87,7 +87,7 @@ class Neurons:
     seen_by: str
 
     @classmethod
-    def of(
+    def from_model(
         cls,
         model: EditModel,
         edit: str,
@@ -96,17 +96,15 @@ class Neurons:
         extrapolation: Mapping[str, "LabelledEvents"] | None = None,
         layer: str | None = None,
     ) -> Self:
-        """Encode a model's events.
-
-        The neurons are those of the model's first autoencoder.
+        """Encode a model's events in one layer of its first autoencoder.
 
         Args:
-            model: To be reviewed.
+            model: The model to review.
             edit: The edit's name.
             source: Raw intensities and labels.
             target: Raw intensities and labels.
-            extrapolation: By name.
-            layer: By default the hidden layer that the edit edits, or else the code.
+            extrapolation: Raw intensities and labels, by name.
+            layer: The layer's name; by default the hidden layer that the edit edits, or else the code.
 
         Raises:
             ModelError: The model has no such edit.
@@ -129,12 +127,12 @@ class Neurons:
 
     @property
     def populations(self) -> dict[str, Population]:
-        """Source, target and what the edit is to be applied to, by name."""
+        """Source, target and the populations that the edit is to be applied to, by name."""
         return {SOURCE: self.source, TARGET: self.target, **self.extrapolation}
 
     @property
     def pooled(self) -> Population:
-        """All populations' events in one, with the labels that all have, and each event's ``population``."""
+        """All populations' events in one, with the labels that all have, and a label ``population``."""
         parts = self.populations
         columns = [column for column in self.source.labels if all(column in part.labels for part in parts.values())]
         labels = {column: np.concatenate([part.labels[column] for part in parts.values()]) for column in columns}
@@ -147,26 +145,26 @@ class Neurons:
 
     @property
     def n_neurons(self) -> int:
-        """Of the layer."""
+        """The number of neurons of the layer."""
         return int(self.source.activations.shape[1])
 
     @property
     def change(self) -> FloatArray:
-        """What the edit does to the source's activations: (n_source, n_neurons)."""
+        """The edit's change of the source's activations: (n_source, n_neurons) float32."""
         return self.edited - self.source.activations
 
     def encode(self, markers: FloatArray) -> FloatArray:
-        """Activations of the layer: (n_events, n_markers) standardised → (n_events, n_neurons)."""
+        """Encode events: (n_events, n_markers) standardised → (n_events, n_neurons), both float32."""
         return activations(self.autoencoder, markers, self.layer)
 
     def decode(self, neurons: FloatArray) -> FloatArray:
-        """What the network makes of activations: (n_events, n_neurons) → (n_events, n_markers) standardised."""
+        """Decode activations: (n_events, n_neurons) → (n_events, n_markers) standardised, both float32."""
         with torch.inference_mode():
             chunks = [self.autoencoder.decode(chunk, self.layer) for chunk in tensor(neurons).split(CHUNK)]
             return np.asarray(torch.cat(chunks).numpy())
 
     def sample(self, n_events: int, seed: int) -> Self:
-        """At most so many events of each population, drawn without replacement."""
+        """Draw at most so many events of each population, without replacement."""
         generator = np.random.default_rng(seed)
 
         def rows(population: Population) -> npt.NDArray[np.int64]:
@@ -175,20 +173,20 @@ class Neurons:
         source = rows(self.source)
         return replace(
             self,
-            source=self.source.of(source),
-            target=self.target.of(rows(self.target)),
-            extrapolation={name: each.of(rows(each)) for name, each in self.extrapolation.items()},
+            source=self.source.subset(source),
+            target=self.target.subset(rows(self.target)),
+            extrapolation={name: each.subset(rows(each)) for name, each in self.extrapolation.items()},
             edited=self.edited[source],
         )
 
 
 @dataclass(frozen=True)
 class LabelledEvents:
-    """Measured events and what is known of each.
+    """Measured events and their labels.
 
     Attributes:
         intensities: (n_events, n_markers) raw.
-        labels: By column, (n_events,) texts each.
+        labels: (n_events,) texts by column.
 
     Raises:
         DataError: Labels are not one for each event.

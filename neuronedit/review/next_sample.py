@@ -1,4 +1,4 @@
-"""Next sample to measure: on which population autoencoders trained anew disagree about what the edit does."""
+"""Next sample to measure: populations by how far autoencoders trained anew disagree about their edited events."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Discrepancy:
         events: Events of each.
         scores: (n_populations, n_markers) float64: root mean square over events of the standard deviation over fits,
             standard deviations of the marker.
-        marker_names: In the panel's order.
+        marker_names: (n_markers,) names, in the panel's order.
     """
 
     populations: tuple[str, ...]
@@ -40,8 +40,8 @@ class Discrepancy:
         """(n_populations,) float64: root mean square over markers."""
         return rms(self.scores, axis=1)
 
-    def of(self, population: str) -> float:
-        """One population's, over markers."""
+    def discrepancy_of(self, population: str) -> float:
+        """One population's discrepancy: root mean square over markers."""
         return float(self.over_markers[self.populations.index(population)])
 
     def table(self) -> pd.DataFrame:
@@ -60,19 +60,19 @@ class Discrepancy:
 
 
 def next_sample(
-    neurons: Neurons, refits: Sequence[Autoencoder], candidates: Mapping[str, FloatArray], seed: int
+    subject: Neurons, refits: Sequence[Autoencoder], candidates: Mapping[str, FloatArray], seed: int
 ) -> Discrepancy:
     """Fit the edit's own plan for each autoencoder, and see on which candidates the edited events differ.
 
-    What is compared is what each network makes of an edited event, decoded. What the edits add alone (the residual
-    form) tells less: on planted cells with two refits it did not rank all types that were never trained on above all
-    that were; the decoded events did, 0.36 to 0.46 against 0.23 to 0.26.
+    Decoded edited events are compared. The edits' changes alone (the residual form) tell less: on planted cells with
+    two refits they did not rank all types that were never trained on above all that were; the decoded events did, 0.36
+    to 0.46 against 0.23 to 0.26.
 
     Args:
-        neurons: The model's source and target, on which every fit's edit is fitted, and its autoencoder.
+        subject: The model's source and target, on which every fit's edit is fitted, and its autoencoder.
         refits: Trained on the same populations from other seeds.
         candidates: (n_events, n_markers) float32 standardised markers, by population.
-        seed: Draws what fitting draws.
+        seed: Draws events for fitting.
 
     Raises:
         DataError: There is no refit, or no candidate.
@@ -82,22 +82,22 @@ def next_sample(
             f"Next sample to measure: found {len(refits)} refits and {len(candidates)} candidates; expected at least "
             "one of each. Review the model with refits = 1 or more, and name the events that are to be edited."
         )
-    made = [_made_by(fit, neurons, candidates, seed) for fit in (neurons.autoencoder, *refits)]
+    made = [_made_by(fit, subject, candidates, seed) for fit in (subject.autoencoder, *refits)]
     scores = [np.sqrt(np.var([of[name] for of in made], axis=0).mean(axis=0)) for name in candidates]
     counts = tuple(len(events) for events in candidates.values())
-    return Discrepancy(tuple(candidates), counts, np.stack(scores), neurons.marker_names)
+    return Discrepancy(tuple(candidates), counts, np.stack(scores), subject.marker_names)
 
 
-def plan_of(neurons: Neurons) -> Plan:
+def plan_of(subject: Neurons) -> Plan:
     """The steps, ending with the decoder, that the heaviest member takes on neurons; else the paper's on the code."""
-    latent = [member for member in neurons.edit.members if member.steps[0].plan.latent]
+    latent = [member for member in subject.edit.members if member.steps[0].plan.latent]
     steps = max(latent, key=lambda member: member.weight).steps[:1] if latent else ()
-    plan = [step.plan for step in steps] or [EditStep(layer=neurons.layer)]
+    plan = [step.plan for step in steps] or [EditStep(layer=subject.layer)]
     return tuple(step.model_copy(update={"form": "plain"}) for step in plan)
 
 
 def _made_by(
-    fit: Autoencoder, neurons: Neurons, candidates: Mapping[str, FloatArray], seed: int
+    fit: Autoencoder, subject: Neurons, candidates: Mapping[str, FloatArray], seed: int
 ) -> dict[str, FloatArray]:
-    steps = fit_steps(fit, plan_of(neurons), neurons.source.markers, neurons.target.markers, Fitting(seed=seed))
+    steps = fit_steps(fit, plan_of(subject), subject.source.markers, subject.target.markers, Fitting(seed=seed))
     return {name: apply_steps(steps, fit, events) for name, events in candidates.items()}

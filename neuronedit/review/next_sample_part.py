@@ -15,22 +15,22 @@ N_SHOWN: Final = 30
 """Populations drawn, those to be measured first."""
 
 
-def next_sample_part(neurons: Neurons, refits: Sequence[Autoencoder], column: str | None = None, seed: int = 0) -> Part:
-    """On which population refits disagree most about the edit: measuring it would teach most.
+def next_sample_part(subject: Neurons, refits: Sequence[Autoencoder], column: str | None = None, seed: int = 0) -> Part:
+    """Row 23: populations by how far refits disagree about their edited events; the first is to be measured next.
 
     Args:
-        neurons: The model's; candidates are the populations to which the edit is to be applied, beside the source.
+        subject: The model's; candidates are the populations to which the edit is to be applied, beside the source.
         refits: Autoencoders trained from other seeds.
         column: A label that splits each candidate, e.g. the type of cell; by default they stay whole.
-        seed: Draws what fitting draws.
+        seed: Draws events for fitting.
 
     Raises:
         DataError: There is no refit, or a population has no such label.
     """
-    candidates = {SOURCE: neurons.source.markers} | candidates_of(neurons, column)
-    found = next_sample(neurons, refits, candidates, seed)
+    candidates = {SOURCE: subject.source.markers} | candidates_of(subject, column)
+    found = next_sample(subject, refits, candidates, seed)
     table = found.table()
-    seen = found.of(SOURCE)
+    seen = found.discrepancy_of(SOURCE)
     drawing = Drawing(
         "next_sample",
         lambda: bar_figure(
@@ -53,27 +53,27 @@ def next_sample_part(neurons: Neurons, refits: Sequence[Autoencoder], column: st
     )
 
 
-def candidates_of(neurons: Neurons, column: str | None) -> dict[str, FloatArray]:
-    """Events that might be measured next, by name: each extrapolation, or each of its parts that a label tells apart.
+def candidates_of(subject: Neurons, column: str | None) -> dict[str, FloatArray]:
+    """List populations that might be measured next, by name: each extrapolation, or each of its parts by a label.
 
     Raises:
         DataError: A population has no such label.
     """
     if column is None:
-        return {name: events.markers for name, events in neurons.extrapolation.items()}
+        return {name: events.markers for name, events in subject.extrapolation.items()}
     parts = {
         f"{name}, {value}": events.markers[events.label(column) == value]
-        for name, events in neurons.extrapolation.items()
+        for name, events in subject.extrapolation.items()
         for value in sorted(set(events.label(column)))
     }
     return {name: events for name, events in parts.items() if len(events) >= MIN_EVENTS}
 
 
 def read_next_sample(found: Discrepancy) -> str:
-    """Which population to measure next, and how much more fits disagree about it than about the source."""
+    """Name the population to measure next, and say how much more fits disagree about it than about the source."""
     table = found.table()
     first, others = table.iloc[0], table[table["population"] != SOURCE]
-    seen = found.of(SOURCE)
+    seen = found.discrepancy_of(SOURCE)
     if not len(others):
         return (
             f"No population is named to which the edit is to be applied; about the source fits disagree by {seen:.3f}."

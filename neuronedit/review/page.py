@@ -1,4 +1,4 @@
-"""The review as one HTML file that needs nothing else, and as a folder with its tables and figures."""
+"""The review as one self-contained HTML file, and as a folder with its tables and figures."""
 
 import base64
 import io
@@ -12,6 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 from markupsafe import Markup, escape
 
+from neuronedit.metrics import DECISIVE
 from neuronedit.review.acceptance import headline, joint_tone
 from neuronedit.review.figures import loss_figure
 from neuronedit.review.part import FAMILIES, Drawing
@@ -32,11 +33,11 @@ MAX_SECTIONS = 6
 """Comparisons that are shown in full; of others the page has the summary, its folder all tables and figures."""
 
 MAX_ROWS = 50
-"""Of a table that are shown in the page; the others are in its file."""
+"""Rows of a table shown in the page; the others are in its file."""
 
 
 _PLACES, _TOO_FINE = re.compile(r' (?:d|x|y)="[^"]*"'), re.compile(r"(\.\d\d)\d+")
-"""Where an SVG's lines run, in points: a hundredth is finer than any screen or paper."""
+"""Matches coordinates of an SVG's lines, in points: a hundredth is finer than any screen or paper."""
 
 
 def render_page(review: Review) -> str:
@@ -60,6 +61,7 @@ def page_template(name: str) -> jinja2.Template:
     """A template of this package; it can embed figures, offer tables for download, and write numbers."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.globals.update(embed=_embed, download=_download, number=_number, percent=_percent, rows_of=_rows_of)
+    environment.globals.update(metrics=DECISIVE)
     return environment.from_string((files(__package__) / name).read_text(encoding="utf-8"))
 
 
@@ -100,7 +102,7 @@ def _title(identity: Mapping[str, str]) -> str:
 
 
 def _first_drawing(review: Review) -> Drawing:
-    """What changed most, in the first comparison that the verdict rests on."""
+    """The overview of the first comparison that the verdict rests on."""
     kind = decisive_kind(review.methods)
     return next(section for section in sections(review) if section.verdict.kind == kind).overview_drawing()
 
@@ -124,7 +126,7 @@ def _embed(drawing: Drawing, said: str = "") -> Markup:
 
 
 def _image(drawing: Drawing) -> tuple[str, bytes]:
-    """A figure's kind of image, and its bytes: lines, or where there are too many of them, points."""
+    """Draw a figure as an image, and give its kind and bytes: lines, or points where there are too many lines."""
     buffer = io.BytesIO()
     # Fixed salt and no date: the same review gives the same page, byte for byte.
     with mpl.rc_context({"svg.hashsalt": "neuronedit", "svg.fonttype": "path"}):

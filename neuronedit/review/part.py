@@ -1,4 +1,4 @@
-"""One feature of the review, ready for the page: its tables, its figures, what they say, its numbers."""
+"""A part of the review, ready for the page: one feature's tables, figures, sentences and numbers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,13 +21,13 @@ FAMILIES: Final[Mapping[Family, str]] = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that can be drawn, with what a reader should see in it.
+    """A figure that can be drawn, and a sentence that says what it shows.
 
     Attributes:
-        name: Of its file.
-        draw: Draws it.
-        alt: What it is, for readers who do not see it.
-        reading: What it shows, in one sentence.
+        name: Names its file.
+        draw: Draws the figure.
+        alt: Describes the figure to readers who do not see it.
+        reading: One sentence on what it shows.
     """
 
     name: str
@@ -41,14 +41,14 @@ class Part:
     """One feature of the review.
 
     Attributes:
-        name: Of its files and metrics, e.g. ``conductance``.
-        title: For people, e.g. ``Edit conductance``.
-        family: Which part of the page it stands in.
-        reading: What was found, in one sentence with its numbers.
-        tables: By the name of their file; each can be downloaded.
-        drawings: In the page's order.
-        scalars: For MLflow's compare view; finite numbers only.
-        warning: What must be said beside it, e.g. that names are not to be trusted; empty where nothing must.
+        name: Names its files and metrics, e.g. ``conductance``.
+        title: Its name for people, e.g. ``Edit conductance``.
+        family: Its chapter of the page.
+        reading: One sentence on the result, with its numbers.
+        tables: Tables by the name of their file; each can be downloaded.
+        drawings: Figures in the page's order.
+        scalars: Numbers for MLflow's compare view; all finite.
+        warning: A caution beside it, e.g. that names are not to be trusted; may be empty.
     """
 
     name: str

@@ -18,7 +18,7 @@ MAX_EVENTS = 3_000
 """Events of source and target each that patterns are looked for in: the search grows with the square."""
 
 MIN_SHARE = 0.01
-"""Of the events that a pattern must hold."""
+"""The least share of the events that a pattern holds."""
 
 N_NEIGHBOURS = 10
 """Events near an event that say how dense it is there."""
@@ -36,18 +36,18 @@ class Patterns:
     """Patterns of a sample of source and target.
 
     Attributes:
-        neurons: The sample.
+        subject: The sample.
         source: (n_source,) number of each event's pattern, the largest pattern first; -1: none.
-        target: (n_target,) the same.
+        target: (n_target,) int64, the same for the target's events.
     """
 
-    neurons: Neurons
+    subject: Neurons
     source: Numbers
     target: Numbers
 
     @property
     def n_patterns(self) -> int:
-        """How many were found."""
+        """The number of patterns."""
         return int(max(self.source.max(), self.target.max())) + 1
 
     @property
@@ -57,14 +57,14 @@ class Patterns:
         Raises:
             DataError: A pattern with a substantial share of the source has no counterparts in the target.
         """
-        return match(self.neurons.source.markers, self.neurons.target.markers, 0, (self.source, self.target))
+        return match(self.subject.source.markers, self.subject.target.markers, 0, (self.source, self.target))
 
 
-def find_patterns(neurons: Neurons, seed: int) -> Patterns:
-    """Look for dense regions of the layer's activations, of source and target together.
+def find_patterns(subject: Neurons, seed: int) -> Patterns:
+    """Find dense regions of the layer's activations, of source and target together.
 
     Args:
-        neurons: Whose source and target are sampled.
+        subject: Gives source and target, which are sampled.
         seed: Draws the sample.
 
     Source: Bäuerle, Jönsson & Ropinski 2022 (Neural Activation Patterns, arXiv 2206.10611); the clusters are the
@@ -72,7 +72,7 @@ def find_patterns(neurons: Neurons, seed: int) -> Patterns:
     """
     from sklearn.cluster import HDBSCAN
 
-    sample = neurons.sample(MAX_EVENTS, seed)
+    sample = subject.sample(MAX_EVENTS, seed)
     activations = np.concatenate([sample.source.activations, sample.target.activations]).astype(np.float64)
     spreads = activations.std(axis=0)
     scaled = (activations - activations.mean(axis=0)) / np.where(spreads > 0, spreads, 1)
@@ -105,20 +105,20 @@ def _by_size(labels: Numbers) -> Numbers:
     return places[labels]
 
 
-def patterns_part(neurons: Neurons, column: str | None = None, seed: int = 0) -> Part:
-    """Row 13: which patterns there are, what markers they have, and how source and target share them.
+def patterns_part(subject: Neurons, column: str | None = None, seed: int = 0) -> Part:
+    """Row 13: the activation patterns, their markers, and their shares of source and target.
 
     Args:
-        neurons: Whose source and target are sampled.
-        column: Of labels to name patterns by: each is named for the label that most of its events have.
+        subject: Gives source and target, which are sampled.
+        column: The label to name patterns by: each gets the one that most of its events have; None: no names.
         seed: Draws the sample.
 
     Raises:
         DataError: Source or target lacks the column.
     """
-    patterns = find_patterns(neurons, seed)
+    patterns = find_patterns(subject, seed)
     table = _table(patterns, column)
-    markers = table.set_index("pattern")[list(neurons.marker_names)]
+    markers = table.set_index("pattern")[list(subject.marker_names)]
     drawing = Drawing(
         "patterns",
         lambda: heatmap_figure(markers, "mean (standard deviations)", diverging=True),
@@ -139,7 +139,7 @@ def patterns_part(neurons: Neurons, column: str | None = None, seed: int = 0) ->
 
 def _table(patterns: Patterns, column: str | None) -> pd.DataFrame:
     """Columns pattern, events, source_share, target_share (of the population), label, label_share, and the markers."""
-    source, target = patterns.neurons.source, patterns.neurons.target
+    source, target = patterns.subject.source, patterns.subject.target
     numbers = np.concatenate([patterns.source, patterns.target])
     markers = np.concatenate([source.markers, target.markers])
     labels = None if column is None else np.concatenate([source.label(column), target.label(column)]).astype(str)
@@ -158,7 +158,7 @@ def _table(patterns: Patterns, column: str | None) -> pd.DataFrame:
             names, counts = np.unique(labels[chosen], return_counts=True)
             row |= {"label": str(names[counts.argmax()]), "label_share": float(counts.max() / chosen.sum())}
         means = markers[chosen].mean(axis=0, dtype=np.float64)
-        rows.append(row | dict(zip(patterns.neurons.marker_names, means, strict=True)))
+        rows.append(row | dict(zip(patterns.subject.marker_names, means, strict=True)))
     return pd.DataFrame(rows)
 
 

@@ -14,7 +14,7 @@ from neuronedit.review.neurons import Neurons
 from neuronedit.review.prior import CodePrior
 
 TREATED_PERCENTILE: Final = 99
-"""Of the treated events' logits: as treated as the most treated hundredth."""
+"""Percentile of the treated events' logits: as treated as the most treated hundredth."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class PreferredCell:
     because it has a meaning: the 99th percentile of treated events.
 
     Attributes:
-        marker_names: In the panel's order.
+        marker_names: (n_markers,) names, in the panel's order.
         treated: (n_markers,) float32, standardised.
         control: (n_markers,) float32, standardised: the logit is the median of control events.
         measured: (n_markers,) float64, mean of the decoded target minus that of the decoded source.
-        logits: Of the two, control first.
+        logits: The logits of both cells, control first.
         met: Whether both logits were reached.
 
     Source: Nguyen et al. 2016 (arXiv 1605.09304), preferred inputs through a generator.
@@ -44,7 +44,7 @@ class PreferredCell:
 
     @property
     def change(self) -> FloatArray:
-        """(n_markers,) what tells the treated cell from the control cell."""
+        """(n_markers,) float32, treated cell minus control cell, standard deviations."""
         return self.treated - self.control
 
     def table(self) -> pd.DataFrame:
@@ -60,29 +60,29 @@ class PreferredCell:
         return pd.DataFrame(columns).iloc[order].reset_index(drop=True)
 
 
-def preferred_cell(neurons: Neurons, prior: CodePrior, head: TreatedHead) -> PreferredCell:
-    """Search both cells.
+def preferred_cell(subject: Neurons, prior: CodePrior, head: TreatedHead) -> PreferredCell:
+    """Find the likeliest treated cell and its control.
 
     Args:
-        neurons: The edit, as a layer's neurons see it.
-        prior: Of the layer's activations.
+        subject: The edit, as a layer's neurons see it.
+        prior: The layer's likely activations.
         head: The classifier of treated and control.
     """
     weights = tensor(head.weights)
-    decoded = [neurons.decode(population.activations) for population in (neurons.source, neurons.target)]
+    decoded = [subject.decode(population.activations) for population in (subject.source, subject.target)]
     logits = [head.logits(markers) for markers in decoded]
     levels = [np.percentile(logits[1], TREATED_PERCENTILE), np.percentile(logits[0], 50)]
     scale = np.array([np.concatenate(logits).std() or 1], dtype=np.float32)
 
     def logit(codes: Tensor) -> Tensor:
-        return neurons.autoencoder.decode(codes, neurons.layer) @ weights + head.bias
+        return subject.autoencoder.decode(codes, subject.layer) @ weights + head.bias
 
     treated = prior.likeliest(logit, np.array(levels[:1], dtype=np.float32), scale)
     control = prior.only(int(treated.kinds[0])).likeliest(logit, np.array(levels[1:], dtype=np.float32), scale)
-    cells = neurons.decode(np.concatenate([treated.neurons, control.neurons]))
+    cells = subject.decode(np.concatenate([treated.neurons, control.neurons]))
     found = head.logits(cells)
     return PreferredCell(
-        neurons.marker_names,
+        subject.marker_names,
         cells[0],
         cells[1],
         decoded[1].mean(axis=0, dtype=np.float64) - decoded[0].mean(axis=0, dtype=np.float64),

@@ -1,4 +1,4 @@
-"""Which activations are likely together, and the likeliest ones that meet a condition."""
+"""A prior of a layer's activations, and the likeliest activations that meet a condition."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ N_KINDS: Final = 8
 """Gaussians: the mean of one alone is between the kinds of cell, where no cell is (realism 1.4; with eight 0.8)."""
 
 MAX_EVENTS: Final = 4_000
-"""To which the Gaussians are fitted; more would only cost time."""
+"""Events that the Gaussians are fitted to; more would only cost time."""
 
 EVENTS_PER_KIND: Final = 100
-"""At least, so that a Gaussian has some events to see its neurons' correlations in."""
+"""The least number of events for each Gaussian, to see its neurons' correlations in."""
 
 LEAST_VARIANCE: Final = 1e-3
-"""Of a kind in any direction, beside that of all events: the code of a wide network fills no space of its width."""
+"""The least variance of a Gaussian in any direction (all events': 1): a wide code does not fill its space."""
 
 N_ROUNDS, N_RESTORED = 15, 3
 """Steps towards the likeliest point, and Newton steps back to the condition after each."""
@@ -39,7 +39,7 @@ class Likeliest:
 
     Attributes:
         neurons: (n_levels, n_neurons) float32.
-        kinds: (n_levels,) int64, which Gaussian each is of.
+        kinds: (n_levels,) int64, the number of each one's Gaussian.
         met: (n_levels,) bool, whether the condition is met within ``TOLERANCE``.
     """
 
@@ -55,7 +55,7 @@ class CodePrior:
     Attributes:
         means: (n_kinds, n_neurons) float32, μ.
         factors: (n_kinds, n_neurons, n_neurons) float32, L; a dead neuron's row is zero.
-        log_densities: (n_kinds,) float64, at the means, but for a constant.
+        log_densities: (n_kinds,) float64, log densities at the means, but for a constant.
     """
 
     means: FloatArray
@@ -67,7 +67,7 @@ class CodePrior:
         """The likeliest mixture for some events: (n_events, n_neurons).
 
         Args:
-            activations: Of real events.
+            activations: (n_events, n_neurons) float32, of real events.
             seed: Draws ``MAX_EVENTS`` of more, and where the search starts.
         """
         # Only reviews and fits need scikit-learn: where a model is applied, it is not installed.
@@ -97,7 +97,7 @@ class CodePrior:
         Args:
             condition: (n_kinds, n_levels, n_neurons) → (n_kinds, n_levels), differentiable almost everywhere; a level's
                 values depend on its own neurons only.
-            levels: (n_levels,) what it must be.
+            levels: (n_levels,) the values that the condition must have.
             scales: (n_levels,) its unit, positive.
 
         Source: Nguyen et al. 2016 (arXiv 1605.09304), equation 2, for the search through a generator; Rackwitz &
@@ -139,7 +139,7 @@ class CodePrior:
 
 
 class _Nearest:
-    """Of all points that were looked at, the ones of least norm that meet the condition, or come nearest to it."""
+    """The points of least norm that meet the condition, or come nearest to it, among all that were visited."""
 
     def __init__(self, u: Tensor) -> None:
         self.points = u.clone()

@@ -16,10 +16,10 @@ from neuronedit.review.neurons import Neurons, Population
 from neuronedit.review.part import Drawing, Part
 
 LEVELS = (5, 10, 25, 50, 75, 90, 95)
-"""Percentiles of a profile."""
+"""The percentiles of a profile."""
 
 MIN_EVENTS = 50
-"""Of a sample; fewer do not support percentiles."""
+"""The least number of events of a sample; fewer do not support percentiles."""
 
 MAX_CLUSTERS = 8
 
@@ -28,13 +28,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Profiles:
-    """Samples, and which are alike.
+    """Profiles of samples, and clusters of like ones.
 
     Attributes:
         samples: (n_samples,) names.
         values: (n_samples, n_levels, n_neurons) percentiles of activations, in the pooled standard deviation.
         tree: (n_samples - 1, 4) SciPy's linkage; heights are Ward's.
-        clusters: (n_samples,) from 1.
+        clusters: (n_samples,) int64, numbers from 1.
     """
 
     samples: tuple[str, ...]
@@ -46,10 +46,10 @@ class Profiles:
 def profile(population: Population, column: str) -> Profiles:
     """Profile and cluster a population's samples.
 
-    As many clusters are made as lie apart best (silhouette).
+    The number of clusters is the one of the best silhouette.
 
     Args:
-        population: With that column.
+        population: Has that column of labels.
         column: Names the sample of each event.
 
     Raises:
@@ -87,11 +87,11 @@ def _cut(tree: Floats, flat: Floats) -> npt.NDArray[np.int64]:
     return np.asarray(max(apart, key=lambda cut: silhouette_score(flat, cut)), dtype=np.int64)
 
 
-def profiles_part(neurons: Neurons, column: str, condition: str | None = None) -> Part:
-    """Row 24: which samples are alike, over all populations together.
+def profiles_part(subject: Neurons, column: str, condition: str | None = None) -> Part:
+    """Row 24: clusters of samples by their profiles, over all populations together.
 
     Args:
-        neurons: Whose populations are pooled.
+        subject: Gives all populations, which are pooled.
         column: Names the sample of each event.
         condition: A column to compare the clusters with; each sample has one value of it.
 
@@ -100,7 +100,7 @@ def profiles_part(neurons: Neurons, column: str, condition: str | None = None) -
     """
     from sklearn.metrics import adjusted_rand_score
 
-    population = neurons.pooled
+    population = subject.pooled
     found = profile(population, column)
     table = pd.DataFrame({"sample": found.samples, "cluster": found.clusters})
     scalars = {}

@@ -1,4 +1,4 @@
-"""Pruning: which of a layer's neurons the reconstruction needs, and how wide the layer would have to be.
+"""Pruning: the neurons of a layer that the reconstruction needs, and the width that would suffice.
 
 A closed neuron is held at its mean, so that one that never moves is closed without any change.
 """
@@ -17,7 +17,7 @@ from neuronedit.percentiles import FloatArray
 from neuronedit.review.neurons import Neurons
 
 PRICE: Final = 0.05
-"""What open gates cost, all together, as a share of the markers' variance: one that saves less is closed."""
+"""The cost of all open gates together, as a share of the markers' variance: a gate that saves less is closed."""
 
 TOLERANCE: Final = 0.05
 """A narrower layer is as good where its error is larger by no more than this share."""
@@ -34,11 +34,11 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pruning:
-    """What the reconstruction needs of a layer.
+    """The neurons of a layer that the reconstruction needs.
 
     Attributes:
         gates: (n_neurons,) float64 in [0, 1]: 0 is closed.
-        rises: (n_neurons,) float64, by how much the mean squared error rises when one neuron is closed.
+        rises: (n_neurons,) float64, the rise of the mean squared error when one neuron is closed.
         errors: (n_neurons + 1,) float64, mean squared error with the 0, 1, … neurons open whose rises are largest.
     """
 
@@ -68,16 +68,16 @@ class Pruning:
         return pd.DataFrame({"open": np.arange(len(self.errors)), "mse": self.errors})
 
 
-def prune(neurons: Neurons, seed: int) -> Pruning:
+def prune(subject: Neurons, seed: int) -> Pruning:
     """Close the layer's neurons, by gates and one after another, on the source's and the target's events.
 
     Args:
-        neurons: Their layer is pruned; the network stays as it is.
+        subject: Their layer is pruned; the network stays as it is.
         seed: Draws minibatches, gates, and the events of the curve.
     """
-    parts = (neurons.source, neurons.target)
+    parts = (subject.source, subject.target)
     markers, activations = (np.concatenate([getattr(part, of) for part in parts]) for of in ("markers", "activations"))
-    layer = _Layer(neurons.autoencoder, neurons.layer, activations)
+    layer = _Layer(subject.autoencoder, subject.layer, activations)
     gates = layer.gates(markers, activations, seed)
     drawn = np.random.default_rng(seed).permutation(len(markers))[:MAX_EVENTS]
     rises = layer.rises(markers[drawn], activations[drawn])
@@ -117,7 +117,7 @@ class _Layer:
 
     @torch.inference_mode()
     def rises(self, markers: FloatArray, activations: FloatArray) -> Doubles:
-        """By how much the error rises when one neuron is closed: (n_neurons,)."""
+        """The rise of the error when one neuron is closed: (n_neurons,) float64."""
         kept = 1 - torch.eye(activations.shape[1])
         errors = [self._error(markers, activations, of) for of in kept]
         return np.array(errors) - self._error(markers, activations, torch.ones(len(kept)))

@@ -15,9 +15,9 @@ FROZEN = (
 )
 
 
-def pruning_part(neurons: Neurons, seed: int = 0) -> Part:
-    """Which neurons the reconstruction does without, and the error with the best 0, 1, … of them."""
-    found = prune(neurons, seed)
+def pruning_part(subject: Neurons, seed: int = 0) -> Part:
+    """Row 16: the neurons that the reconstruction does without, and the error with the best 0, 1, … of them."""
+    found = prune(subject, seed)
     curve, width = found.curve(), found.suggested_width
     drawing = Drawing(
         "ablation",
@@ -38,7 +38,7 @@ def pruning_part(neurons: Neurons, seed: int = 0) -> Part:
 
 
 def read_pruning(found: Pruning) -> str:
-    """Which gates close, and how many neurons suffice."""
+    """Say which gates close, and how many neurons suffice."""
     n_closed, n_neurons = len(found.closed), len(found.gates)
     closed = f"gates close {n_closed} of {n_neurons} neurons ({spans(found.closed)})"
     return (
@@ -48,7 +48,7 @@ def read_pruning(found: Pruning) -> str:
 
 
 def read_curve(found: Pruning) -> str:
-    """What the error is without the layer, with half of it, and with all of it."""
+    """Say the error with no neuron, with half of them, and with all."""
     half = len(found.gates) // 2
     return (
         f"The error falls from {found.errors[0]:.3f} with every neuron held at its mean to {found.errors[half]:.3f} "
@@ -57,7 +57,7 @@ def read_curve(found: Pruning) -> str:
 
 
 def ablation_figure(curve: pd.DataFrame, width: int) -> Figure:
-    """The error by the number of open neurons, from ``Pruning.curve``, with the suggested width."""
+    """Draw the error by the number of open neurons, from ``Pruning.curve``, with the suggested width."""
     figure = Figure(figsize=(7.2, 3), layout="constrained")
     axes = figure.subplots()
     axes.plot(curve["open"], curve["mse"], color=BLUE, marker=".", ms=5, lw=1.2)

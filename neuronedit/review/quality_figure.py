@@ -14,7 +14,7 @@ MAX_BATCHES, MAX_MARKERS = 24, 40
 """Shown at most; more could not be read."""
 
 MAX_NUMBERED = 6
-"""With so many batches or fewer, every cell has its number."""
+"""Up to so many batches, every cell has its number."""
 
 ENOUGH = 0.05
 """The colours' scale ends here, arcsinh units, or further up: noise should not look like an effect."""

@@ -1,4 +1,4 @@
-"""Which labels a neuron's activations go with, over its whole range and not only at its maximum."""
+"""Labels that a neuron's activations go with, over its whole range and not only at its maximum."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,8 +32,8 @@ class Ranges:
     """Labels of one column along each neuron's range.
 
     Attributes:
-        column: Whose labels.
-        labels: (n_labels,) in order.
+        column: The labels' column.
+        labels: (n_labels,) sorted.
         enrichment: (n_neurons, n_bins, n_labels) log2 of the label's share in the bin over its share of all events;
             NaN where a bin is empty.
         by_bin: (n_neurons, n_bins) bits that each bin adds to the mutual information.
@@ -62,7 +62,7 @@ def associate(population: Population, column: str, seed: int) -> Ranges:
     """Count a column's labels along each neuron's range.
 
     Args:
-        population: With that column.
+        population: Has that column of labels.
         column: Cell type, donor, batch, …
         seed: Deals the labels.
 
@@ -91,13 +91,13 @@ def _enrichment(counts: np.ndarray) -> Floats:
     return np.asarray(np.where(sizes > 0, enriched, np.nan))
 
 
-def ranges_part(neurons: Neurons, column: str, seed: int = 0) -> Part:
+def ranges_part(subject: Neurons, column: str, seed: int = 0) -> Part:
     """Row 9: labels along each neuron's range, over all populations together.
 
     Raises:
         DataError: Not all populations have that column.
     """
-    ranges = associate(neurons.pooled, column, seed)
+    ranges = associate(subject.pooled, column, seed)
     enrichment, of_neurons = _enrichment_table(ranges), _neuron_table(ranges)
     n_shown = max(1, min(N_SHOWN, MAX_ROWS // len(ranges.labels)))
     shown = of_neurons.nlargest(n_shown, "information")["neuron"].tolist()

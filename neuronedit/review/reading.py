@@ -1,30 +1,32 @@
-"""What each figure shows, in one computed sentence."""
+"""Computed sentences about the figures of a comparison, the reconstruction and the training."""
 
 import numpy as np
 import pandas as pd
 
+from neuronedit.metrics import DECISIVE, FLOOR
 from neuronedit.review.figures import most_changed
-from neuronedit.review.transfer import FLOOR, NEURONEDIT
+from neuronedit.review.transfer import NEURONEDIT
 
 
 def read_methods(methods: pd.DataFrame) -> str:
-    """Of one comparison's rows of ``method_table``: which method comes nearest to the truth."""
+    """Say which method comes nearest to the truth, from one comparison's rows of ``method_table``."""
     scores = methods.set_index("method").drop(FLOOR)
-    best = {metric: str(scores[metric].astype(float).idxmin()) for metric in ("emd", "energy")}
+    best = [str(scores[metric.name].astype(float).idxmin()) for metric in DECISIVE]
+    (first, by_first), *others = zip(best, (metric.title for metric in DECISIVE), strict=True)
     nearest = (
-        f"{best['emd']} comes nearest to the truth by both distances"
-        if len(set(best.values())) == 1
-        else f"{best['emd']} comes nearest by EMD, {best['energy']} by energy distance"
+        f"{first} comes nearest to the truth by {'both' if len(best) == 2 else 'all'} distances"
+        if len(set(best)) == 1
+        else ", ".join([f"{first} comes nearest by {by_first}", *(f"{name} by {title}" for name, title in others)])
     )
-    r_emd, r_energy = (float(scores[column].astype(float)[NEURONEDIT]) for column in ("r_emd", "r_energy"))
-    if not np.isfinite([r_emd, r_energy]).all():
+    residuals = {metric.title: float(scores[f"r_{metric.name}"].astype(float)[NEURONEDIT]) for metric in DECISIVE}
+    if not np.isfinite(list(residuals.values())).all():
         return f"{_sentence(nearest)}; without edit the events are within noise of the truth already."
-    left = f"{max(r_emd, 0):.0%} of the EMD and {max(r_energy, 0):.0%} of the energy distance above the noise floor"
-    return f"{_sentence(nearest)}; neuronedit leaves {left}."
+    left = " and ".join(f"{max(residual, 0):.0%} of the {title}" for title, residual in residuals.items())
+    return f"{_sentence(nearest)}; neuronedit leaves {left} above the noise floor."
 
 
 def read_markers(markers: pd.DataFrame) -> str:
-    """Of one comparison's rows of ``marker_table``: which moves most, how many improve, which are made worse."""
+    """Say how many markers improve, which moves most, and which are made worse, from one comparison's rows."""
     gain = markers["before"] - markers["after"]
     best, better = markers.iloc[int(gain.argmax())], int((gain > markers["floor"]).sum())
     worse = list(markers.loc[markers["worse"], "marker"])
@@ -38,7 +40,7 @@ def read_markers(markers: pd.DataFrame) -> str:
 
 
 def read_densities(densities: pd.DataFrame, markers: pd.DataFrame) -> str:
-    """Of one comparison's rows of ``density_table`` and ``marker_table``: where to look."""
+    """Name the markers that the edit moves most and the largest distance that remains, from one comparison's rows."""
     furthest = markers.iloc[int(markers["after"].argmax())]
     return (
         f"The edited line should lie on the measured one; the edit moves {', '.join(most_changed(densities, 3))} most, "
@@ -47,7 +49,7 @@ def read_densities(densities: pd.DataFrame, markers: pd.DataFrame) -> str:
 
 
 def read_reconstruction(reconstruction: pd.DataFrame) -> str:
-    """Which population the autoencoder returns least well."""
+    """Name the population that the autoencoder returns least well."""
     hardest = reconstruction.iloc[int(reconstruction["mse"].argmax())]
     return (
         f"The autoencoder returns {reconstruction['explained'].min():.0%} to {reconstruction['explained'].max():.0%} "
@@ -57,7 +59,7 @@ def read_reconstruction(reconstruction: pd.DataFrame) -> str:
 
 
 def read_losses(losses: pd.DataFrame) -> str:
-    """Whether training had settled, and whether it memorised."""
+    """Compare the last validation error with the lowest, and with the training error."""
     validation = losses["validation_loss"].to_numpy(dtype=float)
     last, best = validation[-1], int(np.argmin(validation))
     train = float(losses["train_loss"].iloc[-1])

@@ -37,12 +37,12 @@ class Consistency:
 
     @property
     def mean_r2(self) -> float:
-        """Over all ordered pairs of two fits."""
+        """The mean R² over all ordered pairs of two fits."""
         return float(self.r2[~np.eye(len(self.r2), dtype=bool)].mean())
 
     @property
     def mean_match(self) -> float:
-        """Over living neurons and refits; 0 where none is alive."""
+        """The mean best |r| over living neurons and refits; 0 where none is alive."""
         return float(np.nanmean(self.matches)) if np.isfinite(self.matches).any() else 0.0
 
     def r2_table(self) -> pd.DataFrame:
@@ -62,11 +62,11 @@ class Consistency:
         )
 
 
-def refit_consistency(neurons: Neurons, refits: Sequence[Autoencoder], seed: int) -> Consistency:
+def refit_consistency(subject: Neurons, refits: Sequence[Autoencoder], seed: int) -> Consistency:
     """Compare a model's layer with that of autoencoders trained anew.
 
     Args:
-        neurons: The model's; the source's and the target's events are compared.
+        subject: The model's; the source's and the target's events are compared.
         refits: Trained on the same populations from other seeds; with the same layer.
         seed: Halves the events: maps are fitted on one half and scored on the other.
 
@@ -79,8 +79,8 @@ def refit_consistency(neurons: Neurons, refits: Sequence[Autoencoder], seed: int
             "Refit consistency: found no refit; expected at least one. Train the model with ensemble = 2 or more, or "
             "review it with refits = 1 or more."
         )
-    markers = np.concatenate([neurons.source.markers, neurons.target.markers])
-    fits = [activations(fit, markers, neurons.layer) for fit in (neurons.autoencoder, *refits)]
+    markers = np.concatenate([subject.source.markers, subject.target.markers])
+    fits = [activations(fit, markers, subject.layer) for fit in (subject.autoencoder, *refits)]
     return compare_fits(fits, seed)
 
 

@@ -13,14 +13,14 @@ N_SHOWN = 40
 """Neurons whose matches are drawn, the least stable first."""
 
 
-def refits_part(neurons: Neurons, refits: Sequence[Autoencoder], seed: int = 0) -> Part:
-    """How far autoencoders trained from other seeds find the same latent space, and the same neurons.
+def refits_part(subject: Neurons, refits: Sequence[Autoencoder], seed: int = 0) -> Part:
+    """Row 18: how far autoencoders trained from other seeds find the same latent space, and the same neurons.
 
     Raises:
         DataError: There is no refit.
         ConfigError: A refit has no such layer.
     """
-    found = refit_consistency(neurons, refits, seed)
+    found = refit_consistency(subject, refits, seed)
     r2, matches = found.r2_table(), found.match_table()
     return Part(
         "refits",
@@ -55,7 +55,7 @@ def refits_part(neurons: Neurons, refits: Sequence[Autoencoder], seed: int = 0) 
 
 
 def read_refits(found: Consistency) -> str:
-    """How much of one fit's latent space another explains, and how well single neurons are found again."""
+    """Say how much of one fit's latent space another explains, and how well single neurons are found again."""
     n_refits = len(found.matches)
     return (
         f"Over {n_refits} refit{'' if n_refits == 1 else 's'} from other seeds, a linear map explains "
@@ -65,7 +65,7 @@ def read_refits(found: Consistency) -> str:
 
 
 def read_matches(found: Consistency) -> str:
-    """Which neuron is found again least well."""
+    """Name the neuron that is found again least well."""
     table = found.match_table().dropna()
     if not len(table):
         return "No neuron is alive."
@@ -74,7 +74,7 @@ def read_matches(found: Consistency) -> str:
 
 
 def names_warning(found: Consistency) -> str:
-    """Whether a neuron's name means anything for another version of the model, with this model's numbers."""
+    """Warn that names belong to one model version, with this model's numbers."""
     return (
         f"Across seeds the latent space has R² {found.mean_r2:.2f}, single neurons a best-match r of "
         f"{found.mean_match:.2f}: names belong to one model version."

@@ -8,6 +8,7 @@ import pandas as pd
 
 from neuronedit.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
 from neuronedit.errors import DataError, listing
+from neuronedit.metrics import DECISIVE_NAMES, FLOOR
 from neuronedit.model import EditModel
 from neuronedit.review.acceptance import GATE_COLUMNS, Gate
 from neuronedit.review.densities import density_table
@@ -15,7 +16,6 @@ from neuronedit.review.edit_review import EditReview
 from neuronedit.review.model_facts import model_facts
 from neuronedit.review.slug import slug
 from neuronedit.review.transfer import (
-    FLOOR,
     NEURONEDIT,
     Comparison,
     FloatArray,
@@ -33,18 +33,18 @@ SIMPLE_METHODS = (MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN)
 
 @dataclass(frozen=True)
 class Review:
-    """A reviewed model.
+    """A model's review: its tables, facts, gates, and the reviews of its edits.
 
     Attributes:
-        identity: Which model, and on what: name, version, digest, data, … as the caller knows them.
-        facts: What the model is: panel, design, network, plan of the edit, whether the extrapolation was seen.
+        identity: The model's name, version, digest, data, … as the caller knows them.
+        facts: The model's panel, design, network, plan of the edit, whether the extrapolation was seen.
         methods: See ``method_table``.
         markers: See ``marker_table``.
         densities: See ``density_table``.
         reconstruction: See ``reconstruction_table``.
         losses: Columns epoch, train_loss, validation_loss; no rows where they are not known.
-        gates: What the model must have shown; empty where they were not computed.
-        edits: Neuron by neuron; empty where no edit was looked at so.
+        gates: The gates' outcomes; empty where they were not computed.
+        edits: Reviews of edits, neuron by neuron; may be empty.
     """
 
     identity: Mapping[str, str]
@@ -68,7 +68,7 @@ class Review:
 
     @property
     def verdicts(self) -> list[Verdict]:
-        """One for each comparison, in the order given."""
+        """A verdict for each comparison, in the order given."""
         return judge(self.methods)
 
     def verdict(self) -> str:
@@ -76,12 +76,12 @@ class Review:
         return overall(self.verdicts, decisive_kind(self.methods))
 
     def summary(self) -> pd.DataFrame:
-        """A row for each comparison: both distances before, after, by the best simple method, and the floor."""
+        """A row for each comparison: each distance before, after, by the best simple method, and its floor."""
         return pd.DataFrame([_summary_row(rows.set_index("method")) for _, rows in self._by_comparison()])
 
     def decisive_table(self) -> pd.DataFrame:
         """A row for each comparison that the verdict rests on and each method, and the methods' means over them."""
-        columns = ["emd", "energy", "markers_worse"]
+        columns = [*DECISIVE_NAMES, "markers_worse"]
         decisive = self.methods[self.methods["kind"] == decisive_kind(self.methods)]
         means = decisive.groupby("method", sort=False, as_index=False)[columns].mean().assign(comparison="mean")
         return pd.concat([decisive, means]).set_index(["comparison", "method"])[columns]
@@ -90,7 +90,7 @@ class Review:
         """Numbers for MLflow's compare view: means over each kind, then each comparison's own; all finite."""
         scalars = {"recon_mse": float(self.reconstruction["mse"].mean())}
         for kind, rows in self.methods.groupby("kind", sort=False):
-            means = rows.groupby("method", sort=False)[["emd", "energy", "markers_worse"]].mean()
+            means = rows.groupby("method", sort=False)[[*DECISIVE_NAMES, "markers_worse"]].mean()
             scalars |= {f"{slug(str(kind))}_{name}": value for name, value in _scalars(means).items()}
         for comparison, rows in self._by_comparison():
             own = _scalars(rows.set_index("method"))
@@ -113,14 +113,14 @@ def review_model(
     identity: Mapping[str, str],
     seed: int = 0,
 ) -> Review:
-    """Measure a model.
+    """Measure how well a model's edits transfer, and how well it reconstructs.
 
     Args:
-        model: To be reviewed.
+        model: The model to review.
         comparisons: Training pairs, and held-out ones where the truth was measured.
         populations: Raw intensities, (n_events, n_markers) each, to reconstruct.
         losses: Columns epoch, train_loss, validation_loss; None or empty where they are not known.
-        identity: What the page calls the model, in its order: name, version, digest, data, …
+        identity: The page's facts about the model, in its order: name, version, digest, data, …
         seed: Halves the truth for the noise floor and draws events for distances.
 
     Raises:
@@ -154,7 +154,7 @@ def _check(comparisons: Sequence[Comparison], populations: Mapping[str, FloatArr
 
 def _summary_row(rows: pd.DataFrame) -> dict[str, object]:
     row: dict[str, object] = dict(rows.iloc[0][["comparison", "kind"]])
-    for metric in ("emd", "energy"):
+    for metric in DECISIVE_NAMES:
         best = rows.loc[list(SIMPLE_METHODS), metric].astype(float).idxmin()
         row |= {
             f"{metric}_before": rows.at[NO_EDIT, metric],
@@ -167,9 +167,9 @@ def _summary_row(rows: pd.DataFrame) -> dict[str, object]:
 
 
 def _scalars(rows: pd.DataFrame) -> dict[str, float]:
-    """The scores of one comparison, or of the mean over several, (method) × (emd, energy, markers_worse)."""
+    """The numbers of one comparison, or of the mean over several: a row for each method, a column for each score."""
     scalars = {}
-    for metric in ("emd", "energy"):
+    for metric in DECISIVE_NAMES:
         scores = rows[metric].astype(float)
         for method, suffix in {
             NEURONEDIT: "",

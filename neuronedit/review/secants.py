@@ -1,4 +1,4 @@
-"""What a change of neurons does to the markers, neuron by neuron: the decoder's slopes along a path, in closed form."""
+"""The decoder's slopes along a path of activations, in closed form: each neuron's part in a change of the markers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from neuronedit.autoencoder import LEAKY_SLOPE, Autoencoder, tensor
 from neuronedit.percentiles import FloatArray
 
 N_SEGMENTS: Final = 8
-"""Of a path. Of a trained decoder's conductances, up to 0.32, none was off by more than 0.00002; with 1, 0.0008."""
+"""Segments of a path. Errors of a trained decoder's conductances, up to 0.32, were at most 0.00002; with 1, 0.0008."""
 
 BLOCK: Final = 128
 """Events whose slopes are held at once: 128 x 40 markers x 200 neurons are 4 MB."""
@@ -42,8 +42,8 @@ class Decoder:
     leaky: tuple[bool, ...]
 
     @classmethod
-    def of(cls, autoencoder: Autoencoder, layer: str) -> Self:
-        """What decodes a layer's neurons."""
+    def at_layer(cls, autoencoder: Autoencoder, layer: str) -> Self:
+        """Take the modules that decode a layer's neurons."""
         dense = autoencoder.dense_after(layer)
         return cls(
             tuple(linear.weight.detach() for linear, _ in dense),
@@ -65,7 +65,7 @@ class Decoder:
         Args:
             before: (n_events, n_neurons).
             after: (n_events, n_neurons).
-            readout: (n_readouts, n_markers), what is read off the markers: the identity for each marker by itself.
+            readout: (n_readouts, n_markers), weighted sums of markers: the identity for each marker by itself.
             n_segments: Into which a path is cut, equally long.
 
         Yields:
@@ -87,7 +87,7 @@ class Decoder:
         return (total / n_segments).expand(len(before), -1, -1)
 
     def _inputs(self, neurons: Tensor) -> list[Tensor]:
-        """What each leaky ReLU is given: (n_events, n_neurons) → (n_events, width) each."""
+        """The input of each leaky ReLU: (n_events, n_neurons) → (n_events, width) each."""
         found = []
         for weight, bias, leaky in zip(self.weights, self.biases, self.leaky, strict=True):
             neurons = torch.addmm(bias, neurons, weight.T)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from neuronedit.metrics import DECISIVE
 from neuronedit.review import figures, reading
 from neuronedit.review.part import Drawing
 from neuronedit.review.report import Review
@@ -12,10 +13,10 @@ from neuronedit.review.verdict import Verdict
 
 @dataclass(frozen=True)
 class Section:
-    """One comparison.
+    """One comparison: its verdict, and its rows of the review's tables.
 
     Attributes:
-        verdict: In words.
+        verdict: The comparison's verdict.
         methods: Its rows of ``method_table``.
         markers: Its rows of ``marker_table``.
         densities: Its rows of ``density_table``.
@@ -45,7 +46,7 @@ class Section:
         return Drawing(
             "methods",
             lambda: figures.method_figure(self.methods),
-            f"Bars: EMD and energy distance to the truth by method, {self.title}",
+            f"Bars: {' and '.join(metric.title for metric in DECISIVE)} to the truth by method, {self.title}",
             reading.read_methods(self.methods),
         )
 

@@ -1,4 +1,4 @@
-"""Two models beside each other: what differs between them, and what both make of the same events."""
+"""Two models compared: their differences, and the results of both on the same events."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ import pandas as pd
 
 from neuronedit.baselines import NO_EDIT, QUANTILE_MAP, quantile_map
 from neuronedit.errors import ModelError, listing
-from neuronedit.metrics import Distance, distance_to_truth, noise_floor
+from neuronedit.metrics import DECISIVE_NAMES, FLOOR, Distance, distance_to_truth, noise_floor
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.review.model_facts import model_facts
-from neuronedit.review.transfer import FLOOR, HELD_OUT, Comparison, FloatArray
-from neuronedit.review.verdict import relate
+from neuronedit.review.transfer import HELD_OUT, Comparison, FloatArray
+from neuronedit.review.verdict import changes, relate
 from neuronedit.scaling import to_arcsinh
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One of the two models, and what its registry and its run say of it.
+    """One of the two models, with the facts of its registry and its run.
 
     Attributes:
-        name: Which: ``models:/NAME/VERSION`` or a folder.
+        name: ``models:/NAME/VERSION`` or a folder.
         model: Loaded.
-        settings: Of its training, by ``section.key``; empty where they are not known.
+        settings: Settings of its training, by ``section.key``; empty where they are not known.
         gates: Each gate's text; empty where it was not reviewed.
-        scalars: Of its review; empty where it was not reviewed.
+        scalars: Numbers of its review; empty where it was not reviewed.
     """
 
     name: str
@@ -38,15 +38,16 @@ class Contender:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Two models, compared.
+    """The comparison of two models: its tables and notes.
 
     Attributes:
-        names: Of both.
-        differences: By subject (facts, settings, gates, scalars): columns what, first, second, of what is not alike.
-        methods: A row for each comparison and method: comparison, kind, method, emd (mean over markers), energy.
+        names: The names of both.
+        differences: Unlike values by subject (facts, settings, gates, scalars): columns what, first, second.
+        methods: A row for each comparison and method: comparison, kind, method, and each score of
+            ``metrics.DECISIVE`` (emd, energy).
         markers: A row for each comparison and marker, EMDs to the truth: comparison, kind, marker, before,
             quantile_map, first, second, floor; the marker that the models differ most in first.
-        notes: What must be known to read the tables, a sentence each.
+        notes: Sentences that a reader of the tables must know.
     """
 
     names: tuple[str, str]
@@ -56,26 +57,22 @@ class SideBySide:
     notes: tuple[str, ...]
 
     def verdicts(self) -> dict[str, str]:
-        """For each comparison, how the second does beside the first."""
+        """One sentence for each comparison: how the second does beside the first."""
         first, second = self.names
         told = {}
         for comparison, rows in self.methods.groupby("comparison", sort=False):
-            scores = rows.set_index("method")[["emd", "energy"]].astype(float)
-            emd, energy = scores["emd"], scores["energy"]
+            scores = rows.set_index("method")[DECISIVE_NAMES].astype(float)
             relation = _words(relate(scores, second, first), first)
-            told[str(comparison)] = (
-                f"{second} is {relation} (EMD {emd[first]:.3f} → {emd[second]:.3f}, "
-                f"energy distance {energy[first]:.3f} → {energy[second]:.3f})."
-            )
+            told[str(comparison)] = f"{second} is {relation} ({changes(scores, first, second)})."
         return told
 
     def scalars(self) -> dict[str, float]:
         """Means over the held-out comparisons, or over the training pairs where there is none, for MLflow."""
         held_out = self.methods[self.methods["kind"] == HELD_OUT]
-        means = (self.methods if held_out.empty else held_out).groupby("method")[["emd", "energy"]].mean()
+        means = (self.methods if held_out.empty else held_out).groupby("method")[DECISIVE_NAMES].mean()
         roles = {"first": self.names[0], "second": self.names[1], "no_edit": NO_EDIT, "floor": FLOOR}
         return {
-            f"{score}_{role}": float(means[score][name]) for role, name in roles.items() for score in ("emd", "energy")
+            f"{score}_{role}": float(means[score][name]) for role, name in roles.items() for score in DECISIVE_NAMES
         }
 
 
@@ -91,13 +88,13 @@ def joint_panel(first: Panel, second: Panel) -> Panel:
 def compare_models(
     first: Contender, second: Contender, comparisons: Sequence[Comparison], panel: Panel, seed: int = 0
 ) -> SideBySide:
-    """Let both edit the same events, and tell what differs between them.
+    """Apply both models to the same events, and list their differences.
 
     Args:
         first: The model whose design chose the events.
         second: The other.
         comparisons: Events with their truth; those of edits that only one model has are left out.
-        panel: Of the comparisons' intensities: the markers of both models. Distances are on those that both have,
+        panel: The comparisons' columns: the markers of both models. Distances are on those that both have,
             on the arcsinh scale of the panel's cofactors.
         seed: Halves the truth and draws events.
 
@@ -158,7 +155,7 @@ def _measure(
 
 
 def _edited(model: EditModel, comparison: Comparison, panel: Panel, shared: Sequence[str]) -> FloatArray:
-    """What a model makes of the events: (n_events, n_shared) raw intensities."""
+    """Edit the events with one model: → (n_events, n_shared) raw intensities."""
     own = [panel.markers.index(marker) for marker in model.panel.markers]
     edited = model.apply(comparison.events[:, own], comparison.edit)
     return edited[:, [model.panel.markers.index(marker) for marker in shared]]
@@ -166,13 +163,7 @@ def _edited(model: EditModel, comparison: Comparison, panel: Panel, shared: Sequ
 
 def _method_rows(comparison: Comparison, distances: Mapping[str, Distance]) -> pd.DataFrame:
     rows = [
-        {
-            "comparison": comparison.name,
-            "kind": comparison.kind,
-            "method": method,
-            "emd": distance.mean_emd,
-            "energy": distance.energy,
-        }
+        {"comparison": comparison.name, "kind": comparison.kind, "method": method, **distance.scores}
         for method, distance in distances.items()
     ]
     return pd.DataFrame(rows)

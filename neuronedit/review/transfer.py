@@ -11,13 +11,12 @@ import pandas as pd
 from neuronedit.baselines import NO_EDIT, QUANTILE_MAP, baselines
 from neuronedit.design import MIN_EVENTS
 from neuronedit.errors import DataError
-from neuronedit.metrics import Distance, distance_to_truth, made_worse, noise_floor, normalised_residual
+from neuronedit.metrics import FLOOR, Distance, distance_to_truth, made_worse, noise_floor
 from neuronedit.model import EditModel
 
 FloatArray = npt.NDArray[np.float32]
 
 NEURONEDIT: Final = "neuronedit"
-FLOOR: Final = "noise floor"
 
 TRAINING_PAIR: Final = "training pair"
 HELD_OUT: Final = "held out"
@@ -26,10 +25,10 @@ Kind = Literal["training pair", "held out"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Events to which an edit is applied, and the measured truth that they should then be like.
+    """Events to apply an edit to, and the measured truth that they should then be like.
 
     Attributes:
-        name: For people, e.g. ``PTLG028 → PTLG021``.
+        name: Its name for people, e.g. ``PTLG028 → PTLG021``.
         kind: ``training pair``: the edit was fitted on these events and this truth; ``held out``: it was not.
         edit: The edit's name in the model.
         source: (n_source, n_markers) raw intensities that the edit was fitted from.
@@ -66,13 +65,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Transfer:
-    """One comparison with what every method makes of its events.
+    """One comparison with every method's result on its events.
 
     Attributes:
-        comparison: What was compared.
-        predictions: By method, (n_events, n_markers) arcsinh units.
+        comparison: The events and their truth.
+        predictions: (n_events, n_markers) arcsinh units, by method.
         truth: (n_truth, n_markers) arcsinh units.
-        distances: To the truth, by method; ``noise floor`` is the last.
+        distances: Distances to the truth, by method; ``noise floor`` is the last.
     """
 
     comparison: Comparison
@@ -102,8 +101,8 @@ def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Tra
 def method_table(transfers: Sequence[Transfer]) -> pd.DataFrame:
     """A row for each comparison and method.
 
-    Columns: comparison, kind, method, emd (mean over markers), energy, r_emd and r_energy (normalised residuals),
-    markers_worse (markers further from the truth than without edit, by more than their noise floor).
+    Columns: comparison, kind, method, each score of ``metrics.DECISIVE`` (emd, energy), its normalised residual
+    (r_emd, r_energy), markers_worse (markers further from the truth than without edit, by more than their noise floor).
     """
     return pd.DataFrame(
         [
@@ -148,7 +147,7 @@ def reconstruction_table(model: EditModel, populations: Mapping[str, FloatArray]
     Columns: population, events, mse (of standardised markers), explained (share of the population's own variance).
 
     Args:
-        model: Whose autoencoder reconstructs.
+        model: Its autoencoder reconstructs.
         populations: Raw intensities, (n_events, n_markers) each.
     """
     rows = []
@@ -163,9 +162,7 @@ def reconstruction_table(model: EditModel, populations: Mapping[str, FloatArray]
 
 def _scores(distance: Distance, floor: Distance, nothing: Distance) -> dict[str, float | int]:
     return {
-        "emd": distance.mean_emd,
-        "energy": distance.energy,
-        "r_emd": normalised_residual(distance.mean_emd, floor.mean_emd, nothing.mean_emd),
-        "r_energy": normalised_residual(distance.energy, floor.energy, nothing.energy),
+        **distance.scores,
+        **distance.residuals(floor, nothing),
         "markers_worse": int(made_worse(distance.emd, nothing.emd, floor.emd).sum()),
     }

@@ -1,4 +1,4 @@
-"""The verdict: whether the edit beats doing nothing and the simplest method, said in words and computed."""
+"""The verdict on an edit: whether it beats doing nothing and the quantile map, as a computed sentence."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,8 @@ from typing import Literal
 import pandas as pd
 
 from neuronedit.baselines import NO_EDIT, QUANTILE_MAP
-from neuronedit.review.transfer import FLOOR, HELD_OUT, NEURONEDIT, TRAINING_PAIR
+from neuronedit.metrics import DECISIVE, DECISIVE_NAMES, FLOOR
+from neuronedit.review.transfer import HELD_OUT, NEURONEDIT, TRAINING_PAIR
 
 MARGIN = 0.05
 """Two methods differ where their scores do by more than this share of what there is to correct (no edit − floor)."""
@@ -24,7 +25,7 @@ _LABELS: dict[Relation, str] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """How the edit does in one comparison.
+    """The verdict on the edit in one comparison.
 
     Attributes:
         comparison: The comparison's name.
@@ -63,12 +64,12 @@ def judge(methods: pd.DataFrame) -> list[Verdict]:
 
 
 def decisive_kind(methods: pd.DataFrame) -> str:
-    """What the overall verdict rests on: held-out comparisons where there are any, else training pairs."""
+    """The kind that the overall verdict rests on: held-out comparisons where there are any, else training pairs."""
     return HELD_OUT if (methods["kind"] == HELD_OUT).any() else TRAINING_PAIR
 
 
 def overall(verdicts: list[Verdict], kind: str) -> str:
-    """One sentence over all comparisons of a kind, and what it cannot say."""
+    """One sentence over all comparisons of a kind; it says so where no sample was held out."""
     chosen = [verdict for verdict in verdicts if verdict.kind == kind]
     nothing, simple = ([getattr(v, name) for v in chosen] for name in ("against_nothing", "against_map"))
     counted = f"{len(chosen)} {kind.replace(' ', '-')} comparison{'' if len(chosen) == 1 else 's'}"
@@ -85,18 +86,35 @@ def overall(verdicts: list[Verdict], kind: str) -> str:
 
 def _judge_one(name: str, rows: pd.DataFrame) -> Verdict:
     nothing, simple = (relate(rows, NEURONEDIT, other) for other in (NO_EDIT, QUANTILE_MAP))
-    edit, before, quantile = rows.loc[NEURONEDIT], rows.loc[NO_EDIT], rows.loc[QUANTILE_MAP]
+    quantile = rows.loc[QUANTILE_MAP]
     sentence = (
-        f"neuronedit is {_words(nothing, 'doing nothing')} (EMD {before['emd']:.3f} → {edit['emd']:.3f}, "
-        f"energy distance {before['energy']:.3f} → {edit['energy']:.3f}) and {_words(simple, 'the quantile map')} "
-        f"({quantile['emd']:.3f}, {quantile['energy']:.3f})."
+        f"neuronedit is {_words(nothing, 'doing nothing')} ({changes(rows, NO_EDIT, NEURONEDIT)}) and "
+        f"{_words(simple, 'the quantile map')} ({', '.join(f'{quantile[name]:.3f}' for name in DECISIVE_NAMES)})."
     )
-    return Verdict(name, str(edit["kind"]), nothing, simple, sentence)
+    return Verdict(name, str(rows.at[NEURONEDIT, "kind"]), nothing, simple, sentence)
+
+
+def changes(rows: pd.DataFrame, before: str, after: str) -> str:
+    """Each decisive distance by two methods, e.g. ``EMD 0.500 → 0.100, energy distance 1.200 → 0.300``.
+
+    Args:
+        rows: One comparison's: a row for each method, a column for each distance.
+        before: The first method.
+        after: The second.
+    """
+    scores = {metric.title: rows[metric.name].astype(float) for metric in DECISIVE}
+    return ", ".join(f"{title} {values[before]:.3f} → {values[after]:.3f}" for title, values in scores.items())
 
 
 def relate(rows: pd.DataFrame, method: str, other: str) -> Relation:
-    """How a method does beside another, both distances considered: (method) × (emd, energy) of one comparison."""
-    signs = {_sign(rows[metric], method, other) for metric in ("emd", "energy")}
+    """How a method does beside another by all decisive distances.
+
+    Args:
+        rows: One comparison's: a row for each method, a column for each distance.
+        method: Is judged.
+        other: Is beside it.
+    """
+    signs = {_sign(rows[metric], method, other) for metric in DECISIVE_NAMES}
     if signs == {0}:
         return "no different from"
     if signs <= {0, -1}:

@@ -25,7 +25,7 @@ from neuronedit.baselines import MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
 from neuronedit.design import MIN_EVENTS, select
 from neuronedit.errors import DataError, ModelError
 from neuronedit.extrapolation import MAX_REACH, NEW_KIND
-from neuronedit.review.transfer import FLOOR
+from neuronedit.metrics import FLOOR
 from neuronedit.training_plan import TrainingPlan
 from tests.jobs.conftest import Command
 

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from neuronedit_jobs.benchmarks.planted import planted_neurons
 from neuronedit_jobs.benchmarks.review_problems import Problems
 
 from neuronedit.autoencoder import Architecture, Autoencoder
@@ -15,6 +16,7 @@ from neuronedit.fitting.fit import fit_model
 from neuronedit.model import EditModel
 from neuronedit.panel import Panel
 from neuronedit.percentiles import PercentileShift, percentiles
+from neuronedit.review.conductance import Conductance
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.report import Review, review_model
 from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison
@@ -85,7 +87,7 @@ def one_thread(two_threads: None) -> None:
 
 @pytest.fixture(scope="session")
 def problems() -> Problems:
-    """What the checks are made on, with as many events as percentiles need to find no change where there is none."""
+    """The problems of the benchmark's checks: with 10,000 events, percentiles find no change where there is none."""
     torch.set_num_threads(1)
     return Problems(10_000)
 
@@ -100,6 +102,24 @@ def planted_edit(problems: Problems) -> Neurons:
 def trained_edit(problems: Problems) -> Neurons:
     """The same programs in a small network that was trained."""
     return problems.trained
+
+
+@pytest.fixture(scope="session")
+def planted_conductance(problems: Problems) -> Conductance:
+    """The conductance of ``planted_edit``."""
+    return problems.conductance
+
+
+@pytest.fixture(scope="session")
+def trained_conductance(problems: Problems) -> Conductance:
+    """The conductance of ``trained_edit``."""
+    return problems.trained_conductance
+
+
+@pytest.fixture(scope="session")
+def few_planted() -> Neurons:
+    """The network wired by hand, with 2,000 events of source and of target."""
+    return planted_neurons()
 
 
 @pytest.fixture(scope="session")

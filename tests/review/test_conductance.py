@@ -12,37 +12,29 @@ from neuronedit.review.neurons import Neurons
 from neuronedit.review.secants import Decoder, each_marker
 
 
-@pytest.fixture(scope="module")
-def planted(planted_edit: Neurons) -> Conductance:
-    return edit_conductance(planted_edit)
+def test_the_planted_neurons_have_the_share(planted_conductance: Conductance) -> None:
+    assert planted_conductance.net_share[list(EDITED_NEURONS)].sum() >= 0.99
+    assert set(planted_conductance.order[:2]) == set(EDITED_NEURONS)
+    assert not planted_conductance.share[list(DEAD)].any()
+    assert planted_conductance.share.sum() == pytest.approx(1)
 
 
-@pytest.fixture(scope="module")
-def trained(trained_edit: Neurons) -> Conductance:
-    return edit_conductance(trained_edit)
-
-
-def test_the_planted_neurons_have_the_share(planted: Conductance) -> None:
-    assert planted.net_share[list(EDITED_NEURONS)].sum() >= 0.99
-    assert set(planted.order[:2]) == set(EDITED_NEURONS)
-    assert not planted.share[list(DEAD)].any()
-    assert planted.share.sum() == pytest.approx(1)
-
-
-def test_each_planted_neuron_does_half_of_what_the_edit_does_to_each_of_its_markers(planted: Conductance) -> None:
+def test_each_planted_neuron_does_half_of_what_the_edit_does_to_each_of_its_markers(
+    planted_conductance: Conductance,
+) -> None:
     edited = [MARKERS.index(marker) for marker in EDITED_MARKERS]
     # The shift of 10,000 events' percentiles is known to about 1.3 · √(2/10,000) = 0.02.
-    np.testing.assert_allclose(planted.values[np.ix_(EDITED_NEURONS, edited)], SHIFT / 2, atol=0.05)
+    np.testing.assert_allclose(planted_conductance.values[np.ix_(EDITED_NEURONS, edited)], SHIFT / 2, atol=0.05)
 
 
-def test_nothing_cancels_where_each_neuron_has_markers_of_its_own(planted: Conductance) -> None:
-    assert planted.cancellation == pytest.approx(0, abs=1e-9)
-    assert planted.neuron_cancellation == pytest.approx(0, abs=1e-6)
+def test_nothing_cancels_where_each_neuron_has_markers_of_its_own(planted_conductance: Conductance) -> None:
+    assert planted_conductance.cancellation == pytest.approx(0, abs=1e-9)
+    assert planted_conductance.neuron_cancellation == pytest.approx(0, abs=1e-6)
 
 
-def test_neurons_of_a_trained_network_undo_one_anothers_work(trained: Conductance) -> None:
-    assert 0.5 < trained.cancellation < 1
-    assert trained.net_share.sum() == pytest.approx(1)
+def test_neurons_of_a_trained_network_undo_one_anothers_work(trained_conductance: Conductance) -> None:
+    assert 0.5 < trained_conductance.cancellation < 1
+    assert trained_conductance.net_share.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("n_segments", [1, 3, 8])
@@ -62,7 +54,7 @@ def test_more_segments_come_nearer_to_the_integral(trained_edit: Neurons) -> Non
 
 
 def test_slopes_at_an_event_are_the_derivatives(trained_edit: Neurons) -> None:
-    decoder = Decoder.of(trained_edit.autoencoder, trained_edit.layer)
+    decoder = Decoder.at_layer(trained_edit.autoencoder, trained_edit.layer)
     events = trained_edit.source.activations[:200]
     slopes = np.concatenate(list(decoder.slopes(events, each_marker(N_MARKERS))))
     step = np.float32(1e-3)
@@ -90,9 +82,9 @@ def test_the_visible_layers_neurons_are_the_markers(planted_edit: Neurons) -> No
     np.testing.assert_allclose(edit_conductance(visible).values, np.eye(N_MARKERS), atol=1e-6)
 
 
-def test_the_tables_say_the_same_in_the_order_of_what_carries_the_edit(trained: Conductance) -> None:
-    table, by_neuron = trained.table(), trained.neuron_table()
-    assert list(by_neuron["neuron"]) == list(trained.order)
+def test_the_tables_say_the_same_in_the_order_of_what_carries_the_edit(trained_conductance: Conductance) -> None:
+    table, by_neuron = trained_conductance.table(), trained_conductance.neuron_table()
+    assert list(by_neuron["neuron"]) == list(trained_conductance.order)
     assert by_neuron["net_share"].abs().is_monotonic_decreasing
     row = table[(table["neuron"] == 7) & (table["marker"] == "P1b")].iloc[0]
-    assert row["conductance"] == trained.values[7, MARKERS.index("P1b")]
+    assert row["conductance"] == trained_conductance.values[7, MARKERS.index("P1b")]

@@ -11,7 +11,7 @@ WEIGHTS = np.isin(np.arange(N_NEURONS), EDITED_NEURONS) / len(EDITED_NEURONS)
 
 
 @pytest.fixture(scope="module")
-def neurons() -> Neurons:
+def subject() -> Neurons:
     return planted_neurons(
         extrapolation={
             "new donors": planted_cells(2_000, 2, donor_gap=0.1),
@@ -22,8 +22,8 @@ def neurons() -> Neurons:
 
 
 @pytest.fixture(scope="module")
-def part(neurons) -> Part:
-    return coverage_part(neurons, edit_conductance(neurons).share)
+def part(subject) -> Part:
+    return coverage_part(subject, edit_conductance(subject).share)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,9 @@ def test_the_source_is_the_measure_of_itself(table):
 
 
 def test_neurons_count_by_their_weights():
-    coverage = Coverage.of(np.linspace(0, 1, 101, dtype=np.float32)[:, None].repeat(2, axis=1), np.array([3.0, 1.0]))
+    coverage = Coverage.from_source(
+        np.linspace(0, 1, 101, dtype=np.float32)[:, None].repeat(2, axis=1), np.array([3.0, 1.0])
+    )
     events = np.array([[0.5, 0.5], [2, 0.5], [0.5, -1], [2, -1]], dtype=np.float32)
     np.testing.assert_allclose(coverage.outside(events), [0, 0.75, 0.25, 1])
 

@@ -11,24 +11,24 @@ from neuronedit.review.neurons import Neurons
 
 
 @pytest.fixture(scope="module")
-def neurons() -> Neurons:
+def subject() -> Neurons:
     return planted_neurons(1_000)
 
 
-def test_a_layer_without_the_lineage_neurons_cannot_express_the_types(neurons):
+def test_a_layer_without_the_lineage_neurons_cannot_express_the_types(subject):
     def without(population):
         activations = population.activations.copy()
         activations[:, N_PROGRAMS : N_PROGRAMS + N_LINEAGE] = 0
         return replace(population, activations=activations)
 
-    blind = replace(neurons, source=without(neurons.source), target=without(neurons.target))
-    found, _ = leave_types_out(Cells.of(blind, seed=0), "type")
+    blind = replace(subject, source=without(subject.source), target=without(subject.target))
+    found, _ = leave_types_out(Cells.from_subject(blind, seed=0), "type")
     assert np.mean([described.auroc for described in found]) < 0.8
 
 
-def test_what_nothing_can_be_said_of_is_told(neurons):
+def test_what_nothing_can_be_said_of_is_told(subject):
     descriptions = {"functional": "P1a+ L01+", "lonely": "L01+", "nobody": "L01- L03-"}
-    part = descriptions_part(neurons, None, descriptions)
+    part = descriptions_part(subject, None, descriptions)
     reasons = part.tables["descriptions"].set_index("population")["reason"]
     assert reasons["functional"] == "cannot say: P1a has no positive cells apart from negative ones"
     assert reasons["lonely"] == "cannot say: L01 has no positive cells among those not described"
@@ -38,8 +38,8 @@ def test_what_nothing_can_be_said_of_is_told(neurons):
     part.drawings[0].draw()
 
 
-def test_the_heads_neurons_are_those_of_the_described_markers(neurons):
-    part = descriptions_part(neurons, "type", {"mine": "L05+ L06+"})
+def test_the_heads_neurons_are_those_of_the_described_markers(subject):
+    part = descriptions_part(subject, "type", {"mine": "L05+ L06+"})
     row = part.tables["descriptions"].iloc[-1]
     assert {str(N_PROGRAMS + number) for number in (4, 5)} <= set(row["leading_neurons"].split(", "))
     assert row["auroc"] >= 0.95

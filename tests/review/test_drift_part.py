@@ -5,7 +5,7 @@ import pytest
 from neuronedit_jobs.benchmarks.planted import planted_cells, planted_model
 
 from neuronedit.model import EditModel
-from neuronedit.review.drift_part import drift_part
+from neuronedit.review.drift_part import drift_part, is_update
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,8 @@ def updated(model: EditModel, retrained: bool, drift: dict[str, tuple[float, flo
 
 
 def test_a_model_without_a_parent_has_no_such_part(model):
-    assert drift_part(model) is None
+    assert not is_update(model)
+    assert is_update(updated(model, False, {}))
 
 
 def test_edits_that_stayed_are_said_to_give_the_same_bits(model):

@@ -7,20 +7,24 @@ import pytest
 from neuronedit_jobs.benchmarks.planted import DEAD, EDITED_MARKERS, EDITED_NEURONS, MARKERS
 from sklearn.metrics import roc_auc_score
 
-from neuronedit.review.conductance import edit_conductance
+from neuronedit.review.conductance import Conductance, edit_conductance
 from neuronedit.review.effect_logit import TreatedHead, attribute_logit
 from neuronedit.review.neurons import Neurons
 
 
-def test_the_planted_neurons_lead_to_treated_and_dead_ones_nowhere(planted_edit: Neurons) -> None:
-    found = attribute_logit(planted_edit, TreatedHead.fit(planted_edit), edit_conductance(planted_edit))
+def test_the_planted_neurons_lead_to_treated_and_dead_ones_nowhere(
+    planted_edit: Neurons, planted_conductance: Conductance
+) -> None:
+    found = attribute_logit(planted_edit, TreatedHead.fit(planted_edit), planted_conductance)
     assert set(np.argsort(-found.mean)[:2]) == set(EDITED_NEURONS)
     assert not found.values[:, DEAD].any()
 
 
-def test_the_parts_of_each_event_sum_to_its_change_of_the_logit(trained_edit: Neurons) -> None:
+def test_the_parts_of_each_event_sum_to_its_change_of_the_logit(
+    trained_edit: Neurons, trained_conductance: Conductance
+) -> None:
     head = TreatedHead.fit(trained_edit)
-    found = attribute_logit(trained_edit, head, edit_conductance(trained_edit), 2)
+    found = attribute_logit(trained_edit, head, trained_conductance, 2)
     before, after = (
         head.logits(trained_edit.decode(activations))
         for activations in (trained_edit.source.activations, trained_edit.edited)

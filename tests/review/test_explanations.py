@@ -6,22 +6,15 @@ from neuronedit_jobs.benchmarks.planted import (
     EDITED_MARKERS,
     EDITED_NEURONS,
     N_NEURONS,
-    planted_neurons,
 )
 
 from neuronedit.review.explanations import Atoms, chance, explain, explanation_table, explanations_part, pack
 from neuronedit.review.gates import Gates
-from neuronedit.review.neurons import Neurons
 
 
 @pytest.fixture(scope="module")
-def neurons() -> Neurons:
-    return planted_neurons()
-
-
-@pytest.fixture(scope="module")
-def table(neurons) -> pd.DataFrame:
-    return explanation_table(neurons, seed=0)
+def table(few_planted) -> pd.DataFrame:
+    return explanation_table(few_planted, seed=0)
 
 
 def test_a_marker_of_its_own_explains_its_neuron_wholly(table):
@@ -42,7 +35,7 @@ def test_a_planted_formula_is_found(rng):
     gates = Gates.fit(markers.astype(np.float32), seed=0)
     np.testing.assert_allclose(gates.thresholds, 0, atol=0.3)
     cd3, cd4, cd56 = (markers > 0).T
-    atoms = Atoms.of(markers.astype(np.float32), names, gates)
+    atoms = Atoms.from_markers(markers.astype(np.float32), names, gates)
     found = explain(pack((cd3 & cd4 & ~cd56)[None])[0], atoms)
     assert set(found.markers) == set(names)
     assert found.iou == 1
@@ -66,16 +59,16 @@ def test_a_gate_is_found_where_a_marker_has_two_sides_and_only_there(rng):
     assert gates.positive(markers).sum(axis=0).tolist()[1:3] == pytest.approx([120, 1000], abs=5)
 
 
-def test_the_part_shows_the_edits_neurons(neurons):
+def test_the_part_shows_the_edits_neurons(few_planted):
     weights = np.zeros(N_NEURONS)
     weights[list(EDITED_NEURONS)] = 0.5
-    part = explanations_part(neurons, weights, n_shown=2)
+    part = explanations_part(few_planted, weights, n_shown=2)
     assert part.reading.startswith("A formula of up to 4 marker gates explains 52 of 52 ends")
     assert any(marker in part.drawings[0].reading for marker in EDITED_MARKERS)
     part.drawings[0].draw()
 
 
-def test_dead_neurons_have_no_figure(neurons):
+def test_dead_neurons_have_no_figure(few_planted):
     weights = np.zeros(N_NEURONS)
     weights[list(DEAD)] = 1
-    assert explanations_part(neurons, weights, n_shown=len(DEAD)).drawings == ()
+    assert explanations_part(few_planted, weights, n_shown=len(DEAD)).drawings == ()

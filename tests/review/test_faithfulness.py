@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from neuronedit_jobs.benchmarks.planted import N_NEURONS
 
-from neuronedit.review.conductance import edit_conductance
+from neuronedit.review.conductance import Conductance, edit_conductance
 from neuronedit.review.faithfulness import CONDUCTANCE, EMD, RANDOM, Faithfulness, faithfulness
 from neuronedit.review.neurons import Neurons
 
 
 @pytest.fixture(scope="module")
-def planted(planted_edit: Neurons) -> Faithfulness:
-    return faithfulness(planted_edit, edit_conductance(planted_edit), seed=0)
+def planted(planted_edit: Neurons, planted_conductance: Conductance) -> Faithfulness:
+    return faithfulness(planted_edit, planted_conductance, seed=0)
 
 
 @pytest.fixture(scope="module")
-def trained(trained_edit: Neurons) -> Faithfulness:
-    return faithfulness(trained_edit, edit_conductance(trained_edit), seed=0)
+def trained(trained_edit: Neurons, trained_conductance: Conductance) -> Faithfulness:
+    return faithfulness(trained_edit, trained_conductance, seed=0)
 
 
 def test_one_of_the_two_planted_neurons_keeps_three_quarters_and_two_random_ones_less_than_half(
@@ -27,7 +27,7 @@ def test_one_of_the_two_planted_neurons_keeps_three_quarters_and_two_random_ones
     at_two = list(planted.counts).index(2)
     assert planted.kept[RANDOM][at_two] < 0.5
     # One of the two does half of the shift: of its squares three quarters.
-    assert planted.at(1) == pytest.approx(0.75, abs=0.02)
+    assert planted.kept_by(1) == pytest.approx(0.75, abs=0.02)
 
 
 def test_the_neurons_of_most_conductance_keep_no_less_than_those_of_the_largest_emd(trained: Faithfulness) -> None:
@@ -46,4 +46,4 @@ def test_all_neurons_keep_the_whole_edit_in_any_order(which: str, request: pytes
 def test_of_an_edit_that_does_nothing_nothing_can_be_kept(planted_edit: Neurons) -> None:
     sample = planted_edit.sample(100, seed=0)
     still = replace(sample, edited=sample.source.activations)
-    assert np.isnan(faithfulness(still, edit_conductance(still), seed=0).at(4))
+    assert np.isnan(faithfulness(still, edit_conductance(still), seed=0).kept_by(4))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from neuronedit_jobs.benchmarks.planted import EDITED_NEURONS, planted_neurons
+from neuronedit_jobs.benchmarks.planted import EDITED_NEURONS
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
@@ -10,13 +10,8 @@ from neuronedit.review.neurons import Neurons
 
 
 @pytest.fixture(scope="module")
-def neurons() -> Neurons:
-    return planted_neurons()
-
-
-@pytest.fixture(scope="module")
-def planted(neurons: Neurons) -> Health:
-    return neuron_health(neurons)
+def planted(few_planted: Neurons) -> Health:
+    return neuron_health(few_planted)
 
 
 @pytest.fixture
@@ -62,8 +57,8 @@ def test_information_sees_what_correlation_does_not(rng):
     assert found.information[0, 2] < 0.002
 
 
-def test_the_part_tells_what_was_planted(neurons):
-    part = health_part(neurons)
+def test_the_part_tells_what_was_planted(few_planted):
+    part = health_part(few_planted)
     assert part.scalars["dead_neurons"] == 6
     assert part.scalars["duplicate_pairs"] == 1
     assert part.scalars["max_abs_corr"] == pytest.approx(1)

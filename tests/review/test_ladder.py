@@ -4,37 +4,43 @@ import numpy as np
 import pytest
 import torch
 from neuronedit_jobs.benchmarks.planted import DEAD, EDITED_MARKERS, EDITED_PROGRAM, MARKERS, N_LINEAGE
+from neuronedit_jobs.benchmarks.review_problems import Problems
 from scipy.spatial.distance import cdist
 
 from neuronedit.review.effect_logit import TreatedHead
-from neuronedit.review.ladder import PERCENTILES, Ladder, activation_ladder, realism
+from neuronedit.review.ladder import PERCENTILES, Ladder, realism
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.preferred import preferred_cell
 from neuronedit.review.prior import CodePrior
 
 
 @pytest.fixture(scope="module")
-def edit(request: pytest.FixtureRequest) -> Neurons:
-    return request.getfixturevalue(request.param)
+def which(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def prior(edit: Neurons) -> CodePrior:
-    return CodePrior.fit(real(edit), seed=0)
+def edit(which: str, problems: Problems) -> Neurons:
+    return problems.edits[which]
 
 
 @pytest.fixture(scope="module")
-def ladder(edit: Neurons, prior: CodePrior) -> Ladder:
-    return activation_ladder(edit, prior, seed=0)
+def prior(which: str, problems: Problems) -> CodePrior:
+    return problems.priors[which]
 
 
-def real(neurons: Neurons) -> np.ndarray:
-    return np.concatenate([neurons.source.activations, neurons.target.activations])
+@pytest.fixture(scope="module")
+def ladder(which: str, problems: Problems) -> Ladder:
+    return problems.ladders[which]
 
 
-both = pytest.mark.parametrize("edit", ["planted_edit", "trained_edit"], indirect=True)
-planted = pytest.mark.parametrize("edit", ["planted_edit"], indirect=True)
-trained = pytest.mark.parametrize("edit", ["trained_edit"], indirect=True)
+def real(subject: Neurons) -> np.ndarray:
+    return np.concatenate([subject.source.activations, subject.target.activations])
+
+
+both = pytest.mark.parametrize("which", ["planted", "trained"], indirect=True)
+planted = pytest.mark.parametrize("which", ["planted"], indirect=True)
+trained = pytest.mark.parametrize("which", ["trained"], indirect=True)
 
 
 @both
@@ -57,21 +63,21 @@ def test_bounds_of_each_neuron_by_itself_give_cells_like_none(ladder: Ladder, ed
     assert found > 1.5 * np.median(ladder.realism[ladder.live])
 
 
-def within_bounds(neurons: Neurons, levels: np.ndarray, own: np.ndarray) -> np.ndarray:
+def within_bounds(subject: Neurons, levels: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Activation maximisation as in Nguyen et al. 2016: from anywhere, each neuron of the code held in its range."""
-    low, high = (torch.from_numpy(bound) for bound in (real(neurons).min(axis=0), real(neurons).max(axis=0)))
+    low, high = (torch.from_numpy(bound) for bound in (real(subject).min(axis=0), real(subject).max(axis=0)))
     aims = torch.from_numpy(levels.ravel())
     chosen = torch.from_numpy(np.repeat(own, levels.shape[1]))[:, None]
     generator = torch.Generator().manual_seed(0)
     codes = low + (high - low) * torch.rand((len(aims), len(low)), generator=generator)
     for _ in range(50):
         codes = codes.detach().requires_grad_()
-        decoded = neurons.autoencoder.decode(codes, neurons.layer)
-        found = neurons.autoencoder.encode(decoded, neurons.layer).gather(1, chosen)[:, 0]
+        decoded = subject.autoencoder.decode(codes, subject.layer)
+        found = subject.autoencoder.encode(decoded, subject.layer).gather(1, chosen)[:, 0]
         (gradient,) = torch.autograd.grad(found.sum(), codes)
         step = (aims - found.detach()) / gradient.square().sum(dim=1).clamp_min(1e-6)
         codes = torch.minimum(torch.maximum(codes.detach() + step[:, None] * gradient, low), high)
-    return neurons.decode(codes.detach().numpy())
+    return subject.decode(codes.detach().numpy())
 
 
 @planted

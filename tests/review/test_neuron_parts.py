@@ -7,15 +7,17 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from neuronedit_jobs.benchmarks.planted import EDITED_NEURONS
+from neuronedit_jobs.benchmarks.review_problems import Problems
 
+from neuronedit.model import EditModel
 from neuronedit.review import neuron_figures as figures
 from neuronedit.review import neuron_readings as readings
-from neuronedit.review.conductance import Conductance, edit_conductance
+from neuronedit.review.conductance import Conductance
+from neuronedit.review.edit_review import PARTS, ReviewContext
 from neuronedit.review.effect_logit import LogitAttribution
 from neuronedit.review.faithfulness import CONDUCTANCE, EMD, RANDOM, Faithfulness
 from neuronedit.review.ladder import Ladder
 from neuronedit.review.names import NeuronNames
-from neuronedit.review.neuron_parts import neuron_parts
 from neuronedit.review.neurons import Neurons
 from neuronedit.review.part import Part
 from neuronedit.review.preferred import PreferredCell
@@ -28,13 +30,19 @@ VALUES = np.array([[2.0, 0.0], [-0.5, 1.0], [0.5, -1.0]])
 
 
 @pytest.fixture(scope="module")
-def planted(planted_edit: Neurons) -> dict[str, Part]:
-    return {part.name: part for part in neuron_parts(planted_edit, edit_conductance(planted_edit), seed=0)}
+def planted(planted_edit: Neurons, problems: Problems) -> dict[str, Part]:
+    return neuron_parts(planted_edit, problems.model)
 
 
 @pytest.fixture(scope="module")
-def trained(trained_edit: Neurons) -> dict[str, Part]:
-    return {part.name: part for part in neuron_parts(trained_edit, edit_conductance(trained_edit), seed=0)}
+def trained(trained_edit: Neurons, problems: Problems) -> dict[str, Part]:
+    return neuron_parts(trained_edit, problems.model)
+
+
+def neuron_parts(subject: Neurons, model: EditModel) -> dict[str, Part]:
+    """The parts of single neurons; none of them reads the model."""
+    context = ReviewContext(subject, model)
+    return {part.name: make() for part in PARTS if part.name in NAMES for _, make in part.tasks(context)}
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ def names(conductance: Conductance) -> NeuronNames:
 @pytest.mark.parametrize("which", ["planted", "trained"])
 def test_every_part_has_a_reading_tables_and_finite_scalars(which: str, request: pytest.FixtureRequest) -> None:
     parts: dict[str, Part] = request.getfixturevalue(which)
-    assert list(parts) == NAMES
+    assert list(parts) == [part.name for part in parts.values()] == NAMES
     for part in parts.values():
         assert part.family == "neurons"
         assert part.reading.endswith(".")
@@ -88,10 +96,10 @@ def test_the_planted_edit_is_told_by_its_neurons(planted: dict[str, Part]) -> No
     assert readings.ONE_VERSION in planted["names"].warning
 
 
-def test_an_edit_that_does_nothing_has_its_page(planted_edit: Neurons) -> None:
+def test_an_edit_that_does_nothing_has_its_page(planted_edit: Neurons, problems: Problems) -> None:
     sample = planted_edit.sample(300, seed=0)
     still = replace(sample, edited=sample.source.activations)
-    parts = {part.name: part for part in neuron_parts(still, edit_conductance(still), seed=0)}
+    parts = neuron_parts(still, problems.model)
     assert [parts[name].reading for name in ("conductance", "faithfulness", "logit")] == [readings.NOTHING] * 3
     for part in parts.values():
         assert all(np.isfinite(value) for value in part.scalars.values())

@@ -29,7 +29,7 @@ def test_the_edits_own_step_on_neurons_is_tried_and_decoded():
     plans = {"strata": CANDIDATES["neurons-strata"], "markers": CANDIDATES["quantile-map"]}
     for name, operator in (("strata", "strata"), ("markers", "linear")):
         model = planted_model(cells, treated, plans[name])
-        (step,) = plan_of(Neurons.of(model, "pair", cells.labelled, treated.labelled))
+        (step,) = plan_of(Neurons.from_model(model, "pair", cells.labelled, treated.labelled))
         assert (step.layer, step.operator, step.form) == ("code", operator, "plain")
 
 
@@ -63,8 +63,8 @@ def test_without_refits_or_candidates_nothing_can_be_said(trained_edit, by_type)
         next_sample(trained_edit, [], by_type, seed=0)
 
 
-def with_extrapolation(neurons: Neurons) -> Neurons:
+def with_extrapolation(subject: Neurons) -> Neurons:
     """The same neurons, with events of seen and of unseen types to be edited."""
     cells = {"known types": planted_cells(1_000, 5), "new types": planted_cells(1_000, 6, unseen=True)}
-    others = {name: Population(of.markers, neurons.encode(of.markers), of.labels) for name, of in cells.items()}
-    return replace(neurons, extrapolation=others)
+    others = {name: Population(of.markers, subject.encode(of.markers), of.labels) for name, of in cells.items()}
+    return replace(subject, extrapolation=others)

@@ -39,10 +39,10 @@ def test_a_pattern_that_one_population_lacks_is_told():
 
 
 def test_one_cloud_has_no_patterns(rng):
-    neurons = planted_neurons(300)
+    subject = planted_neurons(300)
     clouds = [
-        replace(p, activations=rng.random((300, N_NEURONS), np.float32)) for p in (neurons.source, neurons.target)
+        replace(p, activations=rng.random((300, N_NEURONS), np.float32)) for p in (subject.source, subject.target)
     ]
-    cloudy = replace(neurons, source=clouds[0], target=clouds[1])
+    cloudy = replace(subject, source=clouds[0], target=clouds[1])
     assert (find_patterns(cloudy, seed=0).source == NO_PATTERN).all()
     assert patterns_part(cloudy).reading.startswith("The layer's activations have no patterns")

@@ -5,11 +5,10 @@ import pytest
 
 from neuronedit.baselines import NO_EDIT
 from neuronedit.errors import DataError, ModelError
-from neuronedit.metrics import emd, energy_distance, random_halves
+from neuronedit.metrics import FLOOR, emd, energy_distance, random_halves
 from neuronedit.model import EditModel
 from neuronedit.review.report import Review
 from neuronedit.review.transfer import (
-    FLOOR,
     HELD_OUT,
     NEURONEDIT,
     Comparison,
