@@ -27,7 +27,7 @@ def run_examples(found: list[doctest.DocTest]) -> list[str]:
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_has_an_example_that_runs(name: str) -> None:
     public = getattr(neuronedit, name)
-    found = FINDER.find(public, name, globs={})
+    found = FINDER.find(public, name, globs=vars(importlib.import_module(public.__module__)).copy())
     assert any(test.examples for test in found), f"{name} has no example: write one into its docstring"
     assert not run_examples(found)
 
