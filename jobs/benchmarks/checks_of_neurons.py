@@ -6,12 +6,11 @@ import numpy as np
 
 from neuronedit.review.dependence import exceedance_ratios
 from neuronedit.review.descriptions import descriptions_part, leave_types_out
-from neuronedit.review.effect_logit import TreatedHead, attribute_logit
+from neuronedit.review.effect_logit import attribute_logit
 from neuronedit.review.explanations import explanation_table
 from neuronedit.review.faithfulness import CONDUCTANCE, RANDOM, faithfulness
 from neuronedit.review.heads import Cells
 from neuronedit.review.localisation import participation, receptive_fields
-from neuronedit.review.names import name_neurons
 from neuronedit.review.preferred import preferred_cell
 from neuronedit.review.ranges import BINS, associate
 
@@ -42,7 +41,7 @@ TOP, MIDDLE = 100, BINS.index("40–60 %")
 
 def conductance(problems: Problems) -> Measures:
     """Row 1."""
-    planted, trained = problems.conductance, problems.trained_conductance
+    planted, trained = problems.planted_context.conductance, problems.trained_context.conductance
     few = problems.trained.sample(CAPTUM_EVENTS, seed=0)
     return (
         Measure("share of neurons 1 and 25", float(planted.share[list(EDITED_NEURONS)].sum()), least=0.9),
@@ -54,8 +53,8 @@ def conductance(problems: Problems) -> Measures:
 
 def faithfulness_curve(problems: Problems) -> Measures:
     """Row 2."""
-    planted = faithfulness(problems.planted, problems.conductance, seed=0)
-    trained = faithfulness(problems.trained, problems.trained_conductance, seed=0)
+    planted = faithfulness(problems.planted, problems.planted_context.conductance, seed=0)
+    trained = faithfulness(problems.trained, problems.trained_context.conductance, seed=0)
     few = trained.counts <= problems.trained.n_neurons // 2
     leads = trained.kept[CONDUCTANCE][few] - trained.kept[RANDOM][few]
     return (
@@ -66,17 +65,13 @@ def faithfulness_curve(problems: Problems) -> Measures:
 
 def logit(problems: Problems) -> Measures:
     """Row 3."""
-    edits = {
-        "planted": (problems.planted, problems.conductance),
-        "trained": (problems.trained, problems.trained_conductance),
-    }
     return [
         Measure(
             f"rank correlation with row 1, {name}",
-            attribute_logit(subject, TreatedHead.fit(subject), found).rank_correlation,
+            attribute_logit(each.subject, each.head, each.conductance).rank_correlation,
             least=0.8,
         )
-        for name, (subject, found) in edits.items()
+        for name, each in problems.contexts.items()
     ]
 
 
@@ -95,8 +90,8 @@ def ladder(problems: Problems) -> Measures:
 def preferred(problems: Problems) -> Measures:
     """Row 5."""
     found = {
-        name: preferred_cell(subject, problems.priors[name], TreatedHead.fit(subject)).table()["marker"][:4]
-        for name, subject in problems.edits.items()
+        name: preferred_cell(each.subject, each.prior, each.head).table()["marker"][:4]
+        for name, each in problems.contexts.items()
     }
     return [
         Measure(f"edited markers among the first 4, {name}", len(set(first) & set(EDITED_MARKERS)), least=4)
@@ -106,7 +101,7 @@ def preferred(problems: Problems) -> Measures:
 
 def names(problems: Problems) -> Measures:
     """Row 6."""
-    found = name_neurons(problems.planted, problems.conductance.neuron_cancellation)
+    found = problems.planted_context.names
     live = [neuron for neuron in range(len(found.names)) if neuron not in DEAD]
     named = {neuron: set(found.names[neuron].replace("↑", "").split()) for neuron in live}
     right = [marker for marker in MARKERS if all((marker in named[of]) == (marker in wired(of)) for of in live)]
@@ -119,7 +114,8 @@ def names(problems: Problems) -> Measures:
 def descriptions(problems: Problems) -> Measures:
     """Row 7."""
     edits = {
-        name: leave_types_out(Cells.from_subject(subject, 0), "type")[0] for name, subject in problems.edits.items()
+        name: leave_types_out(Cells.from_subject(each.subject, 0), "type")[0]
+        for name, each in problems.contexts.items()
     }
     told = descriptions_part(problems.planted, None, {"no two sides": "P1a+"}).tables["descriptions"]["reason"]
     return (

@@ -2,6 +2,7 @@
 
 from neuronedit.autoencoder import Architecture, Autoencoder
 from neuronedit.minibatches import InMemory
+from neuronedit.review.edit_review import ReviewContext
 from neuronedit.review.neurons import Neurons
 from neuronedit.training import train
 from neuronedit.training_plan import TrainingPlan
@@ -30,8 +31,8 @@ def trained_autoencoder(
     return autoencoder.eval().requires_grad_(False)
 
 
-def trained_neurons(n_events: int = 2_000, epochs: int = 30) -> Neurons:
-    """The trained network, and its edit of the code."""
+def trained_context(n_events: int = 2_000, epochs: int = 30) -> ReviewContext:
+    """The trained network and its edit of the code, ready for the review's parts."""
     source, target = planted_cells(n_events, 0), planted_cells(n_events, 1, shift=SHIFT)
     model = planted_model(source, target, autoencoder=trained_autoencoder(n_events, epochs))
-    return Neurons.from_model(model, "pair", source.labelled, target.labelled)
+    return ReviewContext(Neurons.from_model(model, "pair", source.labelled, target.labelled), model)

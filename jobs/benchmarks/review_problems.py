@@ -7,10 +7,9 @@ import numpy as np
 
 from neuronedit.autoencoder import Autoencoder
 from neuronedit.model import EditModel
-from neuronedit.review.conductance import Conductance, edit_conductance
+from neuronedit.review.edit_review import ReviewContext
 from neuronedit.review.ladder import Ladder, activation_ladder
 from neuronedit.review.neurons import Neurons
-from neuronedit.review.prior import CodePrior
 
 from .planted import (
     N_TYPES,
@@ -22,7 +21,7 @@ from .planted import (
     planted_model,
     planted_neurons,
 )
-from .planted_training import trained_autoencoder, trained_neurons
+from .planted_training import trained_autoencoder, trained_context
 
 SKEWED = np.r_[0.55, np.full(N_TYPES - 1, 0.45 / (N_TYPES - 1))]
 """A mix in which the first type is more than half of all events."""
@@ -53,43 +52,35 @@ class Problems:
         return planted_model(*self.cells)
 
     @cached_property
-    def planted(self) -> Neurons:
-        """The planted edit, as its neurons see it."""
+    def planted_context(self) -> ReviewContext:
+        """The planted edit, ready for the review's parts."""
         source, target = (cells.labelled for cells in self.cells)
-        return Neurons.from_model(self.model, "pair", source, target)
+        return ReviewContext(Neurons.from_model(self.model, "pair", source, target), self.model)
 
     @cached_property
-    def conductance(self) -> Conductance:
-        """The conductance of the planted edit."""
-        return edit_conductance(self.planted)
-
-    @cached_property
-    def trained(self) -> Neurons:
-        """The same programs in a small network that was trained."""
-        return trained_neurons()
-
-    @cached_property
-    def trained_conductance(self) -> Conductance:
-        """The conductance of the trained network's edit."""
-        return edit_conductance(self.trained)
+    def trained_context(self) -> ReviewContext:
+        """The same programs in a small network that was trained, ready for the review's parts."""
+        return trained_context()
 
     @property
-    def edits(self) -> dict[str, Neurons]:
-        """The planted and the trained edit, by name."""
-        return {"planted": self.planted, "trained": self.trained}
+    def contexts(self) -> dict[str, ReviewContext]:
+        """Both edits, by name."""
+        return {"planted": self.planted_context, "trained": self.trained_context}
 
-    @cached_property
-    def priors(self) -> dict[str, CodePrior]:
-        """The likely activations of both edits."""
-        return {
-            name: CodePrior.fit(np.concatenate([edit.source.activations, edit.target.activations]), seed=0)
-            for name, edit in self.edits.items()
-        }
+    @property
+    def planted(self) -> Neurons:
+        """The planted edit, as its neurons see it."""
+        return self.planted_context.subject
+
+    @property
+    def trained(self) -> Neurons:
+        """The trained network's edit, as its neurons see it."""
+        return self.trained_context.subject
 
     @cached_property
     def ladders(self) -> dict[str, Ladder]:
         """The activation ladders of both edits."""
-        return {name: activation_ladder(edit, self.priors[name], seed=0) for name, edit in self.edits.items()}
+        return {name: activation_ladder(each.subject, each.prior, each.seed) for name, each in self.contexts.items()}
 
     @cached_property
     def refits(self) -> list[Autoencoder]:

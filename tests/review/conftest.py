@@ -107,13 +107,13 @@ def trained_edit(problems: Problems) -> Neurons:
 @pytest.fixture(scope="session")
 def planted_conductance(problems: Problems) -> Conductance:
     """The conductance of ``planted_edit``."""
-    return problems.conductance
+    return problems.planted_context.conductance
 
 
 @pytest.fixture(scope="session")
 def trained_conductance(problems: Problems) -> Conductance:
     """The conductance of ``trained_edit``."""
-    return problems.trained_conductance
+    return problems.trained_context.conductance
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,12 @@ def which(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def edit(which: str, problems: Problems) -> Neurons:
-    return problems.edits[which]
+    return problems.contexts[which].subject
 
 
 @pytest.fixture(scope="module")
 def prior(which: str, problems: Problems) -> CodePrior:
-    return problems.priors[which]
+    return problems.contexts[which].prior
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from matplotlib.colors import to_hex
 from neuronedit_jobs.benchmarks.planted import EDITED_NEURONS
 from neuronedit_jobs.benchmarks.review_problems import Problems
 
-from neuronedit.model import EditModel
 from neuronedit.review import neuron_figures as figures
 from neuronedit.review import neuron_readings as readings
 from neuronedit.review.conductance import Conductance
@@ -30,18 +29,16 @@ VALUES = np.array([[2.0, 0.0], [-0.5, 1.0], [0.5, -1.0]])
 
 
 @pytest.fixture(scope="module")
-def planted(planted_edit: Neurons, problems: Problems) -> dict[str, Part]:
-    return neuron_parts(planted_edit, problems.model)
+def planted(problems: Problems) -> dict[str, Part]:
+    return neuron_parts(problems.planted_context)
 
 
 @pytest.fixture(scope="module")
-def trained(trained_edit: Neurons, problems: Problems) -> dict[str, Part]:
-    return neuron_parts(trained_edit, problems.model)
+def trained(problems: Problems) -> dict[str, Part]:
+    return neuron_parts(problems.trained_context)
 
 
-def neuron_parts(subject: Neurons, model: EditModel) -> dict[str, Part]:
-    """The parts of single neurons; none of them reads the model."""
-    context = ReviewContext(subject, model)
+def neuron_parts(context: ReviewContext) -> dict[str, Part]:
     return {part.name: make() for part in PARTS if part.name in NAMES for _, make in part.tasks(context)}
 
 
@@ -99,7 +96,7 @@ def test_the_planted_edit_is_told_by_its_neurons(planted: dict[str, Part]) -> No
 def test_an_edit_that_does_nothing_has_its_page(planted_edit: Neurons, problems: Problems) -> None:
     sample = planted_edit.sample(300, seed=0)
     still = replace(sample, edited=sample.source.activations)
-    parts = neuron_parts(still, problems.model)
+    parts = neuron_parts(ReviewContext(still, problems.model))
     assert [parts[name].reading for name in ("conductance", "faithfulness", "logit")] == [readings.NOTHING] * 3
     for part in parts.values():
         assert all(np.isfinite(value) for value in part.scalars.values())
