@@ -103,7 +103,6 @@ def test_autoencoders_of_an_ensemble_differ_and_their_changes_are_averaged(fitte
     assert len(both.facts["validation_loss"]) == 2
 
 
-@pytest.mark.slow
 def test_auto_chooses_and_says_what_it_rests_on(days):
     others = {"A": days["A"], "B": days["B"], "extrapolation B": days["B"][:100]}
     model = fitted(others, DAYS, edit=EditConfig()).model
