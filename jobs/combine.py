@@ -53,9 +53,6 @@ class CombineConfig(Config):
         return ArmChoice(where | {BOTH: self.both} if self.both else where, self.sample_column)
 
 
-RECORD = "_combine.json"
-
-
 def job(config: CombineConfig) -> int:
     """Predict two treatments together from the edits of each, and tell their excess over additivity, measured too."""
     panel, dataset = config.panel.read(), list_dataset(config.data.path)

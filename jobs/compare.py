@@ -41,9 +41,6 @@ class CompareConfig(Config):
     ray: RayConfig = Field(RayConfig(), description="where it runs")
 
 
-RECORD = "_compare.json"
-
-
 def job(config: CompareConfig) -> int:
     """Show what differs between two models, and how both do on the same cells."""
     connect(config.tracking)

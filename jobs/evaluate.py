@@ -41,9 +41,6 @@ class EvaluateConfig(Config):
         return compared | {"unedited": self.unedited} if self.unedited else compared
 
 
-RECORD = "_evaluate.json"
-
-
 def job(config: EvaluateConfig) -> int:
     """Compare edited events with their measured truth by every metric, beside the noise floor and doing nothing."""
     panel, datasets = config.panel.read(), list_datasets(config.events)

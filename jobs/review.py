@@ -60,9 +60,6 @@ class ReviewConfig(Config):
     ray: RayConfig = Field(RayConfig(), description="where it runs")
 
 
-RECORD = "_review.json"
-
-
 def job(config: ReviewConfig) -> int:
     """Show what a model learned, and how well it does, beside simple baselines and the noise floor."""
     connect(config.tracking)

@@ -1,6 +1,5 @@
 """Populations in, model out: scale → pool → match → search → train → fit."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -24,8 +23,6 @@ from neuronedit.search_config import SearchConfig
 from neuronedit.search_result import SearchResult
 from neuronedit.training_plan import TrainingPlan
 from neuronedit.training_record import TrainingRecord, edit_facts, population_records
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
