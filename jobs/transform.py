@@ -10,8 +10,8 @@ from neuronedit.adapters.event_editor import TransformRules
 from neuronedit.adapters.file_parts import file_parts
 from neuronedit.adapters.file_transformer import FileRules
 from neuronedit.adapters.gate_tags import check_usable
-from neuronedit.adapters.manifest import Origin, make_manifest
-from neuronedit.adapters.output_folder import MANIFEST, TransformPlan, claimed_output
+from neuronedit.adapters.manifest import Origin, make_manifest, summary
+from neuronedit.adapters.output_folder import TransformPlan, claimed_output
 from neuronedit.adapters.parquet import DataConfig, list_dataset
 from neuronedit.adapters.ray_data import transform_parts
 from neuronedit.adapters.ray_session import GpuShare, RayConfig, ray_session
@@ -89,6 +89,11 @@ class TransformConfig(Config):
     )
     ray: RayConfig = Field(RayConfig(), description="where it runs")
 
+    @property
+    def part_bytes(self) -> int:
+        """About the size of a part."""
+        return self.part_mb * 1024**2
+
     def rules(self) -> dict[str, object]:
         """The settings that decide the output's bits."""
         who_and_where = {"workers", "actors_per_gpu", "tracking", "ray"}
@@ -107,7 +112,7 @@ def job(config: TransformConfig) -> int:
     quarantine = config.on_error == "quarantine"
     inputs = list_dataset(config.data.path, pass_over=quarantine)
     plan = TransformPlan(pinned.uri, pinned.digest, config.rules(), inputs)
-    parts = file_parts(inputs.files, inputs.filesystem, config.part_mb * 1024**2)
+    parts = file_parts(inputs.files, inputs.filesystem, config.part_bytes)
     rules = TransformRules(config.where, Route(config.edits, config.unknown_batch, config.strength, config.support))
     files = FileRules(Layout(config.compression, config.row_group_events), quarantine)
     gpu = GpuShare(config.actors_per_gpu) if config.use_gpu else None
@@ -123,14 +128,8 @@ def job(config: TransformConfig) -> int:
         output.complete(manifest, receipts, quality)
         log_transform(manifest, inputs, monotonic() - started)
         log_quality(quality_scalars(quality), quality_figure(quality))
-    counts = ", ".join(f"{n:,} {outcome}" for outcome, n in manifest["counts"].items() if n)
-    shown = masked(config.output)
-    print(f"{shown}: {manifest['events']:,} events in {len(manifest['outputs'])} files ({counts}) by {pinned.uri}")
-    if not manifest["left_out"]:
-        return 0
-    n_left_out = sum(left_out["events"] or 0 for left_out in manifest["left_out"])
-    print(f"left out {n_left_out:,} events in {len(manifest['left_out'])} places: see {shown}/{MANIFEST}")
-    return 3
+    print(summary(manifest, masked(config.output)))
+    return 3 if manifest["left_out"] else 0
 
 
 main = JobCommand("transform", TransformConfig, job)

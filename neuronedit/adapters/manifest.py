@@ -9,7 +9,7 @@ from typing import Any
 import neuronedit
 from neuronedit.adapters.event_editor import OUTCOMES
 from neuronedit.adapters.file_parts import FilePart
-from neuronedit.adapters.output_folder import TransformPlan, now
+from neuronedit.adapters.output_folder import MANIFEST, TransformPlan, now
 from neuronedit.adapters.receipt import LeftOut, Receipt
 from neuronedit.errors import OutputError, listing
 
@@ -74,6 +74,22 @@ def make_manifest(
         "started": origin.started,
         "finished": now(),
     }
+
+
+def summary(manifest: Mapping[str, Any], place: str) -> str:
+    """What a transform wrote and what it left out, for a person.
+
+    Args:
+        manifest: Of the output.
+        place: The output, as it may be shown.
+    """
+    counts = ", ".join(f"{n:,} {outcome}" for outcome, n in manifest["counts"].items() if n)
+    written = f"{manifest['events']:,} events in {len(manifest['outputs'])} files ({counts})"
+    lines = [f"{place}: {written} by {manifest['model']['uri']}"]
+    if manifest["left_out"]:
+        n_left_out = sum(left_out["events"] or 0 for left_out in manifest["left_out"])
+        lines.append(f"left out {n_left_out:,} events in {len(manifest['left_out'])} places: see {place}/{MANIFEST}")
+    return "\n".join(lines)
 
 
 def _output(receipt: Receipt) -> dict[str, Any]:
