@@ -21,6 +21,16 @@ BENCHMARKS = {
     "combinations": "predicted and measured excess over additivity, where it is known and on real cells",
 }
 
+MODULES = {
+    "transform": "speed.transform",
+    "transform-scale": "speed.transform_scale",
+    "accuracy": "accuracy.run",
+    "review": "review.run",
+    "train": "speed.train",
+    "gpu": "speed.gpu",
+    "combinations": "accuracy.combinations",
+}
+
 PEERS_FOLDER = Path("benchmark-output") / "peers"
 
 ON_REAL_CELLS = ("accuracy", "combinations", "review")
@@ -74,12 +84,12 @@ def measure(arguments: argparse.Namespace) -> int:
 
 def module_of(name: str) -> str:
     """The module that runs a benchmark."""
-    return f"neuronedit_jobs.benchmarks.{name.replace('-', '_')}"
+    return f"neuronedit_jobs.benchmarks.{MODULES[name]}"
 
 
 def _log(arguments: argparse.Namespace, output: Path, figures: Mapping[str, float]) -> None:
     # Imported here: every process that a benchmark starts imports this script, and MLflow would count as its memory.
-    from neuronedit.adapters.tracking import TrackingConfig, connect, log_results, tracked_run
+    from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, tracked_run
 
     connect(TrackingConfig(uri=arguments.tracking_uri))
     settings = {"benchmark": arguments.name, "quick": str(arguments.quick)}

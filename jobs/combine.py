@@ -2,21 +2,21 @@
 
 from pydantic import Field
 
-from neuronedit.adapters.combination_data import draw_experiment
-from neuronedit.adapters.parquet import DataConfig, list_dataset
-from neuronedit.adapters.ray_session import RayConfig, ray_session
-from neuronedit.adapters.registry import pinned_model
-from neuronedit.adapters.staged_folder import staged_folder, write_record
-from neuronedit.adapters.tracking import TrackingConfig, connect, log_results, tracked_run
-from neuronedit.arms import BOTH, CONTROL, A, ArmChoice, B
-from neuronedit.combinations import combine, panel_edit, write_tables
+from neuronedit.adapters.cluster.session import RayConfig, ray_session
+from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.files.staged_folder import staged_folder, write_record
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, tracked_run
+from neuronedit.adapters.registry.versions import pinned_model
+from neuronedit.adapters.sampling.experiments import draw_experiment
+from neuronedit.cells.arms import BOTH, CONTROL, A, ArmChoice, B
+from neuronedit.cells.draw import SampleConfig
+from neuronedit.cells.panel import PanelConfig
+from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
-from neuronedit.design import Where
-from neuronedit.draw import SampleConfig
-from neuronedit.panel import PanelConfig
-from neuronedit.review.excess_figure import EXCESS_FIGURE, excess_figure
-from neuronedit.synergy import SynergyRule
+from neuronedit.measures.synergy import SynergyRule
+from neuronedit.model.combination import combine, panel_edit, write_combination
+from neuronedit.review.job_figures import EXCESS_FIGURE, excess_figure
 
 RECORD = "_combine.json"
 
@@ -66,7 +66,7 @@ def job(config: CombineConfig) -> int:
         with ray_session(config.ray):
             experiment = draw_experiment(dataset, panel, config.arms, config.sample)
         combination = combine(experiment, edits["model_a"], edits["model_b"], config.rule, config.sample.seed)
-        write_tables(combination, folder)
+        write_combination(combination, folder)
         excess_figure(combination.excess, config.rule.min_excess).savefig(folder / EXCESS_FIGURE, dpi=150)
         facts = {
             "data": {"uri": dataset.uri, "sha256": dataset.digest()},

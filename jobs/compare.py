@@ -2,18 +2,17 @@
 
 from pydantic import Field
 
-from neuronedit.adapters.parquet import DataConfig, list_dataset
-from neuronedit.adapters.ray_session import RayConfig, ray_session
-from neuronedit.adapters.registry import PinnedModel, pinned_model
-from neuronedit.adapters.review_data import HeldOut, draw_review
-from neuronedit.adapters.staged_folder import staged_folder, write_record
-from neuronedit.adapters.tracking import TrackingConfig, connect, log_results, read_run, tracked_run
+from neuronedit.adapters.cluster.session import RayConfig, ray_session
+from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.files.staged_folder import staged_folder, write_record
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, read_run, tracked_run
+from neuronedit.adapters.registry.versions import PinnedModel, pinned_model
+from neuronedit.adapters.sampling.review_events import HeldOut, draw_review
+from neuronedit.cells.draw import SampleConfig
+from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
-from neuronedit.design import Where
-from neuronedit.draw import SampleConfig
-from neuronedit.review.compare_page import COMPARE_PAGE, write_comparison
-from neuronedit.review.side_by_side import Contender, compare_models, joint_panel
+from neuronedit.review.page.side_by_side import COMPARE_PAGE, Contender, compare_models, joint_panel, write_comparison
 
 RECORD = "_compare.json"
 

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from neuronedit.adapters.staged_folder import staged_folder, write_record
+from neuronedit.adapters.files.staged_folder import staged_folder, write_record
 from neuronedit.errors import DataError, NeuroneditError
 
 PACKAGE = "cytonormpy==1.0.2"

@@ -2,16 +2,16 @@
 
 from pydantic import Field
 
-from neuronedit.adapters.evaluation_data import draw_sample, list_datasets
-from neuronedit.adapters.parquet import EventsConfig
-from neuronedit.adapters.ray_session import RayConfig, ray_session
-from neuronedit.adapters.staged_folder import staged_folder, write_record
-from neuronedit.adapters.tracking import TrackingConfig, connect, log_results, tracked_run
+from neuronedit.adapters.cluster.session import RayConfig, ray_session
+from neuronedit.adapters.files.parquet import EventsConfig
+from neuronedit.adapters.files.staged_folder import staged_folder, write_record
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, tracked_run
+from neuronedit.adapters.sampling.experiments import draw_sample, list_datasets
+from neuronedit.cells.draw import SampleConfig
+from neuronedit.cells.panel import PanelConfig
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
-from neuronedit.draw import SampleConfig
-from neuronedit.evaluation import evaluate, write_tables
-from neuronedit.panel import PanelConfig
+from neuronedit.measures.evaluation import evaluate, write_evaluation
 
 RECORD = "_evaluate.json"
 
@@ -55,7 +55,7 @@ def job(config: EvaluateConfig) -> int:
                 for name, of in config.events.items()
             }
         evaluation = evaluate(samples, panel.markers, config.sample.seed)
-        write_tables(evaluation, folder)
+        write_evaluation(evaluation, folder)
         digests = {name: {"uri": dataset.uri, "sha256": dataset.digest()} for name, dataset in datasets.items()}
         facts = {"data": digests, "scores": evaluation.scalars(), "run": run_id, "settings": config.flat()}
         write_record(folder, RECORD, facts)

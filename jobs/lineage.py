@@ -5,9 +5,9 @@ import sys
 
 import click
 
-from neuronedit.adapters.lineage import trace_output
+from neuronedit.adapters.registry.lineage import trace_output
 from neuronedit.command import Command
-from neuronedit.credentials import masked
+from neuronedit.errors import masked
 
 
 @click.command("lineage", cls=Command)

@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from neuronedit.adapters.promotion import promote
-from neuronedit.adapters.tracking import TrackingConfig, use_store
+from neuronedit.adapters.registry.promotion import promote
+from neuronedit.adapters.registry.runs import TrackingConfig, use_store
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
-from neuronedit.review.acceptance import listed
+from neuronedit.model.gates import listed
 
 
 class PromoteConfig(Config):

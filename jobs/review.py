@@ -4,24 +4,24 @@ from dataclasses import replace
 
 from pydantic import Field
 
+from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
-from neuronedit.adapters.gate_tags import write_gates
-from neuronedit.adapters.parquet import DataConfig, list_dataset
-from neuronedit.adapters.ray_session import RayConfig, ray_session
-from neuronedit.adapters.registry import pinned_model
-from neuronedit.adapters.review_data import HeldOut, draw_review
-from neuronedit.adapters.staged_folder import staged_folder, write_record
-from neuronedit.adapters.tracking import TrackingConfig, connect, log_results, read_losses, tracked_run
+from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.files.staged_folder import staged_folder, write_record
+from neuronedit.adapters.registry.promotion import write_gates
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, logged_losses, tracked_run
+from neuronedit.adapters.registry.versions import pinned_model
+from neuronedit.adapters.sampling.review_events import HeldOut, draw_review
+from neuronedit.cells.draw import SampleConfig
+from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
-from neuronedit.design import Where
-from neuronedit.draw import SampleConfig
-from neuronedit.refitting import model_refits
-from neuronedit.review.acceptance import GateConfig
-from neuronedit.review.edit_review import LabelColumns, review_edit
-from neuronedit.review.gate_measures import measure_gates
-from neuronedit.review.page import PAGE, write_review
-from neuronedit.review.report import review_model
+from neuronedit.fitting.fit import model_refits
+from neuronedit.model.gates import GateConfig
+from neuronedit.review.page.edit_review import LabelColumns, review_edit
+from neuronedit.review.page.gate_measures import measure_gates
+from neuronedit.review.page.html import PAGE, write_review
+from neuronedit.review.page.report import review_model
 
 RECORD = "_review.json"
 
@@ -70,7 +70,7 @@ def job(config: ReviewConfig) -> int:
         events = draw_review(pinned.model, dataset, held_out, config.sample, label_columns=config.labels.names)
         compared, populations = events.comparisons, events.drawn.intensities
         identity = {"name": pinned.uri, "sha256": pinned.digest, "data": dataset.uri}
-        review = review_model(pinned.model, compared, populations, read_losses(pinned.run_id), identity)
+        review = review_model(pinned.model, compared, populations, logged_losses(pinned.run_id), identity)
         kinds = events.pair_labels(config.labels.cell_type)
         gates = measure_gates(review, pinned.model, compared, populations, config.gates, config.sample.seed, kinds)
         refits = model_refits(pinned.model, populations, config.refits, run_on_cluster)

@@ -5,31 +5,27 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
-from neuronedit.adapters.alias_history import check_alias_is_free
+from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
-from neuronedit.adapters.parquet import DataConfig, list_dataset
-from neuronedit.adapters.populations import draw_populations
-from neuronedit.adapters.ray_session import RayConfig, ray_session
-from neuronedit.adapters.registry import RegistryConfig, example_events, register_model
-from neuronedit.adapters.tracking import TrackingConfig, connect, log_losses, tracked_run
+from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_losses, tracked_run
+from neuronedit.adapters.registry.training_runs import log_search, log_training, log_trial
+from neuronedit.adapters.registry.versions import RegistryConfig, check_alias_is_free, example_events, register_model
+from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.adapters.training.source import ray_train
-from neuronedit.adapters.training_runs import log_search, log_training, log_trial
-from neuronedit.autoencoder import Architecture
+from neuronedit.cells.design import ControlsDesign, PairDesign
+from neuronedit.cells.draw import SampleConfig
+from neuronedit.cells.panel import PanelConfig
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
-from neuronedit.design import ControlsDesign, PairDesign
-from neuronedit.draw import SampleConfig
-from neuronedit.edit_config import EditConfig
+from neuronedit.edits.edit import EditConfig
 from neuronedit.fitting.fit import fit_prepared
 from neuronedit.fitting.prepare import Prepared, prepare
 from neuronedit.fitting.search import search_network
-from neuronedit.panel import PanelConfig
-from neuronedit.review.figures import loss_figure
-from neuronedit.search_config import SearchConfig
-from neuronedit.search_result import SearchResult
-from neuronedit.training_data_config import TrainingDataConfig
-from neuronedit.training_plan import TrainingPlan
-from neuronedit.workers_config import WorkersConfig
+from neuronedit.fitting.search_result import SearchConfig, SearchResult
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingDataConfig, TrainingPlan, WorkersConfig
+from neuronedit.review.job_figures import loss_figure
 
 
 class TrainConfig(Config):

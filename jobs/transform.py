@@ -5,27 +5,27 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from neuronedit.adapters.committed_file import Layout
-from neuronedit.adapters.event_editor import TransformRules
-from neuronedit.adapters.file_parts import file_parts
-from neuronedit.adapters.file_transformer import FileRules
-from neuronedit.adapters.gate_tags import check_usable
-from neuronedit.adapters.manifest import Origin, make_manifest, summary
-from neuronedit.adapters.output_folder import TransformPlan, claimed_output
-from neuronedit.adapters.parquet import DataConfig, list_dataset
-from neuronedit.adapters.ray_data import transform_parts
-from neuronedit.adapters.ray_session import GpuShare, RayConfig, ray_session
-from neuronedit.adapters.registry import pinned_model
-from neuronedit.adapters.tracking import TrackingConfig, connect, log_quality, log_transform, tracked_run
+from neuronedit.adapters.cluster.session import GpuShare, RayConfig, ray_session
+from neuronedit.adapters.files.blocks import file_parts
+from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.registry.promotion import check_usable
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_quality, log_transform, tracked_run
+from neuronedit.adapters.registry.versions import pinned_model
+from neuronedit.adapters.transform.committed import Layout
+from neuronedit.adapters.transform.event_editor import TransformRules
+from neuronedit.adapters.transform.file_transformer import FileRules
+from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest, summary
+from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
+from neuronedit.adapters.transform.pool import transform_parts
+from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
-from neuronedit.credentials import masked
-from neuronedit.design import Where
-from neuronedit.model_files import model_contents
-from neuronedit.quality import manifest_facts, quality_scalars, quality_table
-from neuronedit.review.quality_figure import quality_figure
-from neuronedit.route import Route, UnknownBatch
-from neuronedit.tally import Tally
+from neuronedit.errors import masked
+from neuronedit.model.edit_model import Route, UnknownBatch
+from neuronedit.model.files import model_contents
+from neuronedit.model.quality import manifest_facts, quality_scalars, quality_table
+from neuronedit.model.tally import Tally
+from neuronedit.review.job_figures import quality_figure
 
 
 class TransformConfig(Config):
@@ -123,7 +123,7 @@ def job(config: TransformConfig) -> int:
         tally = Tally(pinned.model.scaling.zeros)
         receipts = transform_parts(parts, inputs.filesystem, output, rules, files, tally, config.workers, gpu)
         quality = quality_table(tally, pinned.model, rules.route)
-        origin = Origin(pinned.facts(), config.flat(), run_id, output.started)
+        origin = OutputOrigin(pinned.facts(), config.flat(), run_id, output.started)
         manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), origin)
         output.complete(manifest, receipts, quality)
         log_transform(manifest, inputs, monotonic() - started)

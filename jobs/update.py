@@ -2,14 +2,19 @@
 
 from pydantic import Field
 
-from neuronedit.adapters.alias_history import check_alias_is_free
+from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
-from neuronedit.adapters.parquet import DataConfig, list_dataset
-from neuronedit.adapters.ray_session import RayConfig, ray_session
-from neuronedit.adapters.registry import RegistryConfig, example_events, pinned_model, register_model
+from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
+from neuronedit.adapters.registry.training_runs import log_update
+from neuronedit.adapters.registry.versions import (
+    RegistryConfig,
+    check_alias_is_free,
+    example_events,
+    pinned_model,
+    register_model,
+)
 from neuronedit.adapters.sampling.update_events import draw_update
-from neuronedit.adapters.tracking import TrackingConfig, connect, tracked_run
-from neuronedit.adapters.training_runs import log_update
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.errors import ConfigError

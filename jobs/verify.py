@@ -2,9 +2,9 @@
 
 import click
 
-from neuronedit.adapters.verify import verify_output
+from neuronedit.adapters.transform.manifest import verify_output
 from neuronedit.command import Command
-from neuronedit.credentials import masked
+from neuronedit.errors import masked
 
 MAX_SHOWN = 20
 

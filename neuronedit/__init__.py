@@ -44,14 +44,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neuronedit.autoencoder import Architecture
-    from neuronedit.design import ControlsDesign, PairDesign
-    from neuronedit.edit_config import EditConfig
+    from neuronedit.cells.design import ControlsDesign, PairDesign
+    from neuronedit.cells.panel import Panel
+    from neuronedit.edits.edit import EditConfig
     from neuronedit.fitting.fit import fit_model
-    from neuronedit.model import EditModel
-    from neuronedit.model_files import load_model, save_model
-    from neuronedit.panel import Panel
-    from neuronedit.training_plan import TrainingPlan
+    from neuronedit.model.edit_model import EditModel
+    from neuronedit.model.files import load_model, save_model
+    from neuronedit.network.autoencoder import Architecture
+    from neuronedit.network.plan import TrainingPlan
 
 __all__ = [
     "Architecture",
@@ -68,16 +68,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Architecture": "neuronedit.autoencoder",
-    "ControlsDesign": "neuronedit.design",
-    "EditConfig": "neuronedit.edit_config",
-    "EditModel": "neuronedit.model",
-    "PairDesign": "neuronedit.design",
-    "Panel": "neuronedit.panel",
-    "TrainingPlan": "neuronedit.training_plan",
+    "Architecture": "neuronedit.network.autoencoder",
+    "ControlsDesign": "neuronedit.cells.design",
+    "EditConfig": "neuronedit.edits.edit",
+    "EditModel": "neuronedit.model.edit_model",
+    "PairDesign": "neuronedit.cells.design",
+    "Panel": "neuronedit.cells.panel",
+    "TrainingPlan": "neuronedit.network.plan",
     "fit_model": "neuronedit.fitting.fit",
-    "load_model": "neuronedit.model_files",
-    "save_model": "neuronedit.model_files",
+    "load_model": "neuronedit.model.files",
+    "save_model": "neuronedit.model.files",
 }
 """By public name, the module that has it."""
 

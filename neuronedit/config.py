@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-from neuronedit.credentials import masked
-from neuronedit.errors import ConfigError, listing, nearest_name
+from neuronedit.errors import ConfigError, listing, masked, nearest_name
 
 
 class Config(BaseModel):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from neuronedit.autoencoder import tensor
+from neuronedit.network.autoencoder import tensor
 
 
 def of_arrays(function: Callable[..., Any], *given: Any) -> Any:

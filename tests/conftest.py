@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.chunks import CHUNK
-from neuronedit.design import ControlsDesign, PairDesign
-from neuronedit.edit import NEURONS_THEN_MARKERS, fit_edit
-from neuronedit.edit_config import EditConfig
+from neuronedit.cells.design import ControlsDesign, PairDesign
+from neuronedit.cells.panel import Panel
+from neuronedit.cells.scaling import fit_scaling
+from neuronedit.edits.edit import NEURONS_THEN_MARKERS, EditConfig, fit_edit
 from neuronedit.fitting.fit import fit_model
-from neuronedit.model import EditModel
-from neuronedit.panel import Panel
-from neuronedit.scaling import fit_scaling
+from neuronedit.model.edit_model import EditModel
+from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.network.chunks import CHUNK
 from tests.fitted import untrained
 
 MARKERS = ("CD3", "CD4", "CD8", "CD45", "CD45RA")

@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from neuronedit.auto import Plan
-from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.design import EditPair
-from neuronedit.edit import Edit, fit_edit
+from neuronedit.cells.design import EditPair
+from neuronedit.edits.auto import Plan
+from neuronedit.edits.edit import Edit, fit_edit
+from neuronedit.edits.operators.percentiles import N_PERCENTILES
+from neuronedit.edits.pair_events import PairEvents
 from neuronedit.fitting.prepare import Prepared
 from neuronedit.fitting.train import Ensemble, Train
-from neuronedit.loss_history import EpochLosses
-from neuronedit.pair_events import PairEvents
-from neuronedit.percentiles import N_PERCENTILES
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.network.plan import TrainingPlan
+from neuronedit.network.state import EpochLosses
 
 
 def untrained(*autoencoders: Autoencoder) -> Train:

@@ -13,17 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from neuronedit.adapters import event_places, populations
-from neuronedit.adapters.ray_session import RayConfig, ray_session
-from neuronedit.adapters.tracking import TrackingConfig, connect
-from neuronedit.adapters.work_items import item_rows
-from neuronedit.autoencoder import Architecture
-from neuronedit.design import ControlsDesign, Design, PairDesign
-from neuronedit.edit_config import EditConfig
+from neuronedit.adapters.cluster.session import RayConfig, ray_session
+from neuronedit.adapters.cluster.tasks import item_rows
+from neuronedit.adapters.registry.runs import TrackingConfig, connect
+from neuronedit.adapters.sampling import populations
+from neuronedit.adapters.training import source as event_places
+from neuronedit.cells.design import ControlsDesign, Design, PairDesign
+from neuronedit.cells.panel import Panel
+from neuronedit.edits.edit import EditConfig
 from neuronedit.fitting.fit import fit_model
-from neuronedit.model import EditModel
-from neuronedit.panel import Panel
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.model.edit_model import EditModel
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
 from tests.s3_server import Bucket, S3Server, running_server
 from tests.synthetic_cells import BATCHES, MARKERS, SOURCE, TARGET, write_cells
 

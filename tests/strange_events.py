@@ -3,17 +3,17 @@
 import numpy as np
 import torch
 
-from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.design import PairDesign
-from neuronedit.drift import edit_drift
-from neuronedit.edit import fit_edit
-from neuronedit.minibatches import InMemory
-from neuronedit.model import EditModel
-from neuronedit.panel import Panel
-from neuronedit.scaling import Scaling
-from neuronedit.steps import EditStep
-from neuronedit.training import train
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.cells.design import PairDesign
+from neuronedit.cells.panel import Panel
+from neuronedit.cells.scaling import Scaling
+from neuronedit.edits.edit import fit_edit
+from neuronedit.edits.steps import EditStep
+from neuronedit.fitting.drift import edit_drift
+from neuronedit.model.edit_model import EditModel
+from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.network.minibatches import InMemory
+from neuronedit.network.plan import TrainingPlan
+from neuronedit.network.training import train
 
 N_MARKERS = 12
 SCALING = Scaling(*(np.full(N_MARKERS, value, dtype=np.float32) for value in (5, 0, 1)))

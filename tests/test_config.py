@@ -11,10 +11,10 @@ from neuronedit_jobs.transform import TransformConfig
 from neuronedit_jobs.update import UpdateConfig
 from pydantic import ValidationError
 
-from neuronedit.adapters.ingest import IngestConfig
+from neuronedit.adapters.files.ingest import IngestConfig
+from neuronedit.cells.panel import Panel, PanelConfig
 from neuronedit.config import Config, explain_fields
 from neuronedit.errors import ConfigError, PanelError
-from neuronedit.panel import Panel, PanelConfig
 
 JOBS = [
     IngestConfig,

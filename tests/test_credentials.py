@@ -1,7 +1,6 @@
 import pytest
 
-from neuronedit.credentials import masked
-from neuronedit.errors import DataError
+from neuronedit.errors import DataError, masked
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Arrows point jobs → adapters → core."""
+"""Imports point down: from jobs to adapters to the core, and in the core from floor to floor; one test per folder."""
 
 import ast
 import subprocess
@@ -10,13 +10,37 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "neuronedit"
-ADAPTERS = PACKAGE / "adapters"
+
+FLOORS = (
+    ("",),  # arrays, errors, config
+    ("cells",),
+    ("measures",),
+    ("network",),
+    ("edits/operators",),
+    ("edits",),
+    ("model",),
+    ("fitting", "review"),
+    ("review/neurons",),
+    ("review/labels", "review/populations", "review/stability"),
+    ("review/page",),
+    ("adapters/files", "adapters/cluster"),
+    ("adapters/sampling", "adapters/transform"),
+    ("adapters/training", "adapters/registry"),
+)
+"""Folders of the package, the lowest first; a folder imports itself and lower floors."""
+
+FLOOR = {folder: number for number, floor in enumerate(FLOORS) for folder in floor}
 
 FOR_ADAPTERS_ONLY = {"ray", "mlflow", "pyarrow", "flowio"}
 
-ALL = sorted(PACKAGE.glob("**/*.py"))
-CORE = [path for path in ALL if ADAPTERS not in path.parents]
-JOBS = sorted((ROOT / "jobs").glob("*.py"))
+FRONT_DOOR = PACKAGE / "__init__.py"
+"""The table of contents: it may name any room of the core."""
+
+MAX_MODULES, MAX_ROOMS, MAX_LINES = 12, 12, 300
+
+
+def modules_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -29,36 +53,75 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def imported_packages(path: Path) -> set[str]:
-    return {name.partition(".")[0] for name in imported(path)}
+def folder_of(name: str) -> str | None:
+    """The package's folder that an imported name lies in; None for other packages, "" for the package's own modules."""
+    parts = name.split(".")
+    if parts[0] != "neuronedit":
+        return None
+    folder = PACKAGE
+    for part in parts[1:]:
+        if not (folder / part).is_dir():
+            break
+        folder /= part
+    return folder.relative_to(PACKAGE).as_posix().removeprefix(".")
 
 
 def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-def names(paths: list[Path]) -> list[str]:
-    return [str(path.relative_to(ROOT)) for path in paths]
+def test_every_folder_has_its_floor():
+    found = {path.parent.relative_to(PACKAGE).as_posix().removeprefix(".") for path in PACKAGE.glob("**/*.py")}
+    assert found - {"adapters"} == set(FLOOR)
+    assert not modules_in(PACKAGE / "adapters"), "a module of adapters belongs into one of its folders"
 
 
-@pytest.mark.parametrize("path", CORE, ids=names(CORE))
-def test_the_core_imports_neither_adapters_nor_what_they_adapt(path):
-    assert not imported_packages(path) & FOR_ADAPTERS_ONLY
-    assert not [name for name in imported(path) if name.startswith("neuronedit.adapters")]
+@pytest.mark.parametrize("folder", FLOOR)
+def test_a_folder_imports_only_itself_and_lower_floors(folder):
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in (PACKAGE / folder).glob("*.py")
+        if path != FRONT_DOOR
+        for name in imported(path)
+        if (other := folder_of(name)) not in (None, folder) and FLOOR.get(other, len(FLOORS)) >= FLOOR[folder]
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", ALL, ids=names(ALL))
-def test_the_package_never_imports_the_jobs(path):
-    assert not imported_packages(path) & {"neuronedit_jobs"}
+@pytest.mark.parametrize("folder", FLOOR)
+def test_only_adapters_import_what_they_adapt_and_nothing_imports_jobs(folder):
+    forbidden = {"jobs"} | (set() if folder.startswith("adapters") else FOR_ADAPTERS_ONLY)
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in (PACKAGE / folder).glob("*.py")
+        for name in imported(path)
+        if name.partition(".")[0] in forbidden or name.startswith("neuronedit.jobs")
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", JOBS, ids=names(JOBS))
-def test_jobs_import_nothing_but_neuronedit_and_what_describes_their_settings(path):
-    others = imported_packages(path) - {"neuronedit", "neuronedit_jobs", "pydantic", "click"} - sys.stdlib_module_names
-    assert not others
+def test_rooms_can_be_seen_at_a_glance():
+    rooms = {folder.partition("/")[0] for folder in FLOOR if folder}
+    assert len(rooms) + len(modules_in(PACKAGE)) <= MAX_ROOMS
+    crowded = {folder: n for folder in FLOOR if (n := len(modules_in(PACKAGE / folder))) > MAX_MODULES}
+    assert not crowded
+
+
+def test_modules_are_one_noun_each():
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in PACKAGE.glob("**/*.py")
+    }
+    long = {name: n for name, n in lengths.items() if n > MAX_LINES}
+    assert not long
 
 
 def test_the_core_works_where_the_adapted_libraries_are_not_installed():
+    core = [
+        path
+        for path in PACKAGE.glob("**/*.py")
+        if PACKAGE / "adapters" not in path.parents and path.name != "__init__.py"
+    ]
     # None in sys.modules makes an import fail as if nothing were installed. Without it, pandas would
     # import pyarrow by itself where it can.
     script = f"""
@@ -66,7 +129,7 @@ import importlib, sys
 forbidden = {sorted(FOR_ADAPTERS_ONLY)}
 for name in forbidden:
     sys.modules[name] = None
-for name in {[module_name(path) for path in CORE]}:
+for name in {[module_name(path) for path in core]}:
     importlib.import_module(name)
 assert not [name for name in sys.modules if name.partition(".")[0] in forbidden and sys.modules[name]]
 assert not [name for name in sys.modules if name.startswith("neuronedit.adapters")]

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from neuronedit.arms import Arm, Experiment
-from neuronedit.combinations import RawEdit
-from neuronedit.panel import Panel
+from neuronedit.cells.arms import Arm, Experiment
+from neuronedit.cells.panel import Panel
+from neuronedit.model.combination import RawEdit
 
 MARKERS = ("CD69", "CD44", "CD25", "pSTAT5")
 COFACTOR = 5.0

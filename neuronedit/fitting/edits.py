@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from neuronedit.auto import Choice
-from neuronedit.autoencoder import Autoencoder
-from neuronedit.edit import Edit, fit_edit
-from neuronedit.edit_config import EditConfig
+from neuronedit.arrays import Float32s
+from neuronedit.edits.auto import PlanChoice
+from neuronedit.edits.edit import Edit, EditConfig, fit_edit
+from neuronedit.edits.pair_events import PairEvents
 from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
-from neuronedit.model import EditModel
-from neuronedit.pair_events import PairEvents
-from neuronedit.percentiles import FloatArray
+from neuronedit.model.edit_model import EditModel
+from neuronedit.network.autoencoder import Autoencoder
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ class EditFitting:
     """
 
     config: EditConfig
-    zeros: FloatArray
+    zeros: Float32s
     seed: int
 
 
@@ -38,7 +37,7 @@ def fit_edits(
     autoencoders: tuple[Autoencoder, ...],
     events: Mapping[str, PairEvents],
     fitting: EditFitting,
-    choices: Mapping[str, Choice] | None = None,
+    choices: Mapping[str, PlanChoice] | None = None,
     run_all: RunAll = one_after_another,
 ) -> dict[str, Edit]:
     """Fit an edit for each pair of events, by the edit's name.
@@ -62,7 +61,7 @@ def fit_edits(
 
 
 def _fit_edit(
-    autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: tuple[str, PairEvents, Choice | None]
+    autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: tuple[str, PairEvents, PlanChoice | None]
 ) -> Edit:
     name, events, choice = task
     return fit_edit(
@@ -78,7 +77,7 @@ def _fit_edit(
     )
 
 
-def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, FloatArray]) -> dict[str, dict[str, Any]]:
+def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float32s]) -> dict[str, dict[str, Any]]:
     """For each edit, whether it can be expected to hold for the events named as its extrapolation.
 
     Args:

@@ -1,28 +1,37 @@
-"""Populations in, model out: scale → pool → match → search → train → fit."""
+"""Populations in, model out: scale → pool → match → search → train → fit.
 
+Refits: a model's autoencoder trained anew, from other seeds, to see what is the data's and what is chance's.
+"""
+
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 import neuronedit
-from neuronedit.autoencoder import Architecture
-from neuronedit.design import Design
-from neuronedit.draw import SampleConfig
-from neuronedit.edit_config import EditConfig
+from neuronedit.arrays import Float32s
+from neuronedit.cells.design import Design
+from neuronedit.cells.draw import SampleConfig
+from neuronedit.cells.panel import Panel
+from neuronedit.edits.edit import EditConfig
 from neuronedit.fitting.edits import EditFitting, fit_edits, judge_extrapolations
 from neuronedit.fitting.prepare import Populations, Prepared, prepare
+from neuronedit.fitting.record import TrainingRecord, edit_facts, population_records
 from neuronedit.fitting.search import search_network
+from neuronedit.fitting.search_result import SearchConfig, SearchResult
 from neuronedit.fitting.tasks import RunAll, one_after_another
 from neuronedit.fitting.train import Ensemble, Train, train_here
-from neuronedit.loss_history import EpochLosses, kept_epoch
-from neuronedit.model import EditModel
-from neuronedit.panel import Panel
-from neuronedit.search_config import SearchConfig
-from neuronedit.search_result import SearchResult
-from neuronedit.training_plan import TrainingPlan
-from neuronedit.training_record import TrainingRecord, edit_facts, population_records
+from neuronedit.model.edit_model import EditModel
+from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.network.minibatches import InMemory
+from neuronedit.network.plan import TrainingPlan, without_retired
+from neuronedit.network.state import EpochLosses, kept_epoch
+from neuronedit.network.training import train
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -211,3 +220,45 @@ def _edited(model: EditModel, prepared: Prepared, seed: int, run_all: RunAll) ->
         "extrapolation": judge_extrapolations(edits, prepared.markers),
     }
     return replace(model, edits=edits, facts={**model.facts, **facts})
+
+
+def model_refits(
+    model: EditModel, populations: Mapping[str, Float32s], n_refits: int, run_all: RunAll = one_after_another
+) -> tuple[Autoencoder, ...]:
+    """Autoencoders to compare a model's first with: the others of its ensemble, and as many trained anew as asked for.
+
+    Args:
+        model: Reviewed.
+        populations: Raw intensities, (n_events, n_markers) each, of the populations that the model was trained on.
+        n_refits: How many to train.
+        run_all: Runs tasks, one for each refit.
+
+    Raises:
+        ModelError: Training diverged.
+    """
+    tasks = {f"trained refit {number}": number - 1 for number in range(1, n_refits + 1)}
+    remedy = "Nothing was written: run again, or lower sample.events_per_population if memory ran out."
+    trained: list[Autoencoder] = []
+    for autoencoder in run_all(partial(refit, model, dict(populations)), tasks, remedy):
+        trained.append(autoencoder)
+        log.info("refit %d of %d trained", len(trained), n_refits)
+    return (*model.autoencoders[1:], *trained)
+
+
+def refit(model: EditModel, populations: Mapping[str, Float32s], number: int) -> Autoencoder:
+    """Train an autoencoder of the model's architecture as the model's own were, from a seed that none of them had.
+
+    Args:
+        model: Its facts hold the settings of its training; without them the defaults are taken.
+        populations: Raw intensities, (n_events, n_markers) each, of the populations that the model was trained on.
+        number: Of the refit, from 0; each has a seed of its own.
+
+    Raises:
+        ModelError: Training diverged.
+    """
+    plan = TrainingPlan.model_validate(without_retired(model.facts.get("training", {})))
+    plan = plan.model_copy(update={"seed": plan.seed + len(model.autoencoders) + number})
+    autoencoder = Autoencoder(model.panel.n_markers, model.autoencoder.architecture, plan.seed)
+    standardised = {name: model.standardised(intensities) for name, intensities in populations.items()}
+    train(autoencoder, InMemory.from_populations(standardised, plan, markers=model.panel.markers), plan)
+    return autoencoder.eval().requires_grad_(False)

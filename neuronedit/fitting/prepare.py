@@ -4,18 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from neuronedit.design import ControlsDesign, Design, EditPair
-from neuronedit.draw import DrawnPopulations
-from neuronedit.edit_config import EditConfig
+from neuronedit.arrays import Float32s, Floats
+from neuronedit.cells.design import ControlsDesign, Design, EditPair
+from neuronedit.cells.draw import DrawnPopulations
+from neuronedit.cells.panel import Panel
+from neuronedit.cells.scaling import Scaling, fit_scaling
+from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.pair_events import PairEvents
 from neuronedit.errors import DataError, listing, nearest_name
-from neuronedit.pair_events import PairEvents
-from neuronedit.panel import Panel
-from neuronedit.percentiles import FloatArray
-from neuronedit.scaling import Scaling, fit_scaling
 
-Populations = Mapping[str, npt.NDArray[np.floating]] | DrawnPopulations
+Populations = Mapping[str, Floats] | DrawnPopulations
 """Raw intensities, (n_events, n_markers) each in the panel's order, by the design's names; or drawn from a dataset."""
 
 
@@ -39,7 +38,7 @@ class Prepared:
     edit: EditConfig
     drawn: DrawnPopulations
     scaling: Scaling
-    markers: Mapping[str, FloatArray]
+    markers: Mapping[str, Float32s]
     pairs: tuple[EditPair, ...]
     events: Mapping[str, PairEvents]
 
@@ -95,7 +94,7 @@ def with_inverses(pairs: Sequence[EditPair], edit: EditConfig) -> tuple[EditPair
 
 def pair_events(
     pairs: Sequence[EditPair],
-    markers: Mapping[str, FloatArray],
+    markers: Mapping[str, Float32s],
     drawn: DrawnPopulations,
     edit: EditConfig,
     seed: int,
@@ -119,7 +118,7 @@ def pair_events(
     return events
 
 
-def _given(populations: Mapping[str, npt.NDArray[np.floating]], panel: Panel, design: Design) -> DrawnPopulations:
+def _given(populations: Mapping[str, Floats], panel: Panel, design: Design) -> DrawnPopulations:
     """Arrays under the names that the design has for them, checked."""
     named = {_population_name(name, design): np.asarray(events) for name, events in populations.items()}
     for name, events in named.items():

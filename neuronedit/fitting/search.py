@@ -8,25 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from neuronedit.auto import CANDIDATES, Plan, drawn_for_choice
-from neuronedit.autoencoder import Architecture
-from neuronedit.design import MIN_EVENTS
-from neuronedit.edit_config import EditConfig
+from neuronedit.arrays import Float32s, Texts
+from neuronedit.cells.design import MIN_POPULATION_EVENTS
+from neuronedit.edits.auto import CANDIDATES, Plan, drawn_for_choice
+from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.left_out import Fold, blended_error, left_out_folds, try_plans
+from neuronedit.edits.pair_events import PairEvents
+from neuronedit.edits.spikes import Spikes
+from neuronedit.edits.steps import Fitting
 from neuronedit.errors import ConfigError, DataError, ModelError, listing
 from neuronedit.fitting.prepare import Prepared
+from neuronedit.fitting.search_result import SearchConfig, SearchResult, SearchSetting, SearchTrial, settings
 from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
 from neuronedit.fitting.train import train_network
-from neuronedit.left_out import Fold, blended_error, left_out_folds, try_plans
-from neuronedit.loss_history import kept_epoch
-from neuronedit.pair_events import PairEvents
-from neuronedit.percentiles import FloatArray
-from neuronedit.search_config import SearchConfig
-from neuronedit.search_result import SearchResult, SearchTrial
-from neuronedit.search_setting import SearchSetting, settings
-from neuronedit.spikes import Spikes
-from neuronedit.steps import Fitting
-from neuronedit.training_plan import TrainingPlan
-from neuronedit.validation_split import Texts
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
+from neuronedit.network.state import kept_epoch
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +39,13 @@ class LeftOutEvents:
         fitting: How plans are fitted.
     """
 
-    source: FloatArray
-    target: FloatArray
+    source: Float32s
+    target: Float32s
     folds: tuple[Fold, ...]
     fitting: Fitting
 
     @classmethod
-    def of(cls, events: PairEvents, zeros: FloatArray, n_percentiles: int, seed: int) -> "LeftOutEvents":
+    def of(cls, events: PairEvents, zeros: Float32s, n_percentiles: int, seed: int) -> "LeftOutEvents":
         """The events as edits see them, at most as many as ``auto`` chooses on."""
         spikes = Spikes.find(events.source, events.target, zeros)
         kept = [drawn_for_choice(len(population), seed) for population in (events.source, events.target)]
@@ -91,7 +88,7 @@ def check_folds(left_out: Mapping[str, LeftOutEvents]) -> dict[str, LeftOutEvent
     if not usable:
         raise DataError(
             f"search: of no edit ({listing(left_out)}) can a population be left out and scored; expected strata of at "
-            f"least {MIN_EVENTS} events in source and target, beside as many others. Raise "
+            f"least {MIN_POPULATION_EVENTS} events in source and target, beside as many others. Raise "
             "sample.events_per_population, add events, or remove [search]."
         )
     return usable
@@ -140,7 +137,7 @@ def search_network(
 
 
 def _attempt(
-    populations: Mapping[str, FloatArray],
+    populations: Mapping[str, Float32s],
     left_out: Mapping[str, LeftOutEvents],
     plans: Mapping[str, Plan],
     samples: Mapping[str, Texts],
@@ -156,7 +153,7 @@ def _attempt(
 
 def try_setting(
     setting: SearchSetting,
-    populations: Mapping[str, FloatArray],
+    populations: Mapping[str, Float32s],
     left_out: Mapping[str, LeftOutEvents],
     plans: Mapping[str, Plan],
     samples: Mapping[str, Texts] | None = None,

@@ -4,14 +4,13 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from neuronedit.autoencoder import Architecture, Autoencoder
+from neuronedit.arrays import Float32s, Texts
 from neuronedit.fitting.prepare import Prepared
-from neuronedit.loss_history import EpochLosses, kept_epoch
-from neuronedit.minibatches import InMemory
-from neuronedit.percentiles import FloatArray
-from neuronedit.training import train
-from neuronedit.training_plan import TrainingPlan
-from neuronedit.validation_split import Texts
+from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.network.minibatches import InMemory
+from neuronedit.network.plan import TrainingPlan
+from neuronedit.network.state import EpochLosses, kept_epoch
+from neuronedit.network.training import train
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +84,7 @@ def gather_ensemble(
 
 
 def train_network(
-    populations: Mapping[str, FloatArray],
+    populations: Mapping[str, Float32s],
     network: Architecture,
     plan: TrainingPlan,
     *,

@@ -9,26 +9,39 @@ from typing import Any
 from pydantic import Field, PositiveInt
 
 import neuronedit
-from neuronedit.autoencoder import Autoencoder
+from neuronedit.arrays import Float32s
+from neuronedit.cells.design import ControlsDesign, EditPair
+from neuronedit.cells.draw import DrawnPopulations
+from neuronedit.cells.selection import describe
 from neuronedit.config import Config
-from neuronedit.continual import continue_training, replayed
-from neuronedit.design import ControlsDesign, EditPair, describe
-from neuronedit.draw import DrawnPopulations
-from neuronedit.drift import EditDrift, edit_drift
 from neuronedit.errors import DataError, ModelError, listing
-from neuronedit.familiarity import Familiarity, reconstruction_error
+from neuronedit.fitting.drift import EditDrift, Familiarity, edit_drift, reconstruction_error
 from neuronedit.fitting.edits import EditFitting, fit_edits, judge_extrapolations
 from neuronedit.fitting.fit import validation_losses
 from neuronedit.fitting.prepare import pair_events, with_inverses
+from neuronedit.fitting.record import TrainingRecord, population_records
 from neuronedit.fitting.tasks import RunAll, one_after_another
 from neuronedit.fitting.train import TrainedNetwork
-from neuronedit.loss_history import EpochLosses
-from neuronedit.model import EditModel
-from neuronedit.percentiles import FloatArray
-from neuronedit.training_plan import TrainingPlan
-from neuronedit.training_record import TrainingRecord, population_records
+from neuronedit.model.edit_model import EditModel
+from neuronedit.network.autoencoder import Autoencoder
+from neuronedit.network.plan import TrainingPlan
+from neuronedit.network.state import EpochLosses
+from neuronedit.network.training import continue_training
 
 log = logging.getLogger(__name__)
+
+
+def replayed(old: Mapping[str, Float32s], new: Mapping[str, Float32s], n_events: int) -> dict[str, Float32s]:
+    """Add up to ``n_events`` of each old population, whose events are in random order, to the new populations.
+
+    A new population replaces an old one of the same name.
+
+    Example:
+        >>> replayed({"old": [1, 2, 3, 4]}, {"new": [5, 6]}, n_events=3)
+        {'old': [1, 2, 3], 'new': [5, 6]}
+    """
+    return {**{name: events[:n_events] for name, events in old.items()}, **new}
+
 
 DRIFT_EVENTS = 5_000
 """Of each old source, drift is measured on at most as many."""
@@ -235,7 +248,7 @@ def _train_on(
     return list(run_all(partial(_continue, populations), tasks, _REMEDY))
 
 
-def _continue(populations: Mapping[str, FloatArray], task: tuple[Autoencoder, TrainingPlan]) -> TrainedNetwork:
+def _continue(populations: Mapping[str, Float32s], task: tuple[Autoencoder, TrainingPlan]) -> TrainedNetwork:
     autoencoder, plan = task
     return continue_training(autoencoder, populations, plan)
 
@@ -262,7 +275,7 @@ def _with_edits(
     return replace(model, autoencoders=networks, edits={**model.edits, **fitted}, facts=facts)
 
 
-def _source(drawn: DrawnPopulations, pairs: Sequence[EditPair], edit: str) -> FloatArray:
+def _source(drawn: DrawnPopulations, pairs: Sequence[EditPair], edit: str) -> Float32s:
     """Raw events of an edit's source."""
     every = {pair.name: pair for forth in pairs for pair in (forth, forth.inverse)}
     return drawn.intensities[every[edit].source[0]]

@@ -1,11 +1,22 @@
-"""A part of the review, ready for the page: one feature's tables, figures, sentences and numbers."""
+"""A part of the review, ready for the page: one feature's tables, figures, sentences and numbers.
 
+Parts of single neurons: conductance, faithfulness, names, the logit, the ladder, the preferred cell.
+
+Computed sentences about the figures of an edit's neurons, and the warnings beside them.
+
+Names of metrics and files, from what people call things.
+"""
+
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+
+from neuronedit.arrays import Float64s, Int64s
 
 Family = Literal["neurons", "support", "composition", "health", "consistency"]
 
@@ -59,3 +70,30 @@ class Part:
     drawings: tuple[Drawing, ...] = ()
     scalars: Mapping[str, float] = field(default_factory=dict)
     warning: str = ""
+
+
+def long_table(neurons: Int64s, marker_names: tuple[str, ...], **values: Float64s) -> pd.DataFrame:
+    """A row for each of some neurons and each marker, with a column for each array of (n_neurons, n_markers)."""
+    return pd.DataFrame(
+        {
+            "neuron": np.repeat(neurons, len(marker_names)),
+            "marker": np.tile(np.array(marker_names, dtype=object), len(neurons)),
+            **{name: array[neurons].ravel() for name, array in values.items()},
+        }
+    )
+
+
+def finite_scalars(scalars: Mapping[str, float]) -> dict[str, float]:
+    """Keep the numbers that MLflow takes: finite ones."""
+    return {name: value for name, value in scalars.items() if np.isfinite(value)}
+
+
+FEW: Final = 4
+"""Neurons that a reviewer can still look at one by one."""
+
+NOTHING: Final = "The edit moves no neuron of this layer."
+
+
+def slug(name: str) -> str:
+    """Lower-case letters, digits and underscores, as MLflow and every file system take them."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "unnamed"

@@ -7,16 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from neuronedit.adapters.committed_file import Layout, commit_parquet
-from neuronedit.adapters.event_editor import OUTCOMES
-from neuronedit.adapters.file_parts import FilePart
-from neuronedit.adapters.manifest import Origin, make_manifest
-from neuronedit.adapters.output_folder import (
-    OutputFolder,
-    TransformPlan,
-    claimed_output,
-)
-from neuronedit.adapters.receipt import Receipt
+from neuronedit.adapters.files.blocks import FilePart
+from neuronedit.adapters.transform.committed import Layout, Receipt, commit_parquet
+from neuronedit.adapters.transform.event_editor import OUTCOMES
+from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
+from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
 
 COUNTS = dict(zip(OUTCOMES, (3, 1, 0, 0), strict=True))
 CONTENTS = {"model.json": b"{}", "model.safetensors": b""}
@@ -62,7 +57,7 @@ def finish(target: Path, plan: TransformPlan, *, overwrite: bool = False) -> Out
                 parts(plan),
                 receipts,
                 {},
-                Origin({"uri": plan.model_uri, "sha256": plan.model_digest}, CONFIG, "run", output.started),
+                OutputOrigin({"uri": plan.model_uri, "sha256": plan.model_digest}, CONFIG, "run", output.started),
             ),
             receipts,
             NO_QUALITY,

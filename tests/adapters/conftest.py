@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from neuronedit.adapters.output_folder import TransformPlan
-from neuronedit.adapters.parquet import list_dataset
-from neuronedit.model import EditModel
+from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.transform.output_folder import TransformPlan
+from neuronedit.model.edit_model import EditModel
 from tests.adapters.transforming import here, run
 from tests.fixtures import (
     cells,

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from neuronedit.adapters import file_transformer
-from neuronedit.adapters.event_editor import Edited, EventEditor
-from neuronedit.adapters.file_transformer import FileTransformer
+from neuronedit.adapters.transform import file_transformer
+from neuronedit.adapters.transform.event_editor import Edited, EventEditor
+from neuronedit.adapters.transform.file_transformer import FileTransformer
 
 LOST_AT_MOST = 2
 """Workers that may be lost over one file, where they are really killed: each start takes seconds."""

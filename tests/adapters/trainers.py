@@ -12,14 +12,13 @@ import numpy as np
 import ray
 import torch
 
-from neuronedit.adapters import ray_train
-from neuronedit.adapters.train_worker import RayGroup, Task, train_loop
-from neuronedit.autoencoder import Autoencoder
-from neuronedit.loss_history import EpochLosses
-from neuronedit.minibatches import InMemory
-from neuronedit.training import train
-from neuronedit.training_plan import TrainingPlan
-from neuronedit.workers_config import WorkersConfig
+from neuronedit.adapters.training import trainer as ray_train
+from neuronedit.adapters.training.worker import RayGroup, Task, train_loop
+from neuronedit.network.autoencoder import Autoencoder
+from neuronedit.network.minibatches import InMemory
+from neuronedit.network.plan import TrainingPlan, WorkersConfig
+from neuronedit.network.state import EpochLosses
+from neuronedit.network.training import train
 from tests.fixtures import ARCHITECTURE
 
 PLAN = TrainingPlan(epochs=6, minibatch=64, seed=1)

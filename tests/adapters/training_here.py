@@ -21,14 +21,16 @@ import ray.train
 import torch
 from torch import nn
 
-from neuronedit.adapters import progress, ray_train, training_ledger
-from neuronedit.adapters.train_worker import DATASET, Task, Trained, train_loop
+from neuronedit.adapters.cluster import progress
+from neuronedit.adapters.training import ledger as training_ledger
+from neuronedit.adapters.training import trainer as ray_train
+from neuronedit.adapters.training.worker import DATASET, Task, Trained, train_loop
 from neuronedit.errors import NeuroneditError
-from neuronedit.loss_history import EpochLosses
+from neuronedit.network.state import EpochLosses
 from tests.adapters.killers import InThisProcess
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["neuronedit.adapters.train_worker", "torch._dynamo"])
+PROCESSES.set_forkserver_preload(["neuronedit.adapters.training.worker", "torch._dynamo"])
 
 After = Callable[[Task, int], None]
 

@@ -9,20 +9,18 @@ import pyarrow.parquet as pq
 import torch
 from pyarrow import fs
 
-from neuronedit.adapters.committed_file import Layout
-from neuronedit.adapters.event_editor import TransformRules
-from neuronedit.adapters.file_parts import FilePart, file_parts
-from neuronedit.adapters.file_transformer import FileRules, FileTransformer
-from neuronedit.adapters.manifest import Origin, make_manifest
-from neuronedit.adapters.output_folder import OutputFolder, TransformPlan, claimed_output
-from neuronedit.adapters.parquet import list_dataset, marker_matrix
-from neuronedit.adapters.ray_data import transform_parts
-from neuronedit.adapters.receipt import Receipt
-from neuronedit.adapters.verify import verify_output
-from neuronedit.model import EditModel
-from neuronedit.model_files import model_contents, model_digest, save_model
-from neuronedit.quality import manifest_facts, quality_table
-from neuronedit.tally import Tally
+from neuronedit.adapters.files.blocks import FilePart, file_parts
+from neuronedit.adapters.files.parquet import list_dataset, marker_matrix
+from neuronedit.adapters.transform.committed import Layout, Receipt
+from neuronedit.adapters.transform.event_editor import TransformRules
+from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer
+from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest, verify_output
+from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
+from neuronedit.adapters.transform.pool import transform_parts
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.files import model_contents, model_digest, save_model
+from neuronedit.model.quality import manifest_facts, quality_table
+from neuronedit.model.tally import Tally
 
 PLAIN = TransformRules()
 FILES = FileRules(Layout("zstd"))
@@ -72,7 +70,9 @@ def run(
         tally = Tally(model.scaling.zeros)
         receipts = transform(parts, inputs.filesystem, output, rules, files, tally)
         quality = quality_table(tally, model, rules.route)
-        manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), Origin({}, {}, "run", output.started))
+        manifest = make_manifest(
+            plan, parts, receipts, manifest_facts(quality), OutputOrigin({}, {}, "run", output.started)
+        )
         output.complete(manifest, receipts, quality)
     return manifest
 

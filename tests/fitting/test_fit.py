@@ -7,19 +7,19 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from neuronedit.autoencoder import Architecture
-from neuronedit.design import ControlsDesign, PairDesign
-from neuronedit.draw import DrawnPopulations, SampleConfig
-from neuronedit.edit_config import EditConfig
+from neuronedit.cells.design import ControlsDesign, PairDesign
+from neuronedit.cells.draw import DrawnPopulations, SampleConfig
+from neuronedit.cells.panel import Panel
+from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.steps import EditStep
 from neuronedit.errors import ConfigError, DataError
 from neuronedit.fitting.edits import edit_scores
 from neuronedit.fitting.fit import FittedModel, fit_model
 from neuronedit.fitting.prepare import prepare
-from neuronedit.panel import Panel
-from neuronedit.search_config import SearchConfig
-from neuronedit.steps import EditStep
-from neuronedit.training_plan import TrainingPlan
-from neuronedit.training_record import TrainingRecord, intensities_digest
+from neuronedit.fitting.record import TrainingRecord, intensities_digest
+from neuronedit.fitting.search_result import SearchConfig
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
 from tests.synthetic_cells import GAINS, MARKERS, intensities
 
 PANEL = Panel(MARKERS, (5.0,) * len(MARKERS))

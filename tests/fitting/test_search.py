@@ -1,16 +1,14 @@
 import numpy as np
 import pytest
 
-from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.edit_config import EditConfig
+from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.pair_events import PairEvents
+from neuronedit.edits.steps import EditStep
 from neuronedit.errors import ConfigError, DataError, ModelError
 from neuronedit.fitting.search import LeftOutEvents, check_folds, network_plans, try_setting
-from neuronedit.pair_events import PairEvents
-from neuronedit.search_config import SearchConfig
-from neuronedit.search_result import SearchResult, SearchTrial
-from neuronedit.search_setting import SearchSetting, settings
-from neuronedit.steps import EditStep
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.fitting.search_result import SearchConfig, SearchResult, SearchSetting, SearchTrial, settings
+from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.network.plan import TrainingPlan
 
 ARCHITECTURE = Architecture(hidden=(16,), code=4)
 TRAINING = TrainingPlan(epochs=15, minibatch=64, learning_rate=1e-2, noise=0.1)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from neuronedit.autoencoder import Architecture
-from neuronedit.design import ControlsDesign, PairDesign
-from neuronedit.draw import DrawnPopulations, SampleConfig
-from neuronedit.edit_config import EditConfig
+from neuronedit.cells.design import ControlsDesign, PairDesign
+from neuronedit.cells.draw import DrawnPopulations, SampleConfig
+from neuronedit.cells.panel import Panel
+from neuronedit.edits.edit import EditConfig
 from neuronedit.errors import DataError, ModelError
 from neuronedit.fitting.fit import FittedModel, fit_model
+from neuronedit.fitting.record import TrainingRecord, intensities_digest
 from neuronedit.fitting.update import ReplayConfig, check_controls_design, new_populations, update_model
-from neuronedit.panel import Panel
-from neuronedit.training_plan import TrainingPlan
-from neuronedit.training_record import TrainingRecord, intensities_digest
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
 from tests.synthetic_cells import GAINS, MARKERS, intensities
 
 DATA = {"uri": "cells/", "files": 3, "events": 900, "sha256": "d" * 64}

@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from neuronedit.edit import Edit
-from neuronedit.model import EditModel
-from neuronedit.route import Route
+from neuronedit.edits.edit import Edit
+from neuronedit.model.edit_model import EditModel, Route
 
 FOLDER = Path(__file__).parent
 MODEL, EVENTS, VALUES, HASHES = (FOLDER / name for name in ("model", "events.npy", "values.npz", "hashes.json"))

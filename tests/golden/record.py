@@ -9,19 +9,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from neuronedit.auto import CANDIDATES
-from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.design import PairDesign
-from neuronedit.edit import PRESETS, fit_edit
-from neuronedit.minibatches import InMemory
-from neuronedit.model import EditModel
-from neuronedit.model_files import load_model, save_model
-from neuronedit.panel import Panel
-from neuronedit.scaling import fit_scaling
-from neuronedit.steps import EditStep, Fitting
-from neuronedit.support import Support
-from neuronedit.training import train
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.cells.design import PairDesign
+from neuronedit.cells.panel import Panel
+from neuronedit.cells.scaling import fit_scaling
+from neuronedit.edits.auto import CANDIDATES
+from neuronedit.edits.edit import PRESETS, fit_edit
+from neuronedit.edits.steps import EditStep, Fitting
+from neuronedit.edits.support import Support
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.files import load_model, save_model
+from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.network.minibatches import InMemory
+from neuronedit.network.plan import TrainingPlan
+from neuronedit.network.training import train
 from tests.golden.cases import EVENTS, HASHES, MODEL, VALUES, cases, digest, edited, kept, machine
 
 MARKERS = ("CD3", "CD4", "CD8", "CD45", "CD45RA")

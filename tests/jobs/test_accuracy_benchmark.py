@@ -5,10 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from neuronedit_jobs.benchmarks import methods
-from neuronedit_jobs.benchmarks.accuracy import QUICK_TASKS, by_task, measure_task, summarise
-from neuronedit_jobs.benchmarks.flags import measure_flags
-from neuronedit_jobs.benchmarks.methods import (
+from neuronedit_jobs.benchmarks.accuracy import methods
+from neuronedit_jobs.benchmarks.accuracy.methods import (
     AUTO_NAME,
     METHODS,
     NETWORKS,
@@ -16,17 +14,20 @@ from neuronedit_jobs.benchmarks.methods import (
     attempt,
     fit_populations,
     forecast,
+    measure_flags,
     predict,
 )
-from neuronedit_jobs.benchmarks.tasks import DATA, TASKS, Cells, Populations, TransferTask, draw, load_cells
+from neuronedit_jobs.benchmarks.accuracy.run import QUICK_TASKS, by_task, measure_task, summarise
+from neuronedit_jobs.benchmarks.accuracy.tasks import DATA, TASKS, Cells, Populations, TransferTask, draw, load_cells
 
-from neuronedit.autoencoder import Architecture
-from neuronedit.baselines import MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
-from neuronedit.design import MIN_EVENTS, select
+from neuronedit.cells.design import MIN_POPULATION_EVENTS
+from neuronedit.cells.selection import select
+from neuronedit.edits.baselines import MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
+from neuronedit.edits.support import MAX_REACH, NEW_KIND
 from neuronedit.errors import DataError, ModelError
-from neuronedit.extrapolation import MAX_REACH, NEW_KIND
-from neuronedit.metrics import FLOOR
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.measures.distances import FLOOR
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
 from tests.jobs.conftest import Command
 
 TINY = Effort(200, 200, 1, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=1, minibatch=64))
@@ -58,7 +59,7 @@ def test_every_task_finds_four_populations_that_share_no_event(dataset: str) -> 
     assert cells.intensities.max() > 100
     for task in (task for task in TASKS if task.dataset == dataset):
         chosen = [select(cells.annotations, where) for where in (task.source, task.target, task.events, task.truth)]
-        assert min(mask.sum() for mask in chosen) >= MIN_EVENTS
+        assert min(mask.sum() for mask in chosen) >= MIN_POPULATION_EVENTS
         assert np.sum(chosen, axis=0).max() == 1, task.name
         populations, truth = draw(cells, task, 100, seed=0)
         assert {len(events) for events in (*vars(populations).values(), truth)} == {100}

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 from neuronedit_jobs import benchmark
-from neuronedit_jobs.benchmarks.result import Result, markdown
+from neuronedit_jobs.benchmarks.measure import Result, markdown
 
 from tests.fixtures import copied_store
 

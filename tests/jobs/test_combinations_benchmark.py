@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from neuronedit_jobs.benchmarks.calibration import SETTINGS, measure_calibration, measure_repeat
-from neuronedit_jobs.benchmarks.combinations import (
+from neuronedit_jobs.benchmarks.accuracy.combinations import (
     KINDS,
     PLANS,
     REAL,
@@ -16,13 +15,23 @@ from neuronedit_jobs.benchmarks.combinations import (
     fit_pair,
     measure_foreseen,
 )
-from neuronedit_jobs.benchmarks.tasks import DATA, load_cells
-from neuronedit_jobs.benchmarks.two_drugs import ADDITIVE, N_MARKERS, SATURATING, SPECIFIC, TREATMENTS, design
+from neuronedit_jobs.benchmarks.accuracy.tasks import DATA, load_cells
+from neuronedit_jobs.benchmarks.accuracy.two_drugs import (
+    ADDITIVE,
+    N_MARKERS,
+    SATURATING,
+    SETTINGS,
+    SPECIFIC,
+    TREATMENTS,
+    design,
+    measure_calibration,
+    measure_repeat,
+)
 
-from neuronedit.arms import Arm
-from neuronedit.autoencoder import Architecture
-from neuronedit.combinations import ROUTES
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.cells.arms import Arm
+from neuronedit.model.combination import ROUTES
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
 from tests.jobs.conftest import Command
 
 TINY = Effort(2, 1, 200, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=1, minibatch=64))

@@ -12,9 +12,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 from neuronedit_jobs import combine
 
-from neuronedit.design import PairDesign
-from neuronedit.model_files import save_model
-from neuronedit.panel import Panel
+from neuronedit.cells.design import PairDesign
+from neuronedit.cells.panel import Panel
+from neuronedit.model.files import save_model
 from tests.fixtures import CONTROLS, copied_store, fit_small_model, fit_small_pair
 from tests.jobs.conftest import Command
 from tests.synthetic_cells import MARKERS, intensities

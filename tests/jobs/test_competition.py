@@ -1,7 +1,7 @@
 import torch
-from neuronedit_jobs.benchmarks.competition import compete, winners
+from neuronedit_jobs.benchmarks.review.competition import compete, winners
 
-from neuronedit.autoencoder import CODE, Architecture, Autoencoder
+from neuronedit.network.autoencoder import CODE, Architecture, Autoencoder
 
 
 def test_only_the_largest_of_each_block_is_kept():

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from neuronedit_jobs.benchmarks.confounded import (
+from neuronedit_jobs.benchmarks.accuracy.confounded import (
     BY_LABELS,
     BY_STRATA,
     N_MARKERS,

@@ -2,13 +2,22 @@ import numpy as np
 import pytest
 import torch
 from neuronedit_jobs import benchmark
-from neuronedit_jobs.benchmarks.gpu import JOB, KERNEL, NEURONS, ON_CORES, PRECISIONS, RAY, TRAINING, Row, figures
-from neuronedit_jobs.benchmarks.gpu_limits import Limits, Work, edit_work, median_seconds, training_work
-from neuronedit_jobs.benchmarks.gpu_training import drawn, held, whole_training
-from neuronedit_jobs.benchmarks.train import draw
+from neuronedit_jobs.benchmarks.speed.event_files import NEURONS
+from neuronedit_jobs.benchmarks.speed.gpu import JOB, KERNEL, ON_CORES, PRECISIONS, RAY, TRAINING, Row, figures
+from neuronedit_jobs.benchmarks.speed.gpu_edit import (
+    LeastWork,
+    Limits,
+    drawn,
+    edit_work,
+    held,
+    median_seconds,
+    training_work,
+    whole_training,
+)
+from neuronedit_jobs.benchmarks.speed.train import draw
 
-from neuronedit.autoencoder import Architecture
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
 
 CPU = torch.device("cpu")
 
@@ -16,15 +25,15 @@ CPU = torch.device("cpu")
 def test_the_least_work_of_an_event_is_what_can_be_counted_by_hand() -> None:
     # 40 → 10 → 5 → 10 → 40: 450 weights to encode with, and as many to decode.
     architecture = Architecture(hidden=(10,), code=5)
-    assert edit_work(architecture) == Work(320, 2 * 3 * 450)
+    assert edit_work(architecture) == LeastWork(320, 2 * 3 * 450)
     # Once there, and back once for the weights and, but for the markers, once for the activations.
-    assert training_work(architecture) == Work(168, 2 * (3 * 900 - 400))
+    assert training_work(architecture) == LeastWork(168, 2 * (3 * 900 - 400))
 
 
 def test_a_limit_is_that_of_the_memory_or_of_the_arithmetic() -> None:
     limits = Limits(1e6, {"float32": 1e6, "bfloat16": 1e9})
-    assert limits.events_per_s(Work(100, 1_000)) == 1_000
-    assert limits.events_per_s(Work(100, 1_000), "bfloat16") == 10_000
+    assert limits.events_per_s(LeastWork(100, 1_000)) == 1_000
+    assert limits.events_per_s(LeastWork(100, 1_000), "bfloat16") == 10_000
 
 
 def test_limits_are_measured() -> None:

@@ -2,10 +2,10 @@ import sys
 
 import numpy as np
 import pytest
-from neuronedit_jobs.benchmarks.joint_baselines import cluster_map, joint_baselines, linear_transport
-from neuronedit_jobs.benchmarks.methods import METHODS, NETWORKS
+from neuronedit_jobs.benchmarks.accuracy.joint_baselines import cluster_map, joint_baselines, linear_transport
+from neuronedit_jobs.benchmarks.accuracy.methods import METHODS, NETWORKS
 
-from neuronedit.baselines import quantile_map
+from neuronedit.edits.baselines import quantile_map
 from neuronedit.errors import ConfigError, DataError
 
 

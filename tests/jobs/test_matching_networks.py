@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from neuronedit_jobs.benchmarks.matching_networks import GAN_PLAN, MMD_PLAN, MatchingPlan, gan, mmd_resnet
+from neuronedit_jobs.benchmarks.accuracy.matching_networks import GAN_PLAN, MMD_PLAN, MatchingPlan, gan, mmd_resnet
 
 from neuronedit.errors import ModelError
-from neuronedit.metrics import distance
+from neuronedit.measures.distances import distance
 
 SHORT = MatchingPlan(steps=300, minibatch=64, hidden=16, learning_rate=0.01)
 SHIFT = np.float32([1.5, 0, -1, 0])

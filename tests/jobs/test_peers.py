@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from neuronedit_jobs.benchmarks import peers, run_peer
-from neuronedit_jobs.benchmarks.peers import (
+from neuronedit_jobs.benchmarks.accuracy import peers, run_peer
+from neuronedit_jobs.benchmarks.accuracy.peers import (
     PEERS,
     SCRIPT,
     SEES_EVENTS,
@@ -19,8 +19,8 @@ from neuronedit_jobs.benchmarks.peers import (
     install,
     measure_peers,
 )
-from neuronedit_jobs.benchmarks.peers import run_peer as run
-from neuronedit_jobs.benchmarks.tasks import Populations
+from neuronedit_jobs.benchmarks.accuracy.peers import run_peer as run
+from neuronedit_jobs.benchmarks.accuracy.tasks import Populations
 
 from tests.jobs.conftest import ROOT
 

@@ -1,12 +1,13 @@
 """What penalties on the weights do beside replay."""
 
 import pytest
-from neuronedit_jobs.benchmarks.penalties import importance_penalty, train_held, uniform_penalty
+from neuronedit_jobs.benchmarks.review.penalties import importance_penalty, train_held, uniform_penalty
 
-from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.continual import continue_training, replayed
-from neuronedit.familiarity import reconstruction_error
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.fitting.drift import reconstruction_error
+from neuronedit.fitting.update import replayed
+from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.network.plan import TrainingPlan
+from neuronedit.network.training import continue_training
 from tests.strange_events import MORE, N_MARKERS, OLD, STRANGE, drift, trained_on_old
 
 

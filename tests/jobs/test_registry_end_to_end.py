@@ -24,9 +24,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 from neuronedit_jobs import compare, lineage, promote, review, train, transform
 
-from neuronedit.adapters.registry import RegistryConfig, pinned_model, register_model
-from neuronedit.adapters.tracking import TrackingConfig, connect, tracked_run
-from tests.adapters.test_registry import example
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
+from neuronedit.adapters.registry.versions import RegistryConfig, pinned_model, register_model
+from tests.adapters.registry.test_versions import example
 from tests.jobs.conftest import TRAIN
 
 pytestmark = pytest.mark.ray

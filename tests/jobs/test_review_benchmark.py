@@ -5,18 +5,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from neuronedit_jobs.benchmarks import review
-from neuronedit_jobs.benchmarks.checks import Check, Measure
-from neuronedit_jobs.benchmarks.methods import Effort, fit_plans
-from neuronedit_jobs.benchmarks.review import run, summarise
-from neuronedit_jobs.benchmarks.review_cost import DRAWN
-from neuronedit_jobs.benchmarks.tasks import Populations, TransferTask
-from neuronedit_jobs.benchmarks.verdicts import BEFORE_TRUTH, EDIT, judge_edit, measure_verdicts
+from neuronedit_jobs.benchmarks.accuracy.methods import Effort, fit_plans
+from neuronedit_jobs.benchmarks.accuracy.tasks import Populations, TransferTask
+from neuronedit_jobs.benchmarks.review import run as review
+from neuronedit_jobs.benchmarks.review.checks import Check, Measure
+from neuronedit_jobs.benchmarks.review.run import DRAWN, run, summarise
+from neuronedit_jobs.benchmarks.review.verdicts import BEFORE_TRUTH, EDIT, judge_edit, measure_verdicts
 
-from neuronedit.autoencoder import Architecture
-from neuronedit.edit_config import EditConfig
-from neuronedit.panel import Panel
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.cells.panel import Panel
+from neuronedit.edits.edit import EditConfig
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
 
 CHECKS = [
     Check(1, "A", (Measure("x", 1.0, most=2),), 0.1),

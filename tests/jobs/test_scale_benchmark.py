@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from neuronedit_jobs.benchmarks import memory, small_files, transform_scale, trial_models
-from neuronedit_jobs.benchmarks.memory import Inputs
-from neuronedit_jobs.benchmarks.result import Result
+from neuronedit_jobs.benchmarks.measure import Result
+from neuronedit_jobs.benchmarks.speed import event_files as trial_models
+from neuronedit_jobs.benchmarks.speed import memory, transform_scale
+from neuronedit_jobs.benchmarks.speed import transform_scale as small_files
+from neuronedit_jobs.benchmarks.speed.memory import Inputs
 
 
 def test_pictures_are_written_beside_the_tables(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from neuronedit_jobs.benchmarks.simulated import N_TYPES, SimulatedTask, score, simulate
+from neuronedit_jobs.benchmarks.accuracy.simulated import N_TYPES, SimulatedTask, score, simulate
 
 
 @pytest.fixture(scope="module")

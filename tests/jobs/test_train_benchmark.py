@@ -3,14 +3,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from neuronedit_jobs.benchmarks import peer_fits
-from neuronedit_jobs.benchmarks.peer_fits import CYTONORM, CYTOVI, SHIFTED_CODE, Fit
-from neuronedit_jobs.benchmarks.peers import PeerError
-from neuronedit_jobs.benchmarks.train import ONE_WORKER, PLAIN, TWO_BARE, TWO_WORKERS, Row, draw, draw_raw, figures
-from neuronedit_jobs.benchmarks.train_loops import Events, Trained, bare_ddp, plain_loop
+from neuronedit_jobs.benchmarks.accuracy.peers import PeerError
+from neuronedit_jobs.benchmarks.speed import peer_speed as peer_fits
+from neuronedit_jobs.benchmarks.speed.peer_speed import CYTONORM, CYTOVI, SHIFTED_CODE, Fit
+from neuronedit_jobs.benchmarks.speed.train import (
+    ONE_WORKER,
+    PLAIN,
+    TWO_BARE,
+    TWO_WORKERS,
+    Events,
+    Row,
+    Trained,
+    bare_ddp,
+    draw,
+    draw_raw,
+    figures,
+    plain_loop,
+)
 
-from neuronedit.autoencoder import Architecture
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
 
 
 def rows(ray_loss: float) -> dict[str, Row]:

@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from neuronedit_jobs import train
 
-from neuronedit.adapters.registry import PinnedModel, pinned_model
+from neuronedit.adapters.registry.versions import PinnedModel, pinned_model
 from tests.jobs.conftest import Command, Workplace
 from tests.synthetic_cells import MARKERS, with_column
 

@@ -9,16 +9,15 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from neuronedit_jobs.benchmarks import peer_speed, transform, trial_models
-from neuronedit_jobs.benchmarks.event_files import MARKERS, FileSet
-from neuronedit_jobs.benchmarks.floors import copy_cost, products_cost
-from neuronedit_jobs.benchmarks.peers import PeerError
-from neuronedit_jobs.benchmarks.trial_models import DEFAULT, NEURONS, save_trials
-from neuronedit_jobs.benchmarks.ways import Work, half_cost, plain_cost
+from neuronedit_jobs.benchmarks.accuracy.peers import PeerError
+from neuronedit_jobs.benchmarks.speed import event_files as trial_models
+from neuronedit_jobs.benchmarks.speed import peer_speed, transform
+from neuronedit_jobs.benchmarks.speed.event_files import DEFAULT, MARKERS, NEURONS, FileSet, save_trials
+from neuronedit_jobs.benchmarks.speed.ways import Work, copy_cost, half_cost, plain_cost, products_cost
 
-from neuronedit.auto import CANDIDATES
-from neuronedit.design import PAIR_EDIT
-from neuronedit.model_files import load_model
+from neuronedit.cells.design import PAIR_EDIT
+from neuronedit.edits.auto import CANDIDATES
+from neuronedit.model.files import load_model
 
 # --- files and models
 
@@ -37,7 +36,7 @@ def test_cells_are_written_in_the_files_and_row_groups_that_are_asked_for(tmp_pa
 
 
 def test_a_row_group_larger_than_a_million_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuronedit_jobs.benchmarks.event_files.MILLION", 100)
+    monkeypatch.setattr("neuronedit_jobs.benchmarks.speed.event_files.MILLION", 100)
     FileSet(250, 1, row_group_events=250).write(tmp_path / "cells")
     table = pq.read_table(tmp_path / "cells")
     assert pq.read_metadata(tmp_path / "cells" / "00000.parquet").num_row_groups == 1
@@ -83,7 +82,7 @@ def test_a_plain_process_edits_its_share_of_the_files_and_leaves_nothing(
 ) -> None:
     edited: list[str] = []
     monkeypatch.setattr(
-        "neuronedit_jobs.benchmarks.ways.FileTransformer.transform", lambda self, part: edited.append(part.output)
+        "neuronedit_jobs.benchmarks.speed.ways.FileTransformer.transform", lambda self, part: edited.append(part.output)
     )
     work = Work(places / "models" / NEURONS, places / "cells", tmp_path / "edited", places / "few")
     plain_cost(work)

@@ -13,9 +13,9 @@ import torch
 from mlflow.tracking import MlflowClient
 from neuronedit_jobs import transform
 
-from neuronedit.adapters.registry import pinned_model
-from neuronedit.model_files import save_model
-from neuronedit.panel import Panel
+from neuronedit.adapters.registry.versions import pinned_model
+from neuronedit.cells.panel import Panel
+from neuronedit.model.files import save_model
 from tests.fixtures import CONTROLS, fit_small_model
 from tests.jobs.conftest import Command, Workplace
 from tests.synthetic_cells import MARKERS, with_column, with_value

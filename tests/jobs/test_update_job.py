@@ -14,10 +14,9 @@ from mlflow.tracking import MlflowClient
 from neuronedit_jobs import update
 from neuronedit_jobs.update import VersionConfig
 
-from neuronedit.adapters.registry import PinnedModel, RegistryConfig, pinned_model
-from neuronedit.drift import edit_drift
+from neuronedit.adapters.registry.versions import PinnedModel, RegistryConfig, pinned_model
 from neuronedit.errors import ConfigError
-from neuronedit.familiarity import reconstruction_error
+from neuronedit.fitting.drift import edit_drift, reconstruction_error
 from tests.jobs.conftest import Workplace
 from tests.synthetic_cells import MARKERS, sample_table, with_column
 

@@ -5,26 +5,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from neuronedit_jobs.benchmarks.planted import planted_neurons
-from neuronedit_jobs.benchmarks.review_problems import Problems
+from neuronedit_jobs.benchmarks.review.planted import planted_neurons
+from neuronedit_jobs.benchmarks.review.review_problems import Problems
 
-from neuronedit.autoencoder import Architecture, Autoencoder
-from neuronedit.design import ControlsDesign, PairDesign
-from neuronedit.edit import Edit, Member
-from neuronedit.edit_config import EditConfig
+from neuronedit.cells.design import ControlsDesign, PairDesign
+from neuronedit.cells.panel import Panel
+from neuronedit.cells.scaling import fit_scaling
+from neuronedit.edits.edit import Edit, EditConfig, Member
+from neuronedit.edits.operators.percentiles import PercentileShift, percentiles
+from neuronedit.edits.spikes import Spikes
+from neuronedit.edits.steps import EditStep, FittedStep
+from neuronedit.edits.support import Support
 from neuronedit.fitting.fit import fit_model
-from neuronedit.model import EditModel
-from neuronedit.panel import Panel
-from neuronedit.percentiles import PercentileShift, percentiles
-from neuronedit.review.conductance import Conductance
-from neuronedit.review.neurons import Neurons
-from neuronedit.review.report import Review, review_model
-from neuronedit.review.transfer import HELD_OUT, TRAINING_PAIR, Comparison
-from neuronedit.scaling import fit_scaling
-from neuronedit.spikes import Spikes
-from neuronedit.steps import EditStep, FittedStep
-from neuronedit.support import Support
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.model.edit_model import EditModel
+from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.network.plan import TrainingPlan
+from neuronedit.review.neurons.conductance import Conductance
+from neuronedit.review.page.report import Review, review_model
+from neuronedit.review.page.transfer import HELD_OUT, TRAINING_PAIR, Comparison
+from neuronedit.review.subject import EditSubject
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
 
 CELLS = Path(__file__).parents[3] / "shared" / "data" / "cytonorm_ptlg" / "cells.parquet"
@@ -93,13 +92,13 @@ def problems() -> Problems:
 
 
 @pytest.fixture(scope="session")
-def planted_edit(problems: Problems) -> Neurons:
+def planted_edit(problems: Problems) -> EditSubject:
     """The network wired by hand."""
     return problems.planted
 
 
 @pytest.fixture(scope="session")
-def trained_edit(problems: Problems) -> Neurons:
+def trained_edit(problems: Problems) -> EditSubject:
     """The same programs in a small network that was trained."""
     return problems.trained
 
@@ -117,7 +116,7 @@ def trained_conductance(problems: Problems) -> Conductance:
 
 
 @pytest.fixture(scope="session")
-def few_planted() -> Neurons:
+def few_planted() -> EditSubject:
     """The network wired by hand, with 2,000 events of source and of target."""
     return planted_neurons()
 

@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from neuronedit_jobs.benchmarks.checks import Check, Measure, check_table, take
-from neuronedit_jobs.benchmarks.review_checks import ROWS, check_row
-from neuronedit_jobs.benchmarks.review_problems import Problems
+from neuronedit_jobs.benchmarks.review.checks import Check, Measure, check_table, take
+from neuronedit_jobs.benchmarks.review.review_problems import Problems
+from neuronedit_jobs.benchmarks.review.run import ROWS, check_row
 
 from neuronedit.errors import DataError
 

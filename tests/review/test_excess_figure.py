@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from neuronedit.combinations import A_ON_B, B_ON_A, MEASURED, combine
-from neuronedit.review.excess_figure import excess_figure
+from neuronedit.model.combination import A_ON_B, B_ON_A, MEASURED, combine
+from neuronedit.review.job_figures import excess_figure
 from tests.two_drugs import CHANGE_A, CHANGE_B, experiment, shift
 
 

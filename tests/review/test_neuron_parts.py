@@ -6,20 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from neuronedit_jobs.benchmarks.planted import EDITED_NEURONS
-from neuronedit_jobs.benchmarks.review_problems import Problems
+from neuronedit_jobs.benchmarks.review.planted import EDITED_NEURONS
+from neuronedit_jobs.benchmarks.review.review_problems import Problems
 
-from neuronedit.review import neuron_figures as figures
-from neuronedit.review import neuron_readings as readings
-from neuronedit.review.conductance import Conductance
-from neuronedit.review.edit_review import PARTS, ReviewContext
-from neuronedit.review.effect_logit import LogitAttribution
-from neuronedit.review.faithfulness import CONDUCTANCE, EMD, RANDOM, Faithfulness
-from neuronedit.review.ladder import Ladder
-from neuronedit.review.names import NeuronNames
-from neuronedit.review.neurons import Neurons
-from neuronedit.review.part import Part
-from neuronedit.review.preferred import PreferredCell
+from neuronedit.review.charts import MAX_NEURONS, UNTRUSTED
+from neuronedit.review.neurons.conductance import Conductance, conductance_figure, read_conductance, warn_conductance
+from neuronedit.review.neurons.faithfulness import CONDUCTANCE, EMD, RANDOM, Faithfulness, read_faithfulness
+from neuronedit.review.neurons.ladder import Ladder, read_ladder, warn_ladder
+from neuronedit.review.neurons.logit import LogitAttribution, logit_figure, read_logit, warn_logit
+from neuronedit.review.neurons.names import ONE_VERSION, NeuronNames, read_names, warn_names
+from neuronedit.review.neurons.preferred import PreferredCell, read_preferred, warn_preferred
+from neuronedit.review.page.edit_review import PARTS, ReviewContext
+from neuronedit.review.part import NOTHING, Part
+from neuronedit.review.subject import EditSubject
 
 NAMES = ["conductance", "faithfulness", "names", "logit", "ladder", "preferred"]
 
@@ -90,14 +89,14 @@ def test_the_planted_edit_is_told_by_its_neurons(planted: dict[str, Part]) -> No
     assert set(first["neuron"]) == set(EDITED_NEURONS)
     assert first["trusted"].all()
     assert not planted["conductance"].warning
-    assert readings.ONE_VERSION in planted["names"].warning
+    assert ONE_VERSION in planted["names"].warning
 
 
-def test_an_edit_that_does_nothing_has_its_page(planted_edit: Neurons, problems: Problems) -> None:
+def test_an_edit_that_does_nothing_has_its_page(planted_edit: EditSubject, problems: Problems) -> None:
     sample = planted_edit.sample(300, seed=0)
     still = replace(sample, edited=sample.source.activations)
     parts = neuron_parts(ReviewContext(still, problems.model))
-    assert [parts[name].reading for name in ("conductance", "faithfulness", "logit")] == [readings.NOTHING] * 3
+    assert [parts[name].reading for name in ("conductance", "faithfulness", "logit")] == [NOTHING] * 3
     for part in parts.values():
         assert all(np.isfinite(value) for value in part.scalars.values())
         for drawing in part.drawings:
@@ -109,33 +108,33 @@ def test_the_conductance_sentence_names_neurons_that_carry_and_may_be_named(
 ) -> None:
     assert names.trusted.tolist() == [True, False, False]
     # 4 of what neurons do remain 2 of A; B: all 2 undone, and of A's 3 one.
-    assert readings.read_conductance(conductance, names) == (
+    assert read_conductance(conductance, names) == (
         "Neurons 0 (A↑), 1 and 2 carry 100% of what the edit does; 60% of what single neurons do to the markers is "
         "undone by others."
     )
-    assert readings.warn_conductance(conductance) == (
+    assert warn_conductance(conductance) == (
         "60% of what single neurons do is undone by others: the edit is the work of all together, and no neuron is the "
         "effect by itself."
     )
-    assert not readings.warn_conductance(replace(conductance, values=np.abs(VALUES)))
+    assert not warn_conductance(replace(conductance, values=np.abs(VALUES)))
 
 
 def test_the_names_sentences_count(names: NeuronNames) -> None:
-    assert readings.read_names(names) == (
+    assert read_names(names) == (
         "1 of 3 neurons may be called by their names, as they read what they write and others undo less than half of "
         "it."
     )
     silent = replace(names, writes=VALUES * [[1], [1], [0]])
-    assert "half of it; 1 write nothing." in readings.read_names(silent)
+    assert "half of it; 1 write nothing." in read_names(silent)
     trusted = replace(names, cancellation=np.zeros(3))
-    assert readings.warn_names(trusted) == readings.ONE_VERSION
+    assert warn_names(trusted) == ONE_VERSION
 
 
 def test_the_faithfulness_sentence_compares_orders() -> None:
     kept = {CONDUCTANCE: [0.5, 0.8, 0.95, 1.0], EMD: [0.4, 0.7, 0.9, 1.0], RANDOM: [0.0, 0.1, 0.2, 1.0]}
     curves = {order: np.array(values) for order, values in kept.items()}
     found = Faithfulness(np.array([1, 4, 8, 16]), curves, np.stack([curves[RANDOM]]))
-    assert readings.read_faithfulness(found) == (
+    assert read_faithfulness(found) == (
         "The first 4 neurons by conductance keep 80% of the edit, by EMD 70%, in a random order 10%; "
         "8 of 16 keep nine tenths."
     )
@@ -143,14 +142,14 @@ def test_the_faithfulness_sentence_compares_orders() -> None:
 
 def test_the_logits_warning_tells_of_another_ranking(names: NeuronNames) -> None:
     found = LogitAttribution(np.array([[0.1, 0.7, -0.2]], dtype=np.float32), auroc=0.9, rank_correlation=0.5)
-    assert readings.read_logit(found, names) == (
+    assert read_logit(found, names) == (
         "A classifier tells treated from control events with AUROC 0.90; neurons 1 and 0 (A↑) lead there most; neurons "
         "rank by their part in it as by conductance with 0.50."
     )
-    assert readings.warn_logit(found).startswith(
+    assert warn_logit(found).startswith(
         "Neurons rank otherwise by the classifier than by conductance (rank correlation 0.50, below 0.8)"
     )
-    assert not readings.warn_logit(replace(found, rank_correlation=float("nan")))
+    assert not warn_logit(replace(found, rank_correlation=float("nan")))
 
 
 def test_a_ladder_of_unreal_cells_that_miss_is_warned_of(names: NeuronNames) -> None:
@@ -158,13 +157,13 @@ def test_a_ladder_of_unreal_cells_that_miss_is_warned_of(names: NeuronNames) -> 
     cells[0, :, 0] = [-2, -1, 0, 1, 2]
     levels = np.arange(5, dtype=np.float32)[None]
     found = Ladder(MARKERS, levels, levels, np.ones(1, np.float32), cells, np.full((1, 5), 0.8))
-    assert readings.read_ladder(found, 0, names) == (
+    assert read_ladder(found, 0, names) == (
         "From its 1st to its 99th percentile neuron 0 (A↑) goes with A (+4.0), B (+0.0) standard deviations; the cells "
         "are 0.80 times as far from the nearest real one as real ones are from one another."
     )
-    assert not readings.warn_ladder(found)
+    assert not warn_ladder(found)
     bad = replace(found, realism=np.full((1, 5), 1.8), reached=levels + np.float32(0.2))
-    assert readings.warn_ladder(bad) == (
+    assert warn_ladder(bad) == (
         "Not to be read as cells: 100% of the cells are further from real ones than 1.1 times what is usual; 100% of "
         "the cells miss their activation by more than 0.05 spreads."
     )
@@ -173,26 +172,24 @@ def test_a_ladder_of_unreal_cells_that_miss_is_warned_of(names: NeuronNames) -> 
 def test_the_preferred_cells_sentence_tells_what_was_measured() -> None:
     ones = np.ones(2, dtype=np.float32)
     found = PreferredCell(MARKERS, np.float32([3, 0.5]), ones, np.array([1.0, -0.1]), (-1.0, 2.0), met=False)
-    assert readings.read_preferred(found) == (
+    assert read_preferred(found) == (
         "From the likeliest control cell to the likeliest one that is as treated as the most treated hundredth, "
         "A (+2.0; measured +1.0), B (-0.5; measured -0.1) change most, standard deviations."
     )
-    assert readings.warn_preferred(found).startswith("No likely cell has the logits")
+    assert warn_preferred(found).startswith("No likely cell has the logits")
 
 
 def test_names_that_may_not_be_used_are_grey(conductance: Conductance, names: NeuronNames) -> None:
-    figure = figures.conductance_figure(names.beside(conductance.table()), names.beside(conductance.neuron_table()))
+    figure = conductance_figure(names.beside(conductance.table()), names.beside(conductance.neuron_table()))
     labels = figure.axes[0].get_yticklabels()
     assert [label.get_text() for label in labels] == ["0: A↑", "1: B↑ A↓", "2: B↓ A↑"]
-    assert [to_hex(label.get_color()) for label in labels] == ["#000000", figures.UNTRUSTED, figures.UNTRUSTED]
+    assert [to_hex(label.get_color()) for label in labels] == ["#000000", UNTRUSTED, UNTRUSTED]
 
 
 def test_the_heatmap_holds_the_conductances_and_prints_tell_their_signs(
     conductance: Conductance, names: NeuronNames
 ) -> None:
-    axes = figures.conductance_figure(names.beside(conductance.table()), names.beside(conductance.neuron_table())).axes[
-        0
-    ]
+    axes = conductance_figure(names.beside(conductance.table()), names.beside(conductance.neuron_table())).axes[0]
     np.testing.assert_array_equal(axes.images[0].get_array(), VALUES)
     assert axes.images[0].get_clim() == (-2, 2)
     assert [text.get_position() for text in axes.texts] == [(1, 2)]
@@ -200,6 +197,6 @@ def test_the_heatmap_holds_the_conductances_and_prints_tell_their_signs(
 
 def test_of_many_neurons_the_first_are_shown_and_that_is_said() -> None:
     table = pd.DataFrame({"neuron": np.arange(50), "name": "A↑", "trusted": True, "conductance": 1.0, "logit": 0.5})
-    figure = figures.logit_figure(table)
-    assert len(figure.axes[0].get_yticks()) == figures.MAX_NEURONS
+    figure = logit_figure(table)
+    assert len(figure.axes[0].get_yticks()) == MAX_NEURONS
     assert figure.get_suptitle() == "the 20 of 50 neurons that come first"

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from neuronedit.adapters.parquet import EventDataset, list_dataset
-from neuronedit.adapters.populations import draw_populations
-from neuronedit.draw import DrawnPopulations
+from neuronedit.adapters.files.parquet import EventDataset, list_dataset
+from neuronedit.adapters.sampling.populations import draw_populations
+from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.errors import DataError, NeuroneditError, listing
+from neuronedit.fitting.record import TrainingRecord, intensities_digest
 from neuronedit.fitting.update import check_controls_design, new_populations
-from neuronedit.model import EditModel
-from neuronedit.training_record import TrainingRecord, intensities_digest
+from neuronedit.model.edit_model import EditModel
 
 
 def draw_update(

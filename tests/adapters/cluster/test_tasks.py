@@ -11,17 +11,16 @@ import torch
 from numpy.testing import assert_array_equal
 
 from neuronedit.adapters.cluster.tasks import run_on_cluster
-from neuronedit.autoencoder import Architecture
-from neuronedit.design import PairDesign
-from neuronedit.edit_config import EditConfig
+from neuronedit.cells.design import PairDesign
+from neuronedit.cells.panel import Panel
+from neuronedit.edits.edit import EditConfig
 from neuronedit.errors import ClusterError, DataError, ModelError
-from neuronedit.fitting.fit import FittedModel, fit_model
+from neuronedit.fitting.fit import FittedModel, fit_model, model_refits
+from neuronedit.fitting.search_result import SearchConfig
 from neuronedit.fitting.tasks import RunAll, one_after_another
-from neuronedit.model import EditModel
-from neuronedit.panel import Panel
-from neuronedit.refitting import model_refits
-from neuronedit.search_config import SearchConfig
-from neuronedit.training_plan import TrainingPlan
+from neuronedit.model.edit_model import EditModel
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
 from tests.synthetic_cells import GAINS, intensities
 
 pytestmark = pytest.mark.ray

@@ -7,20 +7,18 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from neuronedit.adapters.parquet import list_dataset
-from neuronedit.adapters.populations import draw_populations
-from neuronedit.adapters.ray_train import train_autoencoder
+from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.adapters.training.source import TrainingSource, ray_train, training_source
-from neuronedit.autoencoder import Architecture
-from neuronedit.design import ControlsDesign
-from neuronedit.draw import DrawnPopulations, SampleConfig
+from neuronedit.adapters.training.trainer import train_autoencoder
+from neuronedit.cells.design import ControlsDesign
+from neuronedit.cells.draw import DrawnPopulations, SampleConfig
+from neuronedit.cells.panel import Panel
 from neuronedit.errors import ConfigError, DataError
 from neuronedit.fitting.prepare import Prepared, prepare
 from neuronedit.fitting.train import train_here
-from neuronedit.panel import Panel
-from neuronedit.training_data_config import TrainingDataConfig
-from neuronedit.training_plan import TrainingPlan
-from neuronedit.workers_config import WorkersConfig
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingDataConfig, TrainingPlan, WorkersConfig
 from tests.adapters.training_here import without_ray
 from tests.synthetic_cells import sample_table
 

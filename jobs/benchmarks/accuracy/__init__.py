@@ -1,0 +1,1 @@
+"""Distances to measured truth, beside other methods."""

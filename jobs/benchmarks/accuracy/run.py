@@ -1,0 +1,259 @@
+"""How near each method brings cells to their truth, on tasks that none of them was fitted for.
+
+For each task and seed one autoencoder is trained on source, target and the events to be edited, never on the truth.
+Real tasks are scored by mean per-marker EMD and energy distance to the measured truth, beside the noise floor
+(``neuronedit.metrics``); the simulated one cell by cell (``simulated``).
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neuronedit.arrays import Float32s
+from neuronedit.cells.panel import MASS_COFACTOR
+from neuronedit.cells.scaling import to_arcsinh
+from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP
+from neuronedit.measures.distances import FLOOR, distance_to_truth, noise_floor, normalised_residual
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
+
+from ..measure import Result
+from .confounded import BY_STRATA, PLAIN, SOURCE_SHARES, measure_confounded
+from .methods import AUTO_NAME, Effort, fit_populations, forecast, measure_flags, predict
+from .peers import PEERS, PeerTask, measure_peers
+from .simulated import SimulatedTask, score_table, simulate
+from .tasks import DATA, TASKS, Populations, TransferTask, draw, load_cells
+
+logger = logging.getLogger(__name__)
+
+SCORES = ("emd", "energy")
+
+FULL = Effort(4_000, 20_000, 3, Architecture(), TrainingPlan(), networks=True)
+QUICK = Effort(1_000, 1_000, 1, Architecture(hidden=(100,), code=50), TrainingPlan(epochs=10, minibatch=256))
+
+N_FLAG_SEEDS = 10
+"""Draws of each task's events on which its flag is looked at; no edit is fitted for that."""
+
+QUICK_TASKS = TASKS[:18:3]
+"""Every third positive task: what fits in 60 s."""
+
+
+def run(quick: bool, data: Path = DATA, peers: Path | None = None) -> Result:
+    """Score every method on every task and seed.
+
+    Args:
+        quick: Fewer events, one seed, smaller and shorter networks.
+        data: The datasets.
+        peers: A folder for the environments of other tools, which are then measured, too.
+
+    Raises:
+        DataError: A dataset is missing from the folder ``data``.
+        PeerError: A peer cannot be installed.
+    """
+    effort = QUICK if quick else FULL
+    tasks = QUICK_TASKS if quick else TASKS
+    scores = measure_tasks(tasks, data, effort, peers)
+    summary, simulated, confounded = summarise(scores), measure_simulated(effort, peers), measure_mixes(effort)
+    flags = measure_flags(tasks, data, effort.n_events, N_FLAG_SEEDS)
+    details = {
+        "emd": by_task(scores, "emd"),
+        "energy": by_task(scores, "energy"),
+        "forecasts": scores.dropna(subset="flagged"),
+        "scores": scores.drop(columns=["plan", "flagged"]),
+        "simulated": simulated.groupby("method", sort=False).mean().drop(columns="seed"),
+        "simulated_by_seed": simulated,
+        "confounded": confounded.reset_index(),
+        "effects": effects(tasks, data, effort),
+        "flags": flags,
+    }
+    figures = _figures(summary.T[AUTO_NAME], simulated.set_index("method").loc[[AUTO_NAME]], flags)
+    return Result(summary, figures | {"spurious_shift_ratio": _spurious_ratio(confounded)}, details)
+
+
+def _spurious_ratio(confounded: pd.DataFrame) -> float:
+    """The shift of markers that must not move, with matched composition over without, where the mixes differ."""
+    spurious = confounded["spurious"].xs("another mix")
+    return float(spurious[BY_STRATA] / spurious[PLAIN])
+
+
+def measure_mixes(effort: Effort) -> pd.DataFrame:
+    """Means over seeds of edits between populations of another mix of cell types, and of the same mix, by method."""
+    tables = {
+        "another mix": measure_confounded(effort.n_events, effort.n_seeds),
+        "the same mix": measure_confounded(effort.n_events, effort.n_seeds, SOURCE_SHARES[0]),
+    }
+    means = {name: table.drop(columns="seed").groupby("method", sort=False).mean() for name, table in tables.items()}
+    return pd.concat(means, names=["target"])
+
+
+def _figures(summary: pd.Series, by_seed: pd.DataFrame, flags: pd.DataFrame) -> dict[str, float]:
+    """Of ``auto``: on the positive tasks, on the simulated one, and what share is flagged before truth is seen.
+
+    Means over seeds, but for ``cell_rmse_ratio_lacking``, the largest of any seed.
+    """
+    simulated, transfers = by_seed.mean(), flags["transfers"] == 1
+    figures = {
+        "r_emd": summary["r_emd"],
+        "r_energy": summary["r_energy"],
+        "share_of_tasks_at_least_quantile_map": summary["at_least_quantile_map"],
+        "positives_flagged": flags.loc[transfers, "flagged"].mean(),
+        "negatives_flagged": flags.loc[~transfers, "flagged"].mean(),
+        "gap_closed": simulated["gap_closed"],
+        "gap_closed_per_type": simulated["gap_closed_by_type"],
+        "cell_rmse_ratio": simulated["rmse_ratio"],
+        "cell_rmse_ratio_lacking": by_seed["rmse_ratio_lacking"].max(),
+        "classifier_auc": simulated["auc"],
+        "effect_slope": simulated["effect_slope"],
+    }
+    return {name: float(value) for name, value in figures.items() if np.isfinite(value)}  # JSON has no NaN
+
+
+def measure_tasks(tasks: Sequence[TransferTask], data: Path, effort: Effort, peers: Path | None = None) -> pd.DataFrame:
+    """A row for each task, seed and method: method, emd, energy, task, transfers, seed.
+
+    The noise floor is among the methods. Scores are NaN where a method failed.
+    """
+    cells = {dataset: load_cells(data, dataset) for dataset in sorted({task.dataset for task in tasks})}
+    drawn = [
+        (task, seed, *draw(cells[task.dataset], task, effort.n_events, seed))
+        for seed in range(effort.n_seeds)
+        for task in tasks
+    ]
+    given = [peer_task(task.name, seed, populations, task.cofactor) for task, seed, populations, _ in drawn]
+    work = [(*one, effort, others) for one, others in zip(drawn, by_peers(given, peers), strict=True)]
+    return pd.concat(in_processes(measure_task, work), ignore_index=True)
+
+
+def effects(tasks: Sequence[TransferTask], data: Path, effort: Effort) -> pd.DataFrame:
+    """A row for each task: how far the effect to be foreseen is the one that is learned.
+
+    Columns: effect, the mean change of the events; difference, from that of source → target; both the mean over
+    markers of absolute values, arcsinh units, with the first seed. To add the learned mean change leaves at least the
+    difference as EMD.
+    """
+    rows = []
+    for task in tasks:
+        populations, truth = draw(load_cells(data, task.dataset), task, effort.n_events, seed=0)
+        of = {**vars(populations), "truth": truth}
+        means = {role: to_arcsinh(events, task.cofactor).mean(axis=0, dtype=np.float64) for role, events in of.items()}
+        learned, wanted = means["target"] - means["source"], means["truth"] - means["events"]
+        rows.append({"task": task.name, "effect": abs(wanted).mean(), "difference": abs(wanted - learned).mean()})
+    return pd.DataFrame(rows).set_index("task")
+
+
+def measure_task(
+    task: TransferTask,
+    seed: int,
+    populations: Populations,
+    truth: Float32s,
+    effort: Effort,
+    others: Mapping[str, Float32s],
+) -> pd.DataFrame:
+    """One task and seed: a row for each method; ``others`` are what further methods made of the events.
+
+    The row of ``auto`` has its forecast, too.
+    """
+    measured = np.arcsinh(truth / np.float32(task.cofactor))
+    model = fit_populations(populations, task.cofactor, seed, effort)
+    predictions = predict(model, populations, seed, effort) | dict(others)
+    distances = {method: distance_to_truth(events, measured, seed) for method, events in predictions.items()}
+    rows = [
+        {"method": method, **distance.scores}
+        for method, distance in (distances | {FLOOR: noise_floor(measured, seed)}).items()
+    ]
+    table = pd.DataFrame(rows).set_index("method")
+    for column, value in asdict(forecast(model, populations.events)).items():
+        table.loc[AUTO_NAME, column] = value
+    return table.reset_index().assign(task=task.name, transfers=task.transfers, seed=seed)
+
+
+def measure_simulated(effort: Effort, peers: Path | None = None) -> pd.DataFrame:
+    """A row for each method and seed: the simulated task's scores."""
+    drawn = [(simulate(effort.n_simulated, seed), seed) for seed in range(effort.n_seeds)]
+    given = [peer_task("the simulated task", seed, task.populations, MASS_COFACTOR) for task, seed in drawn]
+    work = [(*one, effort, others) for one, others in zip(drawn, by_peers(given, peers), strict=True)]
+    return pd.concat(in_processes(measure_simulation, work), ignore_index=True)
+
+
+def measure_simulation(task: SimulatedTask, seed: int, effort: Effort, others: Mapping[str, Float32s]) -> pd.DataFrame:
+    """One seed of the simulated task: a row for each method."""
+    model = fit_populations(task.populations, MASS_COFACTOR, seed, effort)
+    return score_table(task, predict(model, task.populations, seed, effort) | dict(others), seed)
+
+
+def peer_task(name: str, seed: int, populations: Populations, cofactor: float) -> PeerTask:
+    """What a peer is given of a task: the populations on the arcsinh scale."""
+    scaled = {role: to_arcsinh(intensities, cofactor) for role, intensities in vars(populations).items()}
+    return PeerTask(name, Populations(**scaled), seed)
+
+
+def by_peers(tasks: Sequence[PeerTask], folder: Path | None) -> list[dict[str, Float32s]]:
+    """What every peer makes of each task's events; nothing where there is no folder for them."""
+    return measure_peers(PEERS, tasks, folder) if folder else [{} for _ in tasks]
+
+
+def in_processes(measure: Callable[..., pd.DataFrame], work: Sequence[tuple[object, ...]]) -> list[pd.DataFrame]:
+    """The measurements in their order, each process with one thread: networks this small gain nothing from more."""
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        return list(_logged(pool.map(measure, *zip(*work, strict=True)), len(work)))
+
+
+def _logged(tables: Iterator[pd.DataFrame], total: int) -> Iterator[pd.DataFrame]:
+    for done, table in enumerate(tables, start=1):
+        logger.info("%d of %d measured", done, total)
+        yield table
+
+
+def by_task(scores: pd.DataFrame, score: str) -> pd.DataFrame:
+    """One score's means over seeds: a row for each task, a column for each method, as they come in ``scores``.
+
+    The noise floor is the last. NaN where a method failed in every seed.
+    """
+    table = scores.pivot_table(index="task", columns="method", values=score, sort=False)
+    return table.reindex(columns=methods_of(scores))
+
+
+def methods_of(scores: pd.DataFrame) -> list[str]:
+    """The methods in their order, and the noise floor."""
+    return [*(method for method in scores["method"].unique() if method != FLOOR), FLOOR]
+
+
+def summarise(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row for each method, and the noise floor.
+
+    Columns: emd and energy, means over the positive tasks; r_emd and r_energy, normalised residuals of these means;
+    at_least_quantile_map, the share of positive tasks that are no worse than the quantile map in both scores;
+    negatives_r_emd, the residual over the negative tasks, above 1 where the edit is worse than none;
+    failed, how often (of tasks times seeds) the method gave nothing: its means are over the other ones.
+    """
+    summary = pd.DataFrame(index=pd.Index(methods_of(scores), name="method"))
+    no_worse = []
+    for score in SCORES:
+        table = by_task(scores[scores["transfers"]], score)
+        summary[score] = table.mean()
+        summary[f"r_{score}"] = residuals(table)
+        no_worse.append(table.le(table[QUANTILE_MAP], axis=0))
+    summary["at_least_quantile_map"] = (no_worse[0] & no_worse[1]).mean()
+    if not scores["transfers"].all():
+        for score in SCORES:
+            summary[f"negatives_r_{score}"] = residuals(by_task(scores[~scores["transfers"]], score))
+    summary["failed"] = scores["emd"].isna().groupby(scores["method"]).sum()
+    return summary
+
+
+def residuals(table: pd.DataFrame) -> pd.Series:
+    """Normalised residuals of each method's mean over its tasks: (n_tasks, n_methods) → (n_methods,)."""
+    return pd.Series({method: _residual(table[table[method].notna()], method) for method in table.columns})
+
+
+def _residual(table: pd.DataFrame, method: str) -> float:
+    means = table.mean()  # of all methods over the tasks that this one has scores for
+    return normalised_residual(means[method], means[FLOOR], means[NO_EDIT])

@@ -1,0 +1,191 @@
+"""A simulated batch task in which each cell's own counterfactual is known: what the other batch would have measured.
+
+A cell has an *abundance* of each marker, which depends on its type and on whether it was treated. A batch measures
+abundances through a staining of its own: a gain for each marker and type, saturation, and a threshold below which it
+reads exactly zero. Controls of both batches lack one type; the events to be edited have all, half of them treated.
+The same cell measured in both batches differs by the staining alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from neuronedit.arrays import Float32s, Float64s, Int64s, Masks
+from neuronedit.cells.panel import MASS_COFACTOR
+from neuronedit.measures.distances import emd
+from neuronedit.measures.evaluation import classifier_auc
+
+from .tasks import Populations
+
+N_TYPES, N_MARKERS = 10, 30
+
+N_TREATED_MARKERS = 5
+
+SHARE_OF_MARKERS_ON = 0.4
+
+LACKING_SHARE = 0.05
+"""Of the events to be edited: the type that the controls lack."""
+
+EFFECT_FLOOR = 0.1
+"""A smaller effect of the treatment, in arcsinh units, is none."""
+
+
+@dataclass(frozen=True)
+class Staining:
+    """How one batch measures.
+
+    Attributes:
+        gains: (n_types, n_markers), what abundance is multiplied by.
+        saturation: (n_markers,), the intensity that no abundance exceeds.
+        threshold: (n_markers,), subtracted; what is left below zero reads zero.
+    """
+
+    gains: Float64s
+    saturation: Float64s
+    threshold: Float64s
+
+    def measure(self, abundances: Float64s, types: Int64s) -> Float32s:
+        """Linear intensities: (n_events, n_markers) abundances, (n_events,) types → (n_events, n_markers) float32."""
+        stained = self.gains[types] * abundances
+        saturated = stained / (1 + stained / self.saturation)
+        return np.clip(saturated - self.threshold, 0, None).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Biology:
+    """What the cells are: the same in every batch.
+
+    Attributes:
+        shares: (n_types,) of the events; the last type is the one that controls lack.
+        centres: (n_types, n_markers), log abundance.
+        effects: (n_types, n_markers), what the treatment adds to log abundance.
+    """
+
+    shares: Float64s
+    centres: Float64s
+    effects: Float64s
+
+    def draw_types(self, n_events: int, generator: np.random.Generator, *, control: bool) -> Int64s:
+        """(n_events,) types; a control has none of the last."""
+        shares = self.shares * np.r_[np.ones(N_TYPES - 1), not control]
+        return generator.choice(N_TYPES, n_events, p=shares / shares.sum())
+
+    def abundances(self, types: Int64s, treated: Masks, generator: np.random.Generator) -> Float64s:
+        """Log-normal around each type's centre, with a part that all markers of a cell share (its size)."""
+        size = generator.normal(0, 0.25, (len(types), 1))
+        own = generator.normal(0, 0.4, (len(types), N_MARKERS))
+        return np.exp(self.centres[types] + self.effects[types] * treated[:, None] + size + own)
+
+
+@dataclass(frozen=True)
+class SimulatedTask:
+    """The task, with all that a score may ask for.
+
+    Attributes:
+        populations: Control of the batch to be corrected, control of the reference, and the events to be edited.
+        counterfactuals: (n_events, n_markers) linear intensities: the same events as the reference would measure them.
+        types: (n_events,), 0 … ``N_TYPES`` − 1; the controls lack the last.
+        treated: (n_events,) bool.
+    """
+
+    populations: Populations
+    counterfactuals: Float32s
+    types: Int64s
+    treated: Masks
+
+
+def simulate(n_events: int, seed: int, batch_effect: float = 1.0) -> SimulatedTask:
+    """Draw biology, stainings and cells.
+
+    Args:
+        n_events: Of each control, and of the events to be edited.
+        seed: Draws everything.
+        batch_effect: How far the stainings differ; 0 makes the batches one.
+    """
+    generator = np.random.default_rng(seed)
+    biology = _draw_biology(generator)
+    batch, reference = _draw_stainings(generator, batch_effect)
+    controls: list[Float32s] = []
+    for staining in (batch, reference):
+        types = biology.draw_types(n_events, generator, control=True)
+        abundances = biology.abundances(types, np.zeros(n_events, dtype=bool), generator)
+        controls.append(staining.measure(abundances, types))
+    types = biology.draw_types(n_events, generator, control=False)
+    treated = generator.random(n_events) < 0.5
+    abundances = biology.abundances(types, treated, generator)
+    populations = Populations(controls[0], controls[1], batch.measure(abundances, types))
+    return SimulatedTask(populations, reference.measure(abundances, types), types, treated)
+
+
+def score(task: SimulatedTask, edited: Float32s) -> dict[str, float]:
+    """How near edited events are to their counterfactuals, (n_events, n_markers) arcsinh units.
+
+    Returns:
+        gap_closed: Share of the summed EMD to the counterfactuals that the edit takes away.
+        gap_closed_by_type: The same, summed over the true types.
+        rmse_ratio: Per-cell error, edited over unedited: 1 is no better than doing nothing.
+        rmse_ratio_lacking: The same on the type that the controls lack.
+        auc: Of a classifier that tells edited events from their counterfactuals: 0.5 cannot.
+        effect_slope: The treatment's effect in edited events against the true one, over types and markers: 1 is kept.
+    """
+    before, truth = (np.arcsinh(events / MASS_COFACTOR) for events in (task.populations.events, task.counterfactuals))
+    of_type = [task.types == number for number in range(N_TYPES)]
+    lacking = of_type[-1]
+    gaps = [[emd(events[chosen], truth[chosen]).sum() for chosen in of_type] for events in (edited, before)]
+    return {
+        "gap_closed": 1 - emd(edited, truth).sum() / emd(before, truth).sum(),
+        "gap_closed_by_type": 1 - sum(gaps[0]) / sum(gaps[1]),
+        "rmse_ratio": _rmse(edited, truth) / _rmse(before, truth),
+        "rmse_ratio_lacking": _rmse(edited[lacking], truth[lacking]) / _rmse(before[lacking], truth[lacking]),
+        "auc": classifier_auc(edited, truth),
+        "effect_slope": _slope(_effects(task, truth), _effects(task, edited)),
+    }
+
+
+def score_table(task: SimulatedTask, predictions: dict[str, Float32s], seed: int) -> pd.DataFrame:
+    """A row for each method: method, seed, and the scores."""
+    return pd.DataFrame([{"method": name, "seed": seed, **score(task, edited)} for name, edited in predictions.items()])
+
+
+def _draw_biology(generator: np.random.Generator) -> Biology:
+    on = generator.random((N_TYPES, N_MARKERS)) < SHARE_OF_MARKERS_ON
+    centres = np.where(on, generator.uniform(3, 6, on.shape), generator.uniform(0, 2, on.shape))
+    effects = np.zeros(on.shape)
+    responding = generator.random((N_TYPES, N_TREATED_MARKERS)) < 0.5
+    effects[:, -N_TREATED_MARKERS:] = responding * generator.uniform(0.5, 1.5, responding.shape)
+    shares = generator.dirichlet(np.full(N_TYPES - 1, 5.0)) * (1 - LACKING_SHARE)
+    return Biology(np.r_[shares, LACKING_SHARE], centres, effects)
+
+
+def _draw_stainings(generator: np.random.Generator, batch_effect: float) -> tuple[Staining, Staining]:
+    """Two stainings around a common one: markers differ between batches, and types a little within a marker."""
+    drawn = []
+    for _ in range(2):
+        gains = generator.normal(0, 0.5, N_MARKERS) + generator.normal(0, 0.1, (N_TYPES, N_MARKERS))
+        saturation, threshold = generator.normal(0, 0.4, N_MARKERS), generator.normal(0, 0.4, N_MARKERS)
+        scales = (np.exp(batch_effect * logarithm) for logarithm in (gains, saturation, threshold))
+        gains, saturation, threshold = scales
+        drawn.append(Staining(gains, 1_000 * saturation, threshold))
+    return drawn[0], drawn[1]
+
+
+def _rmse(events: Float32s, truth: Float32s) -> float:
+    return float(np.sqrt(np.mean((events - truth) ** 2, dtype=np.float64)))
+
+
+def _effects(task: SimulatedTask, events: Float32s) -> Float64s:
+    """Treated minus untreated mean of each type: (n_types, n_markers) arcsinh units."""
+    return np.stack(
+        [
+            events[chosen & task.treated].mean(axis=0, dtype=np.float64)
+            - events[chosen & ~task.treated].mean(axis=0, dtype=np.float64)
+            for chosen in (task.types == number for number in range(N_TYPES))
+        ]
+    )
+
+
+def _slope(true: Float64s, found: Float64s) -> float:
+    """Least squares through the origin, where there is an effect."""
+    there = np.abs(true) > EFFECT_FLOOR
+    return float((true[there] * found[there]).sum() / (true[there] ** 2).sum())

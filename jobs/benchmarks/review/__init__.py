@@ -1,0 +1,1 @@
+"""The review's checks where the truth is known, its cost and its verdicts."""

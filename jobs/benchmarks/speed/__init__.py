@@ -1,0 +1,1 @@
+"""Events per second, memory and start-up, beside plain loops."""

@@ -1,0 +1,169 @@
+"""Parquet files of synthetic cells, as many as are asked for, written as a stream.
+
+The models whose speed is measured.
+
+Their networks are untrained: what an edit costs depends on the widths of the layers, not on the weights. Their change
+differs between the two kinds of cell.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from neuronedit.arrays import Float32s
+from neuronedit.cells.design import PAIR_EDIT, PairDesign
+from neuronedit.cells.panel import Panel
+from neuronedit.cells.scaling import Scaling, fit_scaling
+from neuronedit.edits.auto import CANDIDATES, Plan
+from neuronedit.edits.edit import NEURONS_THEN_MARKERS, Edit, fit_edit
+from neuronedit.edits.steps import EditStep
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.files import save_model
+from neuronedit.network.autoencoder import Architecture, Autoencoder
+
+N_MARKERS = 40
+MARKERS = tuple(f"marker{index}" for index in range(N_MARKERS))
+COFACTOR = 5.0
+
+SAMPLE, EVENT = "sample_id", "event"
+"""Further columns: the same text for all events, and a number for each."""
+
+MILLION = 1_000_000
+"""Events of a row group, as pyarrow writes them by default; those of a larger one repeat themselves after as many."""
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """Files of a folder.
+
+    Attributes:
+        n_events: Of all files together, which share them evenly.
+        n_files: How many there are.
+        compression: Of the columns.
+        row_group_events: Events of each row group.
+    """
+
+    n_events: int
+    n_files: int = 10
+    compression: str = "snappy"
+    row_group_events: int = MILLION
+
+    def write(self, folder: Path, seed: int = 0) -> None:
+        """Write the files into a new folder; at most a million events are held in memory."""
+        folder.mkdir(parents=True)
+        generator = np.random.default_rng(seed)
+        for number in range(self.n_files):
+            self._write_file(folder / f"{number:05}.parquet", self.n_events // self.n_files, generator)
+
+    def _write_file(self, path: Path, n_events: int, generator: np.random.Generator) -> None:
+        # No dictionaries on numbers, as the output has none: they cost five times the writing and gain nothing.
+        with pq.ParquetWriter(path, SCHEMA, compression=self.compression, use_dictionary=[SAMPLE]) as writer:
+            for first in range(0, n_events, self.row_group_events):
+                n_rows = min(self.row_group_events, n_events - first)
+                events = event_table(min(n_rows, MILLION), generator)
+                repeated = pa.concat_tables([events] * ceil(n_rows / MILLION)).slice(0, n_rows)
+                writer.write_table(repeated, row_group_size=n_rows)
+
+
+SCHEMA = pa.schema(
+    [
+        (SAMPLE, pa.dictionary(pa.int32(), pa.string())),
+        (EVENT, pa.int64()),
+        *((marker, pa.float32()) for marker in MARKERS),
+    ]
+)
+
+
+def event_table(n_events: int, generator: np.random.Generator) -> pa.Table:
+    """Events as a file has them."""
+    sample = pa.DictionaryArray.from_arrays(np.zeros(n_events, np.int32), pa.array(["sample"]))
+    columns = [sample, np.arange(n_events), *intensities(n_events, generator).T]
+    return pa.Table.from_arrays([pa.array(column) for column in columns], schema=SCHEMA)
+
+
+def intensities(n_events: int, generator: np.random.Generator, shifts: tuple[float, float] = (0.0, 0.0)) -> Float32s:
+    """Raw intensities like mass cytometry's, of two kinds of cell and with many zeros: (n_events, n_markers).
+
+    Args:
+        n_events: How many.
+        generator: Draws them.
+        shifts: What is added to all markers of either kind, arcsinh units.
+    """
+    kind = generator.integers(0, 2, (n_events, 1))
+    signal = generator.standard_normal((n_events, N_MARKERS), dtype=np.float32) * 1.2 + 1 + kind
+    moved = signal + np.array(shifts, np.float32)[kind]
+    return np.clip(np.sinh(moved) * COFACTOR, 0, None).astype(np.float32)
+
+
+N_LANDMARKS, N_OTHERWISE = 5_000, 1_000
+"""Events of source and target each: for ``neighbours``, whose cost grows with the source events that it keeps, more
+than it keeps; for all other plans, whose cost does not depend on it, few."""
+
+SHIFTS = (0.3, 0.8)
+"""Of the two kinds of cell, arcsinh units."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A model to be measured.
+
+    Attributes:
+        plans: Blended, with equal weights.
+        architecture: Of its network.
+    """
+
+    plans: tuple[Plan, ...]
+    architecture: Architecture = field(default_factory=Architecture)
+
+
+NEURONS, SMALL, QUANTILE_MAP, DEFAULT = "neurons-then-markers", "small network", "quantile-map", "default"
+LINEAR, STRATA, NEIGHBOURS = "code linear", "code strata", "code neighbours"
+
+TRIALS: Mapping[str, Trial] = {
+    NEURONS: Trial((NEURONS_THEN_MARKERS,)),
+    SMALL: Trial((NEURONS_THEN_MARKERS,), Architecture(hidden=(64,), code=32)),
+    QUANTILE_MAP: Trial((CANDIDATES["quantile-map"],)),
+    LINEAR: Trial(((EditStep(operator="linear"),),)),
+    STRATA: Trial(((EditStep(operator="strata"),),)),
+    NEIGHBOURS: Trial(((EditStep(operator="neighbours"),),)),
+    DEFAULT: Trial(tuple(CANDIDATES.values())),
+}
+"""By name. ``default`` blends all candidates of ``auto``: the most that ``auto`` can choose, which mostly takes fewer.
+``code …`` edit nothing but the code, by one operator each."""
+
+
+def save_trials(folder: Path, names: tuple[str, ...] = tuple(TRIALS)) -> None:
+    """Fit models and save each in a folder of its name."""
+    generator = np.random.default_rng(0)
+    source, target = intensities(N_LANDMARKS, generator), intensities(N_LANDMARKS, generator, SHIFTS)
+    scaling = fit_scaling([source, target], (COFACTOR,) * N_MARKERS)
+    populations = tuple(scaling.standardise(scaling.arcsinh(events)) for events in (source, target))
+    for name in names:
+        save_model(_model(TRIALS[name], scaling, *populations), folder / name)
+
+
+def _model(trial: Trial, scaling: Scaling, source: Float32s, target: Float32s) -> EditModel:
+    autoencoder = Autoencoder(N_MARKERS, trial.architecture).eval().requires_grad_(False)
+    edit = _edit((autoencoder,), trial.plans, scaling, source, target)
+    design = PairDesign(source={"condition": "a"}, target={"condition": "b"})
+    return EditModel(Panel(MARKERS, (COFACTOR,) * N_MARKERS), scaling, (autoencoder,), {PAIR_EDIT: edit}, design)
+
+
+def _edit(
+    autoencoders: tuple[Autoencoder, ...],
+    plans: tuple[Plan, ...],
+    scaling: Scaling,
+    source: Float32s,
+    target: Float32s,
+) -> Edit:
+    edits = []
+    for plan in plans:
+        n_events = N_LANDMARKS if any(step.operator == "neighbours" for step in plan) else N_OTHERWISE
+        edits.append(fit_edit(PAIR_EDIT, autoencoders, plan, source[:n_events], target[:n_events], zeros=scaling.zeros))
+    members = [replace(member, weight=member.weight / len(plans)) for edit in edits for member in edit.members]
+    return replace(edits[0], members=tuple(members))

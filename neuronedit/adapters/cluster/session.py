@@ -1,0 +1,179 @@
+"""A Ray session for one job: quiet, closed again, and checked for room before anything is started."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from pydantic import Field, PositiveInt
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from neuronedit.config import Config
+from neuronedit.errors import ClusterError, ModelError
+from neuronedit.model.device import found_device
+
+
+class RayConfig(Config):
+    """Where Ray runs."""
+
+    address: str | None = Field(
+        None,
+        description="a running cluster; otherwise $RAY_ADDRESS (set in every Ray job), otherwise this machine",
+    )
+    num_cpus: PositiveInt | None = Field(None, description="cores to use when Ray runs on this machine only")
+
+
+LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
+"""Enough when files are streamed by the workers themselves."""
+
+FREE_GPU_SECONDS = 120
+"""How long a GPU may take to be free, and a worker to start on it."""
+
+
+@contextmanager
+def ray_session(config: RayConfig) -> Iterator[None]:
+    """Connect to the cluster that the configuration or $RAY_ADDRESS names, else start Ray on this machine.
+
+    A session that is open already is used as it is, and left open.
+
+    Raises:
+        ClusterError: The cluster does not answer.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Every actor pool of Ray Data prints one alarming line about its arguments (ray #53727); they live as long
+    # as the driver does, so the line tells nothing.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ClusterError(
+                f"Ray cluster {address}: no connection ({error}). Check ray.address, $RAY_ADDRESS and the token."
+            ) from error
+    else:
+        cores = config.num_cpus or os.cpu_count() or 1
+        # One slot above the cores: Ray Data hangs without a word when workers take every slot.
+        ray.init(
+            address="local",
+            num_cpus=cores + 1,
+            include_dashboard=False,
+            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+            **quiet,
+        )
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def driver_actor(kind: type, **options: Any) -> Iterator[Any]:
+    """An actor on the driver's node, which is not lost before the driver is; it ends with the block.
+
+    It is ended, not left to Ray's counts of references: a worker that was killed never gives its own back.
+
+    Args:
+        kind: Its class; started without arguments.
+        options: Of Ray.
+    """
+    node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    actor = ray.remote(num_cpus=0, scheduling_strategy=node, **options)(kind).remote()
+    try:
+        yield actor
+    finally:
+        ray.kill(actor)
+
+
+def free_slots() -> int:
+    """How many one-core workers the cluster takes while one slot stays free for Ray Data's own tasks.
+
+    Raises:
+        ClusterError: There is no room for a worker.
+    """
+    slots = int(ray.cluster_resources().get("CPU", 0)) - 1
+    if slots < 1:
+        raise ClusterError(
+            f"The Ray cluster has {slots + 1} CPU; expected at least 2: one for a worker, and one for Ray Data's "
+            "own tasks, which hang without it. Add a node, or raise num-cpus."
+        )
+    return slots
+
+
+def check_workers(count: int, use_gpu: bool = False) -> None:
+    """Check that a group of workers fits into the cluster.
+
+    Raises:
+        ClusterError: It does not, so that Ray would wait for ever.
+    """
+    if count > free_slots():
+        raise ClusterError(
+            f"{count} workers need {count + 1} CPU (one stays free for Ray Data); the cluster has {free_slots() + 1}. "
+            "Lower workers.count, or add nodes."
+        )
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if use_gpu and count > gpus:
+        raise ClusterError(
+            f"{count} workers with a GPU each; the cluster has {gpus} GPU. Lower workers.count, or use_gpu = false."
+        )
+
+
+@dataclass(frozen=True)
+class GpuShare:
+    """What each of several workers has of a GPU.
+
+    Attributes:
+        actors_per_gpu: Workers that share one.
+        device: What torch calls it.
+    """
+
+    actors_per_gpu: int
+    device: str = "cuda"
+
+    @property
+    def num_gpus(self) -> float:
+        """A worker's share, rounded down to what Ray counts in, so that all fit."""
+        return 10_000 // self.actors_per_gpu / 10_000
+
+    def slots(self) -> int:
+        """How many workers the cluster's GPUs take.
+
+        Raises:
+            ClusterError: There is no GPU, none becomes free, or torch does not find it.
+        """
+        gpus = int(ray.cluster_resources().get("GPU", 0))
+        if not gpus:
+            raise ClusterError(
+                "use_gpu: the Ray cluster has 0 GPU; expected at least 1. Add a node with one, or use_gpu = false."
+            )
+        asked = ray.remote(num_cpus=0, num_gpus=self.num_gpus)(_unusable).remote(self.device)
+        try:
+            reason: str | None = ray.get(asked, timeout=FREE_GPU_SECONDS)
+        except ray.exceptions.GetTimeoutError as error:
+            ray.cancel(asked)
+            raise ClusterError(
+                f"use_gpu: of the Ray cluster's {gpus} GPU none was free for {FREE_GPU_SECONDS} s; expected 1/"
+                f"{self.actors_per_gpu} of one. Wait for other jobs to end, or use_gpu = false."
+            ) from error
+        if reason:
+            raise ClusterError(f"use_gpu: a worker on a GPU of the Ray cluster cannot use it. {reason}")
+        return gpus * self.actors_per_gpu
+
+
+def _unusable(device: str) -> str | None:
+    """Why torch cannot compute on a device; None where it can."""
+    try:
+        found_device(device)
+    except ModelError as error:
+        return str(error)
+    return None

@@ -1,0 +1,89 @@
+"""What the columns beside the markers say of an event: its population, its sample, its cell type."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from neuronedit.adapters.files.parquet import EventFile
+from neuronedit.arrays import Int64s, Masks, Texts
+from neuronedit.cells.arms import ArmChoice
+from neuronedit.cells.design import Design
+from neuronedit.cells.selection import EventChoice
+from neuronedit.errors import DataError
+
+
+def choice_columns(table: pa.Table, file: EventFile, columns: Sequence[str]) -> pd.DataFrame:
+    """The columns that choose events, taken from the file or from its folders' names."""
+    return pd.DataFrame(
+        {
+            name: _choices(table.column(name)) if name in table.column_names else file.partition[name]
+            for name in columns
+        },
+        index=range(table.num_rows),
+    )
+
+
+def _choices(column: pa.ChunkedArray) -> pd.Series:
+    # With nulls among them pandas would make 3 a 3.0, which is another batch than the 3 of the next file.
+    if pa.types.is_dictionary(column.type) and pa.types.is_integer(column.type.value_type):
+        column = column.cast(column.type.value_type)
+    return column.to_pandas(integer_object_nulls=True)
+
+
+Chooser = Design | EventChoice | ArmChoice
+"""What gives each event its population."""
+
+UNLABELLED = "unlabelled"
+"""The cell type of events whose column has no value: a kind of its own."""
+
+
+def assigned(design: Chooser, table: pa.Table, file: EventFile) -> Iterator[tuple[str, Masks]]:
+    """Each population that has events in a table of a file's events, and which these are: (n_events,) bool.
+
+    The design is asked once for each combination of column values: they are few, and texts are slow to compare.
+
+    Raises:
+        DataError: An event cannot be assigned.
+    """
+    stored = [name for name in design.columns if name in table.column_names]
+    first_rows, combination = distinct_values([table.column(name) for name in stored], table.num_rows)
+    try:
+        populations = design.assign(choice_columns(table.take(first_rows), file, design.columns), file.path)
+    except DataError:
+        design.assign(choice_columns(table, file, design.columns), file.path)  # the same, with the number of events
+        raise
+    for population in sorted(set(populations) - {""}):
+        yield population, (populations == population)[combination]
+
+
+def distinct_values(columns: Sequence[pa.ChunkedArray], n_rows: int) -> tuple[Int64s, Int64s]:
+    """The first row of each combination of values, and each row's combination: (n_combinations,) and (n_rows,)."""
+    first_rows, combination = np.zeros(min(n_rows, 1), np.int64), np.zeros(n_rows, np.int64)
+    for column in columns:
+        encoded = column.combine_chunks().dictionary_encode()
+        if len(encoded.dictionary) == 1 and not encoded.null_count:
+            continue  # as in a file of one sample
+        codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy().astype(np.int64)
+        both = combination * (len(encoded.dictionary) + 1) + codes
+        _, first_rows, combination = np.unique(both, return_index=True, return_inverse=True)
+    return first_rows, combination
+
+
+def text_column(table: pa.Table, file: EventFile, column: str | None, missing: str) -> Texts:
+    """A column's values as texts, (n_events,).
+
+    Args:
+        table: The events.
+        file: Where they are from.
+        column: In the table or in the file's folders' names; None where there is no such column.
+        missing: The text of events without a value.
+    """
+    if column is None:
+        return np.full(table.num_rows, missing, dtype=object)
+    stored = [table.column(column)] if column in table.column_names else []
+    first_rows, combination = distinct_values(stored, table.num_rows)
+    values = choice_columns(table.take(first_rows), file, [column])[column]
+    found: Texts = np.where(values.notna(), values.astype(str), missing).astype(object)
+    return found[combination]

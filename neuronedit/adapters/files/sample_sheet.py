@@ -1,0 +1,105 @@
+"""The sample sheet: which FCS file is which sample of which experiment."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuronedit.errors import DataError, listing, nearest_name
+
+REQUIRED = ("file", "sample_id", "batch_id")
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """One row of the sheet: the FCS file, and its text in every column of the sheet."""
+
+    path: Path
+    labels: dict[str, str]
+
+    @property
+    def sample_id(self) -> str:
+        """The sample's unique name."""
+        return self.labels["sample_id"]
+
+
+def read_sample_sheet(
+    path: str | Path, fcs_folder: str | Path | None = None, markers: Sequence[str] = ()
+) -> tuple[SheetRow, ...]:
+    """Read a sample sheet: CSV with the columns ``file``, ``sample_id``, ``batch_id``, and any others, all text.
+
+    Args:
+        path: The sheet.
+        fcs_folder: Where its files lie; by default beside the sheet.
+        markers: Names that no column of the sheet may have.
+
+    Raises:
+        DataError: The sheet cannot be read, lacks a column or a value, names something twice, or names a file
+            that does not exist.
+    """
+    path = Path(path)
+    columns, rows = _read_rows(path)
+    _check_columns(path, columns, markers)
+    folder = path.parent if fcs_folder is None else Path(fcs_folder)
+    samples = []
+    for number, row in rows:
+        if len(row) != len(columns):
+            raise DataError(
+                f"{path}, line {number}: expected {len(columns)} cells, as the first line has; found {len(row)}. "
+                "Quote cells that contain a comma."
+            )
+        labels = dict(zip(columns, row, strict=True))
+        empty = [column for column in REQUIRED if not labels[column]]
+        if empty:
+            raise DataError(f"{path}, line {number}: the cell of column {listing(empty)} is empty. Fill it in.")
+        samples.append(SheetRow(folder / labels["file"], labels))
+    _check_unique(path, "file", [str(sample.path.resolve()) for sample in samples])
+    _check_unique(path, "sample_id", [sample.sample_id for sample in samples])
+    missing = [sample.labels["file"] for sample in samples if not sample.path.is_file()]
+    if missing:
+        raise DataError(
+            f"{path}: {len(missing)} of {len(samples)} FCS files do not exist in {folder}: "
+            f"{listing(missing, limit=len(missing))}. Correct the sheet, or set fcs_folder."
+        )
+    return tuple(samples)
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The first line's cells, and every other line's with its number; blank lines are left out."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, skipinitialspace=True, strict=True)
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except OSError as error:
+        raise DataError(f"{path}: the sample sheet cannot be read ({error.strerror}). Check the path.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: the sample sheet is not a CSV in UTF-8 ({error}). Save it as one.") from error
+    rows = [(number, row) for number, row in rows if any(row)]
+    if len(rows) < 2:
+        found = "only column names" if rows else "nothing"
+        raise DataError(f"{path}: expected a sample sheet with one line per FCS file; found {found}. Add the files.")
+    return rows[0][1], rows[1:]
+
+
+def _check_columns(path: Path, columns: Sequence[str], markers: Iterable[str]) -> None:
+    if "" in columns:
+        raise DataError(f"{path}: column {columns.index('') + 1} has no name. Name it in the first line.")
+    repeated = [column for column, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise DataError(f"{path}: column {listing(repeated)} stands more than once. Name each column once.")
+    missing = [column for column in REQUIRED if column not in columns]
+    if missing:
+        raise DataError(
+            f"{path}: column {missing[0]!r} is missing (found {listing(columns)}"
+            f"{nearest_name(missing[0], set(columns) - set(REQUIRED))}). Add or rename the column."
+        )
+    taken = [column for column in columns if column in set(markers)]
+    if taken:
+        raise DataError(f"{path}: column {listing(taken)} has the name of a marker. Rename the column.")
+
+
+def _check_unique(path: Path, column: str, values: Sequence[str]) -> None:
+    repeated = [value for value, count in Counter(values).items() if count > 1]
+    if repeated:
+        raise DataError(f"{path}: {column} {listing(repeated)} stands more than once. Give each sample its own line.")

@@ -1,0 +1,1 @@
+"""A dataset edited by many processes, each row exactly once."""

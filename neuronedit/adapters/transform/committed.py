@@ -1,0 +1,246 @@
+"""A Parquet file that is there complete or not at all, and the SHA-256 of its bytes.
+
+Receipts: what a worker leaves in the output folder for each finished output, so that none does the work again.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from neuronedit.adapters.files.storage import Location, move, storage_error, storage_errors
+from neuronedit.errors import StorageError
+
+KEEP = "keep"
+
+READ_BYTES = 16 * 1024**2
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a Parquet file is laid out.
+
+    Attributes:
+        compression: Of the columns; ``keep`` stands for that of another file (see ``like``).
+        row_group_events: Events of each row group; None to make each table one of its own.
+    """
+
+    compression: str
+    row_group_events: int | None = None
+
+    def like(self, metadata: pq.FileMetaData) -> "Layout":
+        """The layout, with what is to be kept taken from another file's footer."""
+        if self.compression != KEEP:
+            return self
+        has_columns = metadata.num_row_groups and metadata.num_columns
+        found = metadata.row_group(0).column(0).compression if has_columns else "ZSTD"
+        return replace(self, compression="none" if found == "UNCOMPRESSED" else found.lower())
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A file that was written: its events, its size, and the SHA-256 of its bytes."""
+
+    events: int
+    n_bytes: int
+    sha256: str
+
+
+def commit_parquet(target: Location, schema: pa.Schema, tables: Iterable[pa.Table], layout: Layout) -> Committed:
+    """Stream tables to a hidden file and move it to its name when it is complete; on any failure remove it.
+
+    Args:
+        target: The file's name; a file that is there is replaced.
+        schema: Of every table, with its metadata.
+        tables: Written in order.
+        layout: How they are laid out.
+
+    Raises:
+        StorageError: The storage is full, or does not take the file.
+    """
+    staged = target.staged()
+    try:
+        try:
+            written = _write(staged, schema, tables, layout)
+            move(staged, target)
+        except OSError as error:
+            raise StorageError(
+                f"{storage_error(target.path, error)} Nothing of it was left behind, and finished files stand: "
+                "run again with resume = true."
+            ) from error
+    except BaseException:
+        _remove(staged)
+        raise
+    return written
+
+
+def sha256_of(location: Location) -> str:
+    """The SHA-256 of a file's bytes.
+
+    Raises:
+        StorageError: The storage does not hand them out.
+    """
+    digest = hashlib.sha256()
+    with storage_errors(location.path), location.filesystem.open_input_stream(location.path) as stream:
+        while piece := stream.read(READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _write(staged: Location, schema: pa.Schema, tables: Iterable[pa.Table], layout: Layout) -> Committed:
+    events = 0
+    with staged.filesystem.open_output_stream(staged.path) as stream:
+        sink = _Hashed(stream)
+        with pq.ParquetWriter(
+            pa.PythonFile(sink, mode="w"),
+            schema,
+            compression=layout.compression,
+            # Dictionaries gain nothing on floating-point columns and cost five times the writing.
+            use_dictionary=[field.name for field in schema if not pa.types.is_floating(field.type)],
+        ) as writer:
+            for table in _cut(tables, layout.row_group_events):
+                writer.write_table(table)
+                events += table.num_rows
+    return Committed(events, sink.n_bytes, sink.digest.hexdigest())
+
+
+def _cut(tables: Iterable[pa.Table], n_events: int | None) -> Iterator[pa.Table]:
+    """The same events in tables of ``n_events``; as they come where that is None."""
+    if n_events is None:
+        yield from tables
+        return
+    waiting: list[pa.Table] = []
+    n_waiting = 0
+    for table in tables:
+        waiting.append(table)
+        n_waiting += table.num_rows
+        while n_waiting >= n_events:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, n_events)
+            waiting, n_waiting = [joined.slice(n_events)], n_waiting - n_events
+    if n_waiting:
+        yield pa.concat_tables(waiting)
+
+
+class _Hashed(io.RawIOBase):
+    """Hands bytes on to a stream and takes their digest on the way."""
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        self.stream = stream
+        self.digest = hashlib.sha256()
+        self.n_bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: Any) -> int:
+        self.stream.write(piece)
+        self.digest.update(piece)
+        n_bytes = len(memoryview(piece))
+        self.n_bytes += n_bytes
+        return n_bytes
+
+    def tell(self) -> int:
+        return self.n_bytes
+
+
+def _remove(staged: Location) -> None:
+    """Remove what was staged; where the storage fails, it is hidden, and the end of the job removes it."""
+    with suppress(StorageError):
+        staged.delete()
+
+
+RECEIPTS = "_receipts"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Events of the input that are not in the output, and why.
+
+    Attributes:
+        file: The input file.
+        row_group: None for the whole file.
+        first_row: The first such event's number in the file.
+        events: How many; None for a file that cannot be opened.
+        reason: What is wrong with them.
+    """
+
+    file: str
+    row_group: int | None
+    first_row: int
+    events: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of one part of the input.
+
+    Attributes:
+        plan: The digest of the plan that wrote it.
+        input: The input file's name.
+        output: The output file's name.
+        events: Rows of the output.
+        n_bytes: Size of the output.
+        sha256: Of the output's bytes; empty where nothing could be written because all of the input was left out.
+        counts: How many events were edited or passed, and why.
+        left_out: What of the input is not in the output.
+        quality: The tally of what the edit did, as ``Tally.to_text`` gives it.
+    """
+
+    plan: str
+    input: str
+    output: str
+    events: int
+    n_bytes: int
+    sha256: str
+    counts: Mapping[str, int]
+    left_out: tuple[LeftOut, ...] = ()
+    quality: str = ""
+
+    @property
+    def written(self) -> bool:
+        """Whether there is an output file."""
+        return bool(self.sha256)
+
+    def to_json(self) -> str:
+        """As text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Receipt":
+        """The receipt whose text it is."""
+        facts = json.loads(text)
+        return cls(**{**facts, "left_out": tuple(LeftOut(**part) for part in facts["left_out"])})
+
+
+def write_receipt(folder: Location, receipt: Receipt) -> None:
+    """Leave a receipt in an output folder."""
+    (folder / receipt_name(receipt.output)).write_bytes(receipt.to_json().encode())
+
+
+def standing_receipt(folder: Location, output: str, plan: str) -> Receipt | None:
+    """The receipt of an output that stands complete as this plan wrote it, checked by its SHA-256; None otherwise."""
+    place, target = folder / receipt_name(output), folder / output
+    if not place.exists:
+        return None
+    try:
+        receipt = Receipt.from_json(place.read_bytes())
+    except (ValueError, KeyError, TypeError):  # not whole, or of another version: the work is done again
+        return None
+    if receipt.plan != plan:
+        return None
+    if not receipt.written:
+        return receipt
+    return receipt if target.size == receipt.n_bytes and sha256_of(target) == receipt.sha256 else None
+
+
+def receipt_name(output: str) -> str:
+    """Where the receipt of an output is, relative to the output folder."""
+    return f"{RECEIPTS}/{output}.json"

@@ -1,0 +1,180 @@
+"""Applies a model to Arrow tables of events."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from neuronedit.adapters.files.columns import choice_columns
+from neuronedit.adapters.files.parquet import EventFile, check_markers, edited_schema, marker_matrix, replace_markers
+from neuronedit.arrays import Float32s, Floats, Texts
+from neuronedit.cells.selection import Where, check_design_columns, select
+from neuronedit.errors import DataError
+from neuronedit.model.edit_model import (
+    BATCHES_OWN,
+    EDITED,
+    REFERENCE,
+    UNKNOWN,
+    EditModel,
+    Observer,
+    Route,
+    same_outcome,
+)
+from neuronedit.model.files import load_model
+
+FLAG_COLUMN = "neuronedit"
+"""The output column that says what was done to each event; written where events may pass for another reason
+than being the reference."""
+
+SUPPORT_COLUMN = "neuronedit_support"
+"""The output column that says how far each event is from what its edit was learned on; null where none was applied."""
+
+NOT_CHOSEN = "not chosen"
+OUTCOMES = (EDITED, REFERENCE, UNKNOWN, NOT_CHOSEN)
+
+NO_FILE = EventFile("events", "events", 0, 0)
+"""Stands in messages for tables that come from no file."""
+
+
+@dataclass(frozen=True)
+class TransformRules:
+    """What is done with which events.
+
+    Attributes:
+        where: Only events with these column values are edited; all where it is empty.
+        route: Which edits the chosen events get.
+    """
+
+    where: Where = field(default_factory=dict)
+    route: Route = BATCHES_OWN
+
+    @property
+    def flags(self) -> bool:
+        """Whether the output has the column that says what was done to each event."""
+        return bool(self.where) or self.route.unknown_batch == "pass"
+
+
+class Edited(NamedTuple):
+    """A table with edited markers, and how many events were edited or passed, and why."""
+
+    table: pa.Table
+    counts: Counter[str]
+
+
+class EventEditor:
+    """A model at work; a class for ``map_batches(EventEditor, batch_format="pyarrow", …)`` of any Ray Dataset, too."""
+
+    def __init__(
+        self, model: EditModel | str | Path, rules: TransformRules | None = None, device: str | None = None
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: The model, or the folder that it is in.
+            rules: What is done with which events.
+            device: Where to compute: ``cuda``, see ``EditModel.to``; by default where the model does.
+
+        Raises:
+            ModelError: There is no model in the folder, or no such device.
+        """
+        loaded = model if isinstance(model, EditModel) else load_model(model)
+        self.model = loaded.to(device) if device else loaded
+        self.rules = rules or TransformRules()
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """The table with edited markers; every other column is handed on as it is.
+
+        Raises:
+            PanelError: A marker is missing, or a column name stands twice.
+            DataError: A column that chooses events is missing, or an intensity is not a finite number.
+            ModelError: A batch is unknown.
+        """
+        self.check(table.schema, NO_FILE)
+        return self.edit(table, NO_FILE, 0).table
+
+    @property
+    def choice_names(self) -> list[str]:
+        """The columns that choose an event's edit."""
+        batch = [self.model.batch_column] if self.model.batch_column and not self.rules.route.edits else []
+        return list(dict.fromkeys([*batch, *self.rules.where]))
+
+    def check(self, schema: pa.Schema, file: EventFile) -> None:
+        """Check a file's columns before anything is written.
+
+        Raises:
+            PanelError: A marker is missing, or a column name stands twice.
+            DataError: A marker is not a number, or a column that chooses events is missing.
+        """
+        check_markers(schema, self.model.panel, file.path)
+        check_design_columns([*schema.names, *file.partition], self.choice_names, file.path)
+        for added in self._added_fields:
+            if added.name in schema.names:
+                raise DataError(
+                    f"{file.path}: has a column {added.name!r} already, which this transform is to write. Rename it."
+                )
+
+    def schema(self, schema: pa.Schema) -> pa.Schema:
+        """The output's schema for an input's."""
+        edited = edited_schema(schema, self.model.panel)
+        for added in self._added_fields:
+            edited = edited.append(added)
+        return edited
+
+    def edit(self, table: pa.Table, file: EventFile, first_row: int, observe: Observer | None = None) -> Edited:
+        """Edit a table that was checked.
+
+        Args:
+            table: Consecutive events.
+            file: What they are from.
+            first_row: The first one's number in the file, for messages.
+            observe: Told of what the edit did (see ``EditModel.transform``).
+
+        Raises:
+            DataError: An intensity is not a finite number.
+            ModelError: A batch is unknown.
+        """
+        intensities = marker_matrix(table, self.model.panel, file.path, first_row)
+        edited, done, support = self._edit(
+            intensities, choice_columns(table, file, self.choice_names), file.path, observe
+        )
+        result = replace_markers(table, self.model.panel, edited)
+        if self.rules.flags:
+            result = result.append_column(_FLAG_FIELD, pa.array(done, pa.string()).dictionary_encode())
+        if support is not None:
+            result = result.append_column(_SUPPORT_FIELD, pa.array(support, from_pandas=True))
+        return Edited(result, Counter(done.tolist()))
+
+    def standardised(self, table: pa.Table) -> Float32s:
+        """A table's markers as the model sees them, (n_events, n_markers), whatever they are; null is NaN."""
+        columns = [table.column(marker).to_numpy() for marker in self.model.panel.markers]
+        return self.model.standardised(np.column_stack(columns))
+
+    @property
+    def _added_fields(self) -> list[pa.Field]:
+        return [*([_FLAG_FIELD] if self.rules.flags else []), *([_SUPPORT_FIELD] if self.rules.route.support else [])]
+
+    def _edit(
+        self, intensities: Floats, choices: pd.DataFrame, where: str, observe: Observer | None
+    ) -> tuple[Floats, Texts, Float32s | None]:
+        chosen = select(choices, self.rules.where)
+        column = self.model.batch_column
+        batch_ids = choices[column].to_numpy(dtype=object) if column in choices else None
+        if chosen.all():
+            return self.model.transform(intensities, batch_ids, self.rules.route, where, observe)
+        edited, done = intensities.copy(), same_outcome(len(intensities), NOT_CHOSEN)
+        of_chosen = None if batch_ids is None else batch_ids[chosen]
+        found = self.model.transform(intensities[chosen], of_chosen, self.rules.route, where, observe)
+        edited[chosen], done[chosen] = found.intensities, found.outcomes
+        if found.support is None:
+            return edited, done, None
+        support = np.full(len(intensities), np.nan, dtype=np.float32)
+        support[chosen] = found.support
+        return edited, done, support
+
+
+_FLAG_FIELD = pa.field(FLAG_COLUMN, pa.dictionary(pa.int32(), pa.string()))
+_SUPPORT_FIELD = pa.field(SUPPORT_COLUMN, pa.float32())

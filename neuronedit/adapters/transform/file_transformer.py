@@ -1,0 +1,218 @@
+"""Edits one file after another, each streamed from storage to a hidden file that is moved into place."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import ray
+import torch
+from pyarrow import fs
+
+from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failed, items_of
+from neuronedit.adapters.files.blocks import Block, FilePart, FileReader, RowGroup
+from neuronedit.adapters.files.parquet import finite_events
+from neuronedit.adapters.transform.committed import Committed, Layout, LeftOut, Receipt, commit_parquet
+from neuronedit.adapters.transform.event_editor import OUTCOMES, Edited, EventEditor, TransformRules
+from neuronedit.adapters.transform.output_folder import OutputFolder
+from neuronedit.cells.events import one_ahead
+from neuronedit.errors import ClusterError, DataError, NeuroneditError, PanelError
+from neuronedit.model.quality import observer
+from neuronedit.model.tally import Tally
+
+LEFT_OUT = "left out"
+"""The group in the tally of events whose intensities are not finite."""
+
+MAX_ATTEMPTS = 4
+"""Workers that may be lost over one file before the file is taken for the reason. Ray would go on for ever."""
+
+
+@dataclass(frozen=True)
+class FileRules:
+    """How output files are written, and what becomes of bad input.
+
+    Attributes:
+        layout: Of the output files.
+        quarantine: Leave out what cannot be read or is not finite, and go on; otherwise it is an error.
+    """
+
+    layout: Layout
+    quarantine: bool = False
+
+
+class FileTransformer:
+    """A Ray actor, or a plain process, that turns parts of the input into output files and receipts."""
+
+    def __init__(
+        self,
+        filesystem: fs.FileSystem,
+        output: OutputFolder,
+        rules: TransformRules,
+        files: FileRules,
+        ledger: Any = None,
+        device: str | None = None,
+    ) -> None:
+        """Load the model from the output folder.
+
+        Args:
+            filesystem: Where the input is.
+            output: What is to be written.
+            rules: What is done with which events.
+            files: How files are written, and what becomes of bad ones.
+            ledger: The Ray actor that counts attempts and events; none in a plain process.
+            device: Where to compute, see ``EditModel.to``.
+        """
+        torch.set_num_threads(1)  # one core per actor: more threads collapse beside a busy neighbour
+        pa.set_cpu_count(1)
+        self.editor = EventEditor(output.model(), rules, device)
+        self.filesystem = filesystem
+        self.output = output
+        self.files = files
+        self.ledger = ledger
+
+    def __call__(self, items: pa.Table) -> pa.Table:
+        """Edit the parts that the work items name; a user's error comes back as a row."""
+        rows: list[dict[str, Any]] = []
+        for part in items_of(items, FilePart):
+            try:
+                rows.append({"receipt": self.transform(part).to_json()})
+            except NeuroneditError as error:
+                rows.append(failed(error))
+                break  # it ends the job
+        return pa.Table.from_pylist(rows, schema=_RESULT)
+
+    def transform(self, part: FilePart) -> Receipt:
+        """Write one part's output, complete or not at all; nothing where its output stands already.
+
+        Raises:
+            PanelError: A marker is missing.
+            DataError: The file is damaged, or an intensity is not a finite number.
+            ModelError: A batch is unknown.
+            StorageError: The storage fails, or is full.
+            ClusterError: Too many workers were lost over it.
+        """
+        receipt = self.output.receipt(part) or self._write(part)
+        self._advance(part, part.n_events, finished=True)
+        return receipt
+
+    def _write(self, part: FilePart) -> Receipt:
+        self._check_attempts(part)
+        stream = _PartStream(self.editor, part, self.files.quarantine, self._advance)
+        try:
+            written = self._commit(stream, part)
+        except (DataError, PanelError) as error:
+            if not self.files.quarantine:
+                raise
+            # Nothing of the file can be used: its footer is damaged, or its columns are not the panel's.
+            written = Committed(0, 0, "")
+            stream = _PartStream(self.editor, part, self.files.quarantine, self._advance)
+            stream.left_out.append(LeftOut(part.file.name, None, 0, part.n_events, str(error)))
+        return self.output.accept(
+            Receipt(
+                plan=self.output.plan_digest,
+                input=part.file.name,
+                output=part.output,
+                events=written.events,
+                n_bytes=written.n_bytes,
+                sha256=written.sha256,
+                counts={outcome: stream.counts[outcome] for outcome in OUTCOMES},
+                # Reading is a block ahead of editing: what each leaves out comes in no fixed order.
+                left_out=tuple(sorted(stream.left_out, key=lambda left_out: left_out.first_row)),
+                quality=stream.tally.to_text(),
+            )
+        )
+
+    def _commit(self, stream: "_PartStream", part: FilePart) -> Committed:
+        with FileReader(self.filesystem, part.file) as reader:
+            schema = reader.parquet.schema_arrow
+            self.editor.check(schema, part.file)
+            return commit_parquet(
+                self.output.location / part.output,
+                self.editor.schema(schema),
+                stream.edited(reader),
+                self.files.layout.like(reader.parquet.metadata),
+            )
+
+    def _check_attempts(self, part: FilePart) -> None:
+        if self.ledger is None:
+            return
+        # Where the ledger is lost, it is started again, and waited for; it forgets its counts.
+        attempts: int = ray.get(self.ledger.begin.options(max_task_retries=-1).remote(part.output))
+        if attempts > MAX_ATTEMPTS:
+            raise ClusterError(
+                f"{part.file.path}: {MAX_ATTEMPTS} workers were lost over it. Look for their reason in Ray's logs "
+                "(mostly memory: kernel or Ray's own out-of-memory kill), then run again with resume = true."
+            )
+
+    def _advance(self, part: FilePart, n_events: int, *, finished: bool = False) -> None:
+        if self.ledger is not None:
+            self.ledger.advance.remote(part.output, n_events, finished)
+
+
+class _PartStream:
+    """The edited tables of one part, and what is counted on the way."""
+
+    def __init__(
+        self, editor: EventEditor, part: FilePart, quarantine: bool, advance: Callable[[FilePart, int], None]
+    ) -> None:
+        self.editor = editor
+        self.part = part
+        self.quarantine = quarantine
+        self.advance = advance
+        self.counts: Counter[str] = Counter()
+        self.left_out: list[LeftOut] = []
+        self.tally = Tally(editor.model.scaling.zeros)
+
+    def edited(self, reader: FileReader) -> Iterator[pa.Table]:
+        groups = reader.row_groups[self.part.first_group : self.part.stop_group]
+        if sum(group.n_events for group in groups) != self.part.n_events:
+            raise DataError(f"{self.part.file.path}: the file changed since it was listed. Start the transform anew.")
+        n_events = 0
+        for block in one_ahead(self._blocks(reader, groups)):
+            edited = self._edit(block)
+            self.counts.update(edited.counts)
+            n_events += block.table.num_rows
+            self.advance(self.part, n_events)
+            yield edited.table
+
+    def _blocks(self, reader: FileReader, groups: list[RowGroup]) -> Iterator[Block]:
+        for group in groups:
+            n_read = 0
+            try:
+                for block in reader.blocks(group):
+                    n_read += block.table.num_rows
+                    yield block
+            except DataError as error:
+                if not self.quarantine:
+                    raise
+                self._leave_out(group.number, group.first_row + n_read, group.n_events - n_read, error)
+
+    def _edit(self, block: Block) -> Edited:
+        try:
+            return self._edit_all(block)
+        except DataError as error:
+            usable = finite_events(block.table, self.editor.model.panel)
+            if usable.all():
+                raise
+            if not self.quarantine:
+                raise DataError(f"{error} The row group is number {block.row_group}.") from error
+            first = block.first_row + int(usable.argmin())
+            self._leave_out(block.row_group, first, int((~usable).sum()), error)
+            bad = self.editor.standardised(block.table.filter(pa.array(~usable)))
+            self.tally.observe(LEFT_OUT, bad, bad)
+            return self._edit_all(block._replace(table=block.table.filter(pa.array(usable))))
+
+    def _edit_all(self, block: Block) -> Edited:
+        # A tally of its own: were one group counted before another fails, it would count twice.
+        tally = Tally(self.tally.zeros)
+        observe = observer(tally, self.editor.model, self.editor.rules.route)
+        edited = self.editor.edit(block.table, self.part.file, block.first_row, observe)
+        self.tally.add(tally)
+        return edited
+
+    def _leave_out(self, row_group: int, first_row: int, n_events: int, error: DataError) -> None:
+        self.left_out.append(LeftOut(self.part.file.name, row_group, first_row, n_events, str(error)))
+
+
+_RESULT = pa.schema([("receipt", pa.string()), *FAILURE_FIELDS])

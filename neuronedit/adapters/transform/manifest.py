@@ -1,0 +1,196 @@
+"""The manifest: what an output consists of, what made it, and what of the input is not in it.
+
+Whether an output is still what its manifest vouches for.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import neuronedit
+from neuronedit.adapters.files.blocks import FilePart
+from neuronedit.adapters.files.parquet import open_parquet
+from neuronedit.adapters.files.storage import Location, locate
+from neuronedit.adapters.transform.committed import LeftOut, Receipt, sha256_of
+from neuronedit.adapters.transform.event_editor import OUTCOMES
+from neuronedit.adapters.transform.output_folder import MANIFEST, STARTED, TransformPlan, manifest_time
+from neuronedit.errors import DataError, OutputError, listing
+
+VERSIONED = ("ray", "torch", "numpy", "pyarrow", "mlflow")
+
+
+@dataclass(frozen=True)
+class OutputOrigin:
+    """What an output came from, for the record.
+
+    Attributes:
+        model: What is known of it (see ``PinnedModel.facts``).
+        config: The job's whole configuration.
+        run_id: The transform's own run.
+        started: When.
+    """
+
+    model: Mapping[str, Any]
+    config: Mapping[str, str]
+    run_id: str
+    started: str
+
+
+def make_manifest(
+    plan: TransformPlan,
+    parts: Sequence[FilePart],
+    receipts: Sequence[Receipt],
+    quality: Mapping[str, Any],
+    origin: OutputOrigin,
+) -> dict[str, Any]:
+    """What vouches for an output.
+
+    Args:
+        plan: What was to be written.
+        parts: Of the input, each of which has a receipt.
+        receipts: What was written.
+        quality: What the edits did to each batch (see ``manifest_facts``).
+        origin: Of all of it.
+
+    Raises:
+        OutputError: An output is missing or surplus, or its rows and those left out are not its input's.
+    """
+    _check_accounts(parts, receipts)
+    receipts = sorted(receipts, key=lambda receipt: receipt.output)
+    unreadable = [LeftOut(name, None, 0, None, reason) for name, reason in plan.inputs.unreadable.items()]
+    left_out = [*unreadable, *(left_out for receipt in receipts for left_out in receipt.left_out)]
+    return {
+        "neuronedit": neuronedit.__version__,
+        "run": origin.run_id,
+        "model": dict(origin.model),
+        "config": dict(origin.config),
+        "plan_sha256": plan.digest(),
+        "input": plan.inputs.uri,
+        "input_sha256": plan.inputs.digest(),
+        "events": sum(receipt.events for receipt in receipts),
+        "counts": {outcome: sum(receipt.counts[outcome] for receipt in receipts) for outcome in OUTCOMES},
+        "quality": dict(quality),
+        "left_out": [asdict(entry) for entry in left_out],
+        "inputs": [{"file": file.name, "events": file.n_events, "bytes": file.n_bytes} for file in plan.inputs.files],
+        "outputs": [_output(receipt) for receipt in receipts if receipt.written],
+        "versions": {name: version(name) for name in VERSIONED},
+        "started": origin.started,
+        "finished": manifest_time(),
+    }
+
+
+def summary(manifest: Mapping[str, Any], place: str) -> str:
+    """What a transform wrote and what it left out, for a person.
+
+    Args:
+        manifest: Of the output.
+        place: The output, as it may be shown.
+    """
+    counts = ", ".join(f"{n:,} {outcome}" for outcome, n in manifest["counts"].items() if n)
+    written = f"{manifest['events']:,} events in {len(manifest['outputs'])} files ({counts})"
+    lines = [f"{place}: {written} by {manifest['model']['uri']}"]
+    if manifest["left_out"]:
+        n_left_out = sum(left_out["events"] or 0 for left_out in manifest["left_out"])
+        lines.append(f"left out {n_left_out:,} events in {len(manifest['left_out'])} places: see {place}/{MANIFEST}")
+    return "\n".join(lines)
+
+
+def _output(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "file": receipt.output,
+        "input": receipt.input,
+        "events": receipt.events,
+        "bytes": receipt.n_bytes,
+        "sha256": receipt.sha256,
+        **receipt.counts,
+    }
+
+
+def _check_accounts(parts: Sequence[FilePart], receipts: Sequence[Receipt]) -> None:
+    expected = Counter({part.output: part.n_events for part in parts})
+    written: Counter[str] = Counter()
+    for receipt in receipts:
+        written[receipt.output] += receipt.events + sum(left_out.events or 0 for left_out in receipt.left_out)
+    if len(receipts) != len(parts) or written != expected:
+        wrong = [name for name in expected | written if expected.get(name) != written.get(name)]
+        raise OutputError(
+            f"The outputs of {listing(wrong)} are missing or have other rows than the input. "
+            "Run again with resume = true."
+        )
+
+
+READERS = 8
+"""Files that are read at once."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found: the manifest's files and events, and a sentence for everything that is wrong."""
+
+    files: int
+    events: int
+    problems: tuple[str, ...]
+
+
+def read_manifest(uri: str) -> dict[str, Any]:
+    """The manifest of an output.
+
+    Raises:
+        OutputError: There is none: the folder is not a transform's finished output.
+        StorageError: The storage does not answer.
+    """
+    location = locate(uri)
+    if not (location / MANIFEST).exists:
+        unfinished = (location / STARTED).exists
+        raise OutputError(
+            f"{uri}: no {MANIFEST}. "
+            + (
+                "A transform was started here and did not finish: run it again with resume = true."
+                if unfinished
+                else "Expected the output folder of a transform."
+            )
+        )
+    return (location / MANIFEST).read_json()
+
+
+def verify_output(uri: str) -> Verification:
+    """Compare every file of an output with the manifest: presence, size, rows, SHA-256; and look for surplus files.
+
+    Raises:
+        OutputError: There is no manifest: the folder is not a transform's finished output.
+        StorageError: The storage does not answer.
+    """
+    location, manifest = locate(uri), read_manifest(uri)
+    with ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(lambda output: _problem(location, output), manifest["outputs"])
+        problems = [problem for problem in found if problem]
+    problems += _surplus(location, {output["file"] for output in manifest["outputs"]})
+    return Verification(len(manifest["outputs"]), manifest["events"], tuple(problems))
+
+
+def _problem(location: Location, output: Mapping[str, Any]) -> str | None:
+    name, target = output["file"], location / output["file"]
+    if (size := target.size) is None:
+        return f"{name}: missing"
+    if size != output["bytes"]:
+        return f"{name}: {size:,} bytes, expected {output['bytes']:,}"
+    if sha256_of(target) != output["sha256"]:
+        return f"{name}: the content changed (SHA-256 differs)"
+    try:
+        with open_parquet(target.filesystem, target.path) as parquet:
+            n_events = parquet.metadata.num_rows
+    except DataError as error:
+        return f"{name}: {error}"
+    return None if n_events == output["events"] else f"{name}: {n_events:,} events, expected {output['events']:,}"
+
+
+def _surplus(location: Location, expected: set[str]) -> Iterator[str]:
+    start = len(location.path.rstrip("/")) + 1
+    for info in location.files():
+        name = info.path[start:]
+        hidden = any(part[0] in "._" for part in name.split("/"))
+        if name.endswith((".parquet", ".pq")) and not hidden and name not in expected:
+            yield f"{name}: not of this output, and readers would take it for a part"

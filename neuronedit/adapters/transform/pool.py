@@ -1,0 +1,131 @@
+"""Ray Data applies a model to a dataset: each part of the input is a work item, each output is committed whole."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import ray
+from pyarrow import fs
+
+from neuronedit.adapters.cluster.progress import Done, shown_progress
+from neuronedit.adapters.cluster.session import GpuShare, driver_actor, free_slots
+from neuronedit.adapters.cluster.tasks import raise_failure, work_items
+from neuronedit.adapters.files.blocks import FilePart
+from neuronedit.adapters.transform.committed import Receipt
+from neuronedit.adapters.transform.event_editor import TransformRules
+from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer
+from neuronedit.adapters.transform.output_folder import OutputFolder
+from neuronedit.errors import ClusterError
+from neuronedit.model.tally import Tally
+
+
+def transform_parts(
+    parts: Sequence[FilePart],
+    filesystem: fs.FileSystem,
+    output: OutputFolder,
+    rules: TransformRules,
+    files: FileRules,
+    tally: Tally,
+    n_workers: int | None = None,
+    gpu: GpuShare | None = None,
+) -> list[Receipt]:
+    """Edit parts of the input with an autoscaling pool of Ray actors, each part streamed and committed by one of them.
+
+    Parts whose outputs stand already are checked and left as they are.
+
+    Args:
+        parts: Of the input.
+        filesystem: Where the input is.
+        output: What is to be written.
+        rules: What is done with which events.
+        files: How files are written, and what becomes of bad ones.
+        tally: Added to: what the edits did. Receipts come without their own, of which there may be gigabytes.
+        n_workers: Actors at most; by default one per core that is free now.
+        gpu: What each actor has of a GPU; by default none has any.
+
+    Raises:
+        PanelError: A marker is missing in a file.
+        DataError: A file is damaged, or an intensity is not a finite number.
+        ModelError: A batch is unknown.
+        StorageError: A storage fails, or is full.
+        ClusterError: The cluster has no room for a worker, or no GPU, or loses its workers.
+    """
+    slots = min(free_slots(), gpu.slots()) if gpu else free_slots()
+    if not parts:
+        return []
+    receipts = []
+    with (
+        _ray_errors_told(),
+        driver_actor(_TransformLedger, max_restarts=-1) as ledger,
+        shown_progress(lambda: _look(ledger, len(parts)), sum(part.n_events for part in parts)),
+    ):
+        stream = work_items(parts).map_batches(
+            FileTransformer,
+            fn_constructor_kwargs={
+                "filesystem": filesystem,
+                "output": output,
+                "rules": rules,
+                "files": files,
+                "ledger": ledger,
+                "device": gpu.device if gpu else None,
+            },
+            batch_size=1 if gpu else None,  # with GPUs, Ray Data asks for a number
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(n_workers or slots, len(parts))),
+            num_cpus=1,
+            num_gpus=gpu.num_gpus if gpu else 0,
+        )
+        for row in stream.iter_rows():
+            raise_failure(row)
+            receipt = Receipt.from_json(row["receipt"])
+            tally.add(Tally.from_text(receipt.quality))
+            receipts.append(replace(receipt, quality=""))
+    return receipts
+
+
+class _TransformLedger:
+    """An actor on the driver's node that counts what the workers are at, over their deaths."""
+
+    def __init__(self) -> None:
+        self.attempts: dict[str, int] = {}
+        self.events: dict[str, int] = {}
+        self.n_files, self.n_events = 0, 0
+
+    def begin(self, output: str) -> int:
+        """Note that a worker takes up an output; the number of workers that have, this one included."""
+        self.attempts[output] = self.attempts.get(output, 0) + 1
+        return self.attempts[output]
+
+    def advance(self, output: str, n_events: int, finished: bool) -> None:
+        """Note how far a worker is with an output; one that takes over from a lost one begins anew."""
+        more = n_events - self.events.pop(output, 0)
+        self.n_files += finished
+        self.n_events += more
+        if not finished:
+            self.events[output] = n_events
+
+    def look(self) -> tuple[int, int]:
+        """How many files and events are done so far."""
+        return self.n_files, self.n_events
+
+
+def _look(ledger: Any, n_files: int) -> Done | None:
+    try:
+        n_done, n_events = ray.get(ledger.look.remote())
+    except ray.exceptions.RayError:  # what is wrong, the stream of results tells
+        return None
+    return Done(n_events, f"{n_done:,} of {n_files:,} files")
+
+
+@contextmanager
+def _ray_errors_told() -> Iterator[None]:
+    try:
+        yield
+    except ray.exceptions.RayTaskError:
+        raise  # a fault of ours: its traceback tells where
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"Ray lost the transform's workers ({str(error).strip().splitlines()[-1]}). "
+            "Finished files stand: run again with resume = true."
+        ) from error

@@ -1,0 +1,1 @@
+"""Measured cells, before any learning: panel, scaling, populations and how they are drawn."""

@@ -1,0 +1,263 @@
+"""The edit: the weighted mean of what several plans do, from source to target; usually one plan's alone.
+
+What the training job can be told of its edits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from neuronedit.arrays import Float32s
+from neuronedit.config import Config
+from neuronedit.edits.auto import CANDIDATES, NO_PLAN, Plan, PlanChoice, choose
+from neuronedit.edits.operators.percentiles import N_PERCENTILES, percentiles
+from neuronedit.edits.spikes import Spikes
+from neuronedit.edits.steps import EditStep, FittedStep, Fitting, edit_chunk, fit_steps
+from neuronedit.edits.support import Support, shrink
+from neuronedit.network.autoencoder import CODE, VISIBLE, Autoencoder
+from neuronedit.network.chunks import Activations, in_chunks
+
+Auto = Literal["auto"]
+AUTO: Auto = "auto"
+"""In the place of a plan: candidates are tried on events left out, and blended by how they do (``auto``)."""
+
+Preset = Literal["auto", "paper", "quantile-map", "neurons-then-markers", "strata", "transport", "neurons-strata"]
+
+NEURONS_THEN_MARKERS: Plan = (EditStep(layer=CODE), EditStep(layer=VISIBLE))
+"""The code, then the markers: the network supplies context, the markers exact marginals."""
+
+PRESETS: Mapping[str, Plan] = {
+    "paper": (EditStep(layer=CODE, operator="step", form="plain"),),
+    "neurons-then-markers": NEURONS_THEN_MARKERS,
+    **{name: CANDIDATES[name] for name in ("quantile-map", "strata", "transport", "neurons-strata")},
+}
+"""Plans by name: Amodio et al. 2018; the code, then the markers; candidates of ``auto``."""
+
+BeyondSupport = Literal["measured", "edit", "shrink"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One plan, fitted for one autoencoder.
+
+    Attributes:
+        plan: The plan's name.
+        weight: What its change counts for; an edit's members' weights sum to 1.
+        autoencoder: The number of the autoencoder among the model's.
+        steps: In order.
+    """
+
+    plan: str
+    weight: float
+    autoencoder: int
+    steps: tuple[FittedStep, ...]
+
+    def edit(self, autoencoders: Sequence[Autoencoder], activations: Activations) -> Tensor:
+        """Edit a chunk's markers, whatever the weight: → (n_events, n_markers) float32."""
+        return edit_chunk(self.steps, autoencoders[self.autoencoder], activations)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A fitted transformation source → target; it means nothing for another autoencoder's weights.
+
+    Attributes:
+        name: The batch that it leads to the reference, or ``pair``; an inverse has a name of its own.
+        members: Empty where doing nothing was chosen.
+        spikes: The mass at exact zero, which keeps its rank.
+        support: Which events the source has anything like.
+        target_percentiles: (n_percentiles, n_markers) float32, of the target as measured, standardised.
+        shrinks: Whether the change shrinks to nothing beyond the support.
+        choice: How the plan was chosen; None where it was given.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    spikes: Spikes
+    support: Support
+    target_percentiles: Float32s
+    shrinks: bool = False
+    choice: PlanChoice | None = None
+
+    @property
+    def summary(self) -> str:
+        """What it consists of, and what is known of how far it carries over, in words."""
+        if self.choice is None:
+            return ", ".join(member.plan for member in self.members)
+        return (
+            f"{self.choice.summary}; beyond its support the change {'shrinks to nothing' if self.shrinks else 'stays'}"
+        )
+
+    def apply(self, autoencoders: Sequence[Autoencoder], markers: Float32s, strength: float = 1.0) -> Float32s:
+        """Edit standardised markers: (n_events, n_markers) → (n_events, n_markers) float32.
+
+        Args:
+            autoencoders: The model's.
+            markers: (n_events, n_markers).
+            strength: Of the whole change, 1; 0 changes nothing.
+        """
+        if not self.members:
+            return markers
+        return in_chunks(lambda events: self.edit(autoencoders, events, strength), markers)
+
+    def edit(
+        self,
+        autoencoders: Sequence[Autoencoder],
+        markers: Tensor,
+        strength: float = 1.0,
+        scores: Tensor | None = None,
+    ) -> Tensor:
+        """Edit one chunk: (n_events, n_markers) → (n_events, n_markers) float32.
+
+        Args:
+            autoencoders: The model's, on the events' device.
+            markers: (n_events, n_markers) float32, standardised.
+            strength: Of the whole change, 1; 0 changes nothing.
+            scores: (n_events,) support scores if already computed, else they are computed here.
+        """
+        if not self.members:
+            return markers
+        spread = self.spikes.spread(markers)
+        edited = self.spikes.gather(self._blended(autoencoders, spread), spread, markers)
+        if strength == 1 and not self.shrinks:
+            return edited
+        kept = markers.new_full((len(markers), 1), strength)
+        if self.shrinks:
+            kept = kept * shrink(self.support.scores(markers) if scores is None else scores)[:, None]
+        # Where the whole change is made, its bits are kept.
+        return torch.where(kept == 1, edited, markers + kept * (edited - markers))
+
+    def _blended(self, autoencoders: Sequence[Autoencoder], markers: Tensor) -> Tensor:
+        start = Activations(markers)  # one for all members: what networks make of the unedited events is computed once
+        if len(self.members) == 1:
+            return self.members[0].edit(autoencoders, start)
+        change = torch.zeros_like(markers)
+        for member in self.members:
+            change += member.weight * (member.edit(autoencoders, start) - markers)
+        return markers + change
+
+
+def fit_edit(
+    name: str,
+    autoencoders: Sequence[Autoencoder],
+    plan: Plan | Auto,
+    source: Float32s,
+    target: Float32s,
+    *,
+    zeros: Float32s,
+    fitting: Fitting | None = None,
+    beyond_support: BeyondSupport = "measured",
+    choice: PlanChoice | None = None,
+) -> Edit:
+    """Fit an edit.
+
+    Args:
+        name: The edit's name.
+        autoencoders: Trained; frozen from here on. A plan that edits neurons is fitted for each, and their mean taken.
+        plan: The steps, or ``auto``.
+        source: (n_events, n_markers) float32, standardised.
+        target: (n_events, n_markers) float32, standardised.
+        zeros: (n_markers,) what zero intensity is when standardised.
+        fitting: How each plan is fitted.
+        beyond_support: What becomes of events unlike any of the source's: ``edit``: they have the same edit;
+            ``shrink``: its change shrinks to nothing; ``measured``: it does where ``auto`` saw that the change does
+            not carry over, or found no stratum large enough to see.
+        choice: For ``auto``, plans that were chosen before, to be fitted again in the place of a new choice.
+
+    Raises:
+        ConfigError: A step names a layer that the autoencoder does not have.
+        DataError: The source has fewer than two different events.
+        ModelError: A step could not be fitted.
+    """
+    fitting = fitting or Fitting()
+    support = Support.fit(source, target, fitting.seed)
+    spikes = Spikes.find(source, target, zeros) if _residual(plan) else Spikes.none(len(zeros))
+    spread, led_to = (spikes.spread_evenly(population) for population in (source, target))
+    choice = (choice or choose(autoencoders[0], spread, led_to, fitting)) if plan == AUTO else None
+    if choice:
+        plans = [(name, CANDIDATES[name], weight) for name, weight in choice.weights.items() if name != NO_PLAN]
+    else:
+        assert plan != AUTO
+        plans = [(" → ".join(f"{step.layer} {step.operator}" for step in plan), plan, 1.0)]
+    members = tuple(
+        Member(name, weight / n_members, number, fit_steps(autoencoders[number], steps, spread, led_to, fitting))
+        for name, steps, weight in plans
+        for n_members in [len(autoencoders) if any(step.latent for step in steps) else 1]
+        for number in range(n_members)
+    )
+    target_percentiles = percentiles(target, weights=fitting.target_weights)
+    edit = Edit(name, members, spikes, support, target_percentiles, choice=choice)
+    if members:
+        blended = in_chunks(lambda events: edit._blended(autoencoders, events), spread)
+        spikes = spikes.matched(blended, target)
+    not_carried = choice is not None and not choice.carries_over
+    shrinks = beyond_support == "shrink" or (beyond_support == "measured" and not_carried)
+    return replace(edit, spikes=spikes, shrinks=shrinks)
+
+
+def _residual(plan: Plan | Auto) -> bool:
+    """Whether no step takes the decoder's output as it is, zeros and all, as the paper does."""
+    return plan == AUTO or all(step.form == "residual" for step in plan)
+
+
+class EditConfig(Config):
+    """Which layers are edited, in which order, and how.
+
+    Example:
+        >>> from neuronedit import EditConfig
+        >>> [(step.layer, step.operator) for step in EditConfig(preset="neurons-then-markers").plan]
+        [('code', 'linear'), ('visible', 'linear')]
+    """
+
+    preset: Preset | None = Field(
+        None,
+        description="a plan by name, by default auto: candidates are tried on populations left out of source and "
+        "target, and blended by how they do; paper: code (step, plain); quantile-map: visible (linear); "
+        "neurons-then-markers: code, then visible (linear); strata: visible (strata); transport: visible "
+        "(transport, then linear); neurons-strata: code, then visible (strata)",
+    )
+    steps: tuple[EditStep, ...] = Field(
+        (), description="a plan of your own, in place of a preset: one table per layer, in order"
+    )
+    n_percentiles: int = Field(N_PERCENTILES, ge=3, description="evenly spaced, from 0 to 100; the paper has 101")
+    beyond_support: BeyondSupport = Field(
+        "measured",
+        description="events unlike any of the source's: edit: as others; shrink: the change shrinks to nothing; "
+        "measured: it shrinks where auto saw that it does not carry over",
+    )
+    match_composition: bool = Field(
+        False,
+        description="weigh the target's events so that their mix of cell types is the source's: a different mix is "
+        "not learned as an effect",
+    )
+    population_column: str | None = Field(
+        None,
+        description="a column that names cell types, for strata and match_composition; by default found unlabelled",
+    )
+    inverse: bool = Field(
+        False, description='fit the way back, too, as "NAME inverse": edits then lead from batch to batch'
+    )
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The column that names cell types, where there is one."""
+        return (self.population_column,) if self.population_column else ()
+
+    @property
+    def plan(self) -> Plan | Auto:
+        """The steps, or ``auto``."""
+        if self.steps:
+            return self.steps
+        return AUTO if self.preset in (None, AUTO) else PRESETS[str(self.preset)]
+
+    @model_validator(mode="after")
+    def _one_plan(self) -> Self:
+        if "steps" in self.model_fields_set and not self.steps:
+            raise ValueError("edit.steps is empty; expected at least one step. Remove the key for the default plan")
+        if self.preset and self.steps:
+            raise ValueError("give either edit.preset or edit.steps; expected one plan, found two. Remove one of them")
+        return self

@@ -1,0 +1,1 @@
+"""Ways in which one step of an edit shifts activations."""

@@ -1,0 +1,114 @@
+"""What an update of a model does to the edits that it had already.
+
+Whether autoencoders know events that they were not trained on: by how well they reconstruct them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from neuronedit.arrays import Float32s
+from neuronedit.measures.moments import rms
+from neuronedit.model.edit_model import EditModel
+from neuronedit.network.autoencoder import Autoencoder, tensor
+from neuronedit.network.chunks import CHUNK
+
+
+@dataclass(frozen=True)
+class EditDrift:
+    """How far an edit's results moved, on the same events.
+
+    Attributes:
+        edit: The edit's name.
+        rms: Root mean square over events and markers of what the model after makes of them less what the one before
+            does, arcsinh units.
+        change: Root mean square of what the edit changes by the model before, arcsinh units.
+    """
+
+    edit: str
+    rms: float
+    change: float
+
+    @property
+    def relative(self) -> float:
+        """The drift in units of the edit's own change; infinite where an edit that did nothing now does something."""
+        if self.rms == 0:
+            return 0.0
+        return self.rms / self.change if self.change > 0 else float("inf")
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as JSON has it: None for a drift that is infinite."""
+        relative = self.relative if np.isfinite(self.relative) else None
+        return {"rms": self.rms, "change": self.change, "relative": relative}
+
+
+def edit_drift(edit: str, before: EditModel, after: EditModel, intensities: Float32s) -> EditDrift:
+    """Compare what two models make of events by the edit of one name.
+
+    Args:
+        edit: The name.
+        before: The model that was updated.
+        after: The updated one, of the same panel.
+        intensities: (n_events, n_markers) raw, such as the edit was fitted on.
+
+    Raises:
+        ModelError: A model has no such edit.
+        DataError: A value is not finite.
+    """
+    unedited, old, new = (
+        before.scaling.arcsinh(events).astype(np.float64)
+        for events in (intensities, before.apply(intensities, edit), after.apply(intensities, edit))
+    )
+    return EditDrift(edit, float(rms(new - old)), float(rms(old - unedited)))
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """How well new populations are reconstructed, beside those that the autoencoders were trained on.
+
+    Attributes:
+        usual: Mean squared reconstruction error of standardised markers of the populations trained on, of events that
+            were held out: those learned from would make every new event look strange.
+        new: The same of each new population.
+        limit: How many times the usual error a familiar population's may be.
+    """
+
+    usual: float
+    new: Mapping[str, float]
+    limit: float
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """By new population, its error in units of the usual one."""
+        return {name: error / self.usual if self.usual > 0 else float("inf") for name, error in self.new.items()}
+
+    @property
+    def strange(self) -> list[str]:
+        """New populations that the autoencoders do not know, the strangest first."""
+        ratios = self.ratios
+        return sorted((name for name in ratios if ratios[name] > self.limit), key=lambda name: -ratios[name])
+
+    @property
+    def sentence(self) -> str:
+        """What was found, for a person."""
+        ratios = self.ratios
+        worst = max(ratios, key=lambda name: ratios[name])
+        verdict = "the autoencoder knows such events" if not self.strange else "it has to learn such events"
+        return (
+            f"reconstruction error of {worst!r} is {ratios[worst]:.2f} times that of the populations trained on "
+            f"(limit {self.limit:g}): {verdict}"
+        )
+
+
+def reconstruction_error(autoencoders: Sequence[Autoencoder], markers: Float32s) -> float:
+    """Mean squared error of standardised markers, (n_events, n_markers) float32; the mean over autoencoders."""
+    with torch.inference_mode():
+        sums = [
+            float(torch.nn.functional.mse_loss(autoencoder(chunk), chunk, reduction="sum"))
+            for autoencoder in autoencoders
+            for chunk in tensor(markers).split(CHUNK)
+        ]
+    return sum(sums) / (len(autoencoders) * markers.size)

@@ -1,0 +1,79 @@
+"""What a model's facts say of how it was trained: enough to add to it later."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from neuronedit.arrays import Float32s
+from neuronedit.cells.draw import SampleConfig
+from neuronedit.config import Config
+from neuronedit.edits.edit import EditConfig
+from neuronedit.errors import ModelError
+from neuronedit.network.plan import TrainingPlan, without_retired
+
+
+class PopulationRecord(Config):
+    """One population that a model was trained on."""
+
+    data: str = Field(description="the dataset that it was drawn from")
+    sha256: str = Field(description="of the raw intensities drawn: whether the same are found again")
+
+
+class TrainingRecord(Config):
+    """How a model was trained."""
+
+    populations: dict[str, PopulationRecord] = Field(min_length=1, description="by name")
+    goal: tuple[str, ...] = Field(min_length=1, description="the populations that edits lead to")
+    sample: SampleConfig = Field(description="how events were drawn")
+    training: TrainingPlan = Field(description="how the autoencoders learned")
+    validation_loss: tuple[float, ...] = Field(min_length=1, description="of each autoencoder, on events held out")
+    edit: EditConfig = Field(description="how edits were fitted")
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as JSON has it, for a model's facts."""
+        return self.model_dump(mode="json") | {"edit": edit_facts(self.edit)}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], where: str) -> Self:
+        """The record whose ``facts`` are among a model's.
+
+        Args:
+            facts: The model's.
+            where: The model, for the message.
+
+        Raises:
+            ModelError: Something is missing, or of another neuronedit.
+        """
+        try:
+            recorded = {name: facts[name] for name in cls.model_fields}
+            return cls.model_validate(recorded | {"training": without_retired(recorded["training"])})
+        except KeyError as error:
+            found = f"its facts lack {error}"
+        except ValidationError as error:
+            place = error.errors()[0]
+            found = f"{'.'.join(map(str, place['loc']))}: {place['msg']}"
+        raise ModelError(
+            f"{where}: the model does not tell how it was trained ({found}); expected what this neuronedit's train "
+            "records. Train it again, then update it."
+        )
+
+
+def edit_facts(edit: EditConfig) -> dict[str, Any]:
+    """How edits were fitted as JSON has it, for a model's facts."""
+    # An empty plan of one's own is an error.
+    return edit.model_dump(mode="json", exclude=None if edit.steps else {"steps"})
+
+
+def population_records(intensities: Mapping[str, Float32s], place: str) -> dict[str, PopulationRecord]:
+    """The records of populations, raw events (n_events, n_markers) each, that were drawn from one dataset."""
+    return {
+        name: PopulationRecord(data=place, sha256=intensities_digest(events)) for name, events in intensities.items()
+    }
+
+
+def intensities_digest(intensities: Float32s) -> str:
+    """SHA-256 of raw intensities, (n_events, n_markers), as float32 in their order."""
+    return hashlib.sha256(np.ascontiguousarray(intensities, dtype=np.float32).tobytes()).hexdigest()

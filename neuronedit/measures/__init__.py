@@ -1,0 +1,1 @@
+"""How alike two populations are: distances, scores, synergy."""

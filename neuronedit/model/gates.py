@@ -1,0 +1,255 @@
+"""Gates: conditions that a reviewed model must meet before it may be promoted, and whether it meets them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, Self, get_args
+
+from pydantic import Field
+
+from neuronedit.config import Config
+from neuronedit.edits.composition import CONFOUNDED
+from neuronedit.edits.support import MAX_REACH
+from neuronedit.measures.distances import MARGIN
+
+GateName = Literal["reconstruction", "confounding", "support", "expected_error", "quantile_map"]
+GATES: Final[tuple[GateName, ...]] = get_args(GateName)
+
+Outcome = Literal["pass", "fail", "not measured", "waived"]
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+
+Tone = Literal["green", "amber", "red"]
+
+_TITLES: Final[Mapping[GateName, str]] = {
+    "reconstruction": "Reconstruction",
+    "confounding": "Mix of cell types",
+    "support": "Support",
+    "expected_error": "Expected error",
+    "quantile_map": "Beside the quantile map",
+}
+
+State = Literal["pass", "fail", "not measured", "never reviewed"]
+
+GATE_COLUMNS: Final = ["gate", "outcome", "tone", "value", "threshold", "rule", "reason"]
+
+GATE_TAG: Final = "neuronedit.gate."
+"""Begins the tag of a model version that tells a gate's outcome; the gate's name follows."""
+
+OVERRIDE_TAG: Final = "neuronedit.override"
+
+
+class GateConfig(Config):
+    """Thresholds that a model must meet before it may be promoted."""
+
+    reconstruction: float = Field(
+        0.75,
+        le=1,
+        description="at least this share of each population's variance is returned by the autoencoder; on real cells a "
+        "code of 50 neurons returned 0.83 to 0.97, one of 10, which is too narrow, 0.64 to 0.70",
+    )
+    confounding: float = Field(
+        CONFOUNDED,
+        ge=0,
+        le=1,
+        description="at most this share of any edit's change is the mix of cell types and not their state; a mix that "
+        "did not differ was measured at up to 0.10, one that did at 0.30 and more. What edit.match_composition "
+        "has matched is not counted",
+    )
+    support: float = Field(
+        MAX_REACH,
+        gt=0,
+        description="a population unlike the source may lie at most this many times as far from it as the target does; "
+        "effects that transferred were carried up to 2.1 times, the three that did not and set this limit at least 3.3 "
+        "times; of 12 others that did not, none was flagged",
+    )
+    expected_error: float = Field(
+        0.9,
+        gt=0,
+        description="at most this error where the edits are to be applied: measured on held-out events, and expected "
+        "from populations left out in training and the share of events unlike the source; 0 is noise, 1 is doing "
+        "nothing. Real effects that transfer left 0.02 to 0.86, those that do not 0.96 to 3.6",
+    )
+    quantile_map: float = Field(
+        MARGIN,
+        description="held-out events may be further from the truth than by a per-marker quantile map by at most this "
+        "part of what there is to correct; the default is the margin below which the review calls two methods no "
+        "different, a negative number asks the edit to be better",
+    )
+    optional: tuple[GateName, ...] = Field(
+        (), description="gates that a model may be promoted without, where they could not be measured"
+    )
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate's outcome.
+
+    Attributes:
+        name: The gate's name.
+        value: The worst edit's or population's value; None where it could not be measured.
+        threshold: The value's limit.
+        reason: One sentence that says how the value came about, or why there is none.
+        at_least: Whether the value must reach the threshold; otherwise it must not exceed it.
+        optional: Whether the model may be promoted where the value is not known.
+        doubt_above: Up to the threshold, a value above this passes with a warning; None: none does.
+    """
+
+    name: GateName
+    value: float | None
+    threshold: float
+    reason: str
+    at_least: bool = False
+    optional: bool = False
+    doubt_above: float | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """``waived``: not measured, and need not be."""
+        if self.value is None:
+            return "waived" if self.optional else "not measured"
+        stands = self.value >= self.threshold if self.at_least else self.value <= self.threshold
+        return "pass" if stands else "fail"
+
+    @property
+    def title(self) -> str:
+        """The gate's name for people."""
+        return _TITLES[self.name]
+
+    @property
+    def tone(self) -> Tone:
+        """The colour of the outcome on the page."""
+        if self.outcome == "fail":
+            return "red"
+        doubtful = self.value is not None and self.doubt_above is not None and self.value > self.doubt_above
+        return "green" if self.outcome == "pass" and not doubtful else "amber"
+
+    @property
+    def text(self) -> str:
+        """The outcome with its numbers and the reason, e.g. ``fail 0.41 > 0.3: …``; it starts with the outcome."""
+        if self.value is None:
+            return f"{self.outcome}: {self.reason}"
+        signs = {"pass": (">=" if self.at_least else "<="), "fail": ("<" if self.at_least else ">")}
+        return f"{self.outcome} {self.value:.3g} {signs[self.outcome]} {self.threshold:g}: {self.reason}"
+
+    def row(self) -> dict[str, Any]:
+        """The gate's row of the review's ``gates`` table."""
+        return {
+            "gate": self.name,
+            "outcome": self.outcome,
+            "tone": self.tone,
+            "value": self.value,
+            "threshold": self.threshold,
+            "rule": "at least" if self.at_least else "at most",
+            "reason": self.reason,
+        }
+
+
+def headline(gates: Sequence[Gate]) -> str:
+    """The joint outcome of all gates in a few words; empty without gates."""
+    outcomes = {gate.outcome for gate in gates}
+    if "fail" in outcomes:
+        return "▼ Not to be promoted."
+    if "not measured" in outcomes:
+        return "◆ Not proven."
+    told = {"green": "▲ May be promoted.", "amber": "◆ May be promoted, with care."}
+    return told.get(joint_tone(gates), "") if gates else ""
+
+
+def joint_tone(gates: Iterable[Gate]) -> Tone:
+    """``red`` where a gate failed, ``green`` where all passed; ``amber`` where something is not known."""
+    tones = {gate.tone for gate in gates}
+    if "red" in tones:
+        return "red"
+    return "green" if tones == {"green"} else "amber"
+
+
+@dataclass(frozen=True)
+class Override:
+    """A person's decision that a version may be used although some gates are not passed.
+
+    Attributes:
+        reason: The person's reason.
+        user: The person's name.
+        time: The time of the decision, UTC.
+        gates: The gates that were not passed; the decision holds for no others.
+    """
+
+    reason: str
+    user: str
+    time: str
+    gates: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """The text that a tag holds."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read an override from the text of ``to_json``."""
+        facts = json.loads(text)
+        return cls(facts["reason"], facts["user"], facts["time"], tuple(facts["gates"]))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The outcomes of a model version's gates, read from its tags.
+
+    Attributes:
+        recorded: Each gate's text; no entry where it was never computed.
+        override: The last override; None where there is none.
+    """
+
+    recorded: Mapping[str, str]
+    override: Override | None = None
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> Self:
+        """Read the outcomes from the tags of a model version."""
+        recorded: dict[str, str] = {name: tags[GATE_TAG + name] for name in GATES if GATE_TAG + name in tags}
+        return cls(recorded, Override.from_json(tags[OVERRIDE_TAG]) if OVERRIDE_TAG in tags else None)
+
+    def with_outcome(self, outcome: Outcome) -> dict[str, str]:
+        """The gates with an outcome: name → text."""
+        return {name: text for name, text in self.recorded.items() if text.startswith(outcome)}
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The gates that failed: name → text."""
+        return self.with_outcome("fail")
+
+    @property
+    def blocking(self) -> dict[str, str]:
+        """The gates that prevent a promotion, by name: failed, not measured, or never computed."""
+        standing = {**self.with_outcome("pass"), **self.with_outcome("waived")}
+        return {
+            name: self.recorded.get(name, "never computed: no review of this version has recorded it")
+            for name in GATES
+            if name not in standing
+        }
+
+    @property
+    def state(self) -> State:
+        """The joint outcome of all gates in one word."""
+        if not self.recorded:
+            return "never reviewed"
+        if self.failed:
+            return "fail"
+        return "not measured" if self.blocking else "pass"
+
+    @property
+    def excused(self) -> bool:
+        """Whether an override holds for every gate that failed."""
+        return bool(self.override) and set(self.failed) <= set(self.override.gates if self.override else ())
+
+    def facts(self) -> dict[str, Any]:
+        """The outcomes as plain values, for a manifest."""
+        override = asdict(self.override) if self.override else None
+        return {"state": self.state, "recorded": dict(self.recorded), "override": override}
+
+
+def listed(gates: Mapping[str, str]) -> str:
+    """List gates in one line, each with its text; gates of the same text share it."""
+    names: dict[str, list[str]] = {}
+    for name, text in gates.items():
+        names.setdefault(text.rstrip("."), []).append(name)
+    return "; ".join(f"{', '.join(alike)} {text}" for text, alike in names.items())

@@ -1,0 +1,160 @@
+"""The way of raw intensities to the scale that edits are learned on, through edits, and back."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from neuronedit.arrays import Float32s, Float64s, Floats, compiled
+from neuronedit.cells.scaling import Scaling
+from neuronedit.edits.edit import Edit
+from neuronedit.model.device import CPU, Fetched, events_at_once, exact_products, full_memory_told, transfers
+from neuronedit.network.autoencoder import Autoencoder, Tensors
+from neuronedit.network.chunks import filled_chunks
+
+
+class NotFiniteError(Exception):
+    """A value is not a finite float32 number: through the network it would spoil its event's other markers too."""
+
+
+class PipelineResult(NamedTuple):
+    """What came of events on their way.
+
+    Attributes:
+        intensities: (n_events, n_markers), shape and dtype of those given.
+        support: (n_events,) float32, scores of the first edit's support; None where not asked for.
+        before: (n_events, n_markers) float32, standardised; None where not asked for.
+        after: (n_events, n_markers) float32, as the edits left them; None where not asked for.
+    """
+
+    intensities: Floats
+    support: Float32s | None
+    before: Float32s | None
+    after: Float32s | None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Edits, applied one after another, with the scaling around them.
+
+    A GPU gives what the processor gives, to float32's rounding. arcsinh is taken by NumPy for either: ranks of events
+    at zero come from its bits, which every library rounds in its own way. So zeros and what is not moved are the same,
+    but where a last digit decides between two neighbours, bins or competing neurons. Where edits follow one another,
+    ranks in the second come from what the first computed, and are others, as likely.
+
+    Attributes:
+        scaling: From raw intensities to what the edits were learned on.
+        autoencoders: The model's, on the device.
+        edits: In order.
+        strength: Of each edit's whole change, 1.
+        support: Whether to score events by the first edit's support.
+        traced: Whether to keep what the edits saw and made.
+        device: Where it is computed.
+    """
+
+    scaling: Scaling
+    autoencoders: tuple[Autoencoder, ...]
+    edits: tuple[Edit, ...]
+    strength: float = 1.0
+    support: bool = False
+    traced: bool = False
+    device: torch.device = CPU
+
+    @torch.inference_mode()
+    def run(self, intensities: Floats) -> PipelineResult:
+        """Take raw intensities, (n_events, n_markers), all the way, as many at a time as suit the device.
+
+        A value that is not moved is returned bit for bit. Whole-number intensities are rounded.
+
+        Raises:
+            NotFiniteError: A value is not a finite float32 number.
+            ModelError: The device's memory is full.
+        """
+        passed = self.empty_result(intensities)
+        ahead: tuple[Fetched, slice] | None = None
+        with exact_products(), full_memory_told():
+            for part, raw in filled_chunks(intensities, events_at_once(self.device)):
+                before, ahead = ahead, (self._start(raw), part)
+                if before:
+                    before[0].land(passed, before[1])
+            if ahead:
+                ahead[0].land(passed, ahead[1])
+        return passed
+
+    def empty_result(self, intensities: Floats) -> PipelineResult:
+        """Arrays for what will come of raw intensities, not yet filled."""
+        traces = (np.empty(intensities.shape, np.float32) if self.traced else None for _ in range(2))
+        return PipelineResult(
+            np.empty_like(intensities), np.empty(len(intensities), np.float32) if self.support else None, *traces
+        )
+
+    def _start(self, raw: Floats) -> Fetched:
+        """Let the device begin with some events; a GPU is not waited for."""
+        moved = transfers(self.device)
+        arcsinh = self.scaling.arcsinh(raw)
+        if not np.isfinite(arcsinh).all():
+            raise NotFiniteError
+        sent = moved.send(arcsinh)
+        _, means, spreads, _ = self._tensors.beside(sent)
+        before = (sent - means) / spreads
+        scores = self.edits[0].support.scores(before) if self.support else None
+        after = before
+        for number, edit in enumerate(self.edits):
+            after = edit.edit(self.autoencoders, after, self.strength, None if number else scores)
+        edited = self._back(raw, sent, before, after)
+        return moved.fetch(edited, scores, *((before, after) if self.traced else (None, None)))
+
+    def _back(self, raw: Floats, arcsinh: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """Raw intensities again: on the processor float64, on a GPU of the type of ``raw``."""
+        cofactors, _, spreads, zeros = self._tensors.beside(after)
+        arcsinh = arcsinh + (after - before) * spreads
+        if after.is_cuda:
+            return back_by_masks(transfers(self.device).send(raw), arcsinh, before, after, cofactors, zeros)
+        edited = self.scaling.intensities(arcsinh.numpy())  # NumPy's sinh has bits of its own
+        _keep(edited, raw, before.numpy(), after.numpy(), self.scaling.zeros)
+        return torch.from_numpy(np.rint(edited) if np.issubdtype(raw.dtype, np.integer) else edited)
+
+    @cached_property
+    def _tensors(self) -> Tensors:
+        scaling = self.scaling
+        return Tensors(scaling.cofactors, scaling.means, scaling.spreads, scaling.zeros)
+
+
+@compiled
+def _keep(
+    edited: Float64s,
+    raw: npt.NDArray[Any],
+    before: Float32s,
+    after: Float32s,
+    zeros: Float32s,
+) -> None:
+    """Put back what was not moved; and what was led to zero is at exactly zero, not at what rounding leaves of it."""
+    for event in range(len(edited)):
+        for marker in range(edited.shape[1]):
+            if after[event, marker] == before[event, marker]:
+                edited[event, marker] = raw[event, marker]
+            elif after[event, marker] == zeros[marker]:
+                edited[event, marker] = 0
+
+
+def back_by_masks(
+    raw: Tensor, arcsinh: Tensor, before: Tensor, after: Tensor, cofactors: Tensor, zeros: Tensor
+) -> Tensor:
+    """The same on a GPU, sinh and rounding with it.
+
+    Args:
+        raw: (n_events, n_markers), of whose type the result is.
+        arcsinh: (n_events, n_markers) float32, after the edit.
+        before: (n_events, n_markers) float32, standardised.
+        after: (n_events, n_markers) float32, standardised.
+        cofactors: (n_markers,) float32.
+        zeros: (n_markers,) float32, what zero intensity is when standardised.
+    """
+    edited = torch.where(after == zeros, 0, arcsinh.double().sinh() * cofactors)
+    if not raw.is_floating_point():
+        edited = edited.round()
+    return torch.where(after == before, raw, edited.to(raw.dtype))

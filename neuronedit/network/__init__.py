@@ -1,0 +1,1 @@
+"""The autoencoder and how it learns, on one machine or as one of many workers."""

@@ -1,0 +1,1 @@
+"""Effects of edits on labelled cells."""

@@ -1,0 +1,184 @@
+"""Edit conductance: through which neurons an edit changes which markers, and how much of that cancels."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from neuronedit.arrays import Float64s, Int64s
+from neuronedit.review.charts import BLACK, BLUE, MAX_MARKERS, MAX_NEURONS, SMALL, heat, neuron_label, of_many, tidy
+from neuronedit.review.neurons.names import HIGH_CANCELLATION, NeuronNames, neurons_in_words
+from neuronedit.review.neurons.secants import BLOCK, N_SEGMENTS, Decoder, each_marker
+from neuronedit.review.part import FEW, NOTHING, Drawing, Part, long_table
+from neuronedit.review.subject import EditSubject
+
+
+@dataclass(frozen=True)
+class Conductance:
+    """The change of each marker by each neuron's shift, mean over the source's events, standard deviations.
+
+    Attributes:
+        marker_names: (n_markers,) names, in the panel's order.
+        values: (n_neurons, n_markers) float64; a column's sum is what the edit does to the decoded marker.
+        change: (n_markers,) float64, the same sums, measured: the mean decoded marker after the edit, minus before.
+
+    Source: Dhamdhere et al. 2018 (arXiv 1805.12233), equation 2, with the neurons as inputs.
+    """
+
+    marker_names: tuple[str, ...]
+    values: Float64s
+    change: Float64s
+
+    @cached_property
+    def share(self) -> Float64s:
+        """(n_neurons,) each neuron's share of all changes, undone or not: Σ_m |C_jm| / Σ_jm |C_jm|; sum 1."""
+        gross = np.abs(self.values).sum(axis=1)
+        return _ratio(gross, gross.sum())
+
+    @cached_property
+    def net_share(self) -> Float64s:
+        """(n_neurons,) each neuron's share of the net change D: Σ_m C_jm D_m / Σ_m D_m²; sum 1, negative against it."""
+        net = self.values.sum(axis=0)
+        return _ratio(self.values @ net, float((net**2).sum()))
+
+    @cached_property
+    def cancellation(self) -> float:
+        """The share of all changes that neurons undo among themselves: 1 − Σ_m |Σ_j C_jm| / Σ_jm |C_jm|, 0 to 1."""
+        gross = np.abs(self.values).sum()
+        return max(float(1 - np.abs(self.values.sum(axis=0)).sum() / gross), 0.0) if gross else 0.0
+
+    @cached_property
+    def neuron_cancellation(self) -> Float64s:
+        """(n_neurons,) the markers' cancellation, mean weighed by each neuron's change of them, 0 to 1."""
+        gross = np.abs(self.values)
+        # Nothing is undone of what is nothing.
+        undone = np.clip(1 - _ratio(np.abs(self.values.sum(axis=0)), gross.sum(axis=0)), 0, 1)
+        return _ratio(gross @ undone, gross.sum(axis=1))
+
+    @property
+    def completeness_error(self) -> float:
+        """The largest difference between a column's sum and the change measured, standard deviations."""
+        return float(np.abs(self.values.sum(axis=0) - self.change).max())
+
+    @property
+    def order(self) -> Int64s:
+        """(n_neurons,) int64, neurons by their net share without sign, the largest first."""
+        return np.argsort(-np.abs(self.net_share), kind="stable")
+
+    def table(self) -> pd.DataFrame:
+        """A row for each neuron and marker, in ``order``. Columns: neuron, marker, conductance."""
+        return long_table(self.order, self.marker_names, conductance=self.values)
+
+    def neuron_table(self) -> pd.DataFrame:
+        """A row for each neuron, in ``order``. Columns: neuron, share, net_share, cancellation."""
+        columns = {"share": self.share, "net_share": self.net_share, "cancellation": self.neuron_cancellation}
+        return pd.DataFrame(columns).rename_axis("neuron").iloc[self.order].reset_index()
+
+
+def edit_conductance(subject: EditSubject, n_segments: int = N_SEGMENTS) -> Conductance:
+    """Compute each neuron's part in the edit's change of each decoded marker.
+
+    Args:
+        subject: The edit, as a layer's neurons see it.
+        n_segments: Each event's path is cut into so many; see ``Decoder``.
+    """
+    before, after, change = subject.source.activations, subject.edited, subject.change
+    decoder = Decoder.at_layer(subject.autoencoder, subject.layer)
+    n_markers = len(subject.marker_names)
+    total = np.zeros((n_markers, subject.n_neurons))
+    slopes = decoder.path_slopes(before, after, each_marker(n_markers), n_segments)
+    for start, block in zip(range(0, len(before), BLOCK), slopes, strict=True):
+        total += np.einsum("nmj,nj->mj", block, change[start : start + BLOCK])
+    decoded = subject.decode(after).mean(axis=0, dtype=np.float64)
+    moved = decoded - subject.decode(before).mean(axis=0, dtype=np.float64)
+    return Conductance(subject.marker_names, total.T / len(before), moved)
+
+
+def _ratio(numerator: Float64s, denominator: Float64s | float) -> Float64s:
+    """Divide; 0 where the denominator is 0."""
+    found = np.zeros_like(numerator)
+    return np.divide(numerator, denominator, out=found, where=np.broadcast_to(denominator != 0, numerator.shape))
+
+
+def conductance_figure(conductance: pd.DataFrame, neurons: pd.DataFrame) -> Figure:
+    """Draw neurons × markers of conductance, and beside it each neuron's share; most change comes first.
+
+    Args:
+        conductance: Columns neuron, name, trusted, marker, conductance.
+        neurons: Columns neuron, name, trusted, share, net_share; a row each, in the order to be shown.
+    """
+    shown = neurons.head(MAX_NEURONS)
+    values = conductance.pivot(index="neuron", columns="marker", values="conductance").loc[shown["neuron"]]
+    change = conductance.groupby("marker")["conductance"].sum().abs().sort_values(ascending=False, kind="stable")
+    markers = list(change.index[:MAX_MARKERS])
+    figure = Figure(figsize=(11, 1.9 + 0.23 * len(shown)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1))
+    image = heat(left, values[markers].to_numpy(), markers)
+    neuron_label(left, shown)
+    figure.colorbar(image, ax=left, pad=0.01, label="conductance (standard deviations)").ax.tick_params(labelsize=SMALL)
+    heights = np.arange(len(shown))
+    bars = right.barh(heights, shown["share"], 0.6, color="#BBBBBB", label="share of all that neurons do")
+    dots = right.scatter(
+        shown["net_share"], heights, s=22, color=BLUE, zorder=3, label="share of the change that is left"
+    )
+    right.axvline(0, color=BLACK, lw=0.8)
+    right.set_xlabel("share", fontsize=9)
+    figure.legend(handles=[bars, dots], loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
+    tidy(right)
+    right.tick_params(axis="y", length=0)
+    figure.suptitle(of_many("neurons", len(shown), len(neurons)), fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def conductance_part(found: Conductance, names: NeuronNames) -> Part:
+    """The neurons through which the edit changes each marker."""
+    table, neurons = names.beside(found.table()), names.beside(found.neuron_table())
+    reading = read_conductance(found, names)
+    return Part(
+        "conductance",
+        "Edit conductance",
+        "neurons",
+        reading,
+        {"conductance": table, "conductance_neurons": neurons},
+        (
+            Drawing(
+                "conductance",
+                lambda: conductance_figure(table, neurons),
+                "Heatmap: what each neuron's shift does to each marker, with bars of each neuron's share",
+                reading,
+            ),
+        ),
+        {"edit_cancellation": found.cancellation, "completeness_error": found.completeness_error},
+        warn_conductance(found),
+    )
+
+
+MIN_SHARE: Final = 0.05
+"""Neurons of a smaller net share are not named as carrying the edit."""
+
+
+def read_conductance(found: Conductance, names: NeuronNames) -> str:
+    """Name the neurons that carry the edit, and say how much of all changes cancels."""
+    if not found.share.any():
+        return NOTHING
+    few = found.order[:FEW]
+    carry = few[np.abs(found.net_share[few]) >= MIN_SHARE]
+    first = carry if len(carry) else few
+    called, share = neurons_in_words(first, names), found.net_share[first].sum()
+    return (
+        f"{called[0].upper()}{called[1:]} carr{'y' if len(first) > 1 else 'ies'} {share:.0%} of what the edit does; "
+        f"{found.cancellation:.0%} of what single neurons do to the markers is undone by others."
+    )
+
+
+def warn_conductance(found: Conductance) -> str:
+    """Warn that no neuron is the effect by itself, where most changes cancel."""
+    if found.cancellation < HIGH_CANCELLATION:
+        return ""
+    return (
+        f"{found.cancellation:.0%} of what single neurons do is undone by others: the edit is the work of all "
+        "together, and no neuron is the effect by itself."
+    )

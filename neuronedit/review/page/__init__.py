@@ -1,0 +1,1 @@
+"""Transfer, verdict and gate measures, put together as a page."""

@@ -1,0 +1,202 @@
+"""The gates' values, measured on a review and on the events that it was made from."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from neuronedit.arrays import Float32s, Texts
+from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP
+from neuronedit.edits.composition import CLEAN, confounding, match
+from neuronedit.edits.support import Extrapolation
+from neuronedit.errors import DataError
+from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.gates import Gate, GateConfig, GateName
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.transfer import HELD_OUT, NEURONEDIT, TRAINING_PAIR, Comparison
+
+Finding = tuple[float | None, str]
+"""A value and what it rests on; None, and why there is none."""
+
+DOUBT: Final[Mapping[GateName, float]] = {"confounding": CLEAN, "support": 0}
+"""Above these a gate passes with a warning: a mix in doubt, or a new kind of cell, though within reach."""
+
+PairLabels = tuple[Texts, Texts]
+"""Labels of the source's events, and of the target's."""
+
+NO_LABELS: Final[Mapping[str, PairLabels]] = MappingProxyType({})
+
+Applied = tuple[str, Extrapolation]
+"""The edit that a population is to be given, and how far that population is from what the edit was learned on."""
+
+
+def measure_gates(
+    review: Review,
+    model: EditModel,
+    comparisons: Sequence[Comparison],
+    populations: Mapping[str, Float32s],
+    config: GateConfig,
+    seed: int = 0,
+    cell_types: Mapping[str, PairLabels] = NO_LABELS,
+) -> tuple[Gate, ...]:
+    """Measure every gate, in the order of ``GATES``.
+
+    Args:
+        review: The model's review.
+        model: The reviewed model.
+        comparisons: Those of the review.
+        populations: All of the model's design by name, (n_events, n_markers) raw intensities each.
+        config: Thresholds.
+        seed: Starts the search for kinds of cell.
+        cell_types: Labels of the training pairs' events, by edit; without them, kinds are found in the events.
+    """
+    applied = judge_applied(model, comparisons, populations)
+    measured: dict[GateName, Finding] = {
+        "reconstruction": least_explained(review.reconstruction),
+        "confounding": largest_composition_share(model, comparisons, seed, cell_types),
+        "support": furthest_reach(applied),
+        "expected_error": largest_error(model, applied, review.methods),
+        "quantile_map": furthest_behind_quantile_map(review.methods),
+    }
+    return tuple(
+        Gate(
+            name,
+            value,
+            getattr(config, name),
+            reason,
+            name == "reconstruction",
+            name in config.optional,
+            DOUBT.get(name),
+        )
+        for name, (value, reason) in measured.items()
+    )
+
+
+def least_explained(reconstruction: pd.DataFrame) -> Finding:
+    """The least share of variance that the autoencoder returns, of the rows of ``reconstruction_table``."""
+    shares = dict(zip(reconstruction["population"], reconstruction["explained"].astype(float), strict=True))
+    known = {name: share for name, share in shares.items() if np.isfinite(share)}
+    if not known:
+        return None, "no population has any variance"
+    worst = min(known, key=lambda name: known[name])
+    return known[worst], f"the autoencoder returns {known[worst]:.0%} of the variance of {worst}, the least of all."
+
+
+def largest_composition_share(
+    model: EditModel, comparisons: Sequence[Comparison], seed: int, cell_types: Mapping[str, PairLabels] = NO_LABELS
+) -> Finding:
+    """The largest share of any training pair's difference that its mix of cell types makes.
+
+    It is that of the markers, each counting for what the edit does to it.
+    """
+    if model.facts.get("match_composition"):
+        return 0.0, "the edits were fitted with source and target in the same mix of cell types."
+    pairs = {each.name: each for each in comparisons if each.kind == TRAINING_PAIR}
+    if not pairs:
+        return None, "no training pair was reviewed"
+    shares = {}
+    for name, pair in pairs.items():
+        try:
+            shares[name] = _composition_share(model, pair, seed, cell_types.get(pair.edit))
+        except DataError as error:
+            return None, f"{name}: what is mix and what is state cannot be told apart. {error}"
+    name = max(shares, key=lambda pair: shares[pair])
+    told = f"the mix of cell types makes {shares[name]:.0%} of the difference {name}, the most of all."
+    if pairs[name].edit in cell_types:
+        return shares[name], told + _beside_labels(model, pairs[name], seed)
+    found = " Kinds were found in the events: a column of cell types (labels.cell_type) makes sure."
+    return shares[name], told + (found if shares[name] > CLEAN else "")
+
+
+def _composition_share(model: EditModel, pair: Comparison, seed: int, labels: PairLabels | None = None) -> float:
+    source, target = model.standardised(pair.source), model.standardised(pair.target)
+    change = model.standardised(model.apply(pair.source, pair.edit)) - source
+    found = confounding(source, target, match(source, target, seed, labels))
+    return found.weighted_share(np.abs(change).mean(axis=0, dtype=np.float64))
+
+
+def _beside_labels(model: EditModel, pair: Comparison, seed: int) -> str:
+    """Say how the verdict rests on labels, and add the share by kinds found in the events where that is worse."""
+    try:
+        share = _composition_share(model, pair, seed)
+    except DataError:
+        return " Cell types are those of the labels; kinds found in the events could not be compared."
+    told = f" Cell types are those of the labels; by kinds found in the events it would be {share:.0%}."
+    return told if share > CLEAN else ""
+
+
+def judge_applied(
+    model: EditModel, comparisons: Sequence[Comparison], populations: Mapping[str, Float32s]
+) -> dict[str, Applied]:
+    """The populations that edits are to be applied to, by name: held-out events, and the design's extrapolation."""
+    events = {f"{each.name} (held out)": (each.edit, each.events) for each in comparisons if each.kind == HELD_OUT}
+    for edit in model.edits:
+        for name in ("extrapolation", f"extrapolation {edit}"):
+            if name in populations:
+                events[name if name.endswith(edit) else f"{name} by {edit}"] = (edit, populations[name])
+    return {name: (edit, model.edit(edit).support.judge(model.standardised(of))) for name, (edit, of) in events.items()}
+
+
+def furthest_reach(applied: Mapping[str, Applied]) -> Finding:
+    """How many times as far as the target the furthest population unlike the source lies; 0 where none is unlike it."""
+    if not applied:
+        return None, "no population was named that the edits are to be applied to (held_out, or design.extrapolation)"
+    reaches = {name: found.reach if found.new_kind else 0.0 for name, (_, found) in applied.items()}
+    # Where none is unlike the source, the least like it is the one to tell of.
+    worst = max(applied, key=lambda name: (reaches[name], applied[name][1].auroc))
+    return reaches[worst], f"{worst}: {applied[worst][1].sentence}"
+
+
+def largest_error(model: EditModel, applied: Mapping[str, Applied], methods: pd.DataFrame) -> Finding:
+    """The largest error where an edit is to be applied: expected before any truth is seen, or measured.
+
+    Without a named population it is the error on populations left out in training. An edit that changes nothing has
+    none.
+    """
+    choices = {name: edit.choice for name, edit in model.edits.items() if edit.choice and edit.choice.edits}
+    errors = {
+        f"expected for {name}": choices[edit].expected_error(found.unsupported)
+        for name, (edit, found) in applied.items()
+        if edit in choices
+    }
+    errors |= {f"measured on {name} (held out)": _behind(rows, FLOOR) for name, rows in _held_out(methods)}
+    if not errors:
+        errors = {f"{name} on populations left out in training": each.left_out_error for name, each in choices.items()}
+    known = {name: error for name, error in errors.items() if np.isfinite(error)}
+    if not known:
+        return None, (
+            "no sample was held out, and no edit's plan was tried on populations left out in training "
+            "(held_out, or edit.preset = auto)"
+        )
+    worst = max(known, key=lambda name: known[name])
+    return known[worst], f"{worst}; 0 is noise, 1 is doing nothing."
+
+
+def furthest_behind_quantile_map(methods: pd.DataFrame) -> Finding:
+    """How far the edit is behind the quantile map in its worst held-out comparison, in parts of what is to correct."""
+    behind = {name: _behind(rows, QUANTILE_MAP) for name, rows in _held_out(methods)}
+    if not behind:
+        return None, "no sample was held out, so nothing is known of events that the edit was not fitted on"
+    worst = max(behind, key=lambda name: behind[name])
+    beside = "further from" if behind[worst] > 0 else "nearer to"
+    part = f"{abs(behind[worst]):.0%} of what there is to correct"
+    return behind[worst], f"{worst}: {beside} the truth than by the per-marker quantile map, by {part}."
+
+
+def _held_out(methods: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    chosen = methods[methods["kind"] == HELD_OUT]
+    return [(str(name), rows.set_index("method")) for name, rows in chosen.groupby("comparison", sort=False)]
+
+
+def _behind(rows: pd.DataFrame, other: str) -> float:
+    """How much further from the truth the edit is than another method, in parts of what there is to correct."""
+    parts = []
+    for score in DECISIVE_NAMES:
+        scores = rows[score].astype(float)
+        # At least the noise floor: a tiny gap must not make noise look like an error. Events all alike have none.
+        to_correct = max(float(scores[NO_EDIT] - scores[FLOOR]), float(scores[FLOOR])) or 1.0
+        parts.append(float(scores[NEURONEDIT] - scores[other]) / to_correct)
+    return float(np.mean(parts))

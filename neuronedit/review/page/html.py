@@ -1,0 +1,169 @@
+"""The review as one self-contained HTML file, and as a folder with its tables and figures."""
+
+import base64
+import io
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import matplotlib as mpl
+import pandas as pd
+from markupsafe import Markup, escape
+
+from neuronedit.measures.distances import DECISIVE
+from neuronedit.model.gates import headline, joint_tone
+from neuronedit.review.job_figures import loss_figure
+from neuronedit.review.page.report import Review, sections
+from neuronedit.review.page.transfer_figures import read_losses, read_reconstruction
+from neuronedit.review.page.verdict import decisive_kind
+from neuronedit.review.part import FAMILIES, Drawing, slug
+
+PAGE = "review.html"
+
+PNG_DPI = 150
+
+MAX_SVG_BYTES, PAGE_DPI = 150_000, 120
+"""Figures of more lines are embedded as points: the page stays below 5 MB."""
+
+MAX_SECTIONS = 6
+"""Comparisons that are shown in full; of others the page has the summary, its folder all tables and figures."""
+
+MAX_ROWS = 50
+"""Rows of a table shown in the page; the others are in its file."""
+
+_PLACES, _TOO_FINE = re.compile(r' (?:d|x|y)="[^"]*"'), re.compile(r"(\.\d\d)\d+")
+"""Matches coordinates of an SVG's lines, in points: a hundredth is finer than any screen or paper."""
+
+
+def render_page(review: Review) -> str:
+    """The page: summary, what the model is, reconstruction, every comparison, losses; no reference leads outside."""
+    return page_template("page.html.j2").render(
+        review=review,
+        title=_title(review.identity),
+        rows=review.summary().to_dict("records"),
+        sections=sections(review)[:MAX_SECTIONS],
+        n_markers=review.markers["marker"].nunique(),
+        reconstruction_reading=read_reconstruction(review.reconstruction),
+        loss_drawing=_loss_drawing(review.losses),
+        first_drawing=_first_drawing(review),
+        families=FAMILIES,
+        tone=joint_tone(review.gates),
+        headline=headline(review.gates),
+    )
+
+
+def page_template(name: str) -> jinja2.Template:
+    """A template of this package; it can embed figures, offer tables for download, and write numbers."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.globals.update(embed=_embed, download=_download, number=_number, percent=_percent, rows_of=_rows_of)
+    environment.globals.update(metrics=DECISIVE)
+    return environment.from_string((files(__package__) / name).read_text(encoding="utf-8"))
+
+
+def write_review(review: Review, folder: Path) -> None:
+    """Write ``review.html``, the tables as CSV and the figures as PNG into an existing folder."""
+    (folder / PAGE).write_text(render_page(review), encoding="utf-8")
+    for name, table in review_tables(review).items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    for index, section in enumerate(sections(review), start=1):
+        for drawing in section.drawings():
+            drawing.draw().savefig(folder / f"{index}_{drawing.name}.png", dpi=PNG_DPI)
+        section.overview_drawing().draw().savefig(folder / f"{index}_overview.png", dpi=PNG_DPI)
+    for edit in review.edits:
+        for part in edit.parts:
+            for drawing in part.drawings:
+                drawing.draw().savefig(folder / f"{slug(edit.edit)}_{drawing.name}.png", dpi=PNG_DPI)
+    if losses := _loss_drawing(review.losses):
+        losses.draw().savefig(folder / f"{losses.name}.png", dpi=PNG_DPI)
+
+
+def review_tables(review: Review) -> dict[str, pd.DataFrame]:
+    """The tables by the name of their file."""
+    return {
+        "summary": review.summary(),
+        "gates": review.gate_table(),
+        "methods": review.methods,
+        "markers": review.markers,
+        "densities": review.densities,
+        "reconstruction": review.reconstruction,
+        "losses": review.losses,
+        **{f"{slug(edit.edit)}_{name}": table for edit in review.edits for name, table in edit.tables.items()},
+    }
+
+
+def _title(identity: Mapping[str, str]) -> str:
+    name, version = identity.get("name", "neuronedit model"), identity.get("version")
+    return f"{name}, version {version}" if version else name
+
+
+def _first_drawing(review: Review) -> Drawing:
+    """The overview of the first comparison that the verdict rests on."""
+    kind = decisive_kind(review.methods)
+    return next(section for section in sections(review) if section.verdict.kind == kind).overview_drawing()
+
+
+def _loss_drawing(losses: pd.DataFrame) -> Drawing | None:
+    if losses.empty:
+        return None
+    alt = "Training and validation error by epoch"
+    return Drawing("losses", lambda: loss_figure(losses), alt, read_losses(losses))
+
+
+def _embed(drawing: Drawing, said: str = "") -> Markup:
+    """The figure as an image in the page, with its reading below it, but for one that was ``said`` already."""
+    kind, image = _image(drawing)
+    caption = "" if drawing.reading == said else f"<figcaption>{escape(drawing.reading)}</figcaption>"
+    classes = f"{escape(drawing.name)} natural" if said else escape(drawing.name)
+    return Markup(
+        f'<figure><div class="wide"><img class="{classes}" alt="{escape(drawing.alt)}" '
+        f'src="data:image/{kind};base64,{base64.b64encode(image).decode()}"></div>{caption}</figure>'
+    )
+
+
+def _image(drawing: Drawing) -> tuple[str, bytes]:
+    """Draw a figure as an image, and give its kind and bytes: lines, or points where there are too many lines."""
+    buffer = io.BytesIO()
+    # Fixed salt and no date: the same review gives the same page, byte for byte.
+    with mpl.rc_context({"svg.hashsalt": "neuronedit", "svg.fonttype": "path"}):
+        figure = drawing.draw()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    lines = _PLACES.sub(lambda places: _TOO_FINE.sub(r"\1", places.group()), buffer.getvalue().decode()).encode()
+    if len(lines) <= MAX_SVG_BYTES:
+        return "svg+xml", lines
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PAGE_DPI, metadata={"Software": None})
+    return "png", buffer.getvalue()
+
+
+def _rows_of(table: pd.DataFrame) -> Markup:
+    """The first rows of a table; a neuron whose name is not to be trusted is grey."""
+    head = "".join(f"<th>{escape(str(column))}</th>" for column in table.columns)
+    trusted = table["trusted"] if "trusted" in table else pd.Series(True, table.index)
+    rows = [
+        f"<tr class='{'' if trust else 'untrusted'}'>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>"
+        for row, trust in zip(table.head(MAX_ROWS).itertuples(index=False), trusted.head(MAX_ROWS), strict=True)
+    ]
+    return Markup(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+
+
+def _cell(value: object) -> str:
+    return _number(value) if isinstance(value, float) else str(escape(str(value)))
+
+
+def _download(table: pd.DataFrame, name: str) -> Markup:
+    """A link that saves the table as CSV, held in the page itself."""
+    content = base64.b64encode(table.to_csv(index=False).encode()).decode()
+    return Markup(
+        f'<a class="download" download="{escape(name)}.csv" href="data:text/csv;charset=utf-8;base64,{content}">'
+        f"{escape(name)}.csv</a>"
+    )
+
+
+def _number(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.3f}"
+
+
+def _percent(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.1%}"

@@ -1,0 +1,62 @@
+"""Facts of a model, in words for the page."""
+
+from collections.abc import Mapping
+
+from neuronedit.cells.design import PairDesign
+from neuronedit.cells.selection import describe
+from neuronedit.model.edit_model import EditModel
+
+
+def model_facts(model: EditModel) -> dict[str, str]:
+    """Panel, design, edits, network, and whether the extrapolation population was seen, in words."""
+    architecture = model.autoencoder.architecture
+    widths = [model.panel.n_markers, *architecture.hidden, architecture.code]
+    plans = {
+        f"{member.plan}: {' → '.join(_step(step.plan.model_dump()) for step in member.steps)}"
+        for edit in model.edits.values()
+        for member in edit.members
+    }
+    chosen = {name: edit.summary for name, edit in model.edits.items() if edit.choice}
+    facts = {
+        "panel": f"{model.panel.n_markers} markers: {', '.join(model.panel.markers)}",
+        "cofactors": ", ".join(f"{cofactor:g}" for cofactor in sorted(set(model.panel.cofactors))),
+        "design": _design(model),
+        "edits": f"{len(model.edits)}: {', '.join(model.edits)}",
+        "plan of the edit": "; ".join(sorted(plans)) or "none: doing nothing scored better",
+        **{f"choice for {name}": summary for name, summary in chosen.items()},
+        **{f"events for {name}": found["sentence"] for name, found in _extrapolations(model).items()},
+        "autoencoder": f"{'-'.join(map(str, [*widths, *widths[-2::-1]]))} neurons",
+        "extrapolation population": _extrapolation(model),
+    }
+    parent, search = model.facts.get("parent"), model.facts.get("search")
+    facts |= {"updated from": str(parent["uri"])} if parent else {}
+    facts |= {"search": str(search["sentence"])} if search else {}
+    events = model.facts.get("events")
+    return facts | ({"events by population": _counts(events)} if isinstance(events, Mapping) else {})
+
+
+def _step(plan: Mapping[str, object]) -> str:
+    counts = {"neighbours": f", {plan['n_neighbours']} neighbours", "strata": f", {plan['n_strata']} strata"}
+    return f"{plan['layer']} ({plan['operator']}, {plan['form']}{counts.get(str(plan['operator']), '')})"
+
+
+def _design(model: EditModel) -> str:
+    design = model.design
+    if isinstance(design, PairDesign):
+        return f"pair: source {describe(design.source)}, target {describe(design.target)}"
+    return f"controls {describe(design.control)} of each {design.batch_column}, led to {design.reference}"
+
+
+def _extrapolations(model: EditModel) -> Mapping[str, Mapping[str, str]]:
+    found = model.facts.get("extrapolation", {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _extrapolation(model: EditModel) -> str:
+    if not model.facts.get("extrapolation_seen", bool(model.design.extrapolation)):
+        return "not seen: the autoencoder was trained on sources and targets only"
+    return f"{describe(model.design.extrapolation)}: seen by the autoencoder in training"
+
+
+def _counts(events: Mapping[str, int]) -> str:
+    return ", ".join(f"{population} {n_events:,}" for population, n_events in events.items())

@@ -1,0 +1,265 @@
+"""The review as data: everything that the page shows, as tables, sentences and numbers.
+
+One comparison's part of the page: its verdict, its rows of the review's tables, its figures.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from neuronedit.arrays import Float32s
+from neuronedit.edits.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
+from neuronedit.errors import DataError, listing
+from neuronedit.measures.distances import DECISIVE, DECISIVE_NAMES, FLOOR
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.gates import GATE_COLUMNS, Gate
+from neuronedit.review.page import transfer_figures as figures
+from neuronedit.review.page import transfer_figures as reading
+from neuronedit.review.page.edit_review import EditReview
+from neuronedit.review.page.model_facts import model_facts
+from neuronedit.review.page.transfer import (
+    NEURONEDIT,
+    Comparison,
+    density_table,
+    measure_transfer,
+    method_table,
+    reconstruction_table,
+    transfer_table,
+)
+from neuronedit.review.page.verdict import Verdict, decisive_kind, judge_comparisons, overall
+from neuronedit.review.part import Drawing, slug
+
+LOSS_COLUMNS = ["epoch", "train_loss", "validation_loss"]
+
+SIMPLE_METHODS = (MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN)
+
+
+@dataclass(frozen=True)
+class Review:
+    """A model's review: its tables, facts, gates, and the reviews of its edits.
+
+    Attributes:
+        identity: The model's name, version, digest, data, … as the caller knows them.
+        facts: The model's panel, design, network, plan of the edit, whether the extrapolation was seen.
+        methods: See ``method_table``.
+        markers: See ``marker_table``.
+        densities: See ``density_table``.
+        reconstruction: See ``reconstruction_table``.
+        losses: Columns epoch, train_loss, validation_loss; no rows where they are not known.
+        gates: The gates' outcomes; empty where they were not computed.
+        edits: Reviews of edits, neuron by neuron; may be empty.
+    """
+
+    identity: Mapping[str, str]
+    facts: Mapping[str, str]
+    methods: pd.DataFrame
+    markers: pd.DataFrame
+    densities: pd.DataFrame
+    reconstruction: pd.DataFrame
+    losses: pd.DataFrame
+    gates: tuple[Gate, ...] = ()
+    edits: tuple[EditReview, ...] = ()
+
+    def gate_table(self) -> pd.DataFrame:
+        """A row for each gate: gate, outcome, tone (green, amber, red), value, threshold, rule, reason."""
+        return pd.DataFrame([gate.row() for gate in self.gates], columns=GATE_COLUMNS)
+
+    @property
+    def comparisons(self) -> list[str]:
+        """The comparisons' names, in the order given."""
+        return list(self.methods["comparison"].unique())
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """A verdict for each comparison, in the order given."""
+        return judge_comparisons(self.methods)
+
+    def verdict(self) -> str:
+        """One sentence over all held-out comparisons; over the training pairs where nothing was held out."""
+        return overall(self.verdicts, decisive_kind(self.methods))
+
+    def summary(self) -> pd.DataFrame:
+        """A row for each comparison: each distance before, after, by the best simple method, and its floor."""
+        return pd.DataFrame([_summary_row(rows.set_index("method")) for _, rows in self._by_comparison()])
+
+    def decisive_table(self) -> pd.DataFrame:
+        """A row for each comparison that the verdict rests on and each method, and the methods' means over them."""
+        columns = [*DECISIVE_NAMES, "markers_worse"]
+        decisive = self.methods[self.methods["kind"] == decisive_kind(self.methods)]
+        means = decisive.groupby("method", sort=False, as_index=False)[columns].mean().assign(comparison="mean")
+        return pd.concat([decisive, means]).set_index(["comparison", "method"])[columns]
+
+    def scalars(self) -> dict[str, float]:
+        """Numbers for MLflow's compare view: means over each kind, then each comparison's own; all finite."""
+        scalars = {"recon_mse": float(self.reconstruction["mse"].mean())}
+        for kind, rows in self.methods.groupby("kind", sort=False):
+            means = rows.groupby("method", sort=False)[[*DECISIVE_NAMES, "markers_worse"]].mean()
+            scalars |= {f"{slug(str(kind))}_{name}": value for name, value in _scalars(means).items()}
+        for comparison, rows in self._by_comparison():
+            own = _scalars(rows.set_index("method"))
+            scalars |= {f"transfer/{slug(comparison)}/{name}": value for name, value in own.items()}
+        for edit in self.edits:
+            # The first edit's numbers stand for the model in the compare view; every edit's have names of their own.
+            scalars |= {name: value for name, value in edit.scalars.items() if edit is self.edits[0]}
+            scalars |= {f"edit/{slug(edit.edit)}/{name}": value for name, value in edit.scalars.items()}
+        return {name: value for name, value in scalars.items() if np.isfinite(value)}
+
+    def _by_comparison(self) -> list[tuple[str, pd.DataFrame]]:
+        return [(str(name), rows) for name, rows in self.methods.groupby("comparison", sort=False)]
+
+
+def review_model(
+    model: EditModel,
+    comparisons: Sequence[Comparison],
+    populations: Mapping[str, Float32s],
+    losses: pd.DataFrame | None,
+    identity: Mapping[str, str],
+    seed: int = 0,
+) -> Review:
+    """Measure how well a model's edits transfer, and how well it reconstructs.
+
+    Args:
+        model: The model to review.
+        comparisons: Training pairs, and held-out ones where the truth was measured.
+        populations: Raw intensities, (n_events, n_markers) each, to reconstruct.
+        losses: Columns epoch, train_loss, validation_loss; None or empty where they are not known.
+        identity: The page's facts about the model, in its order: name, version, digest, data, …
+        seed: Halves the truth for the noise floor and draws events for distances.
+
+    Raises:
+        DataError: There is no comparison or no population, or two comparisons have the same name.
+        ModelError: A comparison names an edit that the model does not have.
+    """
+    _check(comparisons, populations)
+    transfers = [measure_transfer(model, comparison, seed) for comparison in comparisons]
+    return Review(
+        dict(identity),
+        model_facts(model),
+        method_table(transfers),
+        transfer_table(transfers, model.panel.markers),
+        density_table(transfers, model.panel.markers),
+        reconstruction_table(model, populations),
+        pd.DataFrame(columns=LOSS_COLUMNS) if losses is None else losses[LOSS_COLUMNS],
+    )
+
+
+def _check(comparisons: Sequence[Comparison], populations: Mapping[str, Float32s]) -> None:
+    if not comparisons or not populations:
+        raise DataError(
+            f"The review has {len(comparisons)} comparisons and {len(populations)} populations; "
+            "expected at least one of each. Name events that the model's design can choose."
+        )
+    slugs = [slug(comparison.name) for comparison in comparisons]
+    alike = [comparison.name for comparison, name in zip(comparisons, slugs, strict=True) if slugs.count(name) > 1]
+    if alike:
+        raise DataError(f"The comparisons {listing(alike)} would be logged under one name. Rename all but one.")
+
+
+def _summary_row(rows: pd.DataFrame) -> dict[str, object]:
+    row: dict[str, object] = dict(rows.iloc[0][["comparison", "kind"]])
+    for metric in DECISIVE_NAMES:
+        best = rows.loc[list(SIMPLE_METHODS), metric].astype(float).idxmin()
+        row |= {
+            f"{metric}_before": rows.at[NO_EDIT, metric],
+            f"{metric}_after": rows.at[NEURONEDIT, metric],
+            f"{metric}_best_simple": rows.at[best, metric],
+            f"{metric}_best_simple_method": best,
+            f"{metric}_floor": rows.at[FLOOR, metric],
+        }
+    return row | {"markers_worse": rows.at[NEURONEDIT, "markers_worse"]}
+
+
+def _scalars(rows: pd.DataFrame) -> dict[str, float]:
+    """The numbers of one comparison, or of the mean over several: a row for each method, a column for each score."""
+    scalars = {}
+    for metric in DECISIVE_NAMES:
+        scores = rows[metric].astype(float)
+        for method, suffix in {
+            NEURONEDIT: "",
+            NO_EDIT: "_no_edit",
+            QUANTILE_MAP: "_quantile_map",
+            FLOOR: "_floor",
+        }.items():
+            scalars[metric + suffix] = float(scores[method])
+        gap = scores[NO_EDIT] - scores[FLOOR]
+        # Over several comparisons this is the ratio of means, which a comparison with a tiny gap cannot blow up.
+        scalars[f"{metric}_residual"] = float((scores[NEURONEDIT] - scores[FLOOR]) / gap) if gap > 0 else float("nan")
+    return scalars | {"markers_worse": float(rows["markers_worse"].astype(float)[NEURONEDIT])}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One comparison: its verdict, and its rows of the review's tables.
+
+    Attributes:
+        verdict: The comparison's verdict.
+        methods: Its rows of ``method_table``.
+        markers: Its rows of ``marker_table``.
+        densities: Its rows of ``density_table``.
+    """
+
+    verdict: Verdict
+    methods: pd.DataFrame
+    markers: pd.DataFrame
+    densities: pd.DataFrame
+
+    @property
+    def title(self) -> str:
+        """The comparison's name and kind."""
+        return f"{self.verdict.comparison} ({self.verdict.kind})"
+
+    def overview_drawing(self) -> Drawing:
+        """The markers that the edit changes most, and every method's distances: for the first screen, and a README."""
+        return Drawing(
+            "overview",
+            lambda: figures.overview_figure(self.title, self.methods, self.markers, self.densities),
+            f"Histograms of the markers that change most, and every method's distance to the truth, {self.title}",
+            reading.read_markers(self.markers),
+        )
+
+    def method_drawing(self) -> Drawing:
+        """Every method's distances."""
+        return Drawing(
+            "methods",
+            lambda: figures.method_figure(self.methods),
+            f"Bars: {' and '.join(metric.title for metric in DECISIVE)} to the truth by method, {self.title}",
+            reading.read_methods(self.methods),
+        )
+
+    def marker_drawing(self) -> Drawing:
+        """Every marker's distance before and after."""
+        return Drawing(
+            "markers",
+            lambda: figures.transfer_figure(self.markers),
+            f"EMD to the truth before and after the edit, by marker, {self.title}",
+            reading.read_markers(self.markers),
+        )
+
+    def density_drawing(self) -> Drawing:
+        """Every marker's distribution."""
+        return Drawing(
+            "densities",
+            lambda: figures.density_figure(self.densities, list(self.markers["marker"])),
+            f"Histograms of every marker before and after the edit, with the truth, {self.title}",
+            reading.read_densities(self.densities, self.markers),
+        )
+
+    def drawings(self) -> list[Drawing]:
+        """The page's figures, in its order."""
+        return [self.method_drawing(), self.marker_drawing(), self.density_drawing()]
+
+
+def sections(review: Review) -> list[Section]:
+    """A section for each comparison, in the review's order."""
+    return [
+        Section(
+            verdict,
+            *(
+                table[table["comparison"] == verdict.comparison]
+                for table in (review.methods, review.markers, review.densities)
+            ),
+        )
+        for verdict in review.verdicts
+    ]

@@ -1,0 +1,215 @@
+"""Transfer: how near an edit, and the simple methods, bring events to a measured truth.
+
+Histograms of each marker before the edit, after it, and in the truth: shares of events in bins.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from neuronedit.arrays import Float32s
+from neuronedit.cells.design import MIN_POPULATION_EVENTS
+from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, baselines
+from neuronedit.errors import DataError
+from neuronedit.measures.distances import FLOOR, Distance, distance_to_truth, made_worse, noise_floor
+from neuronedit.model.edit_model import EditModel
+
+NEURONEDIT: Final = "neuronedit"
+
+TRAINING_PAIR: Final = "training pair"
+HELD_OUT: Final = "held out"
+Kind = Literal["training pair", "held out"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Events to apply an edit to, and the measured truth that they should then be like.
+
+    Attributes:
+        name: Its name for people, e.g. ``PTLG028 → PTLG021``.
+        kind: ``training pair``: the edit was fitted on these events and this truth; ``held out``: it was not.
+        edit: The edit's name in the model.
+        source: (n_source, n_markers) raw intensities that the edit was fitted from.
+        target: (n_target, n_markers) raw intensities that the edit was fitted to.
+        events: (n_events, n_markers) raw intensities to apply it to; the source in a training pair.
+        truth: (n_truth, n_markers) raw intensities of their measured counterpart; the target in a training pair.
+
+    Raises:
+        DataError: A population is too small, has no two axes, or holds values that are not finite.
+    """
+
+    name: str
+    kind: Kind
+    edit: str
+    source: Float32s
+    target: Float32s
+    events: Float32s
+    truth: Float32s
+
+    def __post_init__(self) -> None:
+        for role in ("source", "target", "events", "truth"):
+            shape = np.shape(getattr(self, role))
+            if len(shape) != 2 or shape[0] < MIN_POPULATION_EVENTS or shape[1] != self.events.shape[-1]:
+                raise DataError(
+                    f"comparison {self.name!r}: {role} has the shape {shape}; "
+                    f"expected at least {MIN_POPULATION_EVENTS} events "
+                    f"by {self.events.shape[-1]} markers. Draw more events, or leave the comparison out."
+                )
+            if not np.isfinite(getattr(self, role)).all():
+                raise DataError(
+                    f"comparison {self.name!r}: {role} holds intensities that are not finite. "
+                    "Remove these events before the review."
+                )
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One comparison with every method's result on its events.
+
+    Attributes:
+        comparison: The events and their truth.
+        predictions: (n_events, n_markers) arcsinh units, by method.
+        truth: (n_truth, n_markers) arcsinh units.
+        distances: Distances to the truth, by method; ``noise floor`` is the last.
+    """
+
+    comparison: Comparison
+    predictions: Mapping[str, Float32s]
+    truth: Float32s
+    distances: Mapping[str, Distance]
+
+
+def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Transfer:
+    """Apply the edit and every baseline, and measure how far from the truth each ends.
+
+    Raises:
+        ModelError: The model has no edit of the comparison's name.
+    """
+    source, target, events, truth = (
+        model.scaling.arcsinh(population)
+        for population in (comparison.source, comparison.target, comparison.events, comparison.truth)
+    )
+    edited = model.scaling.arcsinh(model.apply(comparison.events, comparison.edit))
+    predictions = {NEURONEDIT: edited} | {
+        name: baseline(source, target, events) for name, baseline in baselines(model.autoencoder, model.scaling).items()
+    }
+    distances = {name: distance_to_truth(predicted, truth, seed) for name, predicted in predictions.items()}
+    return Transfer(comparison, predictions, truth, distances | {FLOOR: noise_floor(truth, seed)})
+
+
+def method_table(transfers: Sequence[Transfer]) -> pd.DataFrame:
+    """A row for each comparison and method.
+
+    Columns: comparison, kind, method, each score of ``metrics.DECISIVE`` (emd, energy), its normalised residual
+    (r_emd, r_energy), markers_worse (markers further from the truth than without edit, by more than their noise floor).
+    """
+    return pd.DataFrame(
+        [
+            {
+                "comparison": transfer.comparison.name,
+                "kind": transfer.comparison.kind,
+                "method": method,
+                **_scores(distance, transfer.distances[FLOOR], transfer.distances[NO_EDIT]),
+            }
+            for transfer in transfers
+            for method, distance in transfer.distances.items()
+        ]
+    )
+
+
+def transfer_table(transfers: Sequence[Transfer], markers: Sequence[str]) -> pd.DataFrame:
+    """A row for each comparison and marker, the marker furthest from the truth without edit first.
+
+    Columns: comparison, kind, marker, and EMDs to the truth in arcsinh units: before, after, quantile_map, floor;
+    worse: whether the edit leaves the marker further away, by more than its noise floor.
+    """
+    tables = []
+    for transfer in transfers:
+        before, after, floor = (transfer.distances[name].emd for name in (NO_EDIT, NEURONEDIT, FLOOR))
+        columns = {
+            "comparison": transfer.comparison.name,
+            "kind": transfer.comparison.kind,
+            "marker": markers,
+            "before": before,
+            "after": after,
+            "quantile_map": transfer.distances[QUANTILE_MAP].emd,
+            "floor": floor,
+            "worse": made_worse(after, before, floor),
+        }
+        tables.append(pd.DataFrame(columns).sort_values("before", ascending=False, kind="stable"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def reconstruction_table(model: EditModel, populations: Mapping[str, Float32s]) -> pd.DataFrame:
+    """A row for each population: how well the autoencoder returns what it is given.
+
+    Columns: population, events, mse (of standardised markers), explained (share of the population's own variance).
+
+    Args:
+        model: Its autoencoder reconstructs.
+        populations: Raw intensities, (n_events, n_markers) each.
+    """
+    rows = []
+    for name, intensities in populations.items():
+        markers = model.standardised(intensities)
+        mse = float(np.mean((model.reconstruct(intensities) - markers) ** 2, dtype=np.float64))
+        variance = float(markers.var(axis=0, dtype=np.float64).mean())
+        explained = 1 - mse / variance if variance > 0 else float("nan")
+        rows.append({"population": name, "events": len(intensities), "mse": mse, "explained": explained})
+    return pd.DataFrame(rows, columns=["population", "events", "mse", "explained"])
+
+
+def _scores(distance: Distance, floor: Distance, nothing: Distance) -> dict[str, float | int]:
+    return {
+        **distance.scores,
+        **distance.residuals(floor, nothing),
+        "markers_worse": int(made_worse(distance.emd, nothing.emd, floor.emd).sum()),
+    }
+
+
+BIN_WIDTH = 0.2
+"""Arcsinh units; one bin is centred on 0, so that the spike of absent markers stands in a bin of its own."""
+
+MAX_BINS = 200
+"""A marker that spans more than this many bins gets wider ones."""
+
+BEFORE, EDITED, TRUTH = "before", "edited", "truth"
+
+
+def density_table(transfers: Sequence[Transfer], markers: Sequence[str]) -> pd.DataFrame:
+    """A row for each comparison, marker and bin.
+
+    Columns: comparison, marker, value (the bin's centre, arcsinh units), and the shares of events in the bin:
+    before, edited, truth; each sums to 1 over a marker's bins.
+    """
+    return pd.concat(
+        [
+            _one_marker(transfer, marker, index).assign(comparison=transfer.comparison.name, marker=marker)
+            for transfer in transfers
+            for index, marker in enumerate(markers)
+        ],
+        ignore_index=True,
+    )[["comparison", "marker", "value", BEFORE, EDITED, TRUTH]]
+
+
+def _one_marker(transfer: Transfer, marker: str, index: int) -> pd.DataFrame:
+    curves = {
+        BEFORE: transfer.predictions[NO_EDIT][:, index],
+        EDITED: transfer.predictions[NEURONEDIT][:, index],
+        TRUTH: transfer.truth[:, index],
+    }
+    centres = _bin_centres(np.concatenate(list(curves.values())))
+    width = centres[1] - centres[0]
+    edges = np.append(centres - width / 2, centres[-1] + width / 2)
+    shares = {name: np.histogram(values, edges)[0] / len(values) for name, values in curves.items()}
+    return pd.DataFrame({"value": centres, **shares})
+
+
+def _bin_centres(values: Float32s) -> Float32s:
+    width = BIN_WIDTH * max(1, int(np.ceil(np.ptp(values) / (MAX_BINS * BIN_WIDTH))))
+    # One empty bin at either end lets every curve come down to 0.
+    first, last = np.floor(values.min() / width - 0.5), np.ceil(values.max() / width + 0.5)
+    return (np.arange(first, last + 1) * width).astype(np.float64)

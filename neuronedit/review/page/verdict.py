@@ -1,0 +1,133 @@
+"""The verdict on an edit: whether it beats doing nothing and the quantile map, as a computed sentence."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP
+from neuronedit.measures.distances import DECISIVE, DECISIVE_NAMES, FLOOR, MARGIN
+from neuronedit.review.page.transfer import HELD_OUT, NEURONEDIT, TRAINING_PAIR
+
+Tone = Literal["better", "mixed", "worse"]
+Relation = Literal["better than", "no different from", "worse than", "mixed against"]
+
+_LABELS: dict[Relation, str] = {
+    "better than": "beats the quantile map",
+    "no different from": "matches the quantile map",
+    "worse than": "loses to the quantile map",
+    "mixed against": "undecided against the quantile map",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on the edit in one comparison.
+
+    Attributes:
+        comparison: The comparison's name.
+        kind: ``training pair`` or ``held out``.
+        against_nothing: The edit beside doing nothing.
+        against_map: The edit beside the per-marker quantile map.
+        sentence: Both, with the numbers.
+    """
+
+    comparison: str
+    kind: str
+    against_nothing: Relation
+    against_map: Relation
+    sentence: str
+
+    @property
+    def tone(self) -> Tone:
+        """``better``: beats doing nothing and the quantile map; ``worse``: worse than doing nothing."""
+        if self.against_nothing == "worse than":
+            return "worse"
+        return "better" if self.against_nothing == self.against_map == "better than" else "mixed"
+
+    @property
+    def label(self) -> str:
+        """The verdict in a few words."""
+        if self.against_nothing == "worse than":
+            return "worse than doing nothing"
+        if self.against_nothing != "better than":
+            return "no clear gain"
+        return _LABELS[self.against_map]
+
+
+def judge_comparisons(methods: pd.DataFrame) -> list[Verdict]:
+    """A verdict for each comparison of a method table, in its order."""
+    return [_judge_one(str(name), rows.set_index("method")) for name, rows in methods.groupby("comparison", sort=False)]
+
+
+def decisive_kind(methods: pd.DataFrame) -> str:
+    """The kind that the overall verdict rests on: held-out comparisons where there are any, else training pairs."""
+    return HELD_OUT if (methods["kind"] == HELD_OUT).any() else TRAINING_PAIR
+
+
+def overall(verdicts: list[Verdict], kind: str) -> str:
+    """One sentence over all comparisons of a kind; it says so where no sample was held out."""
+    chosen = [verdict for verdict in verdicts if verdict.kind == kind]
+    nothing, simple = ([getattr(v, name) for v in chosen] for name in ("against_nothing", "against_map"))
+    counted = f"{len(chosen)} {kind.replace(' ', '-')} comparison{'' if len(chosen) == 1 else 's'}"
+    text = (
+        f"Of {counted}, neuronedit is better than doing nothing "
+        f"in {nothing.count('better than')} (worse in {nothing.count('worse than')}), and better than a per-marker "
+        f"quantile map in {simple.count('better than')} (worse in {simple.count('worse than')}, "
+        f"no different in {simple.count('no different from')}, mixed in {simple.count('mixed against')})."
+    )
+    if kind == TRAINING_PAIR:
+        text += " No sample was held out, so nothing is known yet about events that the edit was not fitted on."
+    return text
+
+
+def _judge_one(name: str, rows: pd.DataFrame) -> Verdict:
+    nothing, simple = (relate(rows, NEURONEDIT, other) for other in (NO_EDIT, QUANTILE_MAP))
+    quantile = rows.loc[QUANTILE_MAP]
+    sentence = (
+        f"neuronedit is {_words(nothing, 'doing nothing')} ({changes(rows, NO_EDIT, NEURONEDIT)}) and "
+        f"{_words(simple, 'the quantile map')} ({', '.join(f'{quantile[name]:.3f}' for name in DECISIVE_NAMES)})."
+    )
+    return Verdict(name, str(rows.at[NEURONEDIT, "kind"]), nothing, simple, sentence)
+
+
+def changes(rows: pd.DataFrame, before: str, after: str) -> str:
+    """Each decisive distance by two methods, e.g. ``EMD 0.500 → 0.100, energy distance 1.200 → 0.300``.
+
+    Args:
+        rows: One comparison's: a row for each method, a column for each distance.
+        before: The first method.
+        after: The second.
+    """
+    scores = {metric.title: rows[metric.name].astype(float) for metric in DECISIVE}
+    return ", ".join(f"{title} {values[before]:.3f} → {values[after]:.3f}" for title, values in scores.items())
+
+
+def relate(rows: pd.DataFrame, method: str, other: str) -> Relation:
+    """How a method does beside another by all decisive distances.
+
+    Args:
+        rows: One comparison's: a row for each method, a column for each distance.
+        method: Is judged.
+        other: Is beside it.
+    """
+    signs = {_sign(rows[metric], method, other) for metric in DECISIVE_NAMES}
+    if signs == {0}:
+        return "no different from"
+    if signs <= {0, -1}:
+        return "better than"
+    return "worse than" if signs <= {0, 1} else "mixed against"
+
+
+def _sign(scores: "pd.Series[float]", method: str, other: str) -> int:
+    """-1 where the method is nearer to the truth, 0 within the margin, 1 where it is further away."""
+    # Where there is next to nothing to correct, differences below the noise itself mean nothing either.
+    margin = MARGIN * max(scores[NO_EDIT] - scores[FLOOR], scores[FLOOR])
+    difference = scores[method] - scores[other]
+    return 0 if abs(difference) <= margin else (1 if difference > 0 else -1)
+
+
+def _words(relation: Relation, other: str) -> str:
+    if relation == "mixed against":
+        return f"better than {other} by one distance and worse by the other"
+    return f"{relation} {other}"

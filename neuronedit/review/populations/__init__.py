@@ -1,0 +1,1 @@
+"""Which cells an edit may touch."""

@@ -1,0 +1,1 @@
+"""Evidence that repeats from fit to fit, and what drifts."""

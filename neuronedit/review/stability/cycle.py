@@ -1,0 +1,149 @@
+"""Cycle consistency: whether the way back undoes the edit, and whether the network reads what it has written.
+
+Cycle consistency on the page.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from neuronedit.arrays import Float64s
+from neuronedit.cells.design import INVERSE
+from neuronedit.edits.edit import AUTO, Edit, fit_edit
+from neuronedit.edits.steps import Fitting
+from neuronedit.measures.moments import rms
+from neuronedit.model.edit_model import EditModel
+from neuronedit.review.charts import bar_figure
+from neuronedit.review.part import Drawing, Part
+from neuronedit.review.subject import EditSubject
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """Distances of the source's events from their places after the edit and after the way back.
+
+    Attributes:
+        marker_names: (n_markers,) names, in the panel's order.
+        left: (n_markers,) float64, root mean square over events of x − inverse(edit(x)), standard deviations.
+        moved: (n_markers,) float64, root mean square over events of x − edit(x), standard deviations.
+        drift: (n_neurons,) float64, root mean square over events of encode(decode(z')) − z' for edited activations z',
+            in units of the layer's root mean square spread.
+        own_inverse: Whether the way back is the model's own edit; otherwise it was fitted for the review.
+    """
+
+    marker_names: tuple[str, ...]
+    left: Float64s
+    moved: Float64s
+    drift: Float64s
+    own_inverse: bool
+
+    @property
+    def rmse(self) -> float:
+        """The distance left after the way back: root mean square over events and markers, standard deviations."""
+        return float(rms(self.left))
+
+    @property
+    def share(self) -> float:
+        """The distance left after the way back over the edit's own; 0 where the edit moves nothing."""
+        return self.rmse / float(rms(self.moved)) if self.moved.any() else 0.0
+
+    @property
+    def mean_drift(self) -> float:
+        """The drift: root mean square over events and neurons, in spreads of the layer."""
+        return float(rms(self.drift))
+
+    def marker_table(self) -> pd.DataFrame:
+        """A row for each marker, those that come back least well first: marker, moved, left."""
+        table = pd.DataFrame({"marker": self.marker_names, "moved": self.moved, "left": self.left})
+        return table.sort_values("left", ascending=False, kind="stable", ignore_index=True)
+
+    def neuron_table(self) -> pd.DataFrame:
+        """A row for each neuron: neuron, drift."""
+        return pd.DataFrame({"neuron": np.arange(len(self.drift)), "drift": self.drift})
+
+
+def cycle(subject: EditSubject, model: EditModel, seed: int) -> Cycle:
+    """Apply the edit and the way back to the source's events, and measure the distances.
+
+    Args:
+        subject: The edit under review and its events.
+        model: The edit's model. Its edit ``NAME inverse`` is the way back; without one, the edit's own plans are
+            fitted from target to source.
+        seed: Draws events for fitting.
+    """
+    name, x = f"{subject.edit.name}{INVERSE}", subject.source.markers
+    own = model.edits.get(name)
+    there = subject.edit.apply(model.autoencoders, x)
+    back = (own or fit_way_back(subject, model, seed)).apply(model.autoencoders, there)
+    again = subject.encode(subject.decode(subject.edited))
+    spread = float(np.sqrt(subject.source.activations.var(axis=0, dtype=np.float64).mean()))
+    drift = rms(again - subject.edited, axis=0)
+    return Cycle(
+        subject.marker_names,
+        rms(x - back, axis=0),
+        rms(x - there, axis=0),
+        drift / spread if spread else drift,
+        own is not None,
+    )
+
+
+def fit_way_back(subject: EditSubject, model: EditModel, seed: int) -> Edit:
+    """Fit the edit's plans from target to source, with the weights that they have in the edit."""
+    edit = subject.edit
+    if not edit.members:
+        return edit
+    return fit_edit(
+        f"{edit.name}{INVERSE}",
+        model.autoencoders,
+        AUTO if edit.choice else tuple(step.plan for step in edit.members[0].steps),
+        subject.target.markers,
+        subject.source.markers,
+        zeros=model.scaling.zeros,
+        fitting=Fitting(seed=seed),
+        beyond_support="edit",
+        choice=edit.choice,
+    )
+
+
+def cycle_part(subject: EditSubject, model: EditModel, seed: int = 0) -> Part:
+    """Row 19: the distance left after the edit and the way back, and the drift of edited activations encoded again."""
+    found = cycle(subject, model, seed)
+    markers = found.marker_table()
+    drawing = Drawing(
+        "cycle",
+        lambda: bar_figure(
+            markers.set_index("marker")[["left"]].rename(columns={"left": "left after there and back"}),
+            "root mean square distance of an event from where it was (standard deviations)",
+        ),
+        "Each marker's distance from where it was after the edit and its inverse, the largest first",
+        read_cycle_markers(found),
+    )
+    return Part(
+        "cycle",
+        "Cycle consistency",
+        "consistency",
+        read_cycle(found),
+        {"cycle_markers": markers, "cycle_neurons": found.neuron_table()},
+        (drawing,),
+        {"cycle_rmse": found.rmse, "cycle_share": found.share, "reencode_drift": found.mean_drift},
+        "" if found.own_inverse else "The model has no inverse edit; the way back was fitted for this review.",
+    )
+
+
+def read_cycle(found: Cycle) -> str:
+    """Say how much is left after the way back, and how far the network misreads its own output."""
+    return (
+        f"After the edit and its inverse the source's events are {found.rmse:.3f} standard deviations from where they "
+        f"were, {found.share:.0%} of the edit's own size; edited activations that are decoded and encoded again drift "
+        f"by {found.mean_drift:.3f} of the layer's spread."
+    )
+
+
+def read_cycle_markers(found: Cycle) -> str:
+    """Name the marker that comes back least well."""
+    furthest = found.marker_table().iloc[0]
+    return (
+        f"{furthest['marker']} comes back least well: the edit moves it by {furthest['moved']:.3f}, and "
+        f"{furthest['left']:.3f} is left after the way back."
+    )

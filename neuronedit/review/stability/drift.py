@@ -1,0 +1,72 @@
+"""Drift: how far an update moved the results of the edits that its parent had."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neuronedit.model.edit_model import EditModel
+from neuronedit.review.charts import bar_figure
+from neuronedit.review.part import Drawing, Part
+
+LARGE = 0.1
+"""A drift of at least this share of the edit's own change is warned of."""
+
+
+def is_update(model: EditModel) -> bool:
+    """Whether the model was made from a parent, so that old edits may have drifted."""
+    return bool(model.facts.get("parent") and model.facts.get("update"))
+
+
+def drift_part(model: EditModel) -> Part:
+    """How far each old edit drifted, from the facts of an updated model (see ``is_update``)."""
+    parent, update = model.facts["parent"], model.facts["update"]
+    table = drift_table(update["drift"])
+    reading = read_drift(table, str(parent["uri"]), update)
+    drawing = Drawing(
+        "old_edit_drift",
+        lambda: bar_figure(
+            table.set_index("edit")[["relative"]], "drift in units of the edit's own change", {"warned of": LARGE}
+        ),
+        "Bars: how far the result of each edit of the parent has moved",
+        reading,
+    )
+    drifted = table[table["relative"].fillna(np.inf) >= LARGE]
+    warning = (
+        f"{len(drifted)} of {len(table)} edits of the parent give other results than before: review them again."
+        if len(drifted)
+        else ""
+    )
+    known = table["relative"].dropna()
+    scalars = {"retrained": float(update["retrained"]), "old_edit_drift": float(known.max()) if len(known) else 0.0}
+    tables = {"old_edit_drift": table}
+    return Part("drift", "Drift of old edits", "consistency", reading, tables, (drawing,), scalars, warning)
+
+
+def drift_table(drift: Mapping[str, Mapping[str, float | None]]) -> pd.DataFrame:
+    """A row for each edit that the parent had, the largest drift first.
+
+    Columns: edit, rms and change (arcsinh units), relative (rms / change; missing where the edit changed nothing).
+    """
+    rows = [{"edit": edit, **found} for edit, found in drift.items()]
+    table = pd.DataFrame(rows, columns=["edit", "rms", "change", "relative"])
+    table = table.astype({"rms": float, "change": float, "relative": float})
+    return table.sort_values("relative", ascending=False, na_position="first", kind="stable", ignore_index=True)
+
+
+def read_drift(table: pd.DataFrame, parent: str, update: Mapping[str, Any]) -> str:
+    """Say whether the network was trained on, why, and what that did to old edits."""
+    added = ", ".join(map(str, update["new_edits"]))
+    ratio, limit = max(update["reconstruction_ratio"].values()), update["replay"]["above"]
+    because = f"new events were reconstructed {ratio:.2f} times as badly as those known (limit {limit:g})"
+    if not update["retrained"]:
+        return (
+            f"{parent} plus {added}: {because}, so no weight changed, and old edits give the same results, bit for bit."
+        )
+    worst = table.iloc[0]
+    share = "without bound" if np.isnan(worst["relative"]) else f"by {worst['relative']:.0%} of its own change"
+    return (
+        f"{parent} plus {added}: {because}, so the network was trained on, with old events replayed; of {len(table)} "
+        f"old edits, {worst['edit']} drifted most, {share} ({worst['rms']:.2f} arcsinh units)."
+    )

@@ -1,0 +1,239 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neuronedit.adapters.files.fcs import read_fcs
+from neuronedit.errors import DataError
+from tests.fcs_files import fcs_bytes, write_float_fcs
+
+CHANNELS = ["FSC-A", "FITC-A", "PE-A"]
+FLOATS = np.array([[1, 2.5, -3], [4, 5, 6], [7, 8, 9e4], [10, 11, 12]], dtype=np.float32)
+INTEGERS = np.array([[0, 1, 1023], [512, 256, 7], [3, 1000, 5]], dtype=np.uint16)
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def refuses(path: Path, *parts: str, compensated: bool = False) -> None:
+    """The file is refused with a message that names it and has these parts in this order."""
+    with pytest.raises(DataError, match=".*".join(re.escape(part) for part in (str(path), *parts))):
+        read_fcs(path, compensated=compensated)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("version", ["2.0", "3.0", "3.1"])
+@pytest.mark.parametrize("values", [FLOATS, FLOATS.astype(np.float64), INTEGERS, INTEGERS.astype(np.uint32)])
+def test_every_version_type_and_byte_order_gives_the_values_that_were_written(tmp_path, version, order, values):
+    path = write(tmp_path / "a.fcs", fcs_bytes(values, CHANNELS, version=version, order=order))
+    fcs = read_fcs(path)
+    np.testing.assert_array_equal(fcs.intensities, values)
+    assert fcs.intensities.dtype == (np.float64 if values.dtype == np.float64 else np.float32)
+    assert (fcs.version, fcs.channels, fcs.compensated) == (version, tuple(CHANNELS), False)
+
+
+def test_a_file_by_flowio_gives_what_was_written(tmp_path):
+    fcs = read_fcs(write_float_fcs(tmp_path / "a.fcs", FLOATS, CHANNELS, ["", "CD3", "CD4"]))
+    np.testing.assert_array_equal(fcs.intensities, FLOATS)
+    assert fcs.markers == ("FSC-A", "CD3", "CD4")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_integer_channels_may_differ_in_width(tmp_path, order):
+    content = fcs_bytes(INTEGERS.astype(np.uint32), CHANNELS, order=order, widths=[16, 32, 16])
+    np.testing.assert_array_equal(read_fcs(write(tmp_path / "a.fcs", content)).intensities, INTEGERS)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("widths", [[16, 16, 16], [16, 32, 16]])
+def test_bits_beyond_an_integer_channels_range_are_masked(tmp_path, order, widths):
+    noisy = INTEGERS.astype(np.uint32) | np.uint32(0xF400)
+    noisy = noisy.astype(np.uint16) if len(set(widths)) == 1 else noisy
+    # 1000 is not a power of two: the next one, 1024, gives the mask
+    keywords = {"$P1R": "1024", "$P2R": "1024", "$P3R": "1000"}
+    content = fcs_bytes(noisy, CHANNELS, order=order, widths=widths, keywords=keywords)
+    np.testing.assert_array_equal(read_fcs(write(tmp_path / "a.fcs", content)).intensities, INTEGERS)
+
+
+def test_logarithmic_integers_become_linear(tmp_path):
+    keywords = {"$P2R": "1024", "$P2E": "4,1", "$P2G": "8"}
+    fcs = read_fcs(write(tmp_path / "a.fcs", fcs_bytes(INTEGERS, CHANNELS, version="2.0", keywords=keywords)))
+    expected = 10 ** (4 * INTEGERS[:, 1] / 1024)  # FCS 3.1: f2 · 10^(f1 · value / range); no gain where logarithmic
+    np.testing.assert_allclose(fcs.intensities[:, 1], expected, rtol=1e-6)  # float32
+    np.testing.assert_array_equal(fcs.intensities[:, 0], INTEGERS[:, 0])
+
+
+def test_the_gain_of_a_linear_channel_is_divided_out(tmp_path):
+    path = write_float_fcs(tmp_path / "a.fcs", FLOATS, CHANNELS, keywords={"$P2G": "4"})
+    np.testing.assert_array_equal(read_fcs(path).intensities, FLOATS / np.float32([1, 4, 1]))
+
+
+def test_a_logarithm_stated_for_floats_is_ignored(tmp_path):
+    content = fcs_bytes(FLOATS, CHANNELS, keywords={"$P2E": "4,1"})
+    np.testing.assert_array_equal(read_fcs(write(tmp_path / "a.fcs", content)).intensities, FLOATS)
+
+
+def test_a_data_segment_that_ends_one_byte_late_by_its_header_is_read(tmp_path):
+    content = fcs_bytes(FLOATS, CHANNELS, version="2.0")
+    late = content[:34] + f"{int(content[34:42]) + 1:>8}".encode() + content[42:]
+    np.testing.assert_array_equal(read_fcs(write(tmp_path / "a.fcs", late)).intensities, FLOATS)
+
+
+def test_repeated_marker_names_are_told_apart_by_channel(tmp_path):
+    path = write_float_fcs(tmp_path / "a.fcs", FLOATS, ["B1-A", "B1-H", "PE-A"], ["CD3", "CD3", ""])
+    assert read_fcs(path).markers == ("CD3 (B1-A)", "CD3 (B1-H)", "PE-A")
+
+
+def test_a_marker_named_like_another_channel_is_told_apart(tmp_path):
+    path = write_float_fcs(tmp_path / "a.fcs", FLOATS, ["A", "B", "C"], ["B", "", ""])
+    assert read_fcs(path).markers == ("B (A)", "B", "C")
+
+
+def test_marker_names_that_stay_equal_are_refused(tmp_path):
+    path = write_float_fcs(tmp_path / "a.fcs", FLOATS, ["A", "B", "C"], ["X", "X", "X (A)"])
+    refuses(path, "expected unique marker names ($PnS); 'X (A)' stands more than once")
+
+
+def test_repeated_or_empty_channel_names_are_refused(tmp_path):
+    path = write_float_fcs(tmp_path / "a.fcs", FLOATS, ["A", "A", "B"])
+    refuses(path, "expected unique channel names ($PnN); 'A' stands more than once", "Rename")
+    path = write(tmp_path / "b.fcs", fcs_bytes(FLOATS, ["A", " ", "B"]))
+    refuses(path, "one is empty")
+
+
+SPILLOVER = "2,FITC-A,PE-A,1,0.25,0.5,1"
+
+
+@pytest.mark.parametrize("keyword", ["$SPILLOVER", "SPILL", "$COMP"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_compensation_recovers_the_light_before_it_spilled(tmp_path, keyword, order):
+    true = np.array([[100, 40, 8], [50, 0, 16], [1, 12, 0]], dtype=np.float32)
+    measured = true.copy()  # by hand: a quarter of FITC is seen by PE, half of PE is seen by FITC
+    measured[:, 1] += 0.5 * true[:, 2]
+    measured[:, 2] += 0.25 * true[:, 1]
+    path = write(tmp_path / "a.fcs", fcs_bytes(measured, CHANNELS, keywords={keyword: SPILLOVER}, order=order))
+    fcs = read_fcs(path, compensated=True)
+    np.testing.assert_allclose(fcs.intensities, true, atol=1e-4)  # float32, at 100
+    assert fcs.compensated
+    np.testing.assert_array_equal(read_fcs(path).intensities, measured)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "parts"),
+    [
+        ({}, ["expected a spillover matrix", "found none of the keywords $SPILLOVER, SPILL and $COMP", "compensate"]),
+        ({"SPILL": "2,FITC-A,PE-A,1,2,2,4"}, ["2 channels cannot be inverted", "condition number", "export"]),
+        ({"SPILL": "2,FITC,PE-A,1,0,0,1"}, ["'FITC', which the file does not have", "nearest name 'FITC-A'"]),
+        ({"SPILL": "2,FITC-A,PE-A,1,0,0"}, ["SPILL is not a spillover matrix", "n × n numbers; found 6 fields"]),
+        ({"$COMP": "2,1,0,0,1"}, ["COMP is not a spillover matrix", "beginning '2', '1', '0' and 2 more"]),
+        ({"SPILL": "2,PE-A,PE-A,1,0,0,1"}, ["SPILL names a channel twice"]),
+        ({"SPILL": "2,FITC-A,PE-A,1,0,x,1"}, ["SPILL holds something that is not a number", "'x'"]),
+        ({"SPILL": "2,FITC-A,PE-A,1,0,inf,1"}, ["SPILL holds a number that is not finite"]),
+    ],
+)
+def test_a_file_that_cannot_be_compensated_is_refused(tmp_path, keywords, parts):
+    path = write(tmp_path / "a.fcs", fcs_bytes(FLOATS, CHANNELS, keywords=keywords))
+    refuses(path, *parts, compensated=True)
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    refuses(write(tmp_path / "a.fcs", b""), "is empty (0 bytes)", "again")
+
+
+def test_a_file_without_events_is_refused(tmp_path):
+    path = write(tmp_path / "a.fcs", fcs_bytes(FLOATS[:0], CHANNELS))
+    refuses(path, "has no events ($TOT is 0)", "Drop it")
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 a spreadsheet" * 9, b"FCS", b"FCS4.0" + b" " * 99])
+def test_a_file_that_is_not_fcs_is_refused(tmp_path, content):
+    path = write(tmp_path / "a.fcs", content)
+    refuses(path, "expected an FCS file of version 2.0, 3.0, 3.1; found a file that begins", "Export")
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    refuses(tmp_path / "none.fcs", "cannot be read (No such file or directory)", "Check the path")
+
+
+def test_a_truncated_file_is_refused_with_both_sizes(tmp_path):
+    content = fcs_bytes(FLOATS, CHANNELS)
+    path = write(tmp_path / "a.fcs", content[:-20])
+    refuses(path, f"truncated: expected at least {len(content) - 1} bytes", f"found {len(content) - 20}", "again")
+
+
+@pytest.mark.parametrize("n_bytes", [6, 40, 58, 60, 200, -1])
+def test_a_file_cut_anywhere_is_refused(tmp_path, n_bytes):
+    refuses(write(tmp_path / "a.fcs", fcs_bytes(FLOATS, CHANNELS)[:n_bytes]), "truncated", "again")
+
+
+def test_more_events_than_the_data_has_are_refused(tmp_path):
+    path = write(tmp_path / "a.fcs", fcs_bytes(FLOATS, CHANNELS, keywords={"$TOT": "5"}))
+    refuses(path, "expected 5 events × 3 channels", "= 15 values); the data segment has 12", "copy it again")
+
+
+def test_fewer_channel_names_than_channels_are_refused(tmp_path):
+    path = write(tmp_path / "a.fcs", fcs_bytes(FLOATS, CHANNELS, keywords={"$P3N": None}))
+    refuses(path, "expected 3 channel names, as $PAR says; found 2 ($PnN)", "again")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "reason"),
+    [
+        ({"$TOT": None}, "KeyError: keyword 'tot'"),
+        ({"$PAR": "three"}, "ValueError: invalid literal"),
+        ({"$DATATYPE": "A"}, "error: bad char in struct format"),
+        ({"$MODE": "c"}, "NotImplementedError"),
+        ({"$BYTEORD": "3,4,1,2"}, "UserWarning: unsupported byte order 3,4,1,2"),
+        ({"$P1E": "4"}, "ValueError"),
+        ({"$P2R": None}, "KeyError: keyword 'p2r'"),
+        ({"$NEXTDATA": "9"}, "MultipleDataSetsError"),
+        ({"$DATATYPE": "I", "$P1B": "10"}, "UserWarning: Non-standard bit width"),
+    ],
+)
+def test_damaged_keywords_are_refused_with_flowios_reason(tmp_path, keywords, reason):
+    path = write(tmp_path / "a.fcs", fcs_bytes(FLOATS, CHANNELS, keywords=keywords))
+    refuses(path, "damaged, truncated or of an unsupported kind", reason, "again")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "found"),
+    [({"$MODE": "C"}, "$MODE C, $DATATYPE F"), ({"$DATATYPE": "L", "$TOT": "2"}, "$MODE L, $DATATYPE L")],
+)
+def test_kinds_that_flowio_would_misread_are_refused(tmp_path, keywords, found):
+    path = write(tmp_path / "a.fcs", fcs_bytes(FLOATS, CHANNELS, keywords=keywords))
+    refuses(path, "expected events listed one by one", "found", found, "Export the file as FCS 3.1")
+
+
+def test_a_time_step_that_is_no_number_is_refused(tmp_path):
+    path = write(tmp_path / "a.fcs", fcs_bytes(FLOATS, ["Time", "A", "B"], keywords={"$TIMESTEP": "fast"}))
+    refuses(path, "keywords cannot be used", "'fast'", "again")
+
+
+def test_header_and_text_that_disagree_are_refused(tmp_path):
+    content = fcs_bytes(FLOATS, CHANNELS)
+    path = write(tmp_path / "a.fcs", content[:26] + f"{int(content[26:34]) - 4:>8}".encode() + content[34:])
+    refuses(path, "DataOffsetDiscrepancyError", "again")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_damage_is_refused_or_harmless_but_never_a_crash(tmp_path, seed):
+    random = np.random.default_rng(seed)
+    content = bytearray(fcs_bytes(INTEGERS, CHANNELS, keywords={"SPILL": SPILLOVER}, version="3.1"))
+    for position in random.integers(6, len(content), 4):
+        content[position] = random.integers(256)
+    path = write(tmp_path / "a.fcs", bytes(content))
+    try:
+        read_fcs(path, compensated=True)
+    except DataError as error:
+        assert str(path) in str(error)  # noqa: PT017 - either outcome is right
+
+
+@pytest.mark.parametrize(("value", "name"), [(np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")])
+def test_an_intensity_that_is_not_finite_is_refused_with_its_channel_and_event(tmp_path, value, name):
+    intensities = FLOATS.copy()
+    intensities[2:, 1] = value
+    path = write(tmp_path / "a.fcs", fcs_bytes(intensities, CHANNELS))
+    refuses(path, f"channel 'FITC-A' has {name} at event 3 (2 of 4 events)", "Remove")

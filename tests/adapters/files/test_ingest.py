@@ -1,0 +1,274 @@
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from neuronedit.adapters.files.ingest import IngestConfig, ingest, parquet_names
+from neuronedit.errors import DataError, OutputError, PanelError
+from tests.fcs_files import fcs_bytes, write_float_fcs
+
+ROOT = Path(__file__).parents[3]
+CHANNELS = ["Time", "Nd142Di", "Nd145Di"]
+MARKERS = ["", "CD19", "CD4"]
+
+
+def events(seed):
+    return np.random.default_rng(seed).gamma(2, 20, (20, 3)).astype(np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two FCS files, a sheet and a panel of their markers."""
+    for number, name in enumerate("ab"):
+        write_float_fcs(tmp_path / f"{name}.fcs", events(number), CHANNELS, MARKERS)
+    (tmp_path / "samples.csv").write_text("file,sample_id,batch_id,role\na.fcs,s/1,b1,control\nb.fcs,s2,b2,\n")
+    (tmp_path / "panel.csv").write_text("channel,marker,cofactor\nNd142Di,B cells,5\nNd145Di,T cells,5\n")
+    return tmp_path
+
+
+def settings(folder, **changes):
+    values = {"sample_sheet": str(folder / "samples.csv"), "output": str(folder / "cells"), **changes}
+    return IngestConfig.model_validate(values)
+
+
+def run_ingest(folder, *overrides):
+    values = [f"sample_sheet={folder / 'samples.csv'}", f"output={folder / 'cells'}", *overrides]
+    return subprocess.run(
+        [sys.executable, "jobs/ingest.py", *(part for value in values for part in ("--set", value))],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def refuses(error, folder, *parts, **changes):
+    """The ingest is refused with a message that has these parts in order, and leaves nothing new."""
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(error, match=".*".join(re.escape(part) for part in parts)):
+        ingest(settings(folder, **changes))
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_the_command_writes_a_dataset_of_raw_intensities(folder):
+    done = run_ingest(folder, f"panel={folder / 'panel.csv'}")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines == [f"{folder / 'cells'}: 40 events of 2 files"]
+    table = ds.dataset([folder / "cells" / "s_1.parquet", folder / "cells" / "s2.parquet"]).to_table()
+    labels, channels = ["file", "sample_id", "batch_id", "role"], ["Time", "B cells", "T cells"]
+    assert table.column_names == labels + channels
+    assert [table.schema.field(name).type for name in channels] == [pa.float32()] * 3
+    assert table.schema.field("batch_id").type == pa.dictionary(pa.int32(), pa.string())
+    found = np.column_stack([table[name].to_numpy() for name in channels])
+    np.testing.assert_array_equal(found, np.concatenate([events(0), events(1)]))
+    assert table["sample_id"].to_pylist() == ["s/1"] * 20 + ["s2"] * 20
+    assert table["role"].to_pylist() == ["control"] * 20 + [""] * 20
+
+
+def test_each_file_says_where_it_comes_from(folder):
+    ingest(settings(folder, panel=str(folder / "panel.csv")))
+    path = folder / "cells" / "s_1.parquet"
+    digest = hashlib.sha256((folder / "a.fcs").read_bytes()).hexdigest()
+    assert json.loads(pq.read_schema(path).metadata[b"neuronedit"]) == {
+        "file": "a.fcs",
+        "sha256": digest,
+        "fcs_version": "3.1",
+        "channels": {"Time": "Time", "Nd142Di": "B cells", "Nd145Di": "T cells"},
+        "compensated": False,
+    }
+    chunk = pq.ParquetFile(path).metadata.row_group(0)
+    encodings = {chunk.column(n).path_in_schema: chunk.column(n).encodings for n in range(chunk.num_columns)}
+    assert "RLE_DICTIONARY" in encodings["batch_id"]
+    assert "RLE_DICTIONARY" not in encodings["T cells"]
+    assert chunk.column(0).compression == "ZSTD"
+    record = json.loads((folder / "cells" / "_ingest.json").read_text())
+    assert record["files"][0] == {
+        "file": "a.fcs",
+        "sample_id": "s/1",
+        "parquet": "s_1.parquet",
+        "events": 20,
+        "sha256": digest,
+        "fcs_version": "3.1",
+    }
+    assert set(record["versions"]) == {"neuronedit", "flowio", "pyarrow", "numpy"}
+    assert record["written"] == ["_ingest.json", "s2.parquet", "s_1.parquet"]
+
+
+def columns(folder, **changes):
+    ingest(settings(folder, **changes))
+    return ds.dataset(folder / "cells").schema.names[4:]
+
+
+def test_without_a_panel_channels_have_their_marker_names(folder):
+    assert columns(folder) == ["Time", "CD19", "CD4"]
+
+
+def test_a_panel_without_channels_finds_markers_by_their_label_in_the_file(folder):
+    (folder / "panel.csv").write_text("marker\nCD4\n")
+    assert columns(folder, panel=str(folder / "panel.csv")) == ["Time", "Nd142Di", "CD4"]
+
+
+def test_a_later_file_takes_the_first_files_order(folder):
+    write_float_fcs(folder / "b.fcs", events(1)[:, ::-1], CHANNELS[::-1], MARKERS[::-1])
+    ingest(settings(folder))
+    table = pq.read_table(folder / "cells" / "s2.parquet")
+    np.testing.assert_array_equal(
+        np.column_stack([table[name].to_numpy() for name in table.column_names[4:]]), events(1)
+    )
+
+
+def test_compensation_is_applied_and_recorded(folder):
+    keywords = {"SPILL": "2,Nd142Di,Nd145Di,1,0.5,0,1"}
+    for number, name in enumerate("ab"):
+        write_float_fcs(folder / f"{name}.fcs", events(number), CHANNELS, MARKERS, keywords)
+    ingest(settings(folder, compensate=True))
+    schema = pq.read_schema(folder / "cells" / "s2.parquet")
+    assert json.loads(schema.metadata[b"neuronedit"])["compensated"] is True
+    found = pq.read_table(folder / "cells" / "s2.parquet")["CD4"].to_numpy()
+    np.testing.assert_allclose(found, events(1)[:, 2] - 0.5 * events(1)[:, 1], atol=1e-4)  # float32, at 100
+
+
+def test_file_names_are_safe_and_unique():
+    names = parquet_names(["a/b", "a b", "A_B", "a_b-2", "_x", "..", "naïve"])
+    assert names == [f"{name}.parquet" for name in ["a_b", "a_b-2", "A_B-3", "a_b-2-2", "x", "sample", "na_ve"]]
+
+
+def test_a_panel_that_does_not_fit_a_file_is_refused(folder):
+    panel = folder / "panel.csv"
+    panel.write_text("channel,marker\nNd142Di,CD19\nNd146Di,CD8\n")
+    parts = ["a.fcs: channel 'Nd146Di' is missing (the panel has 2 channels; this file has 1", "nearest name 'Nd145Di'"]
+    refuses(PanelError, folder, *parts, "drop the file from the sample sheet", panel=str(panel))
+    panel.write_text("marker\nCD19\nCD4+\n")
+    parts = ["a.fcs: marker 'CD4+' is missing (the panel has 2 markers; this file has 1", "nearest name 'CD4'"]
+    refuses(PanelError, folder, *parts, panel=str(panel))
+    panel.write_text("channel,marker\nX1,CD19\nX2,CD4\n")
+    refuses(PanelError, folder, "a.fcs: channels 'X1', 'X2' are missing", panel=str(panel))
+
+
+def test_a_panel_that_gives_two_channels_one_name_is_refused(folder):
+    panel = folder / "panel.csv"
+    panel.write_text("channel,marker\nNd142Di,Time\n")
+    parts = ["a.fcs: expected the panel to give each channel a name of its own; 'Time' stands for two", "Correct"]
+    refuses(PanelError, folder, *parts, panel=str(panel))
+    panel.write_text("channel,marker\nNd142Di,X\n,CD19\n")
+    refuses(PanelError, folder, "a channel stands for two markers", panel=str(panel))
+
+
+def test_files_of_different_columns_are_refused(folder):
+    write_float_fcs(folder / "b.fcs", events(1), CHANNELS, ["", "CD20", "CD4"])
+    parts = [f"{folder / 'b.fcs'}: expected the 3 channels of a.fcs; it lacks 'CD19' and it adds 'CD20'", "separately"]
+    refuses(DataError, folder, *parts)
+
+
+def test_a_channel_with_the_name_of_a_sheet_column_is_refused(folder):
+    write_float_fcs(folder / "a.fcs", events(0), CHANNELS, ["role", "CD19", "CD4"])
+    parts = [f"{folder / 'a.fcs'}: channel 'role' has the name of a column of the sample sheet", "Rename"]
+    refuses(DataError, folder, *parts)
+
+
+def test_a_sheet_column_with_the_name_of_a_panel_marker_is_refused(folder):
+    (folder / "panel.csv").write_text("channel,marker\nNd142Di,role\n")
+    parts = ["samples.csv: column 'role' has the name of a marker"]
+    refuses(DataError, folder, *parts, panel=str(folder / "panel.csv"))
+
+
+def test_doubles_beyond_float32_are_refused(folder):
+    values = events(0).astype(np.float64)
+    values[4, 1] = 1e39
+    (folder / "a.fcs").write_bytes(fcs_bytes(values, CHANNELS))
+    refuses(DataError, folder, "channel 'Nd142Di' has inf at event 5 (1 of 20 events)")
+
+
+def test_a_file_that_fails_after_others_leaves_no_output(folder):
+    (folder / "b.fcs").write_bytes(b"")
+    before = sorted(folder.iterdir())
+    done = run_ingest(folder)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        f"neuronedit ingest: {folder / 'b.fcs'}: the FCS file is empty (0 bytes). Export or copy it again."
+    )
+    assert done.stdout == ""
+    assert sorted(folder.iterdir()) == before
+
+
+def test_quarantine_goes_on_without_unreadable_files_and_exits_with_3(folder):
+    (folder / "a.fcs").write_bytes(b"not FCS at all")
+    done = run_ingest(folder, "on_error=quarantine")
+    cells = folder / "cells"
+    assert done.returncode == 3, done.stderr
+    lines = [f"{cells}: 20 events of 1 files", f"quarantined 1 files: see {cells}/_quarantine.json"]
+    assert done.stdout.splitlines() == lines
+    (entry,) = json.loads((cells / "_quarantine.json").read_text())
+    assert entry["file"] == "a.fcs"
+    assert entry["reason"].startswith(f"{folder / 'a.fcs'}: expected an FCS file of version 2.0, 3.0, 3.1; found")
+    assert ds.dataset(cells).to_table()["sample_id"].to_pylist() == ["s2"] * 20
+
+
+def test_quarantine_of_every_file_is_an_error(folder):
+    (folder / "a.fcs").write_bytes(b"")
+    (folder / "b.fcs").write_bytes(b"")
+    parts = ["samples.csv: none of the 2 FCS files could be read; the first:", "a.fcs: the FCS file is empty"]
+    refuses(DataError, folder, *parts, on_error="quarantine")
+
+
+def test_quarantine_does_not_excuse_a_file_of_another_panel(folder):
+    write_float_fcs(folder / "b.fcs", events(1), CHANNELS, ["", "CD20", "CD4"])
+    refuses(DataError, folder, "it lacks 'CD19' and it adds 'CD20'", on_error="quarantine")
+
+
+def test_an_output_that_exists_is_refused(folder):
+    ingest(settings(folder))
+    refuses(OutputError, folder, f"{folder / 'cells'}: the output exists.", "overwrite = true", "earlier ingest wrote")
+
+
+def test_overwrite_replaces_an_earlier_ingest_and_leaves_nothing_of_it(folder):
+    ingest(settings(folder))
+    (folder / "samples.csv").write_text("file,sample_id,batch_id\nb.fcs,other,b2\n")
+    report = ingest(settings(folder, overwrite=True))
+    assert (report.files, report.events, report.quarantined) == (1, 20, ())
+    assert sorted(path.name for path in (folder / "cells").iterdir()) == ["_ingest.json", "other.parquet"]
+    assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_a_failed_overwrite_leaves_the_earlier_output_as_it_was(folder):
+    ingest(settings(folder))
+    before = {path.name: path.read_bytes() for path in (folder / "cells").iterdir()}
+    (folder / "b.fcs").write_bytes(b"")
+    refuses(DataError, folder, "is empty", overwrite=True)
+    assert {path.name: path.read_bytes() for path in (folder / "cells").iterdir()} == before
+
+
+@pytest.mark.parametrize("record", [None, "{}", "no JSON", '{"job": "transform", "written": []}'])
+def test_overwrite_spares_a_folder_that_no_ingest_wrote(folder, record):
+    (folder / "cells").mkdir()
+    (folder / "cells" / "thesis.doc").touch()
+    if record is not None:
+        (folder / "cells" / "_ingest.json").write_text(record)
+    parts = [
+        "expected a folder that an earlier ingest wrote",
+        "found no _ingest.json of one",
+        "remove this one yourself",
+    ]
+    refuses(OutputError, folder, *parts, overwrite=True)
+
+
+def test_overwrite_spares_files_that_were_added_to_an_ingest(folder):
+    ingest(settings(folder))
+    (folder / "cells" / "notes.txt").touch()
+    parts = ["holds files that the earlier ingest did not write: 'notes.txt'", "Move them elsewhere"]
+    refuses(OutputError, folder, *parts, overwrite=True)
+
+
+def test_an_output_that_cannot_be_made_is_refused(folder):
+    refuses(OutputError, folder, "the folder cannot be written (", "Choose another", output=str(folder / "a.fcs/cells"))

@@ -1,0 +1,87 @@
+import re
+
+import pytest
+
+from neuronedit.adapters.files.sample_sheet import read_sample_sheet
+from neuronedit.errors import DataError
+
+SHEET = "file,sample_id,batch_id,donor\na.fcs,s1,b1,d1\nb.fcs,s2,b1,007\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "a.fcs").touch()
+    (tmp_path / "b.fcs").touch()
+    return tmp_path
+
+
+def write(folder, text):
+    path = folder / "samples.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_column_is_kept_as_text(folder):
+    first, second = read_sample_sheet(write(folder, SHEET))
+    assert first.path == folder / "a.fcs"
+    assert second.labels == {"file": "b.fcs", "sample_id": "s2", "batch_id": "b1", "donor": "007"}
+    assert (first.sample_id, second.sample_id) == ("s1", "s2")
+
+
+def test_spaces_blank_lines_quotes_and_a_byte_order_mark_do_no_harm(folder):
+    text = '\ufefffile, sample_id ,batch_id,note\n\na.fcs , s1,b1,"one, two"\n,,,\nb.fcs,s2,b2,\n'
+    samples = read_sample_sheet(write(folder, text))
+    assert [sample.labels["note"] for sample in samples] == ["one, two", ""]
+    assert samples[0].path == folder / "a.fcs"
+
+
+def test_files_may_lie_elsewhere(folder):
+    other = folder / "sheets"
+    other.mkdir()
+    assert read_sample_sheet(write(other, SHEET), folder)[0].path == folder / "a.fcs"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a sample sheet with one line per FCS file; found nothing. Add the files."),
+        ("file,sample_id,batch_id\n\n", "found only column names. Add the files."),
+        ("file,sample,batch_id\na.fcs,s1,b1\n", "column 'sample_id' is missing (found 'file', 'sample', 'batch_id'"),
+        ("file,sample,batch_id\na.fcs,s1,b1\n", "; nearest name 'sample'). Add or rename the column."),
+        ("file,sample_id,batch_id,\na.fcs,s1,b1,x\n", "column 4 has no name. Name it in the first line."),
+        ("file,sample_id,batch_id,file\na.fcs,s1,b1,x\n", "column 'file' stands more than once. Name each column once"),
+        (SHEET.replace("b.fcs", "a.fcs"), "a.fcs' stands more than once. Give each sample its own line."),
+        (SHEET.replace("b.fcs", "./a.fcs"), "a.fcs' stands more than once"),
+        (SHEET.replace("s2", "s1"), "sample_id 's1' stands more than once. Give each sample its own line."),
+        (SHEET.replace("b.fcs", ""), "line 3: the cell of column 'file' is empty. Fill it in."),
+        (SHEET.replace("s2", " "), "line 3: the cell of column 'sample_id' is empty."),
+        (SHEET.replace("s1,b1", "s1,"), "line 2: the cell of column 'batch_id' is empty."),
+        (SHEET.replace("007", "0,7"), "line 3: expected 4 cells, as the first line has; found 5. Quote cells"),
+        (SHEET.replace(",007", ""), "line 3: expected 4 cells, as the first line has; found 3."),
+        ('file,sample_id,batch_id\na.fcs,"s1"x,b1\n', "the sample sheet is not a CSV in UTF-8 ("),
+        (SHEET.replace("donor", "CD4"), "column 'CD4' has the name of a marker. Rename the column."),
+    ],
+)
+def test_a_faulty_sheet_is_refused(folder, text, message):
+    path = write(folder, text)
+    with pytest.raises(DataError, match=re.escape(message)) as error:
+        read_sample_sheet(path, markers=["CD3", "CD4"])
+    assert str(error.value).startswith(str(path))
+
+
+def test_all_missing_files_are_listed(folder):
+    lines = [f"m{number}.fcs,s{number},b1" for number in range(10)]
+    path = write(folder, "\n".join(["file,sample_id,batch_id", "a.fcs,a,b1", *lines]))
+    names = ", ".join(f"'m{number}.fcs'" for number in range(10))
+    message = f"{path}: 10 of 11 FCS files do not exist in {folder}: {names}. Correct the sheet, or set fcs_folder."
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_sample_sheet(path)
+
+
+def test_a_sheet_that_is_missing_or_not_text_is_refused(folder):
+    with pytest.raises(DataError, match=r"none\.csv: the sample sheet cannot be read \(No such file or directory\)"):
+        read_sample_sheet(folder / "none.csv")
+    path = folder / "samples.csv"
+    path.write_bytes(b"file,sample_id,batch_id\n\xff\xfe,s,b\n")
+    with pytest.raises(DataError, match=r"samples\.csv: the sample sheet is not a CSV in UTF-8 \('utf-8' codec"):
+        read_sample_sheet(path)

@@ -1,0 +1,78 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from neuronedit.adapters.files.staged_folder import staged_folder, write_record
+from neuronedit.errors import OutputError
+
+RECORD = "_ingest.json"
+
+
+def fill(folder, text, **options):
+    with staged_folder(folder, RECORD, **{"overwrite": True, **options}) as staging:
+        (staging / "cells").write_text(text)
+        write_record(staging, RECORD, {})
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_folder_appears_only_when_the_block_ends(tmp_path):
+    output = tmp_path / "new" / "output"
+    with staged_folder(output, RECORD, overwrite=False) as staging:
+        (staging / "cells").touch()
+        assert not output.exists()
+        assert staging.parent == output.parent
+    assert [path.name for path in output.iterdir()] == ["cells"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_block_that_fails_leaves_the_earlier_output_and_nothing_else(tmp_path, error):
+    fill(tmp_path / "output", "earlier")
+    before = contents(tmp_path)
+
+    def fail():
+        with staged_folder(tmp_path / "output", RECORD, overwrite=True) as staging:
+            (staging / "cells").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert contents(tmp_path) == before
+
+
+def test_an_output_that_appears_meanwhile_is_not_replaced(tmp_path):
+    output = tmp_path / "output"
+    with (
+        pytest.raises(OutputError, match="the output exists"),
+        staged_folder(output, RECORD, overwrite=False),
+    ):
+        fill(output, "of another run")
+    assert contents(tmp_path)["output/cells"] == "of another run"
+    assert [path.name for path in tmp_path.iterdir()] == ["output"]
+
+
+def test_the_earlier_output_returns_where_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    output = tmp_path / "output"
+    fill(output, "earlier")
+    before, rename = contents(tmp_path), Path.rename
+
+    def fail_once(path, target):
+        if (path / "cells").read_text() == "later":
+            raise OSError(16, "Device or resource busy")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    message = f"{output}: the folder cannot be replaced (Device or resource busy). Choose another."
+    with pytest.raises(OutputError, match=re.escape(message)):
+        fill(output, "later")
+    assert contents(tmp_path) == before
+
+
+def test_a_link_to_an_earlier_output_is_not_replaced(tmp_path):
+    fill(tmp_path / "real", "earlier")
+    (tmp_path / "output").symlink_to(tmp_path / "real")
+    with pytest.raises(OutputError, match="expected a folder that an earlier ingest wrote"):
+        fill(tmp_path / "output", "later")

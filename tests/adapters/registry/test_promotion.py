@@ -1,0 +1,197 @@
+"""Promotion, its refusals and its record, on bare versions: no model's files are needed."""
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from neuronedit_jobs.promote import PromoteConfig
+
+from neuronedit.adapters.registry.promotion import Promotion, check_usable, promote, write_gates
+from neuronedit.adapters.registry.runs import TrackingConfig, use_store
+from neuronedit.adapters.registry.versions import (
+    PinnedModel,
+    alias_moves,
+    check_alias_is_free,
+    current_user,
+    find_version,
+    move_alias,
+)
+from neuronedit.errors import ConfigError, ModelError
+from neuronedit.model.gates import GATES, Gate, Standing
+
+FAILED = "fail 2 > 0.05: donor 2: further from the truth."
+
+
+@pytest.fixture
+def versions(tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """Of ``cells``: 1 and 2 passed, 3 failed one gate, 4 was never reviewed."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    client = MlflowClient()
+    client.create_registered_model("cells")
+    for number in range(1, 5):
+        client.create_model_version("cells", f"file:///nowhere/{number}")
+        if number < 4:
+            write_gates(pinned(f"models:/cells/{number}"), gates(failing=number == 3), "A verdict.")
+    return client
+
+
+def gates(*, failing: bool) -> list[Gate]:
+    passed = [Gate(name, 0.0, 1.0, "fine.") for name in GATES[:-1]]
+    return [*passed, Gate("quantile_map", 2.0 if failing else 0.0, 0.05, "donor 2: further from the truth.")]
+
+
+def pinned(uri: str) -> PinnedModel:
+    """A version whose files nobody opens."""
+    return PinnedModel(None, Path(), uri, "d", None, Standing.from_tags(find_version(uri).tags))
+
+
+def promoted_to(version: int, override: str | None = None, alias: str = "champion") -> Promotion:
+    return promote("cells", str(version), alias, override)
+
+
+def promoted(client: MlflowClient) -> str:
+    return str(client.get_model_version_by_alias("cells", "champion").version)  # a database's own is a number
+
+
+def test_a_review_writes_every_gate_and_its_verdict_to_the_versions_tags(versions: MlflowClient) -> None:
+    tags = versions.get_model_version("cells", "3").tags
+    assert tags["neuronedit.gate.quantile_map"] == FAILED
+    assert tags["neuronedit.gate.support"] == "pass 0 <= 1: fine."
+    assert (tags["neuronedit.gates"], tags["neuronedit.verdict"]) == ("fail", "A verdict.")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z by ada", tags["neuronedit.reviewed"])
+    assert versions.get_model_version("cells", "1").tags["neuronedit.gates"] == "pass"
+
+
+def test_a_later_review_replaces_an_earlier_ones_gates(versions: MlflowClient) -> None:
+    write_gates(pinned("models:/cells/3"), gates(failing=False), "Better.")
+    assert Standing.from_tags(versions.get_model_version("cells", "3").tags).state == "pass"
+
+
+def test_a_version_that_passed_is_promoted_and_an_older_one_is_the_way_back(versions: MlflowClient) -> None:
+    for version in (1, 2, 1):
+        assert promoted_to(version).overridden == {}
+        assert promoted(versions) == str(version)
+    moves = alias_moves(versions.get_registered_model("cells").tags)
+    assert [(move.before, move.after, move.user, move.by) for move in moves] == [
+        (None, "1", "ada", "promote"),
+        ("1", "2", "ada", "promote"),
+        ("2", "1", "ada", "promote"),
+    ]
+    assert re.fullmatch(r"\S+Z champion: 2 → 1 by ada \(promote\)", moves[2].sentence)
+
+
+def test_a_failed_gate_is_refused_with_its_numbers_and_the_ways_on(versions: MlflowClient) -> None:
+    promoted_to(1)
+    with pytest.raises(
+        ModelError,
+        match=r"^models:/cells/3 is not promoted to 'champion': 1 of 5 gates do not stand: quantile_map fail 2 > "
+        r"0\.05: donor 2: further from the truth\. Review it \(neuronedit review --model models:/cells/3\) with "
+        r"held-out samples and the events that it is for, promote another version, or answer for it: --override "
+        r"\"reason\"\.$",
+    ):
+        promoted_to(3)
+    assert promoted(versions) == "1"
+    assert "neuronedit.override" not in versions.get_model_version("cells", "3").tags
+
+
+def test_a_version_that_was_never_reviewed_is_refused(versions: MlflowClient) -> None:
+    with pytest.raises(
+        ModelError,
+        match=r"models:/cells/4 is not promoted to 'champion': 5 of 5 gates do not stand: reconstruction, confounding, "
+        r"support, expected_error, quantile_map never computed: no review of this version has recorded it\. Review it",
+    ):
+        promoted_to(4)
+
+
+def test_an_override_is_recorded_with_user_time_and_the_gates_it_is_for(versions: MlflowClient) -> None:
+    done = promoted_to(3, "the only one with day 3")
+    assert done.overridden == {"quantile_map": FAILED}
+    override = json.loads(versions.get_model_version("cells", "3").tags["neuronedit.override"])
+    assert re.fullmatch(r"[\d-]+T[\d:.]+Z", override.pop("time"))
+    assert override == {"reason": "the only one with day 3", "user": "ada", "gates": ["quantile_map"]}
+    assert done.move.sentence.endswith("champion: 3 by ada (promote, override: the only one with day 3)")
+    assert promoted(versions) == "3"
+
+
+def test_an_override_without_a_reason_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"override: String should match pattern"):
+        PromoteConfig.load(None, ["name=cells", "version=1", "override= "])
+
+
+def test_an_unknown_version_is_told(versions: MlflowClient) -> None:
+    with pytest.raises(
+        ModelError, match=r"models:/cells/9: model 'cells' has no such version or alias \(versions: 1, 2"
+    ):
+        promoted_to(9)
+
+
+def test_an_alias_that_the_registry_does_not_take_is_told(versions: MlflowClient) -> None:
+    with pytest.raises(
+        ModelError,
+        match=r"^models:/cells@latest: the registry refuses to move the alias to version 1 \(.*\)\. Choose another",
+    ):
+        promoted_to(1, alias="latest")
+
+
+def test_training_does_not_move_an_alias_that_versions_are_promoted_to(versions: MlflowClient) -> None:
+    move_alias("cells", "newest", "1", by="train")
+    promoted_to(1)
+    check_alias_is_free("cells", "newest")
+    check_alias_is_free("other", "champion")
+    check_alias_is_free("cells", None)
+    with pytest.raises(
+        ModelError,
+        match=r"^model\.alias = 'champion': versions of 'cells' are promoted to this alias after a review, so training "
+        r"does not move it\. Choose another, e\.g\. candidate, and promote the version once it is reviewed\.$",
+    ):
+        check_alias_is_free("cells", "champion")
+
+
+def test_a_version_whose_gates_failed_is_not_used(versions: MlflowClient) -> None:
+    with pytest.raises(
+        ModelError,
+        match=r"^models:/cells/3 \(asked for as models:/cells@champion\): its review found that it should not be used: "
+        r"quantile_map fail 2 > 0\.05: donor 2: further from the truth\. Use another version, answer for this one "
+        r"\(neuronedit promote cells 3 --alias ALIAS --override \"reason\"\), or set allow_failed_gates = true\.$",
+    ):
+        check_usable(pinned("models:/cells/3"), "models:/cells@champion", allow_failed_gates=False)
+
+
+def test_it_is_used_where_that_is_allowed_or_an_override_holds(
+    versions: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        check_usable(pinned("models:/cells/3"), "models:/cells/3", allow_failed_gates=True)
+        promoted_to(3, "the only one")
+        check_usable(pinned("models:/cells/3"), "models:/cells/3", allow_failed_gates=False)
+    assert [record.message for record in caplog.records] == [
+        f"models:/cells/3: gates failed, and it is used all the same: quantile_map {FAILED.rstrip('.')}"
+    ] * 2
+
+
+def test_a_version_that_was_never_reviewed_is_used_with_a_warning(
+    versions: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        check_usable(pinned("models:/cells/4"), "models:/cells/4", allow_failed_gates=False)
+        check_usable(pinned("models:/cells/1"), "models:/cells/1", allow_failed_gates=False)
+        check_usable(PinnedModel(None, Path(), "/folder", "d", None), "/folder", allow_failed_gates=False)
+    assert [record.message for record in caplog.records] == ["models:/cells/4: never reviewed; see `neuronedit review`"]
+
+
+def test_a_user_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise OSError("No username set in the environment")
+
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert current_user() == "unknown"
+
+
+def test_no_database_is_made_where_there_is_none(tmp_path: Path, tracking: TrackingConfig) -> None:
+    with pytest.raises(ModelError, match=r"^MLflow at sqlite:///.*gone/mlflow\.db: there is no such database\. Check"):
+        use_store(TrackingConfig(uri=f"sqlite:///{tmp_path}/gone/mlflow.db"))
+    assert not (tmp_path / "gone").exists()

@@ -1,0 +1,196 @@
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+
+from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.registry import runs as tracking_module
+from neuronedit.adapters.registry.runs import (
+    TrackingConfig,
+    connect,
+    log_dataset,
+    log_losses,
+    log_quality,
+    log_transform,
+    logged_losses,
+    tracked_run,
+)
+from neuronedit.adapters.registry.training_runs import log_training
+from neuronedit.cells.draw import DrawnPopulations
+from neuronedit.errors import DataError, ModelError
+from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.quality import quality_scalars, quality_table
+from neuronedit.model.tally import Tally
+from neuronedit.network.state import EpochLosses
+from neuronedit.review.job_figures import loss_figure, quality_figure
+
+SETTINGS = {"data.path": "cells/", "training.epochs": "3", "long": "x" * 900}
+
+
+def test_the_stores_own_choices_follow_the_configuration(tracking: TrackingConfig, tmp_path: Path) -> None:
+    experiment = mlflow.get_experiment_by_name("tests")
+    assert mlflow.get_tracking_uri() == mlflow.get_registry_uri() == tracking.uri
+    assert experiment.artifact_location == (tmp_path / "artifacts").as_uri()
+    connect(tracking)
+    assert mlflow.get_experiment_by_name("tests").experiment_id == experiment.experiment_id
+
+
+def test_the_environment_names_the_store_where_the_configuration_does_not(
+    tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    connect(TrackingConfig(experiment="tests"))
+    assert mlflow.get_tracking_uri() == tracking.uri
+
+
+def test_a_store_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch, tracking: TrackingConfig) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(
+        ModelError, match=r"^MLflow at http://127\.0\.0\.1:9: no answer, or refused \(.*\)\. Check tracking\.uri and"
+    ):
+        connect(TrackingConfig(uri="http://127.0.0.1:9"))
+
+
+def test_a_run_keeps_its_settings(tracking: TrackingConfig) -> None:
+    with tracked_run("train", SETTINGS) as run_id:
+        pass
+    run = MlflowClient().get_run(run_id)
+    assert (run.info.run_name, run.info.status) == ("train", "FINISHED")
+    assert run.data.params == SETTINGS | {"long": "x" * 500}
+    assert run.data.tags["neuronedit.job"] == "train"
+    assert (
+        json.loads(Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/config/train.json")).read_text())
+        == SETTINGS
+    )
+
+
+def test_a_column_name_that_mlflow_refuses_does_not_stop_a_run(tracking: TrackingConfig) -> None:
+    with tracked_run("train", {"design.source.dose (µM)": "5"}) as run_id:
+        pass
+    assert MlflowClient().get_run(run_id).data.params == {"design.source.dose _µM_": "5"}
+
+
+def test_a_run_fails_where_the_job_fails(tracking: TrackingConfig) -> None:
+    with pytest.raises(DataError, match=r"^no cells$"), tracked_run("train", SETTINGS):
+        raise DataError("no cells")
+    (run,) = MlflowClient().search_runs([mlflow.get_experiment_by_name("tests").experiment_id])
+    assert run.info.status == "FAILED"
+
+
+def test_an_earlier_run_is_continued(tracking: TrackingConfig) -> None:
+    with tracked_run("train", SETTINGS) as run_id:
+        pass
+    with tracked_run("review", {"other": "1"}, run_id) as again:
+        mlflow.log_metric("review/score", 1.0)
+    run = MlflowClient().get_run(run_id)
+    assert again == run_id
+    assert run.info.run_name == "train"
+    assert run.data.params.keys() == SETTINGS.keys()
+    assert run.data.metrics["review/score"] == 1.0
+
+
+def test_a_training_run_has_its_counts_its_data_and_a_figure_of_its_losses(
+    tracking: TrackingConfig, cells_once: Path, controls_model: EditModel
+) -> None:
+    dataset = list_dataset(str(cells_once))
+    losses = [EpochLosses(epoch, 1 / epoch, 2 / epoch) for epoch in range(1, 4)]
+    drawn = DrawnPopulations({"control A": np.zeros((60, 6), np.float32)}, {"control A": 600})
+    with tracked_run("train", SETTINGS) as run_id:
+        log_training(controls_model, drawn, dataset, loss_figure(pd.DataFrame(losses)))
+    assert [found.path for found in MlflowClient().list_artifacts(run_id, "figures")] == ["figures/losses.png"]
+    run = MlflowClient().get_run(run_id)
+    assert (run.data.metrics["populations"], run.data.metrics["events_drawn"]) == (1, 60)
+    assert run.data.metrics["sample/control A/events_drawn"] == 60
+    assert run.data.metrics["sample/control A/rank_error"] == pytest.approx(np.sqrt(0.25 / 60 * 540 / 599))
+    (entry,) = run.inputs.dataset_inputs
+    assert entry.dataset.digest == dataset.digest()[:36]
+    assert json.loads(entry.dataset.source)["uri"] == str(cells_once)
+    assert {tag.key: tag.value for tag in entry.tags}["mlflow.data.context"] == "training"
+    facts = json.loads(Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/training.json")).read_text())
+    assert facts == {"made": "by a test"}
+
+
+def test_losses_are_recorded_while_training_goes_on_from_another_thread(tracking: TrackingConfig) -> None:
+    losses = [EpochLosses(epoch, 1 / epoch, 2 / epoch) for epoch in range(1, 1201)]
+    with tracked_run("train", SETTINGS) as run_id, ThreadPoolExecutor(1) as thread:
+        thread.submit(log_losses, run_id, 1, losses[:2]).result()
+        assert list(logged_losses(run_id)["validation_loss"]) == [2.0, 1.0], "before the end"
+        thread.submit(log_losses, run_id, 1, losses[2:]).result()
+        thread.submit(log_losses, run_id, 2, losses[:1]).result()
+    found = logged_losses(run_id)
+    assert list(found["epoch"]) == list(range(1, 1201))
+    assert list(found["train_loss"]) == [loss.train_loss for loss in losses]
+    assert len(MlflowClient().get_metric_history(run_id, "train_loss")) == 1200
+    assert mlflow.get_run(run_id).data.metrics["autoencoder_2/validation_loss"] == 2.0
+
+
+def test_a_store_that_takes_no_losses_is_told(tracking: TrackingConfig) -> None:
+    with pytest.raises(
+        ModelError, match=r"^MLflow at sqlite:.*: metrics of run nowhere were not taken \(.*\)\. Check that it runs\.$"
+    ):
+        log_losses("nowhere", 1, [EpochLosses(1, 1.0, 1.0)])
+
+
+def test_a_transform_run_names_model_counts_and_speed(tracking: TrackingConfig, cells_once: Path) -> None:
+    manifest = {
+        "model": {"uri": "models:/cells/1", "sha256": "d1"},
+        "counts": {"edited": 1600, "unknown batch": 0},
+        "events": 2500,
+    }
+    with tracked_run("transform", SETTINGS) as run_id:
+        log_transform(manifest, list_dataset(str(cells_once)), 10.0)
+    run = MlflowClient().get_run(run_id)
+    assert run.data.tags["neuronedit.model"] == "models:/cells/1"
+    assert run.data.tags["neuronedit.digest"] == "d1"
+    assert (
+        run.data.metrics.items()
+        >= {
+            "events/edited": 1600,
+            "events/unknown_batch": 0,
+            "events_per_second": 250,
+            "seconds": 10,
+        }.items()
+    )
+
+
+def test_a_storage_that_mlflow_does_not_know_is_recorded_by_its_uri(tracking: TrackingConfig, cells_once: Path) -> None:
+    uri = "abfs://account@cells/day1"
+    connect(tracking)
+    with tracked_run("transform", {}) as run_id:
+        log_dataset(replace(list_dataset(str(cells_once)), uri=uri), "events", "transform")
+    (logged,) = MlflowClient().get_run(run_id).inputs.dataset_inputs
+    assert json.loads(logged.dataset.source)["tags"] == {"neuronedit.uri": uri}
+
+
+def test_a_transforms_quality_is_metrics_and_a_figure_whatever_its_batches_are_called(
+    tracking: TrackingConfig, controls_model: EditModel
+) -> None:
+    tally = Tally(controls_model.scaling.zeros)
+    target = controls_model.edits["B"].target_percentiles
+    names = ["B", "a/b", "a_b", "..", "", "§ %", "x" * 300, *(f"day {number}" for number in range(400))]
+    for name in names:
+        tally.observe(name, target, target)
+    table = quality_table(tally, controls_model, Route(edits=("B",)))
+    with tracked_run("transform", {}) as run_id:
+        log_quality(quality_scalars(table), quality_figure(table))
+    metrics = mlflow.get_run(run_id).data.metrics
+    assert sum(name.endswith("/emd_after") for name in metrics) == len(names) + 1
+    assert {"quality/B/emd_before", "quality/a_b/emd_after", "quality/a_b_2/emd_after"} <= set(metrics)
+    assert "quality/emd_after" in metrics
+    assert metrics["quality/B/emd_after"] == pytest.approx(table["emd_after"].mean())
+    assert [found.path for found in MlflowClient().list_artifacts(run_id, "figures")] == ["figures/quality.png"]
+
+
+def test_a_run_that_lasts_has_system_metrics(tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking_module, "SYSTEM_METRICS_SECONDS", 0.2)
+    with tracked_run("train", SETTINGS) as run_id:
+        time.sleep(1.5)
+    assert any(name.startswith("system/cpu") for name in MlflowClient().get_run(run_id).data.metrics)

@@ -1,0 +1,166 @@
+import json
+import re
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+
+from neuronedit.adapters.registry.runs import TrackingConfig
+from neuronedit.adapters.registry.versions import (
+    PinnedModel,
+    RegistryConfig,
+    example_events,
+    pinned_model,
+    register_model,
+)
+from neuronedit.cells.draw import DrawnPopulations
+from neuronedit.errors import ModelError
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.files import save_model
+from tests.synthetic_cells import MARKERS
+
+
+def example(model: EditModel) -> pd.DataFrame:
+    events = pd.DataFrame(np.full((3, 6), 7.0), columns=list(MARKERS))
+    return events.assign(batch_id="B") if model.batch_column else events
+
+
+@pytest.fixture
+def registered(tracking: TrackingConfig, controls_model: EditModel) -> PinnedModel:
+    """Version 1 of the model cells, with the alias candidate."""
+    with mlflow.start_run():
+        return register_model(controls_model, RegistryConfig(name="cells", alias="candidate"), example(controls_model))
+
+
+def test_version_alias_and_folder_lead_to_the_same_bits(
+    registered: PinnedModel, controls_model: EditModel, tmp_path: Path
+) -> None:
+    assert registered.uri == "models:/cells/1"
+    digest = save_model(controls_model, tmp_path / "folder")
+    by_alias, by_folder = pinned_model("models:/cells@candidate"), pinned_model(str(tmp_path / "folder"))
+    assert {registered.digest, by_alias.digest, by_folder.digest} == {digest}
+    assert by_alias.uri == "models:/cells/1"
+    assert by_alias.run_id == registered.run_id is not None
+    assert (by_folder.uri, by_folder.run_id) == (str(tmp_path / "folder"), None)
+    events = np.full((4, 6), 11.0, np.float32)
+    expected = controls_model.apply(events, "B")
+    for pinned in (registered, by_alias, by_folder):
+        assert np.array_equal(pinned.model.apply(events, "B"), expected)
+
+
+def test_the_version_carries_the_digest_and_the_run(registered: PinnedModel) -> None:
+    found = MlflowClient().get_model_version("cells", "1")
+    assert found.tags["neuronedit.digest"] == registered.digest
+    assert found.run_id == registered.run_id
+
+
+def test_an_alias_moves_to_the_new_version_and_the_old_one_stays(
+    registered: PinnedModel, controls_model: EditModel
+) -> None:
+    with mlflow.start_run():
+        register_model(controls_model, RegistryConfig(name="cells", alias="candidate"), example(controls_model))
+    assert pinned_model("models:/cells@candidate").uri == "models:/cells/2"
+    assert pinned_model("models:/cells/1").digest == registered.digest
+
+
+def test_a_pair_model_is_registered_without_alias(tracking: TrackingConfig, pair_model: EditModel) -> None:
+    with mlflow.start_run():
+        pinned = register_model(pair_model, RegistryConfig(name="pairs"), example(pair_model))
+    assert dict(MlflowClient().get_registered_model("pairs").aliases) == {}
+    assert pinned.model.edits.keys() == {"pair"}
+
+
+@pytest.mark.parametrize(
+    "uri", ["models:/cells", "models:/cells/latest", "models:/cells/Production", "models:/cells@", "models:cells/1"]
+)
+def test_a_uri_that_can_mean_another_model_tomorrow_is_refused(tracking: TrackingConfig, uri: str) -> None:
+    with pytest.raises(
+        ModelError,
+        match=rf"^{uri}: does not pin one model; expected models:/NAME/VERSION, models:/NAME@ALIAS or a folder\. "
+        r"'latest' can change",
+    ):
+        pinned_model(uri)
+
+
+def test_an_unknown_model_is_told_with_the_nearest_name(registered: PinnedModel) -> None:
+    with pytest.raises(
+        ModelError,
+        match=r"^models:/cels/1: the registry at sqlite:.*mlflow\.db has no model 'cels' \(known: 'cells'; "
+        r"nearest name 'cells'\)\. Train one, or check tracking\.uri\.$",
+    ):
+        pinned_model("models:/cels/1")
+
+
+def test_an_empty_registry_is_told(tracking: TrackingConfig) -> None:
+    with pytest.raises(ModelError, match=r"has no model 'cells' \(it has none\)\. Train one"):
+        pinned_model("models:/cells@candidate")
+
+
+@pytest.mark.parametrize("uri", ["models:/cells/7", "models:/cells@champion"])
+def test_an_unknown_version_or_alias_is_told_with_those_there_are(registered: PinnedModel, uri: str) -> None:
+    with pytest.raises(
+        ModelError,
+        match=rf"^{uri}: model 'cells' has no such version or alias \(versions: 1; aliases: 'candidate'\)\. Correct",
+    ):
+        pinned_model(uri)
+
+
+def test_a_damaged_artifact_is_told(registered: PinnedModel, tmp_path: Path) -> None:
+    (weights,) = (tmp_path / "artifacts").rglob("model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
+    with pytest.raises(ModelError, match=r"model\.safetensors does not belong to model\.json beside it \(SHA-256"):
+        pinned_model("models:/cells/1")
+
+
+def test_artifacts_that_were_deleted_are_told(registered: PinnedModel, tmp_path: Path) -> None:
+    (tmp_path / "artifacts").rename(tmp_path / "gone")
+    with pytest.raises(ModelError, match=r"models:/cells/1: registered, but its files cannot be fetched \("):
+        pinned_model("models:/cells/1")
+
+
+def test_a_folder_that_is_no_model_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError,
+        match=r"nothing: not a neuronedit model \(No such file or directory: .*\)\. "
+        r"Expected a folder with model\.json and model\.safetensors\.$",
+    ):
+        pinned_model(str(tmp_path / "nothing"))
+
+
+def test_nothing_that_is_logged_is_pickled(registered: PinnedModel, tmp_path: Path) -> None:
+    names = [path.name for path in (tmp_path / "artifacts").rglob("*") if path.is_file()]
+    assert {"model.json", "model.safetensors", "pyfunc_model.py", "MLmodel"} <= set(names)
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".bin", ".pyc"))]
+
+
+def test_signature_and_input_example_are_stored(registered: PinnedModel, tmp_path: Path) -> None:
+    info = mlflow.models.get_model_info("models:/cells/1")
+    inputs = {column["name"]: column["type"] for column in json.loads(info.signature.to_dict()["inputs"])}
+    assert inputs == dict.fromkeys(MARKERS, "double") | {"batch_id": "any"}
+    assert info.signature.params.to_dict()[0]["default"] == "error"
+    assert info.saved_input_example_info
+    (saved,) = (tmp_path / "artifacts").rglob("input_example.json")
+    assert json.loads(saved.read_text())["columns"] == [*MARKERS, "batch_id"]
+
+
+def test_serving_requirements_name_exact_versions_and_no_ray(registered: PinnedModel, tmp_path: Path) -> None:
+    (path,) = (tmp_path / "artifacts").rglob("requirements.txt")
+    lines = path.read_text().split()
+    assert all(re.fullmatch(r"[a-z]+==[\w.+]+", line) for line in lines)
+    assert not [line for line in lines if line.startswith(("ray", "pyarrow"))]
+
+
+def test_the_example_has_events_of_an_edited_population(controls_model: EditModel, pair_model: EditModel) -> None:
+    intensities = {f"control {name}": np.full((60, 6), ord(name), np.float32) for name in "ABC"}
+    drawn = DrawnPopulations(intensities, dict.fromkeys(intensities, 60))
+    events = example_events(controls_model, drawn)
+    assert events.columns.tolist() == [*MARKERS, "batch_id"]
+    assert events["batch_id"].tolist() == ["B"] * 5
+    assert (events["CD3"] == ord("B")).all()
+    pair = DrawnPopulations(
+        {"source": np.zeros((60, 6), np.float32), "target": np.ones((60, 6), np.float32)}, {"source": 60, "target": 60}
+    )
+    assert example_events(pair_model, pair).columns.tolist() == list(MARKERS)

@@ -1,0 +1,209 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.files.storage import Location
+from neuronedit.adapters.transform.lease import LEASE
+from neuronedit.adapters.transform.output_folder import MANIFEST, MODEL, QUALITY, STARTED, TransformPlan, claimed_output
+from neuronedit.errors import OutputError
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.files import model_contents, save_model
+from tests.adapters.claiming import NO_QUALITY, claim, finish, standing, start, tree, write_file
+
+
+def test_a_new_folder_is_claimed_with_a_note_and_the_model(target: Path, plan: TransformPlan) -> None:
+    output = start(target, plan)
+    assert set(tree(target)) == {STARTED, f"{MODEL}/model.json", f"{MODEL}/model.safetensors"}
+    note = json.loads((target / STARTED).read_text())
+    assert note == {"plan_sha256": plan.digest(), "model": "models:/m/1", "started": output.started}
+
+
+def test_an_empty_folder_is_claimed(target: Path, plan: TransformPlan) -> None:
+    target.mkdir()
+    assert start(target, plan).plan_digest == plan.digest()
+
+
+def test_the_claimed_folder_hands_out_the_model(
+    target: Path, plan: TransformPlan, controls_model: EditModel, tmp_path: Path
+) -> None:
+    save_model(controls_model, tmp_path / "model")
+    contents = model_contents(tmp_path / "model")
+    with claimed_output(str(target), plan, contents, overwrite=False, resume=False) as output:
+        assert output.model().edits.keys() == controls_model.edits.keys()
+
+
+def test_the_plans_digest_changes_with_model_settings_and_input(plan: TransformPlan) -> None:
+    other_input = replace(plan.inputs, files=plan.inputs.files[1:])
+    others = [
+        replace(plan, model_digest="d2"),
+        replace(plan, settings={"where": {"a": 1}}),
+        replace(plan, inputs=other_input),
+    ]
+    assert len({plan.digest(), *(other.digest() for other in others)}) == 4
+    assert replace(plan, model_uri="another name of the same bits").digest() == plan.digest()
+
+
+@pytest.mark.parametrize("state", ["finished", "started", "foreign"])
+def test_an_output_that_is_not_empty_is_refused(target: Path, plan: TransformPlan, state: str) -> None:
+    target.mkdir()
+    if state == "finished":
+        finish(target, plan)
+    elif state == "started":
+        start(target, plan)
+        (target / "A.parquet").touch()
+    else:
+        (target / "thesis.docx").touch()
+    before = tree(target)
+    with pytest.raises(
+        OutputError,
+        match=r"edited: the output exists and is not empty\. Choose another folder, or set overwrite = true "
+        r"to replace it, or resume = true to continue",
+    ):
+        start(target, plan)
+    assert tree(target) == before
+
+
+def test_a_start_that_wrote_nothing_is_claimed_anew(target: Path, plan: TransformPlan) -> None:
+    start(target, plan)
+    other = replace(plan, model_digest="d2")
+    assert start(target, other).plan_digest == other.digest()
+
+
+def test_overwrite_and_resume_exclude_each_other(target: Path, plan: TransformPlan) -> None:
+    with pytest.raises(OutputError, match=r"^overwrite and resume exclude each other\. Set one of them\.$"):
+        start(target, plan, overwrite=True, resume=True)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("flag", ["overwrite", "resume"])
+def test_a_foreign_folder_is_not_touched(target: Path, plan: TransformPlan, flag: str) -> None:
+    target.mkdir()
+    (target / "precious.parquet").write_bytes(b"years of work")
+    with pytest.raises(OutputError, match=r"edited: not the output of a transform \(neither _started\.json nor"):
+        start(target, plan, **{flag: True})
+    assert tree(target) == {"precious.parquet": b"years of work"}
+
+
+@pytest.mark.parametrize("flag", ["overwrite", "resume"])
+def test_a_file_in_the_outputs_place_is_not_touched(target: Path, plan: TransformPlan, flag: str) -> None:
+    target.write_bytes(b"years of work")
+    with pytest.raises(OutputError, match=r"edited: not the output of a transform"):
+        start(target, plan, **{flag: True})
+    with pytest.raises(OutputError, match=r"edited: the output exists"):
+        start(target, plan)
+    assert target.read_bytes() == b"years of work"
+
+
+@pytest.mark.parametrize("inner", ["", "/edited", "/../elsewhere/../cells/edited", "/.."])
+def test_an_output_in_the_input_or_around_it_is_refused(cells: Path, inner: str) -> None:
+    plan = TransformPlan("m", "d", {}, list_dataset(str(cells)))
+    with pytest.raises(OutputError, match=r"the output lies in the input .*, or the input in it\. Choose a folder"):
+        start(Path(f"{cells}{inner}"), plan, overwrite=True)
+    assert len(list(cells.iterdir())) == 6
+
+
+def test_an_output_in_the_input_by_way_of_a_link_is_refused(cells: Path, tmp_path: Path) -> None:
+    (tmp_path / "alias").symlink_to(cells)
+    plan = TransformPlan("m", "d", {}, list_dataset(str(cells)))
+    with pytest.raises(OutputError, match=r"the output lies in the input"):
+        start(tmp_path / "alias/edited", plan)
+
+
+def test_a_folder_whose_name_begins_like_the_inputs_is_apart(cells: Path) -> None:
+    plan = TransformPlan("m", "d", {}, list_dataset(str(cells)))
+    start(Path(f"{cells}-edited"), plan)
+
+
+def test_resume_continues_the_same_plan_and_keeps_its_start(target: Path, plan: TransformPlan) -> None:
+    with claim(target, plan) as output:
+        write_file(output, plan, "A-control.parquet")
+    (target / STARTED).write_text(json.dumps(json.loads((target / STARTED).read_text()) | {"started": "long ago"}))
+    with claim(target, plan, resume=True) as resumed:
+        assert resumed.started == "long ago"
+        assert standing(resumed, plan) == ["A-control.parquet"]
+
+
+def test_overwrite_does_all_work_again(target: Path, plan: TransformPlan) -> None:
+    finish(target, plan)
+    assert standing(start(target, plan, overwrite=True), plan) == []
+
+
+def test_resume_of_a_folder_that_is_not_there_starts(target: Path, plan: TransformPlan) -> None:
+    assert standing(start(target, plan, resume=True), plan) == []
+
+
+@pytest.mark.parametrize("state", ["finished", "started"])
+def test_resume_of_another_plan_is_refused(target: Path, plan: TransformPlan, state: str) -> None:
+    finish(target, plan) if state == "finished" else start(target, plan)
+    before = tree(target)
+    with pytest.raises(
+        OutputError,
+        match=r"edited: was started with another model, other settings or other input files, so it cannot be resumed",
+    ):
+        start(target, replace(plan, model_digest="d2"), resume=True)
+    assert tree(target) == before
+
+
+def test_the_manifest_comes_last(target: Path, plan: TransformPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(location: Location, content: object) -> None:
+        raise OSError("disk full")
+
+    with claim(target, plan) as output:
+        receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
+        (target / ".A-control.parquet.123.part").touch()
+        monkeypatch.setattr(Location, "write_json", fail)
+        with pytest.raises(OSError, match="disk full"):
+            output.complete({}, receipts, NO_QUALITY)
+    assert not list(target.glob(".*.part"))
+    assert (target / STARTED).exists()
+
+
+def test_leftovers_and_stale_outputs_are_removed_and_other_files_stay(target: Path, plan: TransformPlan) -> None:
+    finish(target, plan)
+    smaller = replace(plan, inputs=replace(plan.inputs, files=plan.inputs.files[:2]))
+    for leftover in (".A-control.parquet.123.part", "sub/.x.parquet.9.part", "sub/old.parquet"):
+        (target / leftover).parent.mkdir(exist_ok=True)
+        (target / leftover).touch()
+    (target / "README.txt").touch()
+    finish(target, smaller, overwrite=True)
+    outputs = {"A-control.parquet", "A-validation.parquet"}
+    assert set(tree(target)) == {
+        *outputs,
+        *(f"_receipts/{name}.json" for name in outputs),
+        "README.txt",
+        MANIFEST,
+        QUALITY,
+        f"{MODEL}/model.json",
+        f"{MODEL}/model.safetensors",
+    }
+
+
+def test_an_interrupted_overwrite_is_never_taken_as_finished(target: Path, plan: TransformPlan) -> None:
+    finish(target, plan)
+    other = replace(plan, model_digest="d2")
+    start(target, other, overwrite=True)
+    assert not (target / MANIFEST).exists()
+    assert standing(start(target, other, resume=True), plan) == []
+    with pytest.raises(OutputError, match="was started with another model"):
+        start(target, plan, resume=True)
+
+
+def test_at_no_moment_does_a_manifest_vouch_for_a_folder_without_its_note(
+    target: Path, plan: TransformPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    write = Location.write_bytes
+
+    def watched(location: Location, content: bytes) -> None:
+        write(location, content)
+        if not location.path.rpartition("/")[2].startswith(LEASE):
+            seen.append(((target / STARTED).exists(), (target / MANIFEST).exists()))
+
+    finish(target, plan)
+    monkeypatch.setattr(Location, "write_bytes", watched)
+    start(target, replace(plan, model_digest="d2"), overwrite=True)
+    assert all(started for started, _ in seen)
+    assert not (target / MANIFEST).exists()

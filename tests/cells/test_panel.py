@@ -1,0 +1,107 @@
+import pytest
+
+from neuronedit.cells.panel import Panel, read_panel
+from neuronedit.errors import PanelError
+
+PANEL = Panel(("CD3", "CD4", "CD45RA"), (5.0, 5.0, 150.0))
+
+
+@pytest.fixture
+def panel_file(tmp_path):
+    def write(text, encoding="utf-8"):
+        path = tmp_path / "panel.csv"
+        path.write_text(text, encoding=encoding)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("markers", "cofactors", "message"),
+    [
+        ((), (), r"The panel has no markers\. Name at least one"),
+        (("CD3", "CD4"), (5.0,), r"2 markers but 1 cofactors\. Give one cofactor per marker"),
+        (("CD3", "CD4", "CD3"), (5.0,) * 3, r"names 'CD3' more than once\. Name each marker once"),
+        (("CD3", ""), (5.0,) * 2, r"Marker 2 of the panel has no name"),
+        (("CD3",), (0.0,), r"'CD3' has cofactor 0.0; expected a positive number \(5 for mass, 150 for fluor"),
+        (("CD3",), (-5.0,), r"has cofactor -5.0; expected a positive number"),
+        (("CD3",), (float("inf"),), r"has cofactor inf; expected a positive number"),
+        (("CD3",), (float("nan"),), r"has cofactor nan; expected a positive number"),
+    ],
+)
+def test_a_panel_that_makes_no_sense_is_refused(markers, cofactors, message):
+    with pytest.raises(PanelError, match=message):
+        Panel(markers, cofactors)
+
+
+def test_columns_may_come_in_any_order_and_with_passengers():
+    PANEL.check_columns(["batch_id", "CD45RA", "CD4", "Time", "CD3"], "a.parquet")
+
+
+def test_a_missing_marker_is_named_with_the_nearest_column():
+    with pytest.raises(
+        PanelError,
+        match=r"^cells/b7.parquet: marker 'CD45RA' is missing \(the panel has 3 markers; this file has 2 of them; "
+        r"nearest name 'cd45-ra'\)\. Rename the column, or train a model on a panel without the marker\.$",
+    ):
+        PANEL.check_columns(["CD3", "CD4", "cd45-ra"], "cells/b7.parquet")
+
+
+def test_several_missing_markers_are_listed():
+    with pytest.raises(PanelError, match=r"markers 'CD3', 'CD4' are missing .* this file has 1 of them\)"):
+        PANEL.check_columns(["CD45RA", "xyz"], "a.parquet")
+
+
+def test_a_marker_of_the_panel_is_not_offered_as_nearest_name():
+    with pytest.raises(PanelError, match=r"this file has 2 of them\)"):
+        PANEL.check_columns(["CD3", "CD45RA"], "a.parquet")
+
+
+def test_a_column_name_that_stands_twice_is_refused():
+    with pytest.raises(PanelError, match=r"a.parquet: the column name 'CD4' stands more than once\. Rename or drop"):
+        PANEL.check_columns(["CD3", "CD4", "CD4", "CD45RA"], "a.parquet")
+
+
+def test_a_panel_file_gives_markers_channels_and_cofactors_in_its_order(panel_file):
+    panel, channels = read_panel(panel_file("channel,marker,cofactor\nY89Di,CD45RA,150\nNd142Di, CD3 ,\n,CD4,5\n"))
+    assert panel == Panel(("CD45RA", "CD3", "CD4"), (150.0, 5.0, 5.0))
+    assert channels == {"Y89Di": "CD45RA", "Nd142Di": "CD3"}
+
+
+def test_channels_and_cofactors_may_be_left_out(panel_file):
+    assert read_panel(panel_file("marker\nCD3\nCD4\n")) == (Panel(("CD3", "CD4"), (5.0, 5.0)), {})
+
+
+def test_a_panel_file_saved_by_excel_is_read(panel_file):
+    panel, _ = read_panel(panel_file("marker,cofactor\r\nCD3,5\r\n", encoding="utf-8-sig"))
+    assert panel.markers == ("CD3",)
+
+
+def test_a_panel_file_that_cannot_be_read_is_told(tmp_path):
+    with pytest.raises(
+        PanelError, match=r"none.csv: the panel file cannot be read \(.*No such file.*\)\. Check the path"
+    ):
+        read_panel(tmp_path / "none.csv")
+
+
+def test_a_panel_file_in_another_encoding_is_told(panel_file):
+    with pytest.raises(PanelError, match=r"panel.csv: the panel file cannot be read \(.*utf-8.*\)"):
+        read_panel(panel_file("marker\nCD3\n", encoding="utf-16"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"expected a CSV with the column 'marker' \(and 'channel', 'cofactor'\); found no rows"),
+        ("marker\n", r"found no rows"),
+        ("name,cofactor\nCD3,5\n", r"found 'name', 'cofactor'"),
+        ("marker,cofactor\nCD3,five\n", r"marker 'CD3' has cofactor 'five'; expected a number"),
+        ("channel,marker\nNd1,CD3\nNd1,CD4\n", r"channel 'Nd1' stands more than once\. Name each channel once"),
+        ("channel,marker\nNd1,CD3\nNd2,CD3\n", r"names 'CD3' more than once"),
+        ("channel,marker\nNd1,CD3\nTime,\n", r"Marker 2 of the panel has no name"),
+        ("marker,cofactor\nCD3,-1\n", r"'CD3' has cofactor -1.0; expected a positive number"),
+    ],
+)
+def test_a_panel_file_that_makes_no_sense_is_refused(panel_file, text, message):
+    with pytest.raises(PanelError, match=message):
+        read_panel(panel_file(text))

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from scipy.stats import mannwhitneyu, wasserstein_distance
+
+from neuronedit.measures import distances as metrics
+from neuronedit.measures.distances import (
+    MAX_PAIRED_EVENTS,
+    MMD_RATES,
+    auroc,
+    distance_to_truth,
+    emd,
+    energy_distance,
+    made_worse,
+    noise_floor,
+    normalised_residual,
+    random_halves,
+    rbf_mmd,
+)
+
+
+def events(n_events: int, seed: int = 0, n_markers: int = 4) -> np.ndarray:
+    drawn = np.random.default_rng(seed).normal(2, 1, (n_events, n_markers))
+    return np.where(drawn < 1.5, 0, drawn).astype(np.float32)  # a spike at zero, as cytometry has
+
+
+def test_emd_of_a_shift_is_the_shift() -> None:
+    shift = np.array([0, 0.5, -1, 2], dtype=np.float32)
+    # float32 additions round at 1e-7 of the value.
+    np.testing.assert_allclose(emd(events(300), events(300) + shift), np.abs(shift), atol=1e-6)
+
+
+def test_emd_of_identical_samples_is_zero_in_any_order() -> None:
+    sample = events(300)
+    assert (emd(sample, sample[::-1]) < 1e-12).all()
+
+
+@pytest.mark.parametrize(("n_a", "n_b"), [(200, 200), (200, 317), (1, 50)])
+def test_emd_agrees_with_scipy_for_any_counts_and_ties(n_a: int, n_b: int) -> None:
+    a, b = events(n_a, seed=1), np.round(events(n_b, seed=2), 1)
+    reference = [wasserstein_distance(a[:, i], b[:, i]) for i in range(a.shape[1])]
+    np.testing.assert_allclose(emd(a, b), reference, atol=1e-9)  # sums in another order
+
+
+def test_energy_distance_of_two_points_is_twice_their_distance() -> None:
+    assert energy_distance(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])) == pytest.approx(10)
+
+
+def test_energy_distance_of_identical_samples_is_zero_even_where_events_are_drawn() -> None:
+    assert energy_distance(events(300), events(300)) == pytest.approx(0, abs=1e-9)
+    large = events(MAX_PAIRED_EVENTS + 100, n_markers=1)
+    assert energy_distance(large, large) == pytest.approx(0, abs=1e-9)
+
+
+def test_energy_distance_in_chunks_agrees_with_all_pairs_at_once() -> None:
+    a, b = events(1_203, seed=1), events(1_203, seed=2) + 0.3
+    reference = 2 * cdist(a, b).mean() - cdist(a, a).mean() - cdist(b, b).mean()
+    assert energy_distance(a, b) == pytest.approx(reference, abs=1e-9)
+
+
+def test_energy_distance_takes_equal_counts_and_repeats_by_seed() -> None:
+    a, b = events(500, seed=1), events(200, seed=2)
+    assert energy_distance(a, b, seed=3) == energy_distance(a, b, seed=3)
+    assert energy_distance(a, b, seed=3) != energy_distance(a, b, seed=4)
+
+
+def test_energy_distance_draws_no_more_than_its_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "MAX_PAIRED_EVENTS", 100)
+    a, b = events(300, seed=1), events(300, seed=2)
+    order = np.random.default_rng(0).permutation(300)[:100]
+    assert energy_distance(a, b) == pytest.approx(energy_distance(a[order], b[order]))
+
+
+def test_energy_distance_sees_a_joint_change_that_no_marker_shows_alone() -> None:
+    generator = np.random.default_rng(0)
+    a = generator.normal(size=(1000, 2))
+    b = np.column_stack([a[:, 0], a[:, 0]])[generator.permutation(1000)]
+    independent = generator.normal(size=(1000, 2))
+    assert energy_distance(a, b) > 10 * energy_distance(a, independent)
+
+
+def test_mmd_of_two_points_is_two_minus_twice_their_mean_kernel() -> None:
+    kernels = [np.exp(-rate * 0.5**2) for rate in np.logspace(-10, 3, 14, base=2)]
+    assert rbf_mmd(np.array([[0.0, 0.0]]), np.array([[0.3, 0.4]])) == pytest.approx(2 - 2 * np.mean(kernels))
+    assert rbf_mmd(np.array([[0.0]]), np.array([[1e4]])) == pytest.approx(2)
+
+
+def test_mmd_of_identical_samples_is_zero() -> None:
+    assert rbf_mmd(events(300), events(300)) == pytest.approx(0, abs=1e-12)
+
+
+def test_mmd_agrees_with_a_loop_over_all_pairs_and_widths() -> None:
+    a, b = events(17, seed=1).astype(float), events(17, seed=2).astype(float) + 0.3
+
+    def mean_kernel(x: np.ndarray, y: np.ndarray, rate: float) -> float:
+        return float(np.mean([[np.exp(-rate * ((p - q) ** 2).sum()) for q in y] for p in x]))
+
+    reference = [mean_kernel(a, a, g) + mean_kernel(b, b, g) - 2 * mean_kernel(a, b, g) for g in MMD_RATES]
+    assert rbf_mmd(a, b) == pytest.approx(np.mean(reference), abs=1e-12)
+
+
+def test_mmd_in_chunks_takes_equal_counts() -> None:
+    a, b = events(900, seed=1), events(700, seed=2) + 0.3
+    order = np.random.default_rng(5).permutation(900)[:700]
+    assert rbf_mmd(a, b, seed=5) == pytest.approx(rbf_mmd(a[order], b), abs=1e-12)
+
+
+def test_halves_of_the_truth_share_no_event() -> None:
+    truth = np.arange(11, dtype=np.float32)[:, None]
+    first, second = random_halves(truth, seed=0)
+    assert len(first) == len(second) == 5
+    assert not set(first.ravel()) & set(second.ravel())
+
+
+def test_a_fresh_sample_of_the_truth_scores_like_the_noise_floor() -> None:
+    floors = [noise_floor(events(1000, seed=i), seed=0) for i in range(20)]
+    scores = [distance_to_truth(events(1000, seed=100 + i), events(1000, seed=i), seed=0) for i in range(20)]
+    # Means over 20 draws scatter by a few per cent.
+    assert np.mean([s.energy for s in scores]) == pytest.approx(np.mean([f.energy for f in floors]), rel=0.15)
+    assert np.mean([s.mean_emd for s in scores]) == pytest.approx(np.mean([f.mean_emd for f in floors]), rel=0.15)
+
+
+def test_the_score_of_few_events_uses_all_of_them() -> None:
+    truth = events(1000, seed=1)
+    assert distance_to_truth(events(60, seed=2) + 1, truth).mean_emd == pytest.approx(1, abs=0.15)  # 60 events: sd 0.1
+
+
+def test_residual_is_zero_at_the_floor_one_without_edit_and_undefined_with_nothing_to_do() -> None:
+    assert normalised_residual(0.1, floor=0.1, no_edit=0.5) == 0
+    assert normalised_residual(0.5, floor=0.1, no_edit=0.5) == 1
+    assert np.isnan(normalised_residual(0.1, floor=0.1, no_edit=0.1))
+
+
+def test_a_marker_is_made_worse_only_beyond_its_floor() -> None:
+    after, before, floor = np.array([0.2, 0.2, 0.1]), np.array([0.1, 0.18, 0.2]), np.array([0.05, 0.05, 0.05])
+    assert list(made_worse(after, before, floor)) == [True, False, False]
+
+
+def test_the_auroc_is_mann_whitneys(rng):
+    scores, others = rng.integers(0, 9, 50).astype(float), rng.integers(0, 8, 70).astype(float)
+    assert auroc(scores, others) == pytest.approx(mannwhitneyu(scores, others).statistic / (50 * 70))

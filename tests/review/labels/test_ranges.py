@@ -1,0 +1,68 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from neuronedit_jobs.benchmarks.review.planted import DEAD, DONORS, MID_PROGRAM
+from sklearn.metrics import mutual_info_score
+
+from neuronedit.errors import DataError
+from neuronedit.review.labels.ranges import BINS, EDGES, associate, bin_numbers, information, joint_counts, ranges_part
+
+MIDDLE = BINS.index("40–60 %")
+
+
+def test_a_label_of_the_middle_is_enriched_there_alone(few_planted):
+    ranges = associate(few_planted.source, "phase", seed=0)
+    mid = ranges.enrichment[MID_PROGRAM, :, ranges.labels.index("mid")]
+    assert mid.argmax() == MIDDLE
+    assert (mid[-2:] < -3).all()
+    assert ranges.information.argmax() == MID_PROGRAM
+    assert ranges.outside_top > 0.9
+
+
+def test_information_is_sklearns_and_a_dead_neuron_has_none(few_planted):
+    codes = np.unique(few_planted.source.labels["type"].astype(str), return_inverse=True)[1]
+    bins = bin_numbers(few_planted.source.activations, EDGES)
+    found = information(joint_counts(bins, codes, len(BINS), 8))
+    expected = [mutual_info_score(codes, column) / np.log(2) for column in bins.T]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert (found[list(DEAD)] == 0).all()
+
+
+def test_labels_dealt_at_random_hold_no_information(few_planted):
+    ranges = associate(few_planted.source, "donor", seed=0)
+    assert set(ranges.labels) == set(DONORS)
+    # (9 - 1)(4 - 1) degrees of freedom over 2 N ln 2, here 0.009 bits; its own scatter is a third of that.
+    assert ranges.by_chance[0] == pytest.approx(24 / (2 * 2000 * np.log(2)), rel=0.2)
+    assert ranges.information.max() < 0.01
+
+
+def test_equal_activations_share_a_bin():
+    bins = bin_numbers(np.r_[np.zeros(60), np.arange(1, 41)].astype(np.float32)[:, None], EDGES)
+    assert len(np.unique(bins[:60])) == 1
+    assert bins.max() == len(BINS) - 1
+
+
+def test_the_part_says_what_lies_outside_the_top_and_holds_every_bin(few_planted):
+    part = ranges_part(few_planted, "phase")
+    share = part.scalars["information_outside_top_phase"]
+    assert part.warning.startswith(f"{share:.0%} of what the neurons tell of phase lies outside the top 1 %")
+    assert f"neuron {MID_PROGRAM} holds most" in part.reading
+    assert list(part.tables["ranges_phase"].columns[2:]) == list(BINS)
+    assert part.drawings[0].reading.startswith(
+        "The strongest enrichment is of mid between percentiles 40–60 % of neuron"
+    )
+    part.drawings[0].draw()
+
+
+def test_names_of_files_and_metrics_are_plain_whatever_the_columns_name(few_planted):
+    named = [replace(of, labels={"Cell type (%)": of.label("type")}) for of in (few_planted.source, few_planted.target)]
+    part = ranges_part(replace(few_planted, source=named[0], target=named[1]), "Cell type (%)")
+    names = [part.name, *part.tables, *part.scalars, part.drawings[0].name]
+    assert all(re.fullmatch(r"[a-z_]+cell_type", name) for name in names)
+
+
+def test_a_column_that_is_not_there_is_told(few_planted):
+    with pytest.raises(DataError, match=r"no label 'batch' \(labels: 'type', 'donor'"):
+        ranges_part(few_planted, "batch")

@@ -1,0 +1,212 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neuronedit.edits.auto import NO_PLAN, PlanChoice
+from neuronedit.edits.support import Extrapolation
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.gates import GATES, Gate, GateConfig
+from neuronedit.review.page.gate_measures import (
+    largest_composition_share,
+    largest_error,
+    least_explained,
+    measure_gates,
+)
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.transfer import Comparison
+from tests.review.planted import TRUE_SHIFT, planted_events
+
+GOOD, BAD = TRUE_SHIFT, -2 * TRUE_SHIFT
+DEFAULTS = GateConfig()
+
+
+@pytest.fixture(scope="module")
+def gates_of(
+    planted_model: Callable[[np.ndarray], EditModel],
+    planted_comparisons: list[Comparison],
+    review_of: Callable[[np.ndarray], Review],
+) -> Callable[..., dict[str, Gate]]:
+    """Measures the planted model that adds a shift; populations are those to be edited."""
+
+    def measure(shift, populations=None, comparisons=planted_comparisons, config=DEFAULTS, **changes):
+        model = replace(planted_model(shift), **changes)
+        gates = measure_gates(review_of(shift), model, comparisons, populations or {}, config)
+        assert [gate.name for gate in gates] == list(GATES)
+        return {gate.name: gate for gate in gates}
+
+    return measure
+
+
+def test_the_true_edit_passes_and_its_opposite_fails_on_held_out_events(gates_of: Callable[..., dict]) -> None:
+    good, bad = gates_of(GOOD), gates_of(BAD)
+    for name in ("expected_error", "quantile_map"):
+        assert good[name].outcome == "pass", good[name].text
+        assert bad[name].outcome == "fail", bad[name].text
+    # Thrice the shift away instead of on the spot: three times as bad as doing nothing by EMD, more by energy.
+    assert bad["expected_error"].value > 2.5
+    assert bad["expected_error"].reason == "measured on donor <2> (held out); 0 is noise, 1 is doing nothing."
+    assert "donor <2>: further from the truth than by the per-marker quantile map, by" in bad["quantile_map"].reason
+
+
+def test_the_review_carries_its_gates_as_a_table(
+    gates_of: Callable[..., dict], review_of: Callable[..., Review]
+) -> None:
+    gates = tuple(gates_of(GOOD).values())
+    table = replace(review_of(GOOD), gates=gates).gate_table()
+    assert table["gate"].tolist() == list(GATES)
+    assert table.loc[table["gate"] == "reconstruction", "rule"].item() == "at least"
+    assert set(table["tone"]) <= {"green", "amber", "red"}
+    assert review_of(GOOD).gate_table().empty
+
+
+def test_without_held_out_events_nothing_is_known_of_them(
+    gates_of: Callable[..., dict],
+    planted_model: Callable[..., EditModel],
+    review_of: Callable[..., Review],
+    planted_comparisons: list[Comparison],
+) -> None:
+    methods = review_of(GOOD).methods.query("kind == 'training pair'")
+    pair = planted_comparisons[:1]
+    gates = measure_gates(replace(review_of(GOOD), methods=methods), planted_model(GOOD), pair, {}, GateConfig())
+    found = {gate.name: gate.text for gate in gates if gate.outcome == "not measured"}
+    assert found == {
+        "support": "not measured: no population was named that the edits are to be applied to "
+        "(held_out, or design.extrapolation)",
+        "expected_error": "not measured: no sample was held out, and no edit's plan was tried on populations left out "
+        "in training (held_out, or edit.preset = auto)",
+        "quantile_map": "not measured: no sample was held out, so nothing is known of events that the edit was not "
+        "fitted on",
+    }
+
+
+def test_the_gates_named_optional_are_waived_where_they_are_not_measured(
+    gates_of: Callable[..., dict], planted_comparisons: list[Comparison]
+) -> None:
+    config = GateConfig(optional=("support", "quantile_map"))
+    gates = gates_of(GOOD, comparisons=planted_comparisons[:1], config=config)
+    assert (gates["support"].outcome, gates["quantile_map"].outcome) == ("waived", "pass")
+
+
+def test_a_new_kind_of_cell_far_away_fails_support_and_one_that_is_like_the_source_does_not(
+    gates_of: Callable[..., dict],
+) -> None:
+    like, far = planted_events(400, 9), planted_events(400, 10, 6.0)
+    near = gates_of(GOOD, {"extrapolation": like})["support"]
+    assert (near.outcome, near.value) == ("pass", 0.0)
+    assert "The source has events like these" in near.reason
+    away = gates_of(GOOD, {"extrapolation": far})["support"]
+    assert away.outcome == "fail"
+    assert away.value > 5  # 6 arcsinh units away, and the target is 0.6 in the mean
+    assert away.reason.startswith("extrapolation by pair: Do not trust the edit here")
+
+
+def test_a_batchs_extrapolation_is_held_against_its_own_edit(
+    planted_model: Callable[..., EditModel], gates_of: Callable[..., dict]
+) -> None:
+    edit = planted_model(GOOD).edits["pair"]
+    populations = {"extrapolation B": planted_events(400, 10, 6.0)}
+    gates = gates_of(GOOD, populations, comparisons=[], edits={"A": edit, "B": edit})
+    assert gates["support"].reason.startswith("extrapolation B: Do not trust the edit here")
+
+
+def test_the_same_mix_of_cell_types_is_no_confounding(gates_of: Callable[..., dict]) -> None:
+    gate = gates_of(GOOD)["confounding"]
+    assert gate.outcome == "pass"
+    assert gate.value <= 0.10  # what composition.py calls clean
+
+
+def of_second_kind(seed: int, share: float) -> np.ndarray:
+    return np.random.default_rng(seed).random(1500) < share
+
+
+def two_kinds(seed: int, share: float) -> np.ndarray:
+    return planted_events(1500, seed + 50, np.where(of_second_kind(seed, share), 3.0, 0.0)[:, None])
+
+
+def mixed_pair(first: float, second: float) -> Comparison:
+    source, target = two_kinds(1, first), two_kinds(2, second)
+    return Comparison("mixed", "training pair", "pair", source, target, source, target)
+
+
+def test_another_mix_of_cell_types_fails_confounding_unless_it_was_matched(gates_of: Callable[..., dict]) -> None:
+    comparisons = [mixed_pair(0.2, 0.7)]
+    gate = gates_of(GOOD, comparisons=comparisons)["confounding"]
+    assert gate.outcome == "fail"
+    assert gate.value >= 0.30
+    assert gate.reason.startswith("the mix of cell types makes ")
+    matched = gates_of(GOOD, comparisons=comparisons, facts={"match_composition": True})["confounding"]
+    assert (matched.outcome, matched.value) == ("pass", 0.0)
+
+
+def test_cell_types_that_are_named_decide_and_what_they_hide_is_told(planted_model: Callable[..., EditModel]) -> None:
+    pair = mixed_pair(0.2, 0.7)
+    named = tuple(of_second_kind(*drawn).astype(object) for drawn in ((1, 0.2), (2, 0.7)))
+    blind = (np.full(1500, "cell", dtype=object),) * 2
+    found, reason = largest_composition_share(planted_model(GOOD), [pair], 0)
+    told = f"the most of all. Cell types are those of the labels; by kinds found in the events it would be {found:.0%}."
+    assert reason.endswith(" Kinds were found in the events: a column of cell types (labels.cell_type) makes sure.")
+    value, reason = largest_composition_share(planted_model(GOOD), [pair], 0, {"pair": named})
+    assert value == pytest.approx(found, abs=0.1)
+    assert reason.endswith(told)
+    value, reason = largest_composition_share(planted_model(GOOD), [pair], 0, {"pair": blind})
+    assert value == 0
+    assert reason.endswith(told)
+    value, reason = largest_composition_share(planted_model(GOOD), [mixed_pair(0.5, 0.5)], 0, {"pair": blind})
+    assert reason.endswith("the most of all.")
+
+
+def test_source_and_target_without_a_common_kind_cannot_be_told_apart(planted_model: Callable[..., EditModel]) -> None:
+    value, reason = largest_composition_share(planted_model(GOOD), [mixed_pair(0.0, 0.0)], 0)
+    assert value is not None, reason
+    unlike = replace(mixed_pair(0.5, 0.0), name="unlike")
+    value, reason = largest_composition_share(planted_model(GOOD), [unlike], 0)
+    assert value is None
+    assert reason.startswith("unlike: what is mix and what is state cannot be told apart. Composition: ")
+
+
+def with_choice(model: EditModel, choice: PlanChoice) -> EditModel:
+    return replace(model, edits={"pair": replace(model.edits["pair"], choice=choice)})
+
+
+AUTO = PlanChoice({"strata": 1.0}, {}, 1.2, 0.1, 1.2)
+
+
+@pytest.mark.parametrize(("unsupported", "error"), [(0.0, 0.1), (0.5, 0.65), (1.0, 1.2)])
+def test_the_expected_error_is_that_of_the_events_to_be_edited(
+    planted_model: Callable[..., EditModel], review_of: Callable[..., Review], unsupported: float, error: float
+) -> None:
+    methods = review_of(GOOD).methods.query("kind == 'training pair'")
+    applied = {"donor 2": ("pair", Extrapolation(unsupported, 0.5, 1.0, 1.0))}
+    value, reason = largest_error(with_choice(planted_model(GOOD), AUTO), applied, methods)
+    assert value == pytest.approx(error)
+    assert reason == "expected for donor 2; 0 is noise, 1 is doing nothing."
+
+
+def test_where_nothing_is_known_of_the_events_populations_left_out_in_training_count(
+    planted_model: Callable[..., EditModel], review_of: Callable[..., Review]
+) -> None:
+    model, methods = planted_model(GOOD), review_of(GOOD).methods.query("kind == 'training pair'")
+    value, reason = largest_error(with_choice(model, AUTO), {}, methods)
+    assert (value, reason[:46]) == (1.2, "pair on populations left out in training; 0 is")
+    idle = replace(AUTO, weights={NO_PLAN: 1.0})  # an edit that does nothing errs in nothing
+    assert largest_error(with_choice(model, idle), {}, methods)[0] is None
+    assert largest_error(with_choice(model, replace(AUTO, left_out_error=float("nan"))), {}, methods)[0] is None
+
+
+def test_the_population_returned_least_well_decides() -> None:
+    table = pd.DataFrame({"population": ["a", "b", "c"], "explained": [0.9, 0.4, float("nan")]})
+    assert least_explained(table) == (0.4, "the autoencoder returns 40% of the variance of b, the least of all.")
+    assert least_explained(table[2:]) == (None, "no population has any variance")
+
+
+def test_a_gap_below_the_noise_is_measured_in_units_of_the_noise(
+    planted_model: Callable[..., EditModel], review_of: Callable[..., Review]
+) -> None:
+    rows = review_of(GOOD).methods.query("kind == 'held out'").copy()
+    scores = {"no edit": 0.0501, "neuronedit": 0.06, "noise floor": 0.05}
+    for column in ("emd", "energy"):
+        rows[column] = rows["method"].map(scores).fillna(0.06)
+    assert largest_error(planted_model(GOOD), {}, rows)[0] == pytest.approx(0.01 / 0.05)

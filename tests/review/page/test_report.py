@@ -1,0 +1,94 @@
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neuronedit.cells.design import PairDesign
+from neuronedit.errors import DataError
+from neuronedit.model.edit_model import EditModel
+from neuronedit.review.page.model_facts import model_facts
+from neuronedit.review.page.report import Review, review_model
+from neuronedit.review.page.transfer import Comparison
+from tests.review.planted import TRUE_SHIFT
+
+
+def test_scalars_are_finite_named_for_mlflow_and_equal_the_table(review_of: Callable[..., Review]) -> None:
+    review = review_of(TRUE_SHIFT)
+    scalars = review.scalars()
+    assert all(re.fullmatch(r"[a-z0-9_/]+", name) and np.isfinite(value) for name, value in scalars.items())
+    row = review.methods.query("kind == 'held out' and method == 'neuronedit'").iloc[0]
+    assert scalars["held_out_emd"] == scalars["transfer/donor_2/emd"] == row["emd"]
+    assert scalars["held_out_energy_residual"] == pytest.approx(row["r_energy"])
+    assert scalars["recon_mse"] == pytest.approx(review.reconstruction["mse"].mean())
+
+
+def test_the_decisive_table_holds_the_held_out_comparisons_and_their_means(review_of: Callable[..., Review]) -> None:
+    review = review_of(TRUE_SHIFT)
+    table = review.decisive_table()
+    assert list(dict.fromkeys(table.index.get_level_values("comparison"))) == ["donor <2>", "mean"]
+    one = review.methods.query("comparison == 'donor <2>' and method == 'neuronedit'").iloc[0]
+    assert table.loc[("donor <2>", "neuronedit"), "emd"] == table.loc[("mean", "neuronedit"), "emd"] == one["emd"]
+
+
+def test_no_scalar_is_also_the_folder_of_another(review_of: Callable[..., Review]) -> None:
+    names = review_of(TRUE_SHIFT).scalars()  # a file store keeps each metric in a file of its name
+    assert not [name for name in names if any(other.startswith(f"{name}/") for other in names)]
+
+
+def test_a_residual_that_is_not_defined_is_left_out(review_of: Callable[..., Review]) -> None:
+    review = review_of(TRUE_SHIFT)
+    methods = review.methods.copy()
+    methods.loc[methods["method"] == "no edit", ["emd", "energy"]] = 0.0
+    scalars = replace(review, methods=methods).scalars()
+    assert "held_out_emd" in scalars
+    assert not [name for name in scalars if name.endswith("residual")]
+
+
+def test_the_summary_names_the_best_simple_method(review_of: Callable[..., Review]) -> None:
+    review = review_of(TRUE_SHIFT)
+    row = review.summary().iloc[1]
+    simple = review.methods.query("kind == 'held out' and method in ['mean shift', 'quantile map', 'latent mean']")
+    best = simple.loc[simple["emd"].idxmin()]
+    assert (row["emd_best_simple_method"], row["emd_best_simple"]) == (best["method"], best["emd"])
+
+
+def test_the_same_seed_gives_the_same_review(review_of: Callable[..., Review]) -> None:
+    pd.testing.assert_frame_equal(review_of(TRUE_SHIFT).methods, review_of(TRUE_SHIFT).methods)
+
+
+def test_shares_of_every_density_sum_to_one(review_of: Callable[..., Review]) -> None:
+    densities = review_of(TRUE_SHIFT).densities
+    sums = densities.groupby(["comparison", "marker"])[["before", "edited", "truth"]].sum()
+    np.testing.assert_allclose(sums, 1)
+    assert (np.abs(densities["value"] / 0.2 - (densities["value"] / 0.2).round()) < 1e-9).all()  # a bin about 0
+
+
+def test_the_facts_say_whether_the_extrapolation_was_seen(planted_model: Callable[[np.ndarray], EditModel]) -> None:
+    model = planted_model(TRUE_SHIFT)
+    assert model_facts(model)["extrapolation population"].startswith("not seen")
+    assert model_facts(model)["plan of the edit"] == "planted: visible (linear, residual)"
+    assert model_facts(model)["autoencoder"] == "5-8-4-8-5 neurons"
+    seen = PairDesign(source={"drug": "no"}, target={"drug": "yes"}, extrapolation={"donor": "B"})
+    facts = model_facts(replace(model, design=seen, facts={"events": {"source": 12345, "target": 50}}))
+    assert facts["events by population"] == "source 12,345, target 50"
+    assert not {"updated from", "search"} & set(facts)
+    told = {"parent": {"uri": "models:/batches/3", "sha256": "0" * 64}, "search": {"sentence": "search: chose code 4"}}
+    found = model_facts(replace(model, facts=told))
+    assert (found["updated from"], found["search"]) == ("models:/batches/3", "search: chose code 4")
+    assert facts["extrapolation population"] == "donor = B: seen by the autoencoder in training"
+
+
+def test_nothing_to_review_is_refused(planted_model: Callable[[np.ndarray], EditModel]) -> None:
+    with pytest.raises(DataError, match="The review has 0 comparisons and 0 populations; expected at least one"):
+        review_model(planted_model(TRUE_SHIFT), [], {}, None, {})
+
+
+def test_comparisons_that_would_be_logged_under_one_name_are_refused(
+    planted_model: Callable[[np.ndarray], EditModel], planted_comparisons: list[Comparison]
+) -> None:
+    comparisons = [replace(planted_comparisons[0], name="P 1"), replace(planted_comparisons[1], name="p-1")]
+    with pytest.raises(DataError, match="The comparisons 'P 1', 'p-1' would be logged under one name"):
+        review_model(planted_model(TRUE_SHIFT), comparisons, {"source": comparisons[0].source}, None, {})

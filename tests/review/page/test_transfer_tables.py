@@ -1,0 +1,108 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from neuronedit.edits.baselines import NO_EDIT
+from neuronedit.errors import DataError, ModelError
+from neuronedit.measures.distances import FLOOR, emd, energy_distance, random_halves
+from neuronedit.model.edit_model import EditModel
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.transfer import (
+    HELD_OUT,
+    NEURONEDIT,
+    Comparison,
+    measure_transfer,
+    method_table,
+    reconstruction_table,
+    transfer_table,
+)
+from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
+
+Build = Callable[[np.ndarray], EditModel]
+
+
+def test_every_method_and_the_floor_is_scored_in_every_comparison(review_of: Callable[..., Review]) -> None:
+    methods = review_of(TRUE_SHIFT).methods
+    assert list(methods["method"])[:6] == [
+        "neuronedit",
+        "no edit",
+        "mean shift",
+        "quantile map",
+        "latent mean",
+        "noise floor",
+    ]
+    assert len(methods) == 12
+    assert np.isfinite(methods[["emd", "energy", "r_emd", "r_energy"]]).all(axis=None)
+
+
+def test_the_edits_scores_are_those_of_its_output_against_halves_of_the_truth(
+    planted_model: Build, planted_comparisons: list[Comparison]
+) -> None:
+    model, comparison = planted_model(TRUE_SHIFT), planted_comparisons[1]
+    table = method_table([measure_transfer(model, comparison, seed=3)]).set_index("method")
+    edited = model.scaling.arcsinh(model.apply(comparison.events, "pair"))
+    halves = random_halves(model.scaling.arcsinh(comparison.truth), seed=3)
+    parts = edited[:400], edited[400:]
+    assert table.at[NEURONEDIT, "emd"] == pytest.approx(
+        np.mean([emd(*pair).mean() for pair in zip(parts, halves, strict=True)])
+    )
+    assert table.at[NEURONEDIT, "energy"] == pytest.approx(
+        np.mean([energy_distance(*pair) for pair in zip(parts, halves, strict=True)])
+    )
+    assert table.at[FLOOR, "emd"] == pytest.approx(emd(*halves).mean())
+
+
+def test_residuals_run_from_the_floor_to_no_edit(review_of: Callable[..., Review]) -> None:
+    methods = review_of(TRUE_SHIFT).methods.set_index("method")
+    assert (methods.loc[NO_EDIT, ["r_emd", "r_energy"]] == 1).all(axis=None)
+    assert (methods.loc[FLOOR, ["r_emd", "r_energy"]] == 0).all(axis=None)
+
+
+def test_the_marker_that_the_edit_spoils_is_the_one_named(
+    planted_model: Build, planted_comparisons: list[Comparison]
+) -> None:
+    spoilt = TRUE_SHIFT + np.array([0, 0, 0, 0, 1.5])  # the last marker must not move
+    transfers = [measure_transfer(planted_model(spoilt), planted_comparisons[1], seed=0)]
+    markers = transfer_table(transfers, MARKERS)
+    assert list(markers.loc[markers["worse"], "marker"]) == [MARKERS[-1]]
+    assert method_table(transfers).set_index("method").at[NEURONEDIT, "markers_worse"] == 1
+    assert markers["before"].is_monotonic_decreasing
+    moved = markers.set_index("marker").loc[list(MARKERS), "before"]
+    np.testing.assert_allclose(moved, np.abs(TRUE_SHIFT), atol=0.12)  # two samples of 400, sd 0.5
+
+
+def test_reconstruction_of_the_mean_explains_nothing(planted_model: Build) -> None:
+    model = planted_model(TRUE_SHIFT)
+    for layer in model.autoencoder.layers:
+        layer.weight.zero_()
+    population = model.scaling.intensities(model.scaling.unstandardise(np.float32([[-1] * 5, [1] * 5] * 50)))
+    row = reconstruction_table(model, {"plus and minus one": population.astype(np.float32)}).iloc[0]
+    assert (row["population"], row["events"]) == ("plus and minus one", 100)
+    assert row["mse"] == pytest.approx(1, abs=1e-3)  # raw intensities are float32
+    assert row["explained"] == pytest.approx(0, abs=1e-3)
+
+
+def test_too_few_events_are_refused() -> None:
+    good, few = planted_events(100, 0), planted_events(49, 0)
+    with pytest.raises(DataError, match=r"comparison 'x': truth has the shape \(49, 5\); expected at least 50 events"):
+        Comparison("x", HELD_OUT, "pair", good, good, good, few)
+
+
+def test_populations_with_other_markers_are_refused() -> None:
+    good = planted_events(100, 0)
+    with pytest.raises(DataError, match=r"target has the shape \(100, 4\); expected at least 50 events by 5 markers"):
+        Comparison("x", HELD_OUT, "pair", good, good[:, :4], good, good)
+
+
+def test_intensities_that_are_not_finite_are_refused() -> None:
+    good, bad = planted_events(100, 0), planted_events(100, 0)
+    bad[3, 2] = np.nan
+    with pytest.raises(DataError, match="comparison 'x': events holds intensities that are not finite"):
+        Comparison("x", HELD_OUT, "pair", good, good, bad, good)
+
+
+def test_an_unknown_edit_is_refused(planted_model: Build) -> None:
+    good = planted_events(100, 0)
+    with pytest.raises(ModelError, match=r"no edit 'pear'.*nearest name 'pair'"):
+        measure_transfer(planted_model(TRUE_SHIFT), Comparison("x", HELD_OUT, "pear", good, good, good, good), seed=0)
