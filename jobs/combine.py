@@ -48,7 +48,7 @@ class CombineConfig(Config):
 
     @property
     def arms(self) -> ArmChoice:
-        """Which events are of which arm; both treatments only where they were measured."""
+        """The choice of each arm's events; both treatments only if they were measured."""
         where = {CONTROL: self.control, A: self.a, B: self.b}
         return ArmChoice(where | {BOTH: self.both} if self.both else where, self.sample_column)
 
@@ -58,7 +58,7 @@ def job(config: CombineConfig) -> int:
     panel, dataset = config.panel.read(), list_dataset(config.data.path)
     connect(config.tracking)
     pinned = {"model_a": pinned_model(config.model_a), "model_b": pinned_model(config.model_b)}
-    edits = {name: panel_edit(of.model, panel, name) for name, of in pinned.items()}
+    edits = {name: panel_edit(each.model, panel, name) for name, each in pinned.items()}
     with (
         staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder,
         tracked_run("combine", config.flat()) as run_id,
@@ -70,7 +70,7 @@ def job(config: CombineConfig) -> int:
         excess_figure(combination.excess, config.rule.min_excess).savefig(folder / EXCESS_FIGURE, dpi=150)
         facts = {
             "data": {"uri": dataset.uri, "sha256": dataset.digest()},
-            "models": {name: {"uri": of.uri, "sha256": of.digest} for name, of in pinned.items()},
+            "models": {name: {"uri": each.uri, "sha256": each.digest} for name, each in pinned.items()},
             "scores": combination.scalars(),
         }
         write_record(folder, RECORD, {**facts, "run": run_id, "settings": config.flat()})

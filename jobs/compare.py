@@ -56,7 +56,7 @@ def job(config: CompareConfig) -> int:
             comparisons = draw_review(first.model, dataset, held_out, config.sample, panel).comparisons
         compared = compare_models(first, second, comparisons, panel, config.sample.seed)
         write_comparison(compared, folder)
-        models = [of.facts() for of in pinned]
+        models = [each.facts() for each in pinned]
         write_record(folder, RECORD, {"models": models, "run": run_id, "settings": config.flat()})
         log_results("compare", folder, compared.scalars(), {"events": dataset})
     print("\n".join(f"{name}: {sentence}" for name, sentence in compared.verdicts().items()))

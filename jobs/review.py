@@ -11,14 +11,15 @@ from neuronedit.adapters.files.staged_folder import staged_folder, write_record
 from neuronedit.adapters.registry.promotion import write_gates
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, logged_losses, tracked_run
 from neuronedit.adapters.registry.versions import pinned_model
-from neuronedit.adapters.sampling.review_events import HeldOut, draw_review
+from neuronedit.adapters.sampling.review_events import HeldOut, ReviewEvents, draw_review
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.fitting.fit import model_refits
+from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import GateConfig
-from neuronedit.review.page.edit_review import LabelColumns, review_edit
+from neuronedit.review.page.edit_review import EditReview, LabelColumns, review_edit
 from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.html import PAGE, write_review
 from neuronedit.review.page.report import review_model
@@ -73,14 +74,7 @@ def job(config: ReviewConfig) -> int:
         review = review_model(pinned.model, compared, populations, logged_losses(pinned.run_id), identity)
         kinds = events.pair_labels(config.labels.cell_type)
         gates = measure_gates(review, pinned.model, compared, populations, config.gates, config.sample.seed, kinds)
-        refits = model_refits(pinned.model, populations, config.refits, run_on_cluster)
-        edits = tuple(
-            review_edit(
-                name, events.neurons(pinned.model, name), pinned.model, config.labels, refits, config.descriptions
-            )
-            for name in config.edits or [events.most_moving(pinned.model)]
-        )
-        review = replace(review, gates=gates, edits=edits)
+        review = replace(review, gates=gates, edits=edit_reviews(config, pinned.model, events))
         write_review(review, folder)
         write_record(folder, RECORD, {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()})
         with tracked_run("review", config.flat(), pinned.run_id):
@@ -90,6 +84,15 @@ def job(config: ReviewConfig) -> int:
     print("\n".join(f"gate {gate.name}: {gate.text}" for gate in gates))
     print(f"{review.verdict()}\nThe page: {config.output}/{PAGE}")
     return 0
+
+
+def edit_reviews(config: ReviewConfig, model: EditModel, events: ReviewEvents) -> tuple[EditReview, ...]:
+    """Review the configured edits neuron by neuron, beside refits of the autoencoder."""
+    refits = model_refits(model, events.drawn.intensities, config.refits, run_on_cluster)
+    return tuple(
+        review_edit(name, events.subject(model, name), model, config.labels, refits, config.descriptions)
+        for name in config.edits or [events.most_moving(model)]
+    )
 
 
 main = JobCommand("review", ReviewConfig, job)

@@ -8,9 +8,10 @@ from pydantic import Field, PositiveInt
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.registry.aliases import check_alias_is_free
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_losses, tracked_run
 from neuronedit.adapters.registry.training_runs import log_search, log_training, log_trial
-from neuronedit.adapters.registry.versions import RegistryConfig, check_alias_is_free, example_events, register_model
+from neuronedit.adapters.registry.versions import RegistryConfig, example_events, register_model
 from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.adapters.training.source import ray_train
 from neuronedit.cells.design import ControlsDesign, PairDesign

@@ -5,15 +5,10 @@ from pydantic import Field
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.registry.aliases import check_alias_is_free
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 from neuronedit.adapters.registry.training_runs import log_update
-from neuronedit.adapters.registry.versions import (
-    RegistryConfig,
-    check_alias_is_free,
-    example_events,
-    pinned_model,
-    register_model,
-)
+from neuronedit.adapters.registry.versions import RegistryConfig, example_events, pinned_model, register_model
 from neuronedit.adapters.sampling.update_events import draw_update
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
@@ -29,8 +24,8 @@ class VersionConfig(Config):
     )
     alias: str | None = Field(None, description="an alias to point at the new version, e.g. candidate")
 
-    def of(self, parent: str) -> RegistryConfig:
-        """Where the new version of a parent, ``models:/NAME/VERSION`` or a folder, is registered.
+    def registered_as(self, parent: str) -> RegistryConfig:
+        """Name the new version of a parent, which is ``models:/NAME/VERSION`` or a folder.
 
         Raises:
             ConfigError: The parent is a folder, and no name is given.
@@ -62,7 +57,7 @@ def job(config: UpdateConfig) -> int:
     """Fit edits for new batches, with as little change to the model's other edits as can be, and register it."""
     connect(config.tracking)
     parent = pinned_model(config.parent)
-    version = config.model.of(parent.uri)
+    version = config.model.registered_as(parent.uri)
     check_alias_is_free(version.name, version.alias)
     dataset = list_dataset(config.data.path)
     with ray_session(config.ray), tracked_run("update", config.flat()):

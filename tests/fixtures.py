@@ -17,7 +17,7 @@ from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import item_rows
 from neuronedit.adapters.registry.runs import TrackingConfig, connect
 from neuronedit.adapters.sampling import populations
-from neuronedit.adapters.training import source as event_places
+from neuronedit.adapters.training import places
 from neuronedit.cells.design import ControlsDesign, Design, PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.edits.edit import EditConfig
@@ -81,7 +81,7 @@ def tasks_here(monkeypatch: pytest.MonkeyPatch) -> None:
     def map_here(work: Callable[[pa.Table], pa.Table], items: Sequence[Any]) -> Iterator[pa.Table]:
         return (work(pa.Table.from_pylist(item_rows([item]))) for item in reversed(items))
 
-    for module in (populations, event_places):
+    for module in (populations, places):
         monkeypatch.setattr(module, "map_items", map_here)
 
 

@@ -1,1 +1,1 @@
-"""Where neuronedit meets Ray, MLflow, Arrow and file formats; nothing else imports them."""
+"""Translation to and from Ray, MLflow, Arrow and file formats; nothing else imports them."""

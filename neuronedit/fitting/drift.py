@@ -1,7 +1,4 @@
-"""What an update of a model does to the edits that it had already.
-
-Whether autoencoders know events that they were not trained on: by how well they reconstruct them.
-"""
+"""Measures of an update: how well autoencoders know the new events, and how far old edits drift."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +16,12 @@ from neuronedit.network.chunks import CHUNK
 
 @dataclass(frozen=True)
 class EditDrift:
-    """How far an edit's results moved, on the same events.
+    """The drift of one edit: how far its results moved between two models, on the same events.
 
     Attributes:
         edit: The edit's name.
-        rms: Root mean square over events and markers of what the model after makes of them less what the one before
-            does, arcsinh units.
-        change: Root mean square of what the edit changes by the model before, arcsinh units.
+        rms: Root mean square of the difference between the edited events of the two models, arcsinh units.
+        change: Root mean square of the first model's change, arcsinh units.
     """
 
     edit: str
@@ -40,16 +36,16 @@ class EditDrift:
         return self.rms / self.change if self.change > 0 else float("inf")
 
     def facts(self) -> dict[str, Any]:
-        """All of it as JSON has it: None for a drift that is infinite."""
+        """The drift, as JSON has it: None if it is infinite."""
         relative = self.relative if np.isfinite(self.relative) else None
         return {"rms": self.rms, "change": self.change, "relative": relative}
 
 
 def edit_drift(edit: str, before: EditModel, after: EditModel, intensities: Float32s) -> EditDrift:
-    """Compare what two models make of events by the edit of one name.
+    """Compare the events that two models edit by the edit of one name.
 
     Args:
-        edit: The name.
+        edit: The edit's name.
         before: The model that was updated.
         after: The updated one, of the same panel.
         intensities: (n_events, n_markers) raw, such as the edit was fitted on.
@@ -67,13 +63,13 @@ def edit_drift(edit: str, before: EditModel, after: EditModel, intensities: Floa
 
 @dataclass(frozen=True)
 class Familiarity:
-    """How well new populations are reconstructed, beside those that the autoencoders were trained on.
+    """Reconstruction errors of new populations, beside those of the populations that the autoencoders were trained on.
 
     Attributes:
-        usual: Mean squared reconstruction error of standardised markers of the populations trained on, of events that
-            were held out: those learned from would make every new event look strange.
-        new: The same of each new population.
-        limit: How many times the usual error a familiar population's may be.
+        usual: Mean squared reconstruction error of standardised markers, of held-out events of the populations trained
+            on: events that were learned from would make every new one look strange.
+        new: Mean squared reconstruction error of each new population, by name.
+        limit: Largest error of a familiar population, in units of the usual one.
     """
 
     usual: float
@@ -82,7 +78,7 @@ class Familiarity:
 
     @property
     def ratios(self) -> dict[str, float]:
-        """By new population, its error in units of the usual one."""
+        """Errors in units of the usual one, by new population."""
         return {name: error / self.usual if self.usual > 0 else float("inf") for name, error in self.new.items()}
 
     @property
@@ -93,7 +89,7 @@ class Familiarity:
 
     @property
     def sentence(self) -> str:
-        """What was found, for a person."""
+        """The finding, for a person."""
         ratios = self.ratios
         worst = max(ratios, key=lambda name: ratios[name])
         verdict = "the autoencoder knows such events" if not self.strange else "it has to learn such events"

@@ -1,4 +1,4 @@
-"""The edits of a model: fitted by trained autoencoders, and what is known of them before any truth is seen."""
+"""The edits of a model: fitted by trained autoencoders, and scored before any truth is seen."""
 
 import logging
 import math
@@ -20,12 +20,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EditFitting:
-    """How all edits of a model are fitted.
+    """Settings by which all edits of a model are fitted.
 
     Attributes:
-        config: Plan, percentiles, what becomes of events beyond the support.
-        zeros: (n_markers,) what zero intensity is when standardised.
-        seed: See ``Fitting``.
+        config: Plan, percentiles, and the treatment of events beyond the support.
+        zeros: (n_markers,) float32, standardised value of zero intensity.
+        seed: Seed of ``Fitting``.
     """
 
     config: EditConfig
@@ -43,16 +43,16 @@ def fit_edits(
     """Fit an edit for each pair of events, by the edit's name.
 
     Args:
-        autoencoders: Trained.
-        events: By the edit's name.
-        fitting: How.
-        choices: By the edit's name, plans that were chosen before and stay; others are chosen now.
+        autoencoders: The trained autoencoders.
+        events: Source and target events, by the edit's name.
+        fitting: The settings.
+        choices: Plans that were chosen before and stay, by the edit's name; others are chosen now.
         run_all: Runs tasks, one for each edit.
 
     Raises:
         NeuroneditError: As ``fit_edit`` raises it.
     """
-    tasks = {f"fitted the edit {name!r}": (name, of, (choices or {}).get(name)) for name, of in events.items()}
+    tasks = {f"fitted the edit {name!r}": (name, pooled, (choices or {}).get(name)) for name, pooled in events.items()}
     edits = {}
     for edit in run_all(partial(_fit_edit, autoencoders, fitting), tasks, TASK_REMEDY):
         log.info("edit %s: %s", edit.name, edit.summary)
@@ -78,11 +78,11 @@ def _fit_edit(
 
 
 def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float32s]) -> dict[str, dict[str, Any]]:
-    """For each edit, whether it can be expected to hold for the events named as its extrapolation.
+    """Judge, for each edit, whether it can be expected to hold for its extrapolation population.
 
     Args:
-        edits: By name.
-        markers: By population, standardised, (n_events, n_markers) float32 each.
+        edits: The edits, by name.
+        markers: Standardised, (n_events, n_markers) float32 each, by population.
     """
     judged = {}
     for name, edit in edits.items():
@@ -101,9 +101,9 @@ def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float3
 
 
 def edit_scores(model: EditModel) -> dict[str, dict[str, float]]:
-    """By edit, what is known of it before any truth is seen: its errors on events left out, and on the extrapolation.
+    """Scores of each edit before any truth is seen: errors on events left out, and on the extrapolation.
 
-    All are finite.
+    All are finite numbers, by the edit's name and the score's.
     """
     scores = {}
     for name, edit in model.edits.items():

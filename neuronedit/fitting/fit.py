@@ -1,6 +1,6 @@
-"""Populations in, model out: scale → pool → match → search → train → fit.
+"""Fit a model: populations in, model out (scale → pool → match → search → train → fit).
 
-Refits: a model's autoencoder trained anew, from other seeds, to see what is the data's and what is chance's.
+A refit trains a model's autoencoder anew from another seed, to tell what the data decides from what chance does.
 """
 
 import logging
@@ -36,14 +36,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A model, and how it came to be.
+    """A model with its training history.
 
     Attributes:
-        model: To be applied, saved or registered.
-        losses: Of each autoencoder, by epoch.
-        prepared: All that it learned from.
-        training: How its autoencoders learned.
-        search: The trials that settings of the network were chosen by; None where there were none.
+        model: The model, to be applied, saved or registered.
+        losses: The losses of each autoencoder, by epoch.
+        prepared: The populations that it learned from.
+        training: The training plan of its autoencoders.
+        search: The search that chose the network's settings; None if there was none.
     """
 
     model: EditModel
@@ -61,7 +61,7 @@ class FittedModel:
         """Fit the edits in another way, by the same autoencoders: nothing is trained again.
 
         Args:
-            edit: How.
+            edit: The settings of the edits.
             run_all: Runs tasks, one for each edit.
 
         Raises:
@@ -75,8 +75,8 @@ class FittedModel:
         """Record the dataset in the model's facts, which an update needs to draw the same events again.
 
         Args:
-            data: What is known of the dataset, its ``uri`` among it.
-            sample: How events were drawn.
+            data: Facts of the dataset, its ``uri`` among them.
+            sample: The sampling of the events.
         """
         facts = self.model.facts
         record = TrainingRecord(
@@ -110,17 +110,17 @@ def fit_model(
         populations: Raw intensities, (n_events, n_markers) each in the panel's order, by name: ``source``, ``target``
             and, if wanted, ``extrapolation`` for a pair design; the batches' names for a controls design.
         panel: The markers, with their cofactors.
-        design: Which populations edits lead from and to.
+        design: The populations that edits lead from and to.
         network: The autoencoder's layers; by default 200, 100 and 50 neurons.
-        training: How it learns; by default 60 epochs.
-        edit: What is edited, and how; by default by ``auto``.
-        ensemble: Autoencoders, each trained from a seed of its own; the changes that they make are averaged.
+        training: The training plan; by default 60 epochs.
+        edit: The edits' plan and settings; by default ``auto``.
+        ensemble: Number of autoencoders, each trained from a seed of its own; the changes that they make are averaged.
         search: Settings of the network to try first, on populations left out.
         train: Trains the autoencoders; by default in this process.
         run_all: Runs tasks, one for each edit and trial; by default one after another in this process.
 
     Returns:
-        The model, and how it came to be.
+        The model, with its training history.
 
     Raises:
         ConfigError: The edit's plan names a layer that the network does not have.
@@ -167,11 +167,11 @@ def fit_prepared(
     """Train autoencoders on prepared populations, then fit the edits (see ``fit_model``).
 
     Args:
-        prepared: All that is learned from.
+        prepared: The populations to learn from.
         network: The autoencoder's layers, unless a search chose others.
-        training: How it learns, unless a search chose otherwise.
-        ensemble: How many autoencoders.
-        search: Its best setting is trained with.
+        training: The training plan, unless a search chose another.
+        ensemble: Number of autoencoders.
+        search: A search, whose best setting is trained with.
         train: Trains the autoencoders.
         run_all: Runs tasks, one for each edit.
 
@@ -210,7 +210,7 @@ def _facts(prepared: Prepared, training: TrainingPlan, trained: Ensemble) -> dic
 
 
 def _edited(model: EditModel, prepared: Prepared, seed: int, run_all: RunAll) -> EditModel:
-    """The model with the edits of its populations, and what its facts say of them."""
+    """Fit the edits of the populations, and put them and their facts into the model."""
     fitting = EditFitting(prepared.edit, prepared.scaling.zeros, seed)
     edits = fit_edits(model.autoencoders, prepared.events, fitting, run_all=run_all)
     facts = {
@@ -225,12 +225,12 @@ def _edited(model: EditModel, prepared: Prepared, seed: int, run_all: RunAll) ->
 def model_refits(
     model: EditModel, populations: Mapping[str, Float32s], n_refits: int, run_all: RunAll = one_after_another
 ) -> tuple[Autoencoder, ...]:
-    """Autoencoders to compare a model's first with: the others of its ensemble, and as many trained anew as asked for.
+    """Gather autoencoders to compare a model's first with: the others of its ensemble, and newly trained ones.
 
     Args:
-        model: Reviewed.
+        model: The model under review.
         populations: Raw intensities, (n_events, n_markers) each, of the populations that the model was trained on.
-        n_refits: How many to train.
+        n_refits: Number of autoencoders to train.
         run_all: Runs tasks, one for each refit.
 
     Raises:
@@ -251,7 +251,7 @@ def refit(model: EditModel, populations: Mapping[str, Float32s], number: int) ->
     Args:
         model: Its facts hold the settings of its training; without them the defaults are taken.
         populations: Raw intensities, (n_events, n_markers) each, of the populations that the model was trained on.
-        number: Of the refit, from 0; each has a seed of its own.
+        number: The refit's number, from 0; each has a seed of its own.
 
     Raises:
         ModelError: Training diverged.

@@ -1,4 +1,4 @@
-"""From raw populations to what networks and edits learn from: scaled, pooled for each edit, matched."""
+"""Raw populations made ready for networks and edits: scaled, pooled for each edit, matched."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,17 +20,17 @@ Populations = Mapping[str, Floats] | DrawnPopulations
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that networks and edits learn from.
+    """Populations that networks and edits learn from: scaled, pooled, matched.
 
     Attributes:
         panel: The markers.
-        design: Which populations edits lead from and to.
-        edit: How edits are fitted.
-        drawn: Raw intensities, and what is known of each event.
+        design: The populations that edits lead from and to.
+        edit: The settings of the edits.
+        drawn: Raw intensities, with labels and samples of each event if they are known.
         scaling: Fitted on all populations with equal weight.
-        markers: By population, standardised, (n_events, n_markers) float32 each.
+        markers: Standardised, (n_events, n_markers) float32 each, by population.
         pairs: The edits to fit.
-        events: By edit, source and target.
+        events: Source and target events, by edit.
     """
 
     panel: Panel
@@ -46,8 +46,8 @@ class Prepared:
         """Prepare the same populations for edits that are fitted in another way.
 
         Args:
-            edit: How.
-            seed: Draws what ``match_composition`` draws.
+            edit: The settings of the edits.
+            seed: Seed of the draws of ``match_composition``.
 
         Raises:
             DataError: A source shares no cell type with its target.
@@ -65,9 +65,9 @@ def prepare(
     Args:
         populations: Raw intensities by the design's names, (n_events, n_markers) each in the panel's order.
         panel: The markers.
-        design: Which populations edits lead from and to.
-        edit: How edits are fitted; by default by ``auto``.
-        seed: Draws what ``match_composition`` draws.
+        design: The populations that edits lead from and to.
+        edit: The settings of the edits; by default ``auto``.
+        seed: Seed of the draws of ``match_composition``.
 
     Raises:
         DataError: A population is missing, has another shape or too few events, a value is not finite, labels are
@@ -88,7 +88,7 @@ def prepare(
 
 
 def with_inverses(pairs: Sequence[EditPair], edit: EditConfig) -> tuple[EditPair, ...]:
-    """The pairs and, where the configuration wants them, the ways back."""
+    """Add the inverse of each pair, if the configuration wants it."""
     return (*pairs, *(pair.inverse for pair in pairs)) if edit.inverse else tuple(pairs)
 
 
@@ -99,14 +99,14 @@ def pair_events(
     edit: EditConfig,
     seed: int,
 ) -> dict[str, PairEvents]:
-    """Pool the events of each pair and, where the configuration wants it, match the target's mix of cell types.
+    """Pool the events of each pair and, if the configuration wants it, match the target's mix of cell types.
 
     Args:
         pairs: The edits.
-        markers: By population, standardised, (n_events, n_markers) float32 each.
-        drawn: What is known of each event.
+        markers: Standardised, (n_events, n_markers) float32 each, by population.
+        drawn: The populations, with labels of each event.
         edit: The column that names cell types, and whether the mix is matched.
-        seed: Draws what matching draws.
+        seed: Seed of the draws of the matching.
 
     Raises:
         DataError: A source shares no cell type with its target.
@@ -119,7 +119,7 @@ def pair_events(
 
 
 def _given(populations: Mapping[str, Floats], panel: Panel, design: Design) -> DrawnPopulations:
-    """Arrays under the names that the design has for them, checked."""
+    """Check arrays, and name them as the design does."""
     named = {_population_name(name, design): np.asarray(events) for name, events in populations.items()}
     for name, events in named.items():
         if events.ndim != 2 or events.shape[1] != panel.n_markers:
@@ -132,7 +132,7 @@ def _given(populations: Mapping[str, Floats], panel: Panel, design: Design) -> D
 
 
 def _population_name(name: str, design: Design) -> str:
-    """The design's name of an array: a batch's own name stands for its controls."""
+    """The design's name of a population: a batch's own name stands for its controls."""
     if isinstance(design, ControlsDesign):
         return name if name.startswith(("control ", "extrapolation ")) else f"control {name}"
     known = ("source", "target", "extrapolation")

@@ -1,4 +1,4 @@
-"""What a model's facts say of how it was trained: enough to add to it later."""
+"""The record of a training in a model's facts: enough to add edits to the model later."""
 
 import hashlib
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class PopulationRecord(Config):
 
 
 class TrainingRecord(Config):
-    """How a model was trained."""
+    """The settings and populations of a model's training."""
 
     populations: dict[str, PopulationRecord] = Field(min_length=1, description="by name")
     goal: tuple[str, ...] = Field(min_length=1, description="the populations that edits lead to")
@@ -33,16 +33,16 @@ class TrainingRecord(Config):
     edit: EditConfig = Field(description="how edits were fitted")
 
     def facts(self) -> dict[str, Any]:
-        """All of it as JSON has it, for a model's facts."""
+        """The record as JSON has it, for a model's facts."""
         return self.model_dump(mode="json") | {"edit": edit_facts(self.edit)}
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], where: str) -> Self:
-        """The record whose ``facts`` are among a model's.
+        """Read the record from a model's facts.
 
         Args:
-            facts: The model's.
-            where: The model, for the message.
+            facts: The model's facts.
+            where: The model's name, for the message.
 
         Raises:
             ModelError: Something is missing, or of another neuronedit.
@@ -62,13 +62,13 @@ class TrainingRecord(Config):
 
 
 def edit_facts(edit: EditConfig) -> dict[str, Any]:
-    """How edits were fitted as JSON has it, for a model's facts."""
+    """The settings of edits as JSON has them, for a model's facts."""
     # An empty plan of one's own is an error.
     return edit.model_dump(mode="json", exclude=None if edit.steps else {"steps"})
 
 
 def population_records(intensities: Mapping[str, Float32s], place: str) -> dict[str, PopulationRecord]:
-    """The records of populations, raw events (n_events, n_markers) each, that were drawn from one dataset."""
+    """Record populations, raw events (n_events, n_markers) each, that were drawn from one dataset."""
     return {
         name: PopulationRecord(data=place, sha256=intensities_digest(events)) for name, events in intensities.items()
     }

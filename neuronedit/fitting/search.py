@@ -1,6 +1,6 @@
-"""Which settings of the network to train with: tried on populations left out of source and target.
+"""Search for the network's settings: each is tried on populations left out of source and target.
 
-Only the plans that edit neurons are tried: what others do is the same whatever the network.
+Only plans that edit neurons are tried: others do not depend on the network.
 """
 
 import logging
@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LeftOutEvents:
-    """One edit's events, and which of them are left out in turn.
+    """One edit's events, and the folds that leave some of them out in turn.
 
     Attributes:
         source: (n_source, n_markers) float32, standardised.
         target: (n_target, n_markers) float32, standardised.
-        folds: One for each population (stratum) that is large enough.
-        fitting: How plans are fitted.
+        folds: A fold for each population (stratum) that is large enough.
+        fitting: The settings by which plans are fitted.
     """
 
     source: Float32s
@@ -45,8 +45,8 @@ class LeftOutEvents:
     fitting: Fitting
 
     @classmethod
-    def of(cls, events: PairEvents, zeros: Float32s, n_percentiles: int, seed: int) -> "LeftOutEvents":
-        """The events as edits see them, at most as many as ``auto`` chooses on."""
+    def from_events(cls, events: PairEvents, zeros: Float32s, n_percentiles: int, seed: int) -> "LeftOutEvents":
+        """Spread the zeros of an edit's events, draw at most as many as ``auto`` chooses on, and make the folds."""
         spikes = Spikes.find(events.source, events.target, zeros)
         kept = [drawn_for_choice(len(population), seed) for population in (events.source, events.target)]
         source, target = (
@@ -58,7 +58,7 @@ class LeftOutEvents:
 
 
 def network_plans(edit: EditConfig, tried: Sequence[SearchSetting]) -> dict[str, Plan]:
-    """The plans to try, by name: the configured one, or the candidates of ``auto`` that edit neurons.
+    """Choose the plans to try, by name: the configured one, or the candidates of ``auto`` that edit neurons.
 
     Raises:
         ConfigError: The plan edits markers only, or a layer that some network would not have.
@@ -79,7 +79,7 @@ def network_plans(edit: EditConfig, tried: Sequence[SearchSetting]) -> dict[str,
 
 
 def check_folds(left_out: Mapping[str, LeftOutEvents]) -> dict[str, LeftOutEvents]:
-    """The edits that have populations to leave out.
+    """Keep the edits that have populations to leave out.
 
     Raises:
         DataError: None has.
@@ -105,12 +105,12 @@ def search_network(
     """Try all settings on populations left out of source and target.
 
     Args:
-        prepared: All that is learned from.
-        search: What is tried.
-        network: The layers, where these are not searched.
-        training: How networks learn, where that is not searched.
+        prepared: The populations to learn from.
+        search: The settings to try.
+        network: The layers, unless these are searched.
+        training: The training plan, unless its settings are searched.
         run_all: Runs tasks, one for each trial.
-        on_trial: Is told of each trial, with its number from 1.
+        on_trial: Called with each trial's number, from 1, and the trial.
 
     Raises:
         ConfigError: The edit's plan does not depend on the network, or edits a layer that a network lacks.
@@ -121,7 +121,10 @@ def search_network(
     plans = network_plans(prepared.edit, tried)
     zeros, n_percentiles = prepared.scaling.zeros, prepared.edit.n_percentiles
     left_out = check_folds(
-        {name: LeftOutEvents.of(of, zeros, n_percentiles, training.seed) for name, of in prepared.events.items()}
+        {
+            name: LeftOutEvents.from_events(events, zeros, n_percentiles, training.seed)
+            for name, events in prepared.events.items()
+        }
     )
     log.info("search: %d trials of %s", len(tried), ", ".join(plans))
     attempt = partial(_attempt, prepared.markers, left_out, plans, prepared.drawn.samples)
@@ -143,7 +146,7 @@ def _attempt(
     samples: Mapping[str, Texts],
     setting: SearchSetting,
 ) -> SearchTrial:
-    """Try a setting; where its network cannot be had, the trial says why, and the others go on."""
+    """Try a setting; if its training fails, return a trial with the reason, so that the others go on."""
     try:
         return try_setting(setting, populations, left_out, plans, samples)
     except ModelError as error:
@@ -161,11 +164,11 @@ def try_setting(
     """Train a network, and fit every edit without each population in turn.
 
     Args:
-        setting: To try.
+        setting: The setting to try.
         populations: Standardised, (n_events, n_markers) float32 each.
-        left_out: By edit.
-        plans: By name; their changes are averaged.
-        samples: By population, (n_events,) the sample of each event, where they are known.
+        left_out: Events and folds, by edit.
+        plans: The plans, by name; their changes are averaged.
+        samples: (n_events,) sample of each event, by population, if they are known.
 
     Raises:
         ModelError: Training diverged, or a plan could not be fitted.
@@ -174,9 +177,9 @@ def try_setting(
     network, history = train_network(populations, setting.architecture, training, samples=samples)
     weights = dict.fromkeys(plans, 1 / len(plans))
     errors = {}
-    for edit, of in left_out.items():
-        trials = try_plans(network, plans, of.source, of.target, of.folds, of.fitting)
-        errors[edit] = blended_error(trials, weights, of.fitting.seed)
+    for edit, events in left_out.items():
+        trials = try_plans(network, plans, events.source, events.target, events.folds, events.fitting)
+        errors[edit] = blended_error(trials, weights, events.fitting.seed)
     return SearchTrial(
         setting, setting.n_weights(n_markers), kept_epoch(history, training.patience).validation_loss, errors
     )

@@ -1,9 +1,4 @@
-"""What a search has found: a trial for each setting, and the choice among them.
-
-What can be told of the search for the network's settings.
-
-The combinations of the network's settings that a search tries.
-"""
+"""Settings of the network that a search tries, the trial of each, and the choice among them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,14 +39,14 @@ class SearchConfig(Config):
 
 @dataclass(frozen=True)
 class SearchSetting:
-    """A network and how it learns."""
+    """A combination of the network's settings: its layers and its training plan."""
 
     architecture: Architecture
     training: TrainingPlan
 
     @property
     def searched(self) -> dict[str, Any]:
-        """What a search may set, by name, as JSON has it."""
+        """The settings that a search may vary, by name, as JSON has them."""
         return {
             "hidden": list(self.architecture.hidden),
             "code": self.architecture.code,
@@ -74,7 +69,7 @@ class SearchSetting:
 
 
 def settings(search: SearchConfig, architecture: Architecture, training: TrainingPlan) -> list[SearchSetting]:
-    """The combinations to try, in the order of the grid; what is not searched is as configured."""
+    """List the combinations to try, in the order of the grid; other settings are as configured."""
     grid = [
         _setting(architecture, training, *combination)
         for combination in product(
@@ -107,14 +102,14 @@ deviation).
 
 @dataclass(frozen=True)
 class SearchTrial:
-    """What one setting gave.
+    """The trial of one setting.
 
     Attributes:
-        setting: Tried.
-        n_weights: Of its network.
+        setting: The setting that was tried.
+        n_weights: Number of weights of its network.
         reconstruction: Mean squared error of the validation events' standardised markers.
-        errors: By edit, on populations left out: 0 is noise, 1 doing nothing; NaN where that is not known.
-        failure: Why there is nothing, or empty.
+        errors: Errors on populations left out, by edit: 0 is noise, 1 doing nothing; NaN if not known.
+        failure: The reason for a failure; empty if there was none.
     """
 
     setting: SearchSetting
@@ -125,12 +120,12 @@ class SearchTrial:
 
     @property
     def error(self) -> float:
-        """The mean over the edits for which it is known; infinite where there is none."""
+        """The mean of the edits' known errors; infinite if none is known."""
         known = [error for error in (self.errors or {}).values() if np.isfinite(error)]
         return float(np.mean(known)) if known else float("inf")
 
     def row(self) -> dict[str, Any]:
-        """As a row of a table."""
+        """The trial as a row of a table."""
         setting = self.setting.searched | {"hidden": "-".join(map(str, self.setting.architecture.hidden))}
         by_edit = {f"error {edit}": error for edit, error in (self.errors or {}).items()}
         found = {"n_weights": self.n_weights, "reconstruction": self.reconstruction, "error": self.error}
@@ -167,18 +162,20 @@ class SearchResult:
 
     @property
     def sentence(self) -> str:
-        """What was chosen, and by how much."""
+        """The choice and its error beside the others', for a person."""
         best, others = self.best, [trial for trial in self.trials if trial is not self.best and not trial.failure]
-        said = (
+        sentence = (
             f"search: chose {best.setting} of {len(self.trials)} trials: error {best.error:.3f} on populations left out"
         )
         if not others:
-            return said
+            return sentence
         rest = sorted(trial.error for trial in others)
         smaller = sum(trial.error < best.error for trial in others)
         than = f"; the other trials have {rest[0]:.3f} to {rest[-1]:.3f}"
         return (
-            said + than + (f" ({smaller} of them less, by at most {ALIKE:.0%}, in larger networks)" if smaller else "")
+            sentence
+            + than
+            + (f" ({smaller} of them less, by at most {ALIKE:.0%}, in larger networks)" if smaller else "")
         )
 
     def table(self) -> pd.DataFrame:
@@ -186,7 +183,7 @@ class SearchResult:
         return pd.DataFrame([trial.row() for trial in self.trials])
 
     def facts(self) -> dict[str, Any]:
-        """What a model's facts say of it, as JSON has it."""
+        """Describe the search, as JSON has it, for a model's facts."""
         return {
             "chosen": self.best.setting.searched,
             "error": self.best.error,

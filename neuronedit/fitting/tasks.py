@@ -1,4 +1,4 @@
-"""Tasks that do not need each other: a call of one function for each item, here or on a cluster."""
+"""Independent tasks: calls of one function with each of several items, in this process or on a cluster."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, TypeVar
@@ -7,7 +7,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TASK_REMEDY = "No model was registered: run again, or lower sample.events_per_population if memory ran out."
-"""What helps where a task of a training is lost."""
+"""The remedy named in messages on lost tasks of a training."""
 
 
 class RunAll(Protocol):
@@ -19,14 +19,14 @@ class RunAll(Protocol):
         """Run all tasks.
 
         Args:
-            function: What is called; data that all tasks share is bound to it (``functools.partial``).
-            items: By what the task does, in the past tense, for a message: ``fitted the edit 'B'``.
-            remedy: What helps where a task is lost, for the message.
+            function: The function to call; data that all tasks share is bound to it (``functools.partial``).
+            items: The items, by the task's deed in the past tense, for messages: ``fitted the edit 'B'``.
+            remedy: The remedy if a task is lost, for the message.
         """
 
 
 def one_after_another(
     function: Callable[[Item], Result], items: Mapping[str, Item], remedy: str = ""
 ) -> Iterator[Result]:
-    """Run tasks in this process, where none can be lost (see ``RunAll``)."""
+    """Run tasks in this process, which cannot lose any (see ``RunAll``)."""
     return map(function, items.values())

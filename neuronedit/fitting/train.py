@@ -23,9 +23,9 @@ class Ensemble:
     """Autoencoders that were trained on the same populations.
 
     Attributes:
-        autoencoders: Frozen.
-        losses: Of each, by epoch.
-        n_events: By population, how many events they learned from, those held out for validation included.
+        autoencoders: The autoencoders, frozen.
+        losses: The losses of each, by epoch.
+        n_events: Number of events that they learned from, those held out for validation included, by population.
         streamed: Whether events were read again in every epoch, instead of being held in memory.
     """
 
@@ -36,16 +36,16 @@ class Ensemble:
 
 
 Train = Callable[[Prepared, Architecture, Sequence[TrainingPlan]], Ensemble]
-"""Trains an autoencoder by each plan; it also decides which events they learn from."""
+"""A function that trains an autoencoder by each plan, on all events of the populations or on others like them."""
 
 
 def train_here(prepared: Prepared, network: Architecture, plans: Sequence[TrainingPlan]) -> Ensemble:
     """Train autoencoders in this process, on the populations as they are.
 
     Args:
-        prepared: Its populations weigh the same, whatever their size.
+        prepared: The populations, which weigh the same, whatever their size.
         network: The autoencoders' layers.
-        plans: How each learns.
+        plans: The training plan of each.
 
     Raises:
         ModelError: Training diverged.
@@ -67,7 +67,7 @@ def gather_ensemble(
     *,
     streamed: bool = False,
 ) -> Ensemble:
-    """Put autoencoders together as they come, and log how well each does (see ``Ensemble``)."""
+    """Gather autoencoders as they come, and log how well each does (see ``Ensemble``)."""
     log.info("training on %d events of %d populations", sum(n_events.values()), len(n_events))
     autoencoders, losses = [], []
     for number, ((autoencoder, history), plan) in enumerate(zip(trained, plans, strict=True), start=1):
@@ -95,10 +95,10 @@ def train_network(
 
     Args:
         populations: Standardised, (n_events, n_markers) float32 each; they weigh the same.
-        network: Its layers.
-        plan: How it learns; its seed draws the weights, too.
-        samples: By population, (n_events,) the sample of each event, where they are known.
-        marker_names: For messages.
+        network: The autoencoder's layers.
+        plan: The training plan; its seed draws the weights, too.
+        samples: (n_events,) sample of each event, by population, if they are known.
+        marker_names: Names of the markers, for messages.
 
     Raises:
         ModelError: Training diverged.

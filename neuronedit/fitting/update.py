@@ -1,4 +1,4 @@
-"""Adding the edits of new batches to a model, with as little change to those it has as can be."""
+"""Update of a model: edits of new batches are added, and its other edits change as little as possible."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -31,22 +31,10 @@ from neuronedit.network.training import continue_training
 log = logging.getLogger(__name__)
 
 
-def replayed(old: Mapping[str, Float32s], new: Mapping[str, Float32s], n_events: int) -> dict[str, Float32s]:
-    """Add up to ``n_events`` of each old population, whose events are in random order, to the new populations.
-
-    A new population replaces an old one of the same name.
-
-    Example:
-        >>> replayed({"old": [1, 2, 3, 4]}, {"new": [5, 6]}, n_events=3)
-        {'old': [1, 2, 3], 'new': [5, 6]}
-    """
-    return {**{name: events[:n_events] for name, events in old.items()}, **new}
-
-
 DRIFT_EVENTS = 5_000
-"""Of each old source, drift is measured on at most as many."""
+"""Largest number of events of an old source on which drift is measured."""
 
-_REMEDY = "No model was registered: run again, or lower replay.events_per_population if memory ran out."
+TRAINING_REMEDY = "No model was registered: run again, or lower replay.events_per_population if memory ran out."
 
 
 class ReplayConfig(Config):
@@ -69,12 +57,12 @@ class Update:
     """A model with the edits of new batches.
 
     Attributes:
-        model: With all edits, old and new.
+        model: The model with all edits, old and new.
         familiarity: How well the parent's autoencoders reconstruct the new events.
-        drifts: Of each old edit.
-        losses: By epoch of the first autoencoder's training on; empty where it was not trained.
-        drawn: All populations, old and new.
-        new: The names of the new ones.
+        drifts: The drift of each old edit.
+        losses: Losses of the first autoencoder's continued training, by epoch; empty if it was not trained.
+        drawn: The populations, old and new.
+        new: The names of the new populations.
     """
 
     model: EditModel
@@ -91,12 +79,12 @@ class Update:
 
     @property
     def worst_drift(self) -> EditDrift:
-        """Of the old edit that drifted most."""
+        """The drift of the old edit that drifted most."""
         return max(self.drifts, key=lambda drift: drift.relative)
 
     @property
     def sentence(self) -> str:
-        """What was done, for a person."""
+        """The decision and the drift, for a person."""
         if not self.retrained:
             return f"{self.familiarity.sentence}; no weight and no old edit has changed"
         worst = self.worst_drift
@@ -106,11 +94,11 @@ class Update:
         )
 
     def drawn_from(self, data: Mapping[str, Any], parent: Mapping[str, Any]) -> "Update":
-        """Record in the model's facts where the new events and the parent are.
+        """Record the new events' dataset and the parent in the model's facts.
 
         Args:
-            data: What is known of the new events' dataset, its ``uri`` among it.
-            parent: What is known of the model that was added to.
+            data: Facts of the new events' dataset, its ``uri`` among them.
+            parent: Facts of the model that was added to.
         """
         known = self.model.facts["populations"]
         records = population_records(self.drawn.select(self.new).intensities, data["uri"])
@@ -134,11 +122,11 @@ def update_model(
     mean nothing for other weights. Panel, scaling, and where edits lead stay in any case.
 
     Args:
-        model: Of a controls design.
-        name: Its own, for messages.
+        model: A model of a controls design.
+        name: The model's name, for messages.
         old: The populations that it was trained on.
         new: Those of the new batches.
-        replay: When and how the autoencoders learn new events.
+        replay: The condition and settings of training on.
         run_all: Runs tasks, one for each autoencoder and edit.
 
     Raises:
@@ -178,7 +166,7 @@ def update_model(
 
 
 def check_controls_design(model: EditModel, name: str) -> ControlsDesign:
-    """The model's design, which takes new batches.
+    """Check that a model's design takes new batches, and return it.
 
     Raises:
         ModelError: It is a pair design.
@@ -194,13 +182,13 @@ def check_controls_design(model: EditModel, name: str) -> ControlsDesign:
 def new_populations(
     populations: Collection[str], record: TrainingRecord, design: ControlsDesign, where: str
 ) -> set[str]:
-    """The names of the populations of batches that a model does not know.
+    """Name the populations of batches that a model does not know.
 
     Args:
-        populations: The names of those found.
-        record: Of those that it was trained on.
-        design: The model's.
-        where: The dataset that was looked in, for the message.
+        populations: The names of the populations found.
+        record: The model's training record.
+        design: The model's design.
+        where: The dataset of the populations found, for the message.
 
     Raises:
         DataError: There is no new batch.
@@ -215,6 +203,18 @@ def new_populations(
         )
     log.info("update: new %s; %d batches of %s are known already", listing(new), len(batches) - len(new), where)
     return {name for batch in new for name in design.populations_of(batch)}
+
+
+def replayed(old: Mapping[str, Float32s], new: Mapping[str, Float32s], n_events: int) -> dict[str, Float32s]:
+    """Add up to ``n_events`` of each old population, whose events are in random order, to the new populations.
+
+    A new population replaces an old one of the same name.
+
+    Example:
+        >>> replayed({"old": [1, 2, 3, 4]}, {"new": [5, 6]}, n_events=3)
+        {'old': [1, 2, 3], 'new': [5, 6]}
+    """
+    return {**{name: events[:n_events] for name, events in old.items()}, **new}
 
 
 def _familiarity(model: EditModel, record: TrainingRecord, new: DrawnPopulations, limit: float) -> Familiarity:
@@ -236,7 +236,7 @@ def _train_on(
         {name: model.standardised(events) for name, events in drawn.intensities.items()} for drawn in (old, new)
     )
     populations = replayed(known, arrived, replay.events_per_population)
-    counts = [sum(map(len, of.values())) for of in (populations, arrived)]
+    counts = [sum(map(len, events.values())) for events in (populations, arrived)]
     log.info("update: training on, with %d events, %d of them new", *counts)
     tasks = {
         f"trained autoencoder {number}": (
@@ -245,7 +245,7 @@ def _train_on(
         )
         for number, autoencoder in enumerate(model.autoencoders, start=1)
     }
-    return list(run_all(partial(_continue, populations), tasks, _REMEDY))
+    return list(run_all(partial(_continue, populations), tasks, TRAINING_REMEDY))
 
 
 def _continue(populations: Mapping[str, Float32s], task: tuple[Autoencoder, TrainingPlan]) -> TrainedNetwork:
@@ -261,7 +261,7 @@ def _with_edits(
     trained: Sequence[TrainedNetwork],
     run_all: RunAll,
 ) -> EditModel:
-    """The model with edits for all batches: those that it had are fitted again only for other weights."""
+    """Add edits for all batches; old edits are fitted again only if the autoencoders have other weights."""
     markers = {name: model.standardised(events) for name, events in drawn.intensities.items()}
     every = with_inverses(pairs, record.edit)
     wanted = [pair for pair in every if trained or pair.name not in model.edits]
@@ -276,7 +276,7 @@ def _with_edits(
 
 
 def _source(drawn: DrawnPopulations, pairs: Sequence[EditPair], edit: str) -> Float32s:
-    """Raw events of an edit's source."""
+    """The raw events of an edit's source."""
     every = {pair.name: pair for forth in pairs for pair in (forth, forth.inverse)}
     return drawn.intensities[every[edit].source[0]]
 

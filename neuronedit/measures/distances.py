@@ -15,6 +15,10 @@ from neuronedit.arrays import Float64s, Floats, Masks
 FLOOR: Final = "noise floor"
 """The name of the noise floor among methods."""
 
+
+MARGIN = 0.05
+"""Two methods differ where their scores do by more than this share of what there is to correct (no edit − floor)."""
+
 MAX_PAIRED_EVENTS = 3_000
 """Events drawn of each population, at most, where all pairs of events are compared: pairs grow with the square."""
 
@@ -288,7 +292,3 @@ def _mean_kernel(a: Floats, b: Floats) -> float:
             np.square(kernel, out=kernel)  # a doubled rate squares the kernel
             total += float(kernel.sum())
     return total / (len(a) * len(b) * len(MMD_RATES))
-
-
-MARGIN = 0.05
-"""Two methods differ where their scores do by more than this share of what there is to correct (no edit − floor)."""

@@ -1,7 +1,4 @@
-"""Evaluation: edited events compared with their measured truth, beside the noise floor and doing nothing.
-
-The classifier two-sample test: can a classifier tell two populations of events apart?
-"""
+"""Evaluation: edited events compared with their measured truth, beside the noise floor and doing nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,9 +1,4 @@
-"""The training plan: settings of a run that trains the autoencoder.
-
-Settings of the events that the autoencoder learns from.
-
-Settings of the workers that train, apart from the jobs' settings: every worker reads them, and no others.
-"""
+"""Settings of a training run: the plan, the number of training events, and the workers."""
 
 from collections.abc import Mapping
 from typing import Any, Literal

@@ -1,6 +1,6 @@
-"""The training state, from which training goes on as if it had never stopped, and its two files, free of pickle.
+"""Losses of a training run, and the state from which training goes on as if it had never stopped.
 
-The losses of a training run, epoch by epoch: the best epoch, and whether to stop.
+The state is saved as two files, free of pickle.
 """
 
 import hashlib

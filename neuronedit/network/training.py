@@ -1,8 +1,7 @@
 """Training of the autoencoder, epoch by epoch: every population weighs the same, whatever its size.
 
-Continued training on new events; *replay* of old events keeps the network from forgetting them.
-
-Divergence of training: a check, whose error names the minibatch, its samples and its most extreme value.
+Training can continue on new events; *replay* of old events keeps the network from forgetting them. A loss that is not
+finite ends training with an error that names the minibatch, its samples and its most extreme value.
 """
 
 import copy
@@ -21,65 +20,6 @@ from neuronedit.network.learner import Learner, copied
 from neuronedit.network.minibatches import InMemory, Minibatches, MinibatchOrigin, epoch_generator
 from neuronedit.network.plan import TrainingPlan
 from neuronedit.network.state import EpochLosses, Tensors, TrainingState, best_epoch, finished
-
-
-def check_losses(epoch: int, losses: Tensor, validation: Mapping[str, float], minibatches: Minibatches) -> None:
-    """Check that an epoch's losses are finite.
-
-    Call it once an epoch, not at every step: a GPU would have to wait each time. The minibatch is found again by its
-    step.
-
-    Args:
-        epoch: The epoch's number, from 1.
-        losses: (n_steps,) loss of each minibatch, over all workers.
-        validation: Validation loss, by population.
-        minibatches: The source of the minibatches.
-
-    Raises:
-        ModelError: A loss is not finite; the message names epoch, step, populations, samples and the most extreme
-            value.
-    """
-    wrong = torch.nonzero(~torch.isfinite(losses)).flatten().tolist()
-    if wrong:
-        origin = minibatches.origin(epoch, wrong[0])
-        raise ModelError(
-            f"Training diverged in epoch {epoch}, step {wrong[0] + 1} of {len(losses)}: the loss is "
-            f"{float(losses[wrong[0]])}. Its minibatch has events of {_populations(origin)}; the most extreme is "
-            f"{_most_extreme(origin, minibatches.markers)}. "
-            "Lower training.learning_rate, or look for extreme intensities there."
-        )
-    diverged = [name for name, loss in validation.items() if not np.isfinite(loss)]
-    if diverged:
-        held_out = minibatches.held_out()
-        origin = MinibatchOrigin({name: held_out[name] for name in diverged if len(held_out[name])}, {})
-        extreme = f"; the most extreme is {_most_extreme(origin, minibatches.markers)}" if origin.events else ""
-        raise ModelError(
-            f"Training diverged in epoch {epoch}: the loss of the validation events of {listing(diverged)} is "
-            f"{validation[diverged[0]]}{extreme}. "
-            "Lower training.learning_rate, or look for extreme intensities there."
-        )
-
-
-def _populations(origin: MinibatchOrigin) -> str:
-    return ", ".join(f"{name!r} ({_samples(origin, name)})" for name in origin.events)
-
-
-def _samples(origin: MinibatchOrigin, population: str) -> str:
-    if population not in origin.samples:
-        return "samples unknown"
-    return f"samples {listing(np.unique(origin.samples[population].astype(str)).tolist())}"
-
-
-def _most_extreme(origin: MinibatchOrigin, markers: Sequence[str]) -> str:
-    """Describe the value furthest from the mean, with marker, population and sample; NaN counts as the furthest."""
-    sizes = {name: events.abs().nan_to_num(nan=torch.inf) for name, events in origin.events.items()}
-    population = max(sizes, key=lambda name: float(sizes[name].max()))
-    events = origin.events[population]
-    row, marker = divmod(int(sizes[population].argmax()), events.shape[1])
-    named = repr(markers[marker]) if markers else f"number {marker + 1}"
-    known = f" of sample {origin.samples[population][row]!r}" if population in origin.samples else ""
-    return f"{float(events[row, marker]):.3g} standard deviations of marker {named} in population {population!r}{known}"
-
 
 NOISE_STREAM = 1
 """The stream of random numbers that draws noise, apart from the order of the events."""
@@ -156,6 +96,31 @@ def train(
     return tuple(history)
 
 
+def continue_training(
+    autoencoder: Autoencoder,
+    populations: Mapping[str, Float32s],
+    plan: TrainingPlan,
+    samples: Mapping[str, Texts] | None = None,
+) -> tuple[Autoencoder, tuple[EpochLosses, ...]]:
+    """Train a copy of an autoencoder further.
+
+    Args:
+        autoencoder: The start; it stays as it is.
+        populations: (n_events, n_markers) float32 each, standardised, with equal weight, by name.
+        plan: Epochs, minibatch, learning rate, seed.
+        samples: (n_events,) name of each event's sample, by population, if they are known.
+
+    Returns:
+        The copy, frozen, and the losses of its epochs.
+
+    Raises:
+        ModelError: The loss is not finite.
+    """
+    network = copy.deepcopy(autoencoder).train().requires_grad_(True)
+    losses = train(network, InMemory.from_populations(populations, plan, samples=samples), plan)
+    return network.eval().requires_grad_(False), losses
+
+
 def _train_epoch(learner: Learner, minibatches: Minibatches, epoch: int) -> EpochLosses:
     generator = epoch_generator(learner.plan.seed, epoch, learner.device, NOISE_STREAM)
     shares = [learner.step(minibatch, generator) for minibatch in minibatches.epoch(epoch)]
@@ -187,26 +152,59 @@ def _sum_over_workers(values: Tensor) -> Tensor:
     return values
 
 
-def continue_training(
-    autoencoder: Autoencoder,
-    populations: Mapping[str, Float32s],
-    plan: TrainingPlan,
-    samples: Mapping[str, Texts] | None = None,
-) -> tuple[Autoencoder, tuple[EpochLosses, ...]]:
-    """Train a copy of an autoencoder further.
+def check_losses(epoch: int, losses: Tensor, validation: Mapping[str, float], minibatches: Minibatches) -> None:
+    """Check that an epoch's losses are finite.
+
+    Call it once an epoch, not at every step: a GPU would have to wait each time. The minibatch is found again by its
+    step.
 
     Args:
-        autoencoder: The start; it stays as it is.
-        populations: (n_events, n_markers) float32 each, standardised, with equal weight, by name.
-        plan: Epochs, minibatch, learning rate, seed.
-        samples: (n_events,) name of each event's sample, by population, if they are known.
-
-    Returns:
-        The copy, frozen, and the losses of its epochs.
+        epoch: The epoch's number, from 1.
+        losses: (n_steps,) loss of each minibatch, over all workers.
+        validation: Validation loss, by population.
+        minibatches: The source of the minibatches.
 
     Raises:
-        ModelError: The loss is not finite.
+        ModelError: A loss is not finite; the message names epoch, step, populations, samples and the most extreme
+            value.
     """
-    network = copy.deepcopy(autoencoder).train().requires_grad_(True)
-    losses = train(network, InMemory.from_populations(populations, plan, samples=samples), plan)
-    return network.eval().requires_grad_(False), losses
+    wrong = torch.nonzero(~torch.isfinite(losses)).flatten().tolist()
+    if wrong:
+        origin = minibatches.origin(epoch, wrong[0])
+        raise ModelError(
+            f"Training diverged in epoch {epoch}, step {wrong[0] + 1} of {len(losses)}: the loss is "
+            f"{float(losses[wrong[0]])}. Its minibatch has events of {_populations(origin)}; the most extreme is "
+            f"{_most_extreme(origin, minibatches.markers)}. "
+            "Lower training.learning_rate, or look for extreme intensities there."
+        )
+    diverged = [name for name, loss in validation.items() if not np.isfinite(loss)]
+    if diverged:
+        held_out = minibatches.held_out()
+        origin = MinibatchOrigin({name: held_out[name] for name in diverged if len(held_out[name])}, {})
+        extreme = f"; the most extreme is {_most_extreme(origin, minibatches.markers)}" if origin.events else ""
+        raise ModelError(
+            f"Training diverged in epoch {epoch}: the loss of the validation events of {listing(diverged)} is "
+            f"{validation[diverged[0]]}{extreme}. "
+            "Lower training.learning_rate, or look for extreme intensities there."
+        )
+
+
+def _populations(origin: MinibatchOrigin) -> str:
+    return ", ".join(f"{name!r} ({_samples(origin, name)})" for name in origin.events)
+
+
+def _samples(origin: MinibatchOrigin, population: str) -> str:
+    if population not in origin.samples:
+        return "samples unknown"
+    return f"samples {listing(np.unique(origin.samples[population].astype(str)).tolist())}"
+
+
+def _most_extreme(origin: MinibatchOrigin, markers: Sequence[str]) -> str:
+    """Describe the value furthest from the mean, with marker, population and sample; NaN counts as the furthest."""
+    sizes = {name: events.abs().nan_to_num(nan=torch.inf) for name, events in origin.events.items()}
+    population = max(sizes, key=lambda name: float(sizes[name].max()))
+    events = origin.events[population]
+    row, marker = divmod(int(sizes[population].argmax()), events.shape[1])
+    named = repr(markers[marker]) if markers else f"number {marker + 1}"
+    known = f" of sample {origin.samples[population][row]!r}" if population in origin.samples else ""
+    return f"{float(events[row, marker]):.3g} standard deviations of marker {named} in population {population!r}{known}"

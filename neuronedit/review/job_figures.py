@@ -46,7 +46,7 @@ NONE: Final = "No batch has a reference to be compared with."
 
 
 def quality_figure(table: pd.DataFrame) -> Figure:
-    """Two heatmaps on one scale, before and after, from ``neuronedit.quality.quality_table``.
+    """Two heatmaps on one scale, before and after, from ``neuronedit.model.quality.quality_table``.
 
     Rows are markers, columns are batches that have a reference; of many, those that are furthest from it after the
     edit. A cross is a marker that the edit leads away from the reference.
@@ -145,7 +145,7 @@ def excess_figure(excess: pd.DataFrame, min_excess: float, treatments: tuple[str
     Rows are sorted and called by measured A+B or, without it, by A's edit on B-treated cells.
 
     Args:
-        excess: See ``neuronedit.synergy.excess_table``.
+        excess: See ``neuronedit.measures.synergy.excess_table``.
         min_excess: Arcsinh units; the band within which an excess counts as none.
         treatments: Name A and B in the title.
     """

@@ -65,7 +65,7 @@ def test_a_settings_network_has_as_many_weights_as_it_counts():
 @pytest.fixture(scope="module")
 def left_out():
     events = PairEvents(kinds(300, 0), kinds(300, 1, shift=1.0))
-    return {"pair": LeftOutEvents.of(events, ZEROS, 21, 0)}
+    return {"pair": LeftOutEvents.from_events(events, ZEROS, 21, 0)}
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_a_layer_that_some_network_lacks_is_told_before_any_trial():
 
 
 def test_events_too_few_to_leave_a_population_out_are_told(left_out):
-    few = LeftOutEvents.of(PairEvents(kinds(60, 0), kinds(60, 1)), ZEROS, 21, 0)
+    few = LeftOutEvents.from_events(PairEvents(kinds(60, 0), kinds(60, 1)), ZEROS, 21, 0)
     with pytest.raises(
         DataError, match=r"^search: of no edit \('B'\) can a population be left out .* at least 50 events"
     ):

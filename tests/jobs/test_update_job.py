@@ -203,5 +203,7 @@ def test_old_events_that_are_gone_are_told(
 
 def test_a_folder_needs_a_name_for_its_new_version() -> None:
     with pytest.raises(ConfigError, match=r"^parent is the folder models/batches, .* expected model\.name for the new"):
-        VersionConfig().of("models/batches")
-    assert VersionConfig(alias="newest").of("models:/batches/3") == RegistryConfig(name="batches", alias="newest")
+        VersionConfig().registered_as("models/batches")
+    assert VersionConfig(alias="newest").registered_as("models:/batches/3") == RegistryConfig(
+        name="batches", alias="newest"
+    )

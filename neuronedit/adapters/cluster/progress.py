@@ -20,11 +20,11 @@ SECONDS_OF_SILENCE = 600.0
 
 @dataclass(frozen=True)
 class Done:
-    """What is done so far.
+    """Progress of a job.
 
     Attributes:
-        events: How many.
-        text: The rest, such as ``3 of 10 files``.
+        events: The number of events that are done.
+        text: Further progress in words, such as ``3 of 10 files``.
     """
 
     events: int
@@ -50,7 +50,7 @@ def shown_progress(look: Callable[[], Done | None], n_events: int) -> Iterator[N
 
 
 def _watch(look: Callable[[], Done | None], stop: Event, n_events: int) -> None:
-    said = moved = monotonic()
+    logged = moved = monotonic()
     first: tuple[Done, float] | None = None
     before = Done(0)
     # Where there is no terminal, the bar is mute, and lines are logged.
@@ -74,8 +74,8 @@ def _watch(look: Callable[[], Done | None], stop: Event, n_events: int) -> None:
             bar.set_postfix_str(done.text, refresh=False)
             bar.update(done.events - before.events)
             before = done
-            if bar.disable and first and now - said >= SECONDS_BETWEEN_LINES:
-                said = now
+            if bar.disable and first and now - logged >= SECONDS_BETWEEN_LINES:
+                logged = now
                 log.info("%s", line(done, n_events, done.events - first[0].events, now - first[1]))
 
 
@@ -90,5 +90,5 @@ def line(done: Done, n_events: int, n_lately: int, seconds: float) -> str:
     """
     rate = n_lately / seconds if seconds > 0 else 0.0
     left = tqdm.format_interval((n_events - done.events) / rate) if rate > 0 else "?"
-    said = f"{done.text}, " if done.text else ""
-    return f"{said}{done.events:,} of {n_events:,} events, {rate:,.0f} events/s, {left} left"
+    words = f"{done.text}, " if done.text else ""
+    return f"{words}{done.events:,} of {n_events:,} events, {rate:,.0f} events/s, {left} left"

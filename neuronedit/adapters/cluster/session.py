@@ -1,4 +1,4 @@
-"""A Ray session for one job: quiet, closed again, and checked for room before anything is started."""
+"""A Ray session for one job: quiet, closed at the end, with checks for free cores and GPUs."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from neuronedit.model.device import found_device
 
 
 class RayConfig(Config):
-    """Where Ray runs."""
+    """Connection to Ray: a running cluster, or this machine."""
 
     address: str | None = Field(
         None,
@@ -85,7 +85,7 @@ def driver_actor(kind: type, **options: Any) -> Iterator[Any]:
 
     Args:
         kind: Its class; started without arguments.
-        options: Of Ray.
+        options: Ray's options of the actor.
     """
     node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     actor = ray.remote(num_cpus=0, scheduling_strategy=node, **options)(kind).remote()
@@ -130,11 +130,11 @@ def check_workers(count: int, use_gpu: bool = False) -> None:
 
 @dataclass(frozen=True)
 class GpuShare:
-    """What each of several workers has of a GPU.
+    """The share of a GPU that each of several workers has.
 
     Attributes:
-        actors_per_gpu: Workers that share one.
-        device: What torch calls it.
+        actors_per_gpu: Number of workers that share a GPU.
+        device: Torch's name of the GPU.
     """
 
     actors_per_gpu: int
@@ -171,7 +171,7 @@ class GpuShare:
 
 
 def _unusable(device: str) -> str | None:
-    """Why torch cannot compute on a device; None where it can."""
+    """Tell why torch cannot compute on a device; None if it can."""
     try:
         found_device(device)
     except ModelError as error:

@@ -1,6 +1,6 @@
-"""A Parquet file's events, block by block, in memory that depends neither on its size nor on its row groups'.
+"""Pieces of large Parquet files: parts that workers share, and blocks of events that are in memory at once.
 
-What a transform's workers are handed: input files, huge ones in parts, each with one output file of its own.
+The memory that reading takes depends neither on a file's size nor on that of its row groups.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ WHOLE_BYTES = 64 * 1024**2
 """Row groups up to this size are fetched whole, in few large requests; larger ones column by column through buffers."""
 
 BUFFER_BYTES = 2 * 1024**2
-"""Of each column of a large row group."""
+"""The read buffer of each column of a large row group."""
 
 
 class Block(NamedTuple):
@@ -33,7 +33,7 @@ class Block(NamedTuple):
     Attributes:
         row_group: Its number in the file.
         first_row: The number of the first event in the file.
-        table: All columns that were asked for.
+        table: The columns that were asked for.
     """
 
     row_group: int
@@ -42,7 +42,7 @@ class Block(NamedTuple):
 
 
 class RowGroup(NamedTuple):
-    """Where a row group lies: its number, its first event's number, how many events, bytes on storage."""
+    """A row group's place in its file: its number, its first event's number, number of events, bytes on storage."""
 
     number: int
     first_row: int
@@ -86,8 +86,8 @@ class FileReader:
 
         Args:
             group: One of ``row_groups``.
-            columns: Those to read; None for all.
-            n_events: Of a block, at most; None for ``EVENTS_PER_BLOCK``.
+            columns: The columns to read; None for all.
+            n_events: Largest number of events in a block; None for ``EVENTS_PER_BLOCK``.
 
         Raises:
             DataError: The row group is damaged.
@@ -129,7 +129,7 @@ class FilePart:
         output: The output's name, relative to the output folder: the input's own where it is not divided.
         first_group: The first row group.
         stop_group: The one after the last; None for all to the end of the file.
-        n_events: How many events these row groups have.
+        n_events: Number of events in these row groups.
     """
 
     file: EventFile
@@ -145,7 +145,7 @@ class FilePart:
 
 
 def file_parts(files: Sequence[EventFile], filesystem: fs.FileSystem, max_bytes: int) -> list[FilePart]:
-    """The parts of all files, in order; files of more than ``max_bytes`` are divided where row groups end.
+    """Split files into parts, in order; files of more than ``max_bytes`` are divided where row groups end.
 
     A part is as near ``max_bytes`` as its row groups allow, so that one huge file is work for many workers and no
     output is larger than what an object store copies in one go.
@@ -162,7 +162,7 @@ def file_parts(files: Sequence[EventFile], filesystem: fs.FileSystem, max_bytes:
 
 
 def split_into_parts(files: Sequence[EventFile], filesystem: fs.FileSystem, max_bytes: int) -> list[FilePart]:
-    """The same parts for those who only read them: whatever their outputs would be called."""
+    """Split files into parts for reading; that output names are unique is not checked."""
     with ThreadPoolExecutor(FOOTER_READERS) as pool:
         return [
             part for of_file in pool.map(lambda file: _parts(file, filesystem, max_bytes), files) for part in of_file

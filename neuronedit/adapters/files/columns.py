@@ -1,4 +1,4 @@
-"""What the columns beside the markers say of an event: its population, its sample, its cell type."""
+"""Columns beside the markers: they tell an event's population, its sample, its cell type."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,6 +13,12 @@ from neuronedit.cells.design import Design
 from neuronedit.cells.selection import EventChoice
 from neuronedit.errors import DataError
 
+Chooser = Design | EventChoice | ArmChoice
+"""A design or choice that gives each event its population."""
+
+UNLABELLED = "unlabelled"
+"""The cell type of events whose column has no value: a kind of its own."""
+
 
 def choice_columns(table: pa.Table, file: EventFile, columns: Sequence[str]) -> pd.DataFrame:
     """The columns that choose events, taken from the file or from its folders' names."""
@@ -25,22 +31,8 @@ def choice_columns(table: pa.Table, file: EventFile, columns: Sequence[str]) -> 
     )
 
 
-def _choices(column: pa.ChunkedArray) -> pd.Series:
-    # With nulls among them pandas would make 3 a 3.0, which is another batch than the 3 of the next file.
-    if pa.types.is_dictionary(column.type) and pa.types.is_integer(column.type.value_type):
-        column = column.cast(column.type.value_type)
-    return column.to_pandas(integer_object_nulls=True)
-
-
-Chooser = Design | EventChoice | ArmChoice
-"""What gives each event its population."""
-
-UNLABELLED = "unlabelled"
-"""The cell type of events whose column has no value: a kind of its own."""
-
-
 def assigned(design: Chooser, table: pa.Table, file: EventFile) -> Iterator[tuple[str, Masks]]:
-    """Each population that has events in a table of a file's events, and which these are: (n_events,) bool.
+    """Yield each population that has events in a table of a file's events, with their mask, (n_events,) bool.
 
     The design is asked once for each combination of column values: they are few, and texts are slow to compare.
 
@@ -76,7 +68,7 @@ def text_column(table: pa.Table, file: EventFile, column: str | None, missing: s
 
     Args:
         table: The events.
-        file: Where they are from.
+        file: The file of these events.
         column: In the table or in the file's folders' names; None where there is no such column.
         missing: The text of events without a value.
     """
@@ -87,3 +79,10 @@ def text_column(table: pa.Table, file: EventFile, column: str | None, missing: s
     values = choice_columns(table.take(first_rows), file, [column])[column]
     found: Texts = np.where(values.notna(), values.astype(str), missing).astype(object)
     return found[combination]
+
+
+def _choices(column: pa.ChunkedArray) -> pd.Series:
+    # With nulls among them pandas would make 3 a 3.0, which is another batch than the 3 of the next file.
+    if pa.types.is_dictionary(column.type) and pa.types.is_integer(column.type.value_type):
+        column = column.cast(column.type.value_type)
+    return column.to_pandas(integer_object_nulls=True)

@@ -39,7 +39,7 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class FcsFile:
-    """What one FCS file holds.
+    """The content of one FCS file.
 
     Attributes:
         version: ``2.0``, ``3.0`` or ``3.1``.

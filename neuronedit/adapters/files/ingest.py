@@ -54,7 +54,7 @@ class IngestConfig(Config):
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest wrote: how many files and events, and the files that it could not read."""
+    """The result of an ingest: numbers of files and events written, and names of the files that it could not read."""
 
     files: int
     events: int

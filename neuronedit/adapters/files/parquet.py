@@ -30,12 +30,27 @@ FOOTER_BYTES = 65_536
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
+class DataConfig(Config):
+    """The events."""
+
+    path: str = Field(description="a Parquet file, a folder of them, or a URI (s3://…, gs://…)")
+
+
+class EventsConfig(Config):
+    """Events to compare: a dataset, and which of its events."""
+
+    path: str = Field(description="a Parquet file, a folder of them, or a URI (s3://…, gs://…)")
+    where: Where = Field(
+        {}, description='only events with these column values, e.g. {batch_id = "day2"}; by default all'
+    )
+
+
 @dataclass(frozen=True)
 class EventFile:
     """One Parquet file of a dataset.
 
     Attributes:
-        path: Where it is on its file system.
+        path: Its path on its file system.
         name: Relative to the dataset's folder.
         n_events: Rows, from the file's footer.
         n_bytes: Size on storage.
@@ -67,7 +82,7 @@ class EventDataset:
 
     @property
     def filesystem(self) -> fs.FileSystem:
-        """Where the files are."""
+        """The file system of the files."""
         return self.root.filesystem
 
     @property
@@ -76,7 +91,7 @@ class EventDataset:
         return sum(file.n_events for file in self.files)
 
     def facts(self) -> dict[str, Any]:
-        """What a model's facts say of the data that it was fitted on."""
+        """Describe the dataset, as JSON has it, for a model's facts."""
         return {"uri": self.uri, "files": len(self.files), "events": self.n_events, "sha256": self.digest()}
 
     def digest(self) -> str:
@@ -89,7 +104,7 @@ def list_dataset(uri: str, setting: str = "data.path", *, pass_over: bool = Fals
     """List a Parquet file, or all Parquet files below a folder; names that start with ``_`` or ``.`` are skipped.
 
     Args:
-        uri: Where the dataset is.
+        uri: The path or URI of the dataset.
         setting: The key that a user gave it by, for messages.
         pass_over: List a file that cannot be read as ``unreadable``, in the place of an error.
 
@@ -136,12 +151,12 @@ def open_parquet(filesystem: fs.FileSystem, path: str) -> pq.ParquetFile:
 
 
 def check_storage(filesystem: fs.FileSystem, path: str, ranges: Iterable[tuple[int, int]]) -> None:
-    """Check that a storage hands out bytes: what it raises when it fails looks like what a damaged file raises.
+    """Check that a storage hands out bytes: a failing storage and a damaged file raise the same errors in Arrow.
 
     Args:
         filesystem: The storage.
         path: The file.
-        ranges: Where bytes start, and how many they are.
+        ranges: The start and the number of bytes of each range.
 
     Raises:
         StorageError: It does not.
@@ -197,7 +212,7 @@ def marker_matrix(table: pa.Table, panel: Panel, where: str, first_row: int = 0)
 
 
 def finite_events(table: pa.Table, panel: Panel) -> Masks:
-    """Which events have a finite float32 number for every marker: (n_events,)."""
+    """Mask the events that have a finite float32 number for every marker: (n_events,) bool."""
     finite = np.ones(table.num_rows, dtype=bool)
     for marker in panel.markers:
         finite &= np.abs(table.column(marker).to_numpy()) <= MAX_INTENSITY  # False for NaN, which a null becomes, too
@@ -249,18 +264,3 @@ def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventF
     pairs = [part.split("=", 1) for part in name.split("/")[:-1] if "=" in part]
     partition = {unquote(column): None if value == HIVE_NULL else unquote(value) for column, value in pairs}
     return EventFile(info.path, name, n_events, info.size, partition)
-
-
-class DataConfig(Config):
-    """The events."""
-
-    path: str = Field(description="a Parquet file, a folder of them, or a URI (s3://…, gs://…)")
-
-
-class EventsConfig(Config):
-    """Events to compare: a dataset, and which of its events."""
-
-    path: str = Field(description="a Parquet file, a folder of them, or a URI (s3://…, gs://…)")
-    where: Where = Field(
-        {}, description='only events with these column values, e.g. {batch_id = "day2"}; by default all'
-    )

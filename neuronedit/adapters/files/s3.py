@@ -1,4 +1,4 @@
-"""S3 as pyarrow has it, with patience: what a long job needs of it, and a URI cannot ask for."""
+"""S3 through pyarrow with the patience that a long job needs: more retries and longer timeouts than a URI can set."""
 
 import os
 import time
@@ -9,13 +9,13 @@ import pyarrow as pa
 from pyarrow import fs
 
 ATTEMPTS = 11
-"""How often a request is made before it is given up, unless $AWS_MAX_ATTEMPTS says otherwise: 26 s in all."""
+"""Attempts at a request before it is given up, 26 s in all; $AWS_MAX_ATTEMPTS overrides it."""
 
 CONNECT_SECONDS, SILENT_SECONDS = 5.0, 30.0
-"""How long an answer is waited for; the SDK's 3 s without a byte are too few for a server that copies gigabytes."""
+"""Timeouts of an answer; the SDK's 3 s without a byte are too few for a server that copies gigabytes."""
 
 OVERRUN = "Failed to flush response stream"
-"""What the SDK says, and does not try again, where the text of a server's error is longer than what was asked for."""
+"""The SDK's error if a server's error text is longer than the bytes asked for; the SDK does not try again."""
 
 
 class PatientS3FileSystem(fs.S3FileSystem):  # type: ignore[misc]
@@ -31,7 +31,7 @@ class PatientS3FileSystem(fs.S3FileSystem):  # type: ignore[misc]
 
     @classmethod
     def like(cls, plain: fs.S3FileSystem) -> "PatientS3FileSystem":
-        """The same storage with the same credentials."""
+        """Make a patient file system of the same storage, with the same credentials."""
         _, (options,) = plain.__reduce__()
         attempts = int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS))
         patience = {"connect_timeout": CONNECT_SECONDS, "request_timeout": SILENT_SECONDS, "allow_delayed_open": True}

@@ -1,4 +1,4 @@
-"""The sample sheet: which FCS file is which sample of which experiment."""
+"""The sample sheet: it assigns FCS files to samples and experiments."""
 
 import csv
 from collections import Counter
@@ -31,7 +31,7 @@ def read_sample_sheet(
 
     Args:
         path: The sheet.
-        fcs_folder: Where its files lie; by default beside the sheet.
+        fcs_folder: The folder of its files; by default the sheet's own.
         markers: Names that no column of the sheet may have.
 
     Raises:

@@ -13,9 +13,9 @@ from neuronedit.errors import OutputError, listing
 
 @contextmanager
 def staged_folder(output: str | Path, record: str, *, overwrite: bool) -> Iterator[Path]:
-    """A new hidden folder beside ``output`` to write into; it takes the output's place when the block ends well.
+    """Make a hidden folder beside ``output`` to write into; it takes the output's place when the block ends well.
 
-    Where the block fails, nothing is left, and an earlier output stays as it was.
+    If the block fails, nothing is left, and an earlier output stays as it was.
 
     Args:
         output: The folder to write.

@@ -3,10 +3,10 @@
 ``s3://bucket/folder``, ``gs://…``, ``abfs(s)://…`` and ``hf://…`` are understood, ``?option=value`` included; any other
 file system that fsspec has is reached as ``fsspec+SCHEME://…`` where its package is installed.
 
-Object stores have no folders and no renaming. What is written to a stream appears at once and whole when the stream is
-closed, but it is closed on an exception as well, so what can fail midway is written to a hidden name (``staged``) and
-moved. On S3, and on Azure without a hierarchical namespace, to move is to copy and to delete; S3 copies objects of at
-most 5 GB.
+Object stores have no folders and no renaming. The content of a stream appears at once and whole when the stream is
+closed, but it is closed on an exception as well, so content that can fail midway is written to a hidden name
+(``staged``) and moved. On S3, and on Azure without a hierarchical namespace, to move is to copy and to delete; S3
+copies objects of at most 5 GB.
 """
 
 import errno
@@ -36,7 +36,7 @@ GCS_SECONDS = 60.0
 class Location:
     """A file or folder on a file system.
 
-    Its methods raise ``StorageError`` where the storage does not do as asked.
+    Its methods raise ``StorageError`` if the storage fails or refuses.
     """
 
     filesystem: fs.FileSystem
@@ -47,7 +47,7 @@ class Location:
 
     @property
     def kind(self) -> fs.FileType:
-        """Whether it is a file, a folder, or not there."""
+        """The kind of entry: file, folder, or not found."""
         return self._info().type
 
     @property
@@ -128,7 +128,7 @@ class Location:
 
 
 def locate(uri: str) -> Location:
-    """The file system and path of a path or URI; a bucket on S3 is asked for, so that what is wrong is told at once.
+    """Find the file system and path of a path or URI; a bucket on S3 is asked for, so that errors show at once.
 
     Raises:
         DataError: The URI's scheme is not supported or its parts make no sense.
@@ -151,7 +151,7 @@ def locate(uri: str) -> Location:
 
 
 def move(source: Location, target: Location) -> None:
-    """``Location.move_to``, whose errors are the file system's own."""
+    """Move a file as ``Location.move_to`` does, but let the file system's own errors through."""
     try:
         source.filesystem.move(source.path, target.path)
     except NotImplementedError:  # Azure accounts without a hierarchical namespace
@@ -160,28 +160,28 @@ def move(source: Location, target: Location) -> None:
 
 
 def storage_error(where: str, error: Exception) -> StorageError:
-    """What a file system's error means to a user, with what to do about it.
+    """Make a user's error of a file system's: cause and remedy.
 
     Args:
-        where: The file, folder or URI.
+        where: The file, folder or URI, for the message.
         error: As pyarrow raised it.
     """
-    said = first_line(error)
-    cause, remedy = next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, said)), _UNKNOWN)
+    message = first_line(error)
+    cause, remedy = next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, message)), _UNKNOWN)
     if isinstance(error, FileNotFoundError):
         cause, remedy = "not there", "Check its name; if it was there before, restore it."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         cause, remedy = "no room is left", "Make room."
-    return StorageError(f"{where}: {cause} ({masked(said)}). {remedy}")
+    return StorageError(f"{where}: {cause} ({masked(message)}). {remedy}")
 
 
 def first_line(error: Exception) -> str:
-    """What a library says of its error, for a message of ours."""
+    """The first line of a library's error, for a message of ours."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _patient(filesystem: fs.FileSystem) -> fs.FileSystem:
-    """The same file system, which neither gives up soon nor waits for ever."""
+    """Make a file system that repeats requests on S3 longer than usual, and on GCS not for ever."""
     if filesystem.type_name == "s3":
         return PatientS3FileSystem.like(filesystem)
     if filesystem.type_name == "gcs":
@@ -201,7 +201,7 @@ def _check_bucket(filesystem: fs.FileSystem, path: str, uri: str) -> None:
 
 @contextmanager
 def storage_errors(where: str) -> Iterator[None]:
-    """What a file system raises in the block comes out as ``storage_error``."""
+    """Turn file-system errors raised in this block into StorageError naming ``where``."""
     try:
         yield
     except (OSError, ArrowException) as error:

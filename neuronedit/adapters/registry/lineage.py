@@ -1,6 +1,6 @@
 """Lineage: from an output's manifest to its model, the model's run and data, its review, and its parents.
 
-Where something came from, link by link: as a tree for people, and as JSON.
+A lineage is a tree of links, printed for people or as JSON; where a link is broken, it says so and ends there.
 """
 
 import hashlib
@@ -16,9 +16,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.storage import Location, locate
+from neuronedit.adapters.registry.aliases import alias_moves
 from neuronedit.adapters.registry.promotion import REVIEWED_TAG, VERDICT_TAG
 from neuronedit.adapters.registry.runs import DIGEST_LENGTH, TrackingConfig, use_store
-from neuronedit.adapters.registry.versions import DIGEST_TAG, PARENT_TAG, alias_moves, find_version, pinned_model
+from neuronedit.adapters.registry.versions import DIGEST_TAG, PARENT_TAG, find_version, pinned_model
 from neuronedit.adapters.transform.manifest import read_manifest
 from neuronedit.adapters.transform.output_folder import MODEL
 from neuronedit.errors import ModelError, NeuroneditError
@@ -28,14 +29,14 @@ from neuronedit.model.gates import Standing
 
 @dataclass(frozen=True)
 class Trail:
-    """One link, and those that it came from.
+    """One link of a lineage, with the links that it came from.
 
     Attributes:
-        kind: What it is: ``output``, ``input``, ``model``, ``run``, ``data``.
-        title: Which, for people.
-        facts: What is known of it; a value that is a list is told item by item.
-        problems: What is broken here, a sentence each: where it was expected, what was found.
-        origins: What it came from.
+        kind: ``output``, ``input``, ``model``, ``run`` or ``data``.
+        title: Its name, for people.
+        facts: Known facts by name; each item of a list is a line of its own.
+        problems: A sentence for each broken link here: the place, the expected, the found.
+        origins: The links that it came from.
     """
 
     kind: str
@@ -50,7 +51,7 @@ class Trail:
         return [*self.problems, *(problem for origin in self.origins for problem in origin.broken)]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
+        """The link and its origins, as JSON has them."""
         return {
             "kind": self.kind,
             "title": self.title,
@@ -60,21 +61,21 @@ class Trail:
         }
 
     def tree(self) -> str:
-        """All of it, a line for each fact, origins indented below what came from them."""
+        """The link and its origins as text: a line for each fact, origins indented below their link."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
         yield f"{self.kind} {self.title}"
-        told = [*self._told(), *(f"!! {problem}" for problem in self.problems)]
+        lines = [*self._fact_lines(), *(f"!! {problem}" for problem in self.problems)]
         bar = "│" if self.origins else " "
-        yield from (f"{bar}    {line}" for line in told)
+        yield from (f"{bar}    {line}" for line in lines)
         for index, origin in enumerate(self.origins):
             last = index == len(self.origins) - 1
             first, *rest = origin._lines()
             yield f"{'└─' if last else '├─'} {first}"
             yield from (f"{' ' if last else '│'}  {line}" for line in rest)
 
-    def _told(self) -> Iterator[str]:
+    def _fact_lines(self) -> Iterator[str]:
         for name, value in self.facts.items():
             if isinstance(value, list):
                 yield from (f"{name}: {item}" for item in value)
@@ -162,7 +163,7 @@ def trace_version(uri: str, digest: str | None = None, seen: tuple[str, ...] = (
 
     Args:
         uri: ``models:/NAME/VERSION``.
-        digest: What its digest is expected to be; None where that is not known.
+        digest: Its expected digest; None if it is not known.
         seen: Its descendants, which it cannot come from.
     """
     if not uri.startswith("models:"):
@@ -189,11 +190,11 @@ def trace_version(uri: str, digest: str | None = None, seen: tuple[str, ...] = (
 
 def _digest_problems(uri: str, expected: str | None, found: ModelVersion, digest: str) -> tuple[str, ...]:
     tagged = found.tags.get(DIGEST_TAG)
-    told = {"its files have": digest, f"its tag {DIGEST_TAG} has": tagged}
+    found_digests = {"its files have": digest, f"its tag {DIGEST_TAG} has": tagged}
     return tuple(
         f"{uri}: expected the model with the SHA-256 {expected}, but {what} {other or 'none'}. The version was changed "
         "after it was registered or used."
-        for what, other in told.items()
+        for what, other in found_digests.items()
         if other != expected
     )
 
@@ -229,13 +230,13 @@ def _run(run_id: str, facts: Mapping[str, Any] | None = None) -> Trail:
         problems.append(f"run {run_id}: it was deleted. To bring it back: mlflow runs restore --run-id {run_id}")
     if facts and not _read_by(run, facts):
         problems.append(f"run {run_id}: it did not record the data that the model says it learned from.")
-    told = {
+    run_facts = {
         "job": run.data.tags.get("neuronedit.job"),
         "status": run.info.status,
         "started": _moment(run.info.start_time),
         "by": run.data.tags.get("mlflow.user"),
     }
-    return Trail("run", run_id, told, tuple(problems), data)
+    return Trail("run", run_id, run_facts, tuple(problems), data)
 
 
 def _read_by(run: Run, facts: Mapping[str, Any]) -> bool:
@@ -247,13 +248,13 @@ def _read_by(run: Run, facts: Mapping[str, Any]) -> bool:
 
 def _data(facts: Mapping[str, Any]) -> Trail:
     data = facts.get("data", {})
-    told = {
+    data_facts = {
         "files": data.get("files"),
         "events": data.get("events"),
         "sha256 of names, rows and sizes": data.get("sha256"),
         "populations": ", ".join(f"{name} {n:,}" for name, n in facts.get("events", {}).items()) or None,
     }
-    return Trail("data", data.get("uri", "not known: the model does not say"), told)
+    return Trail("data", data.get("uri", "not known: the model does not say"), data_facts)
 
 
 def _moment(milliseconds: int) -> str:

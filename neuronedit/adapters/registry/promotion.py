@@ -1,7 +1,4 @@
-"""Promotion: an alias given to a version that has passed its review, or that somebody answers for.
-
-Gates as tags of model versions: written by a review, asked for before a version is used.
-"""
+"""Gates of model versions: written as tags by a review, asked for before a version is used or promoted."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,54 +7,12 @@ from typing import Final
 
 from mlflow.tracking import MlflowClient
 
-from neuronedit.adapters.registry.versions import (
-    AliasMove,
-    PinnedModel,
-    alias_time,
-    current_user,
-    find_version,
-    move_alias,
-)
+from neuronedit.adapters.registry.aliases import AliasMove, alias_time, current_user, move_alias
+from neuronedit.adapters.registry.versions import PinnedModel, find_version
 from neuronedit.errors import ModelError
 from neuronedit.model.gates import GATE_TAG, GATES, OVERRIDE_TAG, Gate, Override, Standing, listed
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """What was done: the alias's move, and the gates that did not stand, by name."""
-
-    move: AliasMove
-    overridden: Mapping[str, str]
-
-
-def promote(name: str, version: str, alias: str, override: str | None = None) -> Promotion:
-    """Move an alias to a version all of whose gates stand; to an older one likewise, which is the way back.
-
-    Args:
-        name: The registered model's.
-        version: Its number.
-        alias: To be moved.
-        override: Why the version may be used although gates do not stand.
-
-    Raises:
-        ModelError: There is no such version; or a gate failed or was not measured, and no override was given.
-    """
-    uri = f"models:/{name}/{version}"
-    found = find_version(uri)
-    blocking = Standing.from_tags(found.tags).blocking
-    if blocking and not override:
-        raise ModelError(
-            f"{uri} is not promoted to {alias!r}: {len(blocking)} of {len(GATES)} gates do not stand: "
-            f"{listed(blocking)}. Review it (neuronedit review --model {uri}) with held-out samples and the events "
-            'that it is for, promote another version, or answer for it: --override "reason".'
-        )
-    reason = override or ""
-    if blocking:
-        answered = Override(reason, current_user(), alias_time(), tuple(blocking))
-        MlflowClient().set_model_version_tag(name, version, OVERRIDE_TAG, answered.to_json())
-    return Promotion(move_alias(name, alias, version, by="promote", reason=reason), blocking)
 
 
 STATE_TAG: Final = "neuronedit.gates"
@@ -66,7 +21,7 @@ REVIEWED_TAG: Final = "neuronedit.reviewed"
 
 
 def write_gates(pinned: PinnedModel, gates: Sequence[Gate], verdict: str) -> None:
-    """Write what a review found to the version's tags, in place of an earlier review's; a folder has none."""
+    """Write a review's gates to the version's tags, in place of an earlier review's; a folder has no tags."""
     if pinned.standing is None:
         return
     found = find_version(pinned.uri)
@@ -83,12 +38,12 @@ def write_gates(pinned: PinnedModel, gates: Sequence[Gate], verdict: str) -> Non
 def check_usable(pinned: PinnedModel, asked: str, *, allow_failed_gates: bool) -> None:
     """Check that a model may edit events: its gates did not fail, or somebody answers for it.
 
-    A version that was never reviewed, or not in everything, may be used: it is told in the log.
+    A version that was never reviewed, or not in everything, may be used; the log has a warning.
 
     Args:
         pinned: The model.
-        asked: By what it was asked for.
-        allow_failed_gates: Use it in any case.
+        asked: The URI that the user gave for it.
+        allow_failed_gates: Allow it whatever its gates found.
 
     Raises:
         ModelError: A gate failed, it was not allowed, and no override holds for it.
@@ -108,6 +63,42 @@ def check_usable(pinned: PinnedModel, asked: str, *, allow_failed_gates: bool) -
         log.warning("%s: gates failed, and it is used all the same: %s", pinned.uri, listed(standing.failed))
     elif standing.blocking:
         log.warning("%s: %s; see `neuronedit review`", pinned.uri, _unknown(standing))
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """The result of a promotion: the alias's move, and the gates that did not stand, by name."""
+
+    move: AliasMove
+    overridden: Mapping[str, str]
+
+
+def promote(name: str, version: str, alias: str, override: str | None = None) -> Promotion:
+    """Move an alias to a version all of whose gates stand; to an older one likewise, which is the way back.
+
+    Args:
+        name: The registered model's.
+        version: The version's number.
+        alias: The alias to move.
+        override: The reason to use the version although gates do not stand.
+
+    Raises:
+        ModelError: There is no such version; or a gate failed or was not measured, and no override was given.
+    """
+    uri = f"models:/{name}/{version}"
+    found = find_version(uri)
+    blocking = Standing.from_tags(found.tags).blocking
+    if blocking and not override:
+        raise ModelError(
+            f"{uri} is not promoted to {alias!r}: {len(blocking)} of {len(GATES)} gates do not stand: "
+            f"{listed(blocking)}. Review it (neuronedit review --model {uri}) with held-out samples and the events "
+            'that it is for, promote another version, or answer for it: --override "reason".'
+        )
+    reason = override or ""
+    if blocking:
+        answered = Override(reason, current_user(), alias_time(), tuple(blocking))
+        MlflowClient().set_model_version_tag(name, version, OVERRIDE_TAG, answered.to_json())
+    return Promotion(move_alias(name, alias, version, by="promote", reason=reason), blocking)
 
 
 def _unknown(standing: Standing) -> str:

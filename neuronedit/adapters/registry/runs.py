@@ -32,7 +32,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar 
 
 
 class TrackingConfig(Config):
-    """Where MLflow keeps models, metrics and reviews."""
+    """MLflow's store of models, metrics and reviews."""
 
     uri: str | None = Field(
         None,
@@ -124,7 +124,7 @@ def tracked_run(job: str, settings: Mapping[str, str], run_id: str | None = None
 
 
 def log_dataset(dataset: EventDataset, name: str, context: str) -> None:
-    """Record which data a run has read: where it is, and a digest of its files' names, rows and sizes."""
+    """Record a dataset that a run has read: its URI, and a digest of its files' names, rows and sizes."""
     mlflow.log_input(
         MetaDataset(_source(dataset.uri), name=name, digest=dataset.digest()[:DIGEST_LENGTH]), context=context
     )
@@ -134,7 +134,7 @@ def log_series(rows: Sequence[Mapping[str, float]], step_key: str, run_id: str |
     """Record metrics that have one value for each step, all in one call.
 
     Args:
-        rows: Of each step, its number and the metrics' values.
+        rows: For each step, its number and the metrics' values.
         step_key: The number's key.
         run_id: The run; by default this thread's active one.
 
@@ -181,7 +181,7 @@ def metric_slug(name: str) -> str:
 
 
 def log_transform(manifest: Mapping[str, Any], dataset: EventDataset, seconds: float) -> None:
-    """Record what a transform read and wrote."""
+    """Record a transform's input, manifest, counts and speed."""
     log_dataset(dataset, "events", "transform")
     mlflow.log_dict(dict(manifest), "manifest.json")
     mlflow.set_tags({"neuronedit.model": manifest["model"]["uri"], "neuronedit.digest": manifest["model"]["sha256"]})
@@ -203,13 +203,13 @@ def log_results(
     *,
     prefix: str | None = None,
 ) -> None:
-    """Record what a job came to: its files as artifacts, its scalars as metrics, the datasets that it read.
+    """Record a job's results: its files as artifacts, its scalars as metrics, the datasets that it read.
 
     Args:
-        job: Its name, which the artifacts' folder has, too.
-        folder: All files in it are recorded.
-        scalars: By name.
-        datasets: By what they stand for.
+        job: The job's name, and that of the artifacts' folder.
+        folder: The folder whose files are all recorded.
+        scalars: The numbers to record, by name.
+        datasets: The datasets that were read, by their role.
         prefix: Begins the metrics' names; by default the job's name and a slash.
     """
     for name, dataset in (datasets or {}).items():

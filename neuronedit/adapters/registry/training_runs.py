@@ -1,4 +1,4 @@
-"""Training and update in their MLflow runs: searches, what was read, what is known of each edit."""
+"""Training and update in their MLflow runs: search trials, datasets, scores of each edit."""
 
 import math
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def log_trial(number: int, trial: SearchTrial) -> None:
 
 
 def log_search(result: SearchResult) -> None:
-    """Record in the training's run what a search chose."""
+    """Record a search's choice and trials in the training's run."""
     chosen = result.best.row()
     mlflow.log_params({f"chosen.{name}": chosen[name] for name in SEARCHED})
     mlflow.log_metrics({"search/left_out_error": result.best.error, "search/trials": len(result.trials)})
@@ -41,13 +41,13 @@ def log_search(result: SearchResult) -> None:
 
 
 def log_training(model: EditModel, drawn: DrawnPopulations, dataset: EventDataset, losses: Figure) -> None:
-    """Record what a training run read and came to.
+    """Record a training's dataset, scores and losses.
 
     Args:
-        model: Fitted.
-        drawn: What it learned from.
-        dataset: Where that is from.
-        losses: Their figure; the losses themselves were recorded as they fell (``log_losses``).
+        model: The fitted model.
+        drawn: The events that it learned from.
+        dataset: The dataset of these events.
+        losses: The figure of the losses, which ``log_losses`` recorded as they fell.
     """
     log_dataset(dataset, "events", "training")
     drawn_events = sum(len(events) for events in drawn.intensities.values())
@@ -71,7 +71,7 @@ def _named(kind: str, found: Mapping[str, Mapping[str, float]]) -> dict[str, flo
 
 
 def log_update(update: Update, parent: PinnedModel, dataset: EventDataset) -> None:
-    """Record what an update read, which model it is of, what it decided on, and how far old edits drifted."""
+    """Record an update's dataset, parent, scores, and how far old edits drifted."""
     log_dataset(dataset, "events", "update")
     mlflow.set_tags({PARENT_TAG: parent.uri, "neuronedit.parent_digest": parent.digest})
     log_series([asdict(loss) for loss in update.losses], "epoch")

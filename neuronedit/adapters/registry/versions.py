@@ -1,19 +1,11 @@
-"""The registry: models registered as new versions, and pinned ones fetched back.
+"""The registry: models registered as new versions, and pinned ones fetched back."""
 
-Aliases of registered models: moved with a record of who moved them, when and why, that is never written over.
-"""
-
-import getpass
-import json
-import os
 import re
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import mlflow
 import pandas as pd
@@ -27,109 +19,13 @@ from pydantic import Field
 
 import neuronedit
 from neuronedit.adapters.registry import pyfunc_model
+from neuronedit.adapters.registry.aliases import move_alias
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.config import Config
 from neuronedit.errors import ModelError, listing, masked, nearest_name
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.files import FACTS, load_model, model_digest, save_model
 from neuronedit.model.gates import Standing
-
-MOVE_TAG: Final = "neuronedit.alias."
-"""Begins the tag of a registered model that records one move; the alias and the time follow."""
-
-By = Literal["train", "update", "promote"]
-
-
-@dataclass(frozen=True)
-class AliasMove:
-    """One move of an alias.
-
-    Attributes:
-        alias: Its name.
-        time: When, UTC.
-        user: Who.
-        by: Which job.
-        before: The version that it pointed to; None where there was no such alias.
-        after: The version that it points to.
-        reason: Why, where an override was given; else empty.
-    """
-
-    alias: str
-    time: str
-    user: str
-    by: By
-    before: str | None
-    after: str
-    reason: str
-
-    @property
-    def sentence(self) -> str:
-        """The move, for a person."""
-        came_from = f"{self.before} → " if self.before else ""
-        override = f", override: {self.reason}" if self.reason else ""
-        return f"{self.time} {self.alias}: {came_from}{self.after} by {self.user} ({self.by}{override})"
-
-
-def move_alias(name: str, alias: str, version: str, *, by: By, reason: str = "") -> AliasMove:
-    """Point an alias at a version, and record it: each move is a tag of its own on the registered model.
-
-    Raises:
-        ModelError: The registry refuses.
-    """
-    client = MlflowClient()
-    try:
-        before = client.get_registered_model(name).aliases.get(alias)
-        client.set_registered_model_alias(name, alias, version)
-        move = AliasMove(alias, alias_time(), current_user(), by, before and str(before), version, reason)
-        client.set_registered_model_tag(
-            name, f"{MOVE_TAG}{alias}.{move.time}", json.dumps(asdict(move), ensure_ascii=False)
-        )
-    except MlflowException as error:
-        raise ModelError(
-            f"models:/{name}@{alias}: the registry refuses to move the alias to version {version} ({error.message}). "
-            "Choose another alias, or ask for the right to move it."
-        ) from error
-    return move
-
-
-def alias_moves(tags: Mapping[str, str]) -> list[AliasMove]:
-    """All moves that a registered model's tags record, the first one first."""
-    moves = [AliasMove(**json.loads(text)) for key, text in tags.items() if key.startswith(MOVE_TAG)]
-    return sorted(moves, key=lambda move: move.time)
-
-
-def check_alias_is_free(name: str, alias: str | None) -> None:
-    """Check that training would not move an alias that reviewed versions are promoted to.
-
-    Args:
-        name: The registered model's.
-        alias: What training is to move, if anything.
-
-    Raises:
-        ModelError: It would.
-    """
-    if not alias:
-        return
-    found = MlflowClient().search_registered_models(filter_string=f"name = '{name}'")
-    moves = [move for model in found for move in alias_moves(model.tags) if move.alias == alias]
-    if any(move.by == "promote" for move in moves):
-        raise ModelError(
-            f"model.alias = {alias!r}: versions of {name!r} are promoted to this alias after a review, "
-            "so training does not move it. Choose another, e.g. candidate, and promote the version once it is reviewed."
-        )
-
-
-def current_user() -> str:
-    """Who is asking: the name that MLflow's server knows, else that of the machine."""
-    try:
-        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return "unknown"
-
-
-def alias_time() -> str:
-    """UTC, to the microsecond: moves of one alias follow one another."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # a tag's name takes no plus sign
 
 
 class RegistryConfig(Config):
@@ -148,15 +44,15 @@ PARENT_TAG: Final = "neuronedit.parent"
 
 @dataclass(frozen=True)
 class PinnedModel:
-    """One exact model: its bits are known by digest, whatever it was asked for by.
+    """One exact model, identified by its digest.
 
     Attributes:
-        model: Loaded.
-        folder: Where its two files lie on this machine.
+        model: The loaded model.
+        folder: The folder of its two files on this machine.
         uri: ``models:/NAME/VERSION``, or the folder that was given.
         digest: SHA-256.
         run_id: The run that trained it; None for a folder.
-        standing: What its review found; None for a folder.
+        standing: Its review's gates; None for a folder.
     """
 
     model: EditModel
@@ -167,7 +63,7 @@ class PinnedModel:
     standing: Standing | None = None
 
     def facts(self) -> dict[str, Any]:
-        """What a manifest says of it."""
+        """Describe the model, as JSON has it, for a manifest."""
         registered = self.standing is not None
         return {
             "uri": self.uri,
@@ -182,7 +78,7 @@ def register_model(model: EditModel, config: RegistryConfig, example: pd.DataFra
     """Log the model in the active run and register it as a new version.
 
     Args:
-        model: To be registered.
+        model: The model to register.
         config: Its name, and an alias to move to the new version.
         example: A few events with the columns that prediction needs; it becomes the input example.
     """
@@ -209,6 +105,14 @@ def register_model(model: EditModel, config: RegistryConfig, example: pd.DataFra
     if config.alias:
         move_alias(config.name, config.alias, number, by="update" if parent else "train")
     return pinned_model(f"models:/{config.name}/{number}")
+
+
+def example_events(model: EditModel, drawn: DrawnPopulations) -> pd.DataFrame:
+    """A few events that the pyfunc accepts: those of an edited population, with their batch."""
+    pair = model.design.edits(drawn.counts)[0]
+    intensities = drawn.intensities[pair.source[0]][:EXAMPLE_EVENTS]
+    events = pd.DataFrame(intensities.astype(float), columns=list(model.panel.markers))
+    return events.assign(**{model.batch_column: pair.name}) if model.batch_column else events
 
 
 def pinned_model(uri: str) -> PinnedModel:
@@ -280,11 +184,3 @@ def _signature(model: EditModel) -> ModelSignature:
     batch = [ColSpec(AnyType(), model.batch_column)] if model.batch_column else []
     schema = Schema(markers + batch)
     return ModelSignature(schema, schema, ParamSchema([ParamSpec("unknown_batch", "string", "error")]))
-
-
-def example_events(model: EditModel, drawn: DrawnPopulations) -> pd.DataFrame:
-    """A few events that the pyfunc accepts: those of an edited population, with their batch."""
-    pair = model.design.edits(drawn.counts)[0]
-    intensities = drawn.intensities[pair.source[0]][:EXAMPLE_EVENTS]
-    events = pd.DataFrame(intensities.astype(float), columns=list(model.panel.markers))
-    return events.assign(**{model.batch_column: pair.name}) if model.batch_column else events

@@ -1,7 +1,4 @@
-"""What an evaluation compares, drawn from its datasets.
-
-The arms of a two-treatment experiment, drawn from a dataset in one pass.
-"""
+"""Samples of measured experiments, drawn from datasets: events to compare, and the arms of two treatments."""
 
 from collections.abc import Mapping
 
@@ -19,12 +16,12 @@ from neuronedit.measures.evaluation import ComparedEvents
 
 
 def list_datasets(events: Mapping[str, EventsConfig]) -> dict[str, EventDataset]:
-    """The datasets by what they stand for.
+    """List datasets, by their role.
 
     Raises:
         DataError: A dataset is not there, damaged or empty.
     """
-    return {name: list_dataset(of.path, f"{name}.path") for name, of in events.items()}
+    return {role: list_dataset(chosen.path, f"{role}.path") for role, chosen in events.items()}
 
 
 def draw_sample(
@@ -35,14 +32,14 @@ def draw_sample(
     sample: SampleConfig,
     population_column: str | None = None,
 ) -> ComparedEvents:
-    """A seeded sample of a dataset's chosen events and, where a column names populations, of each of these.
+    """Draw a seeded sample of a dataset's chosen events and, if a column names populations, of each of these.
 
     Args:
-        name: What the events stand for.
-        dataset: Where they are.
-        where: The column values of those that are chosen.
+        name: The role of the events: ``edited``, ``truth`` or ``unedited``.
+        dataset: The dataset of these events.
+        where: Column values of the events to draw from.
         panel: The markers.
-        sample: How many, by which seed.
+        sample: Number of events and seed.
         population_column: Names cell populations.
 
     Raises:
@@ -73,13 +70,13 @@ def _check_split(name: str, split: DrawnPopulations, dataset: EventDataset, colu
 
 
 def draw_experiment(dataset: EventDataset, panel: Panel, choice: ArmChoice, sample: SampleConfig) -> Experiment:
-    """A seeded sample of each arm or, with a sample column, of each replicate sample of each arm.
+    """Draw a seeded sample of each arm or, with a sample column, of each replicate sample of each arm.
 
     Args:
         dataset: The measured arms.
         panel: The markers.
-        choice: Which events are of which arm and replicate sample.
-        sample: How many are drawn.
+        choice: Assigns events to arms and replicate samples.
+        sample: Number of events and seed.
 
     Raises:
         PanelError: A marker is missing in a file.

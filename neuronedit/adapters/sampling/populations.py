@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
-from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failed, items_of, map_items, raise_failure
+from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failure_row, map_items, parse_items, raise_failure
 from neuronedit.adapters.files.blocks import FilePart, FileReader, split_into_parts
 from neuronedit.adapters.files.columns import UNLABELLED, Chooser, assigned, text_column
 from neuronedit.adapters.files.parquet import EventDataset, EventFile, check_markers, finite_events, marker_matrix
@@ -34,15 +34,15 @@ def draw_populations(
 ) -> DrawnPopulations:
     """Draw up to ``sample.events_per_population`` events of each population.
 
-    The same events are drawn, in the same order, whatever the number of workers, the files' order and their row groups.
+    Events and their order do not depend on the number of workers, the order of the files or their row groups.
     Each worker and the driver hold at most three times the sample, and one block.
 
     Args:
         dataset: The events.
         panel: The markers to read.
-        design: Which events are of which population.
-        sample: How many, by which seed, and the column that names an event's sample.
-        label_columns: Further columns that say something of an event, such as its cell type.
+        design: Assigns events to populations.
+        sample: Number of events, seed, and the column that names an event's sample.
+        label_columns: Further columns with labels of an event, such as its cell type.
 
     Raises:
         PanelError: A marker is missing in a file.
@@ -66,7 +66,7 @@ def draw_populations(
 
 @dataclass(frozen=True)
 class _Sampler:
-    """Draws from all parts that a task is handed, and so hands on one sample of each population."""
+    """Draws one sample of each population from all parts that a task is given."""
 
     filesystem: fs.FileSystem
     panel: Panel
@@ -77,10 +77,10 @@ class _Sampler:
     def __call__(self, items: pa.Table) -> pa.Table:
         drawings: dict[str, Drawing] = {}
         try:
-            for part in items_of(items, FilePart):
+            for part in parse_items(items, FilePart):
                 self._draw(part, drawings)
         except NeuroneditError as error:
-            return pa.Table.from_pylist([failed(error)], schema=_SCHEMA)
+            return pa.Table.from_pylist([failure_row(error)], schema=_SCHEMA)
         return _as_table(drawings)
 
     def _draw(self, part: FilePart, drawings: dict[str, Drawing]) -> None:
@@ -179,7 +179,7 @@ def _read(table: pa.Table, n_markers: int, n_columns: int) -> Iterator[tuple[str
 
 
 def _shared_texts(values: pa.Array) -> Texts:
-    """Texts of which there are few, each in memory once."""
+    """Read texts, equal ones as one object: few are different."""
     encoded = values.dictionary_encode()
     texts: Texts = encoded.dictionary.to_numpy(zero_copy_only=False)
     return texts[encoded.indices.to_numpy()]

@@ -1,4 +1,4 @@
-"""What a review compares, drawn from the dataset: training pairs, and held-out samples with measured truth."""
+"""Events of a review, drawn from a dataset: training pairs, and held-out samples with measured truth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class ReviewEvents:
         drawn: All populations of the model's design.
         held_out_pairs: Pairs of samples that were measured before and after, by edit; empty where none is named.
         held_out: Their populations.
-        comparisons: Of the training pairs, then of the held-out ones.
+        comparisons: Those of the training pairs, then those of the held-out ones.
     """
 
     pairs: Mapping[str, EditPair]
@@ -37,18 +37,18 @@ class ReviewEvents:
     comparisons: list[Comparison]
 
     def most_moving(self, model: EditModel) -> str:
-        """The edit that has the most to move: the largest distance from its source to its target."""
+        """The edit with the largest distance from its source to its target."""
         return max(self.pairs, key=lambda name: model.edit(name).support.effect)
 
     def pair_labels(self, column: str | None) -> dict[str, tuple[Texts, Texts]]:
-        """What a column says of the source's events and of the target's, by edit, in the comparisons' order."""
+        """Labels of the source's and the target's events in a column, by edit, in the comparisons' order."""
         if column is None:
             return {}
         sides = {name: _sides(self.drawn, pair) for name, pair in self.pairs.items()}
         return {name: (source.labels[column], target.labels[column]) for name, (source, target) in sides.items()}
 
-    def neurons(self, model: EditModel, edit: str) -> EditSubject:
-        """An edit as its neurons see it: source, target, and all events here that it is to be applied to.
+    def subject(self, model: EditModel, edit: str) -> EditSubject:
+        """The subject of an edit's review: source, target, and all drawn events that it is to be applied to.
 
         Raises:
             ConfigError: The dataset has no events of that edit.
@@ -117,12 +117,12 @@ def draw_review(
     """Draw the model's training pairs and, where the configuration names them, held-out comparisons.
 
     Args:
-        model: Whose design chooses the events.
-        dataset: Where they are.
-        held_out: Which samples are held out.
-        sample: How many events are drawn.
+        model: The model, whose design chooses the events.
+        dataset: The dataset of these events.
+        held_out: The samples that are held out.
+        sample: Number of events and seed.
         panel: The markers to draw; by default the model's.
-        label_columns: What is wanted to be known of each event.
+        label_columns: Columns with labels of an event, to read beside the markers.
 
     Raises:
         DataError: A population has too few events in this dataset.
@@ -159,7 +159,7 @@ def draw_review(
 
 
 def _title(pair: EditPair, design: Design) -> str:
-    """Which events are led where, e.g. ``day2 → day1, role = control``."""
+    """Name a comparison by its events, e.g. ``day2 → day1, role = control``."""
     if isinstance(design, ControlsDesign):
         return f"{pair.name} → {design.reference}, {describe(design.control)}"
     return f"{describe(design.source)} → {describe(design.target)}"
@@ -175,7 +175,7 @@ def _sides(drawn: DrawnPopulations, pair: EditPair) -> tuple[LabelledEvents, Lab
 
 
 def _pooled(drawn: DrawnPopulations, names: tuple[str, ...]) -> LabelledEvents:
-    """Equally many events of each population, so that none of them is repeated."""
+    """Pool equally many events of each population, so that none of them is repeated."""
     smallest = min(len(drawn.intensities[name]) for name in names)
     intensities = np.concatenate([drawn.intensities[name][:smallest] for name in names]).astype(np.float32)
     labels = [drawn.labels[name] for name in names]

@@ -10,6 +10,8 @@ from neuronedit.fitting.record import TrainingRecord, intensities_digest
 from neuronedit.fitting.update import check_controls_design, new_populations
 from neuronedit.model.edit_model import EditModel
 
+_REMEDY = "Restore them, name their new place in parent_data, or train a new model."
+
 
 def draw_update(
     parent: EditModel, name: str, dataset: EventDataset, moved: Sequence[str]
@@ -18,9 +20,9 @@ def draw_update(
 
     Args:
         parent: The model.
-        name: Its own, for messages.
-        dataset: Where the new batches' controls are.
-        moved: Datasets with the events that it was trained on, if they are not where they were.
+        name: The model's name, for messages.
+        dataset: The dataset of the new batches' controls.
+        moved: Datasets with the events that it was trained on, if these have moved.
 
     Returns:
         The old populations, and the new ones.
@@ -37,12 +39,12 @@ def draw_update(
 
 
 def draw_past(model: EditModel, record: TrainingRecord, moved: Sequence[str]) -> DrawnPopulations:
-    """Draw the very events again that a model was trained on; files that have come since do no harm.
+    """Draw the very events again that a model was trained on; files added since then do no harm.
 
     Args:
-        model: Its panel and design say what is drawn.
-        record: The populations, where they were, and the digests of what was drawn.
-        moved: The datasets to look in, in place of those where they were.
+        model: Its panel and design determine the markers and populations.
+        record: The populations with their datasets and digests.
+        moved: The datasets to look in, in place of the recorded ones.
 
     Raises:
         DataError: A dataset cannot be read, or a population is not there as it was.
@@ -71,6 +73,3 @@ def draw_past(model: EditModel, record: TrainingRecord, moved: Sequence[str]) ->
             f"{listing(places)} as they were then (SHA-256 of the events drawn); expected the same events. {_REMEDY}"
         )
     return found.select(wanted)
-
-
-_REMEDY = "Restore them, name their new place in parent_data, or train a new model."

@@ -2,8 +2,8 @@
 
 They are not reported to Ray Train. Its list of checkpoints is written in place, and a run whose list is cut short or
 names a checkpoint that is gone or damaged does not start; it knows nothing of a checkpoint written just before a worker
-died; and each report waits for all workers and for the controller's next look at them. What stands in the folder, each
-checkpoint under its own seal, is list enough: a new group of workers and a new driver find the same.
+died; and each report waits for all workers and for the controller's next look at them. The folder itself,
+each checkpoint under its own seal, is list enough: a new group of workers and a new driver find the same.
 """
 
 import hashlib
@@ -30,11 +30,11 @@ EPOCH = "epoch-"
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """What there is to go on from.
+    """The newest sound checkpoint, and the faults of newer ones.
 
     Attributes:
-        state: The newest that is sound; None where training starts from zero.
-        problems: What is wrong with newer ones, and where training goes on instead; for the log.
+        state: The newest sound state; None if training starts from zero.
+        problems: A sentence for each newer, damaged checkpoint, with the one that training goes on from; for the log.
     """
 
     state: TrainingState | None
@@ -57,8 +57,8 @@ class Checkpoints:
         """Write a checkpoint, whole or not at all, and then remove old ones.
 
         Args:
-            state: Its content.
-            keep: How many are kept, this one included.
+            state: The content of the checkpoint.
+            keep: Number of checkpoints to keep, this one included.
 
         Returns:
             The number of epochs behind it.
@@ -81,7 +81,7 @@ class Checkpoints:
         return state.epoch
 
     def read(self, epoch: int) -> TrainingState:
-        """The checkpoint after an epoch.
+        """Read the checkpoint after an epoch.
 
         Raises:
             CheckpointError: It is damaged, or not there.
@@ -91,7 +91,7 @@ class Checkpoints:
         return TrainingState.parse(_contents(place), place.path)
 
     def newest(self) -> ResumePoint:
-        """The newest checkpoint that is sound; damaged ones are removed, so that they are told once.
+        """Find the newest sound checkpoint; damaged newer ones are removed, so that each is reported once.
 
         Raises:
             StorageError: The storage fails.
@@ -123,7 +123,7 @@ def run_digest(
     plan: TrainingPlan,
     stream_digest: str = "",
 ) -> str:
-    """A digest of all that decides what training comes to.
+    """SHA-256 of everything that decides the result of a training.
 
     The events themselves are part of it, standardised as they are trained on, and with them the data, the panel, the
     drawn sample and the scaling; the number of workers is not: they share the same minibatches.
@@ -132,8 +132,8 @@ def run_digest(
         populations: Standardised markers, (n_events, n_markers) float32 each.
         samples: By population, (n_events,) the sample of each event, where they are known.
         architecture: The network's.
-        plan: How it learns.
-        stream_digest: Of the stream that events are read from, where there is one.
+        plan: The training plan.
+        stream_digest: Digest of the stream that reads the events; empty without a stream.
     """
     versions = {"neuronedit": neuronedit.__version__, "torch": torch.__version__}
     settings = {"architecture": architecture.model_dump(), "plan": plan.model_dump(), **versions}

@@ -1,4 +1,4 @@
-"""The events to train on, as Ray Data hands them to the workers: blocks of rows, put together again in their order."""
+"""Training events as blocks of rows, which Ray Data hands to the workers, and which these join in their order."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,7 +12,7 @@ EVENTS, SAMPLE, POPULATION, ROW = "events", "sample", "population", "row"
 
 
 def event_blocks(populations: Mapping[str, Float32s], samples: Mapping[str, Texts] | None = None) -> list[pa.Table]:
-    """Populations as blocks of rows of one table.
+    """Split populations into blocks of rows of one table.
 
     An event is one value of a fixed-size list: its markers lie side by side, and no column is copied apart.
 
@@ -40,11 +40,11 @@ def event_blocks(populations: Mapping[str, Float32s], samples: Mapping[str, Text
 
 
 def gathered(blocks: Iterable[pa.Table], names: Sequence[str]) -> tuple[dict[str, Float32s], dict[str, Texts]]:
-    """The populations and samples that ``event_blocks`` was given, from its blocks in any order.
+    """Join blocks, in any order, to the populations and samples that ``event_blocks`` was given.
 
     Args:
-        blocks: All of them.
-        names: The populations'.
+        blocks: All blocks.
+        names: The populations' names, in their order.
     """
     # Ray Data promises no order; the rows' numbers restore it, so that a seed means the same events.
     in_order = sorted(blocks, key=lambda block: block[ROW][0].as_py())

@@ -14,6 +14,7 @@ from pyarrow import fs
 from neuronedit.adapters.files.blocks import EVENTS_PER_BLOCK, Block, FileReader
 from neuronedit.adapters.files.columns import Chooser, assigned, text_column
 from neuronedit.adapters.files.parquet import EventFile, marker_matrix
+from neuronedit.adapters.training.places import Place
 from neuronedit.arrays import Floats, Masks, Texts, UInt64s
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.events import row_priorities
@@ -24,31 +25,15 @@ from neuronedit.network.minibatches import check_minibatch
 from neuronedit.network.plan import TrainingPlan
 from neuronedit.network.streamed import EventBlock, Streamed
 
-
-@dataclass(frozen=True)
-class Place:
-    """A row group that has events of a population.
-
-    Attributes:
-        file: The file's name, relative to its dataset.
-        row_group: Its number in the file.
-        n_events: By sample, how many of the population's events.
-    """
-
-    file: str
-    row_group: int
-    n_events: Mapping[str, int]
-
-
 ORDERS = 3
-"""Tells apart the order of row groups from what else is drawn from the same seed."""
+"""The stream of random numbers that orders row groups, apart from others of the same seed."""
 
 WINDOWS = 5
 """Windows in memory: one to train on, one that is read, as much of small populations that are kept, and of each
 population at most one block as it was read, and the rest of it as it is trained on."""
 
 KNOWN_BYTES = 16
-"""With each event, where its sample's name is and its place in the shuffled order."""
+"""Memory beside each event's markers: a pointer to its sample's name, and its place in the shuffled order."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +41,15 @@ class EventStream:
     """All events of a dataset's populations, to be trained on as they are read, on any worker.
 
     Attributes:
-        filesystem: Where the files are.
-        files: By name.
+        filesystem: The file system of the files.
+        files: The dataset's files, by name.
         panel: The markers to read.
-        design: Which events are of which population.
-        scaling: What the events are standardised by.
+        design: Assigns events to populations.
+        scaling: The scaling that standardises the events.
         sample: Names the column that tells an event's sample; the seed of the priorities.
         places: By population, the row groups that have its events.
-        priorities: By population, those of the drawn events, (n_drawn,) in their order.
-        memory_bytes: Of windows, for each worker.
+        priorities: Priorities of the drawn events, (n_drawn,) in their order, by population.
+        memory_bytes: Memory for windows, of each worker.
     """
 
     filesystem: fs.FileSystem
@@ -113,7 +98,11 @@ class EventStream:
                 self, self._held_out(found), kept, min(max(window, 1), EVENTS_PER_BLOCK), plan.seed, rank, n_workers
             ),
             window,
-            {name: torch.from_numpy(drawn[name][of]).to(device) for name, of in found.held_out.items() if of.any()},
+            {
+                name: torch.from_numpy(drawn[name][mask]).to(device)
+                for name, mask in found.held_out.items()
+                if mask.any()
+            },
             plan,
             self.panel.markers,
             rank,
@@ -122,7 +111,7 @@ class EventStream:
         )
 
     def n_training(self, found: Split) -> dict[str, int]:
-        """By population, how many events there are to train on, over all workers, given what is held out."""
+        """Number of training events over all workers, by population, without those that are held out."""
         return {name: held_out.n_training(self.places[name]) for name, held_out in self._held_out(found).items()}
 
     @property
@@ -144,7 +133,7 @@ class EventStream:
 
 @dataclass(frozen=True)
 class _HeldOut:
-    """What is not trained on: whole samples, or single events by their priorities, in ascending order."""
+    """Events held out from training: whole samples, or single events by their priorities, in ascending order."""
 
     samples: frozenset[str]
     priorities: UInt64s

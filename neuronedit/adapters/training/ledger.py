@@ -1,4 +1,4 @@
-"""What workers tell of their training while it goes on, and who is told.
+"""Progress of training: the first worker reports it to an actor, the driver shows it and passes the losses on.
 
 Ray Train's own way, ``ray.train.report``, is a barrier for all workers, waits until its controller has taken the last
 report (which it looks for now and then), and ends in a callback that runs in the controller's process, without the
@@ -22,17 +22,17 @@ from neuronedit.network.state import EpochLosses
 log = logging.getLogger(__name__)
 
 OnLosses = Callable[[Sequence[EpochLosses]], None]
-"""Is told of epochs as they end, each once and in their order, several at a time where they are short."""
+"""Called with the losses of ended epochs, each once and in their order; short ones come several at a time."""
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """What the workers have told so far.
+    """Progress that the first worker has reported.
 
     Attributes:
-        history: The losses of all epochs behind them.
-        n_workers: That train now.
-        notes: What is to be logged as a warning.
+        history: The losses of all epochs that ended.
+        n_workers: Number of workers that train now.
+        notes: Warnings for the driver's log.
     """
 
     history: tuple[EpochLosses, ...] = ()
@@ -41,35 +41,35 @@ class TrainingProgress:
 
 
 class _TrainingLedger:
-    """An actor that keeps what the first worker tells, over its death."""
+    """An actor that keeps the first worker's progress, also when that worker dies."""
 
     def __init__(self) -> None:
-        self.told = TrainingProgress()
+        self.progress = TrainingProgress()
 
     def begin(self, history: tuple[EpochLosses, ...], n_workers: int, notes: tuple[str, ...]) -> None:
         """Note that workers have started, behind them the epochs of the checkpoint that they go on from."""
-        self.told = TrainingProgress(history, n_workers, (*self.told.notes, *notes))
+        self.progress = TrainingProgress(history, n_workers, (*self.progress.notes, *notes))
 
     def add(self, losses: EpochLosses) -> None:
         """Note the end of an epoch."""
-        self.told = TrainingProgress((*self.told.history, losses), self.told.n_workers, self.told.notes)
+        self.progress = TrainingProgress((*self.progress.history, losses), self.progress.n_workers, self.progress.notes)
 
     def look(self) -> TrainingProgress:
-        """What was told so far."""
-        return self.told
+        """Tell the progress so far."""
+        return self.progress
 
 
 @dataclass
 class _Follower:
-    """The driver's part: passes on what is new.
+    """The driver's part: it logs new notes and passes on new losses.
 
     Attributes:
         ledger: The actor.
-        n_epochs: At most.
-        epoch_events: Events of an epoch.
-        on_losses: Is told of new epochs.
-        n_passed: Epochs that it knows; those that are trained again after a worker's death are not told again.
-        n_noted: Notes logged.
+        n_epochs: Largest number of epochs.
+        epoch_events: Number of events in an epoch.
+        on_losses: Called with the losses of new epochs.
+        n_passed: Number of epochs passed on; those trained again after a worker's death are not passed on again.
+        n_noted: Number of notes logged.
     """
 
     ledger: Any
@@ -81,30 +81,30 @@ class _Follower:
 
     def look(self) -> Done | None:
         try:
-            told: TrainingProgress = ray.get(self.ledger.look.remote())
+            progress: TrainingProgress = ray.get(self.ledger.look.remote())
         except ray.exceptions.RayError:  # what is wrong, the training itself tells
             return None
-        for note in told.notes[self.n_noted :]:
+        for note in progress.notes[self.n_noted :]:
             log.warning("%s", note)
-        self.n_noted = len(told.notes)
-        if told.n_workers == 0:
+        self.n_noted = len(progress.notes)
+        if progress.n_workers == 0:
             return None
         try:
-            self.catch_up(told.history)
+            self.catch_up(progress.history)
         except NeuroneditError as error:  # training need not end for it; they are told at the next look, or at the end
-            log.warning("losses up to epoch %d are not logged yet: %s", len(told.history), error)
-        return Done(len(told.history) * self.epoch_events, self.text(told))
+            log.warning("losses up to epoch %d are not logged yet: %s", len(progress.history), error)
+        return Done(len(progress.history) * self.epoch_events, self.text(progress))
 
     def catch_up(self, history: Sequence[EpochLosses]) -> None:
         if len(history) > self.n_passed:
             self.on_losses(history[self.n_passed :])
             self.n_passed = len(history)
 
-    def text(self, told: TrainingProgress) -> str:
-        workers = f"{told.n_workers} worker{'s' if told.n_workers > 1 else ''}"
-        if not told.history:
+    def text(self, progress: TrainingProgress) -> str:
+        workers = f"{progress.n_workers} worker{'s' if progress.n_workers > 1 else ''}"
+        if not progress.history:
             return f"epoch 0 of {self.n_epochs}, {workers}"
-        last = told.history[-1]
+        last = progress.history[-1]
         return (
             f"epoch {last.epoch} of {self.n_epochs}, {workers}, loss {last.train_loss:.4f}, "
             f"validation loss {last.validation_loss:.4f}"
@@ -118,13 +118,13 @@ def followed_training(
     """Show how training gets on while the block runs, and pass its losses on.
 
     Args:
-        n_epochs: At most.
-        epoch_events: Events of an epoch.
-        on_losses: Is told of new epochs, in another thread.
+        n_epochs: Largest number of epochs.
+        epoch_events: Number of events in an epoch.
+        on_losses: Called with the losses of new epochs, in another thread.
 
     Yields:
-        The actor that workers tell (``begin``, ``add``), and what is to be called with the whole history after the
-        end, so that no epoch is left out.
+        The actor that workers report to (``begin``, ``add``), and a function to call with the whole history after
+        the end, so that no epoch is left out.
     """
     with driver_actor(_TrainingLedger) as ledger:
         follower = _Follower(ledger, n_epochs, epoch_events, on_losses)

@@ -1,30 +1,18 @@
-"""Training on Ray, from the drawn sample, more events in memory, or all of them as a stream.
-
-Where in a dataset the events of each population lie: in which row groups, how many of which sample.
-"""
+"""Training on Ray Train, from the drawn sample, from more events in memory, or from all of them as a stream."""
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from pyarrow import fs
-
-from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failed, items_of, map_items, raise_failure
-from neuronedit.adapters.files.blocks import FilePart, FileReader, split_into_parts
-from neuronedit.adapters.files.columns import Chooser, assigned, distinct_values, text_column
-from neuronedit.adapters.files.parquet import EventDataset, EventFile
-from neuronedit.adapters.sampling.populations import PART_BYTES, draw_populations
-from neuronedit.adapters.training.event_stream import EventStream, Place
+from neuronedit.adapters.files.parquet import EventDataset
+from neuronedit.adapters.sampling.populations import draw_populations
+from neuronedit.adapters.training.event_stream import EventStream
+from neuronedit.adapters.training.places import find_places
 from neuronedit.adapters.training.trainer import train_autoencoder
 from neuronedit.arrays import Floats, Texts
 from neuronedit.cells.draw import SampleConfig
-from neuronedit.cells.selection import check_design_columns
-from neuronedit.errors import ConfigError, NeuroneditError
+from neuronedit.errors import ConfigError
 from neuronedit.fitting.prepare import Prepared
 from neuronedit.fitting.train import Ensemble, Train, TrainedNetwork, gather_ensemble
 from neuronedit.network.autoencoder import Architecture
@@ -33,90 +21,8 @@ from neuronedit.network.state import EpochLosses
 
 log = logging.getLogger(__name__)
 
-
-def find_places(dataset: EventDataset, design: Chooser, sample: SampleConfig) -> dict[str, tuple[Place, ...]]:
-    """The places of each population, ordered by file and row group. Only columns that choose events are read.
-
-    Args:
-        dataset: The events.
-        design: Which events are of which population.
-        sample: Names the column that tells an event's sample.
-
-    Raises:
-        DataError: A file is damaged, or a column is missing.
-    """
-    parts = split_into_parts(dataset.files, dataset.filesystem, PART_BYTES)
-    finder = _Finder(dataset.filesystem, design, sample)
-    return _by_population(row for table in map_items(finder, parts) for row in table.to_pylist())
-
-
-def _by_population(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Place, ...]]:
-    counts: dict[tuple[str, str, int], Counter[str]] = {}
-    for row in rows:
-        raise_failure(row)
-        key = row["population"], row["file"], row["row_group"]
-        counts.setdefault(key, Counter())[row["sample"]] += row["n_events"]
-    places: dict[str, list[Place]] = {}
-    for population, file, row_group in sorted(counts):
-        places.setdefault(population, []).append(Place(file, row_group, counts[population, file, row_group]))
-    return {population: tuple(found) for population, found in places.items()}
-
-
-@dataclass(frozen=True)
-class _Finder:
-    filesystem: fs.FileSystem
-    design: Chooser
-    sample: SampleConfig
-
-    def __call__(self, items: pa.Table) -> pa.Table:
-        try:
-            rows = [row for part in items_of(items, FilePart) for row in self._places(part)]
-        except NeuroneditError as error:
-            rows = [failed(error)]
-        return pa.Table.from_pylist(rows, schema=_SCHEMA)
-
-    def _places(self, part: FilePart) -> Iterator[dict[str, Any]]:
-        file = part.file
-        with FileReader(self.filesystem, file) as reader:
-            names = reader.parquet.schema_arrow.names
-            sample_column = self.sample.column_of([*names, *file.partition])
-            wanted = [*self.design.columns, *([sample_column] if sample_column else [])]
-            check_design_columns([*names, *file.partition], wanted, file.path)
-            stored = [name for name in dict.fromkeys(wanted) if name in names]
-            for group in reader.row_groups[part.first_group : part.stop_group]:
-                # Some column must be read: without any, nobody would know how many events there are.
-                for block in reader.blocks(group, stored or names[:1]):
-                    for population, sample, n_events in self._counts(block.table, file, sample_column):
-                        yield {
-                            "population": population,
-                            "file": file.name,
-                            "row_group": group.number,
-                            "sample": sample,
-                            "n_events": n_events,
-                        }
-
-    def _counts(self, table: pa.Table, file: EventFile, sample_column: str | None) -> Iterator[tuple[str, str, int]]:
-        first_rows, combination = distinct_values(table.columns, table.num_rows)
-        n_events, few = np.bincount(combination), table.take(first_rows)
-        samples = text_column(few, file, sample_column, file.name)
-        for population, chosen in assigned(self.design, few, file):
-            for row in np.flatnonzero(chosen):
-                yield population, samples[row], int(n_events[row])
-
-
-_SCHEMA = pa.schema(
-    [
-        ("population", pa.string()),
-        ("file", pa.string()),
-        ("row_group", pa.int32()),
-        ("sample", pa.string()),
-        ("n_events", pa.int64()),
-        *FAILURE_FIELDS,
-    ]
-)
-
 OnEpochs = Callable[[int, Sequence[EpochLosses]], None]
-"""Is told of an autoencoder's epochs as they end, in another thread; autoencoders count from 1."""
+"""Called with an autoencoder's number, from 1, and the losses of ended epochs; in another thread."""
 
 
 @dataclass(frozen=True)
@@ -143,14 +49,14 @@ def ray_train(
     workers: WorkersConfig,
     on_epochs: OnEpochs = lambda number, losses: None,
 ) -> Train:
-    """Train autoencoders by Ray Train (see ``neuronedit.fitting.train.Train``).
+    """Make a ``Train`` that trains autoencoders with Ray Train (see ``neuronedit.fitting.train``).
 
     Args:
-        dataset: Where the populations are from.
-        sample: How they were drawn.
-        training_data: How many events are learned from.
-        workers: Who computes, and where checkpoints are kept.
-        on_epochs: Is told of epochs as they end.
+        dataset: The dataset of the populations.
+        sample: The sampling that drew them.
+        training_data: Number and memory of the training events.
+        workers: Number and devices of workers, and the storage of checkpoints.
+        on_epochs: Called with the losses of ended epochs.
 
     Returns:
         The training, which raises ConfigError if more events are wanted than their memory holds, ClusterError if
@@ -165,38 +71,16 @@ def ray_train(
     return train
 
 
-def _train_each(
-    source: TrainingSource,
-    markers: tuple[str, ...],
-    network: Architecture,
-    plans: Sequence[TrainingPlan],
-    workers: WorkersConfig,
-    on_epochs: OnEpochs,
-) -> Iterator[TrainedNetwork]:
-    for number, plan in enumerate(plans, start=1):
-        trained = train_autoencoder(
-            source.populations,
-            network,
-            plan,
-            workers,
-            samples=source.samples,
-            markers=markers,
-            stream=source.stream,
-            on_losses=partial(on_epochs, number),
-        )
-        yield trained.autoencoder, trained.history
-
-
 def training_source(
     prepared: Prepared, dataset: EventDataset, sample: SampleConfig, training_data: TrainingDataConfig
 ) -> TrainingSource:
-    """Events of each population as many as the configuration wants.
+    """Gather as many events of each population as the configuration wants, drawn anew or as a stream.
 
     Args:
         prepared: The drawn sample, and the scaling that was fitted on it.
-        dataset: Where more are.
-        sample: How they are drawn.
-        training_data: How many, and in how much memory.
+        dataset: The dataset with further events.
+        sample: The sampling that drew the sample.
+        training_data: Number of events, and the memory for them.
 
     Raises:
         ConfigError: So many do not fit into the memory that they may have.
@@ -239,6 +123,28 @@ def training_source(
         memory_bytes,
     )
     return TrainingSource(known.populations, known.samples, stream, n_events)
+
+
+def _train_each(
+    source: TrainingSource,
+    markers: tuple[str, ...],
+    network: Architecture,
+    plans: Sequence[TrainingPlan],
+    workers: WorkersConfig,
+    on_epochs: OnEpochs,
+) -> Iterator[TrainedNetwork]:
+    for number, plan in enumerate(plans, start=1):
+        trained = train_autoencoder(
+            source.populations,
+            network,
+            plan,
+            workers,
+            samples=source.samples,
+            markers=markers,
+            stream=source.stream,
+            on_losses=partial(on_epochs, number),
+        )
+        yield trained.autoencoder, trained.history
 
 
 def _limited(count: int, wanted: int | str) -> int:

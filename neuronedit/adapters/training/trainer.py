@@ -1,4 +1,4 @@
-"""Ray Train runs the training loop of ``neuronedit.training`` on one or more workers, over their deaths."""
+"""Ray Train runs the training loop on one or more workers, and starts those that die again from a checkpoint."""
 
 import logging
 import os
@@ -28,21 +28,21 @@ from neuronedit.network.state import EpochLosses, finished
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_POLLS = "0.5"
-"""How often Ray Train's controller looks at its workers: every 2 s by default, which each start and end waits for."""
+"""Interval at which Ray Train's controller looks at its workers; each start and end waits for it. Ray's own is 2 s."""
 
 
 @dataclass(frozen=True)
 class TrainedAutoencoder:
-    """What training came to, and what it took.
+    """A trained autoencoder, its losses, and the time that training took.
 
     Attributes:
         autoencoder: Frozen, on the CPU.
         history: The losses of all epochs.
-        seconds: In all.
-        start_seconds: Of these, until the workers that ended the run began with their first epoch, by the clocks of
+        seconds: The whole time.
+        start_seconds: Time until the workers that ended the run began with their first epoch, by the clocks of
             the driver's and the first worker's node; all where nothing was left to train.
-        loop_seconds: Of these, in the epochs of those workers, checkpoints between them included; the rest is stopping.
-        loop_cpu_seconds: What the first worker's process computed in that time.
+        loop_seconds: Time in the epochs of those workers, checkpoints between them included; the rest is stopping.
+        loop_cpu_seconds: Processor time of the first worker's process in these epochs.
     """
 
     autoencoder: Autoencoder
@@ -73,12 +73,12 @@ def train_autoencoder(
     Args:
         populations: Standardised markers, (n_events, n_markers) float32 each.
         architecture: The network's.
-        plan: How it learns.
-        workers: Who computes, and where checkpoints are kept.
+        plan: The training plan.
+        workers: Number and devices of workers, and the storage of checkpoints.
         samples: By population, (n_events,) the sample of each event, where they are known.
         markers: Their names, for messages.
-        stream: Reads all events while training goes on; ``populations`` are those that validation takes its from.
-        on_losses: Is told of epochs as they end, in another thread; first of those that an earlier driver trained.
+        stream: Reads all events while training goes on; validation events come from ``populations``.
+        on_losses: Called with the losses of ended epochs, in another thread; first with an earlier driver's.
 
     Raises:
         ClusterError: The workers do not fit into the cluster, die too often, or cannot share their checkpoints.
@@ -130,7 +130,7 @@ def _epoch_events(
     plan: TrainingPlan,
     stream: EventStream | None,
 ) -> int:
-    """How many events an epoch draws; what is held out is said in the log."""
+    """Count the events that an epoch draws, and log which are held out."""
     sizes = {name: len(events) for name, events in populations.items()}
     found = split(sizes, plan.validation_fraction, plan.seed, samples)
     log.info("%s", found.sentence)
@@ -140,7 +140,7 @@ def _epoch_events(
 
 
 def own_storage() -> Path:
-    """Where checkpoints are kept if no storage is named: in the user's cache, where a rerun finds them."""
+    """The default folder of checkpoints: in the user's cache, for a rerun to find them."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neuronedit" / "training"
 
 
@@ -197,7 +197,7 @@ def _check_writable(folder: Location) -> None:
 
 
 def _cause(error: ray.train.TrainingFailedError, folder: str) -> NeuroneditError:
-    """What is known of the workers' death, or of Ray Train's own."""
+    """Make an error of the workers' last words, or of Ray Train's own."""
     failures = list(getattr(error, "worker_failures", {}).values())
     known = "; ".join(str(failure).strip().splitlines()[-1] for failure in failures if str(failure))
     known = known or " ".join(str(error).split("\n")[:2])  # what failed, and why; the rest is Ray's state

@@ -1,4 +1,4 @@
-"""What each worker of a group does: takes the events into its memory, trains, and writes checkpoints.
+"""One worker of a group that trains: it takes the events into its memory, trains, and writes checkpoints.
 
 Ray Train runs the group; the loop itself knows only ``Group``.
 """
@@ -44,11 +44,11 @@ class Group(Protocol):
 
     @property
     def n_workers(self) -> int:
-        """How many there are."""
+        """The number of workers."""
 
     @property
     def device(self) -> torch.device:
-        """Where this worker computes."""
+        """The device that this worker computes on."""
 
     def blocks(self) -> "Iterable[pa.Table]":
         """All events, as ``event_blocks`` made them, in any order."""
@@ -68,7 +68,7 @@ class RayGroup:
     """A group that Ray Train runs.
 
     Attributes:
-        ledger: The actor that is told how training gets on.
+        ledger: The actor that the group's progress is reported to.
     """
 
     ledger: Any
@@ -80,12 +80,12 @@ class RayGroup:
 
     @property
     def n_workers(self) -> int:
-        """How many there are."""
+        """The number of workers."""
         return ray.train.get_context().get_world_size()
 
     @property
     def device(self) -> torch.device:
-        """Where this worker computes."""
+        """The device that this worker computes on."""
         return ray.train.torch.get_device()
 
     def blocks(self) -> "Iterable[pa.Table]":
@@ -107,16 +107,16 @@ class RayGroup:
 
 @dataclass(frozen=True)
 class Task:
-    """What a group of workers is to do.
+    """The task of a group of workers.
 
     Attributes:
-        populations: Their names, in the order of the events.
-        markers: Their names, for messages; none where they are not known.
+        populations: Names of the populations, in the order of the events.
+        markers: Names of the markers, for messages; empty if they are not known.
         architecture: The network's.
-        plan: How it learns.
-        workers: When checkpoints are written.
-        checkpoints: Where.
-        stream: Reads the events, where they do not fit in memory.
+        plan: The training plan.
+        workers: The interval and number of checkpoints.
+        checkpoints: The run's checkpoints.
+        stream: Reads the events if they do not fit in memory.
     """
 
     populations: Sequence[str]
@@ -130,14 +130,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Trained:
-    """What the first worker hands back.
+    """The result of the first worker.
 
     Attributes:
         weights: The network's, on the CPU.
         history: The losses of all epochs, those before a resume included.
-        began: When this worker began with its first epoch, by its node's clock, seconds since 1970.
-        loop_seconds: In the epochs that this worker trained, checkpoints between them included.
-        loop_cpu_seconds: What its process computed in that time.
+        began: Time at which this worker began with its first epoch, by its node's clock, seconds since 1970.
+        loop_seconds: Time in the epochs that this worker trained, checkpoints between them included.
+        loop_cpu_seconds: Processor time of its process in these epochs.
     """
 
     weights: Tensors
@@ -151,7 +151,7 @@ def train_worker(config: Mapping[str, Any]) -> Trained | NeuroneditError:
     """Train as one of Ray Train's workers.
 
     Args:
-        config: The task, named ``task``, and the actor that is told how it gets on, named ``ledger``.
+        config: The task, named ``task``, and the actor that workers report to, named ``ledger``.
     """
     return train_loop(config["task"], RayGroup(config["ledger"]))
 
@@ -159,10 +159,10 @@ def train_worker(config: Mapping[str, Any]) -> Trained | NeuroneditError:
 def train_loop(task: Task, group: Group) -> Trained | NeuroneditError:
     """Train as one worker of a group, from the newest sound checkpoint on.
 
-    An error of the user's is handed back: after what is raised, a group is started again.
+    A user's error is returned, not raised: Ray Train would start the group again after a raised one.
 
     Args:
-        task: What is to be done; the same for all workers.
+        task: The task, the same for all workers.
         group: The workers, as this one sees them.
     """
     try:
@@ -209,7 +209,7 @@ def _minibatches(
 
 
 def _agreed_start(task: Task, group: Group) -> TrainingState | None:
-    """The state from which all workers go on: the first one looks which checkpoint is the newest sound one."""
+    """Find the state from which all workers go on; the first one looks for the newest sound checkpoint."""
 
     def look() -> int:
         found = task.checkpoints.newest()
@@ -222,7 +222,7 @@ def _agreed_start(task: Task, group: Group) -> TrainingState | None:
 
 
 def _by_the_first(group: Group, act: Callable[[], int]) -> int:
-    """What the first worker's act gives, on all; where it fails, all end with its error, and none waits for it."""
+    """Share the result of the first worker's act with all; if it fails, all raise its error, and none waits for it."""
     outcome: list[int | NeuroneditError] = [0]
     if group.rank == 0:
         try:
@@ -237,7 +237,7 @@ def _by_the_first(group: Group, act: Callable[[], int]) -> int:
 
 
 def _reporting(task: Task, group: Group, state: TrainingState | None) -> Callable[[Epoch], None]:
-    """What is done after each epoch: the first worker tells its losses; checkpoints are written as often as asked."""
+    """Make the callback after each epoch: the first worker reports losses, and writes checkpoints as often as asked."""
     history = list(state.history) if state else []
     saved_at = monotonic()
 

@@ -1,7 +1,4 @@
-"""A Parquet file that is there complete or not at all, and the SHA-256 of its bytes.
-
-Receipts: what a worker leaves in the output folder for each finished output, so that none does the work again.
-"""
+"""Committed outputs: Parquet files that are there complete or not at all, and receipts that show they are done."""
 
 import hashlib
 import io
@@ -22,20 +19,23 @@ KEEP = "keep"
 READ_BYTES = 16 * 1024**2
 
 
+RECEIPTS = "_receipts"
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a Parquet file is laid out.
 
     Attributes:
-        compression: Of the columns; ``keep`` stands for that of another file (see ``like``).
-        row_group_events: Events of each row group; None to make each table one of its own.
+        compression: The columns' codec; ``keep`` stands for that of another file (see ``like``).
+        row_group_events: Number of events in each row group; None to make each table a row group.
     """
 
     compression: str
     row_group_events: int | None = None
 
     def like(self, metadata: pq.FileMetaData) -> "Layout":
-        """The layout, with what is to be kept taken from another file's footer."""
+        """The layout with ``keep`` replaced by the codec in another file's footer."""
         if self.compression != KEEP:
             return self
         has_columns = metadata.num_row_groups and metadata.num_columns
@@ -52,14 +52,75 @@ class Committed:
     sha256: str
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Events of the input that are not in the output, and why.
+
+    Attributes:
+        file: The input file.
+        row_group: None for the whole file.
+        first_row: The first such event's number in the file.
+        events: Number of these events; None for a file that cannot be opened.
+        reason: The fault, for a person.
+    """
+
+    file: str
+    row_group: int | None
+    first_row: int
+    events: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The record of one part of the input: its output, counts and faults.
+
+    Attributes:
+        plan: The digest of the plan that wrote it.
+        input: The input file's name.
+        output: The output file's name.
+        events: Rows of the output.
+        n_bytes: Size of the output.
+        sha256: SHA-256 of the output's bytes; empty if all of the input was left out, so that there is no output.
+        counts: Number of events by outcome: edited, or passed for a reason.
+        left_out: The input's events that are not in the output.
+        quality: The tally of what the edit did, as ``Tally.to_text`` gives it.
+    """
+
+    plan: str
+    input: str
+    output: str
+    events: int
+    n_bytes: int
+    sha256: str
+    counts: Mapping[str, int]
+    left_out: tuple[LeftOut, ...] = ()
+    quality: str = ""
+
+    @property
+    def written(self) -> bool:
+        """Whether there is an output file."""
+        return bool(self.sha256)
+
+    def to_json(self) -> str:
+        """Write the receipt as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Receipt":
+        """Read a receipt from its text."""
+        facts = json.loads(text)
+        return cls(**{**facts, "left_out": tuple(LeftOut(**part) for part in facts["left_out"])})
+
+
 def commit_parquet(target: Location, schema: pa.Schema, tables: Iterable[pa.Table], layout: Layout) -> Committed:
     """Stream tables to a hidden file and move it to its name when it is complete; on any failure remove it.
 
     Args:
         target: The file's name; a file that is there is replaced.
-        schema: Of every table, with its metadata.
-        tables: Written in order.
-        layout: How they are laid out.
+        schema: The schema of every table, with its metadata.
+        tables: The events, in order.
+        layout: The layout of the file.
 
     Raises:
         StorageError: The storage is full, or does not take the file.
@@ -93,6 +154,32 @@ def sha256_of(location: Location) -> str:
     return digest.hexdigest()
 
 
+def write_receipt(folder: Location, receipt: Receipt) -> None:
+    """Write a receipt into an output folder."""
+    (folder / receipt_name(receipt.output)).write_bytes(receipt.to_json().encode())
+
+
+def standing_receipt(folder: Location, output: str, plan: str) -> Receipt | None:
+    """Read the receipt of an output that stands complete as this plan wrote it, checked by SHA-256; None otherwise."""
+    place, target = folder / receipt_name(output), folder / output
+    if not place.exists:
+        return None
+    try:
+        receipt = Receipt.from_json(place.read_bytes())
+    except (ValueError, KeyError, TypeError):  # not whole, or of another version: the work is done again
+        return None
+    if receipt.plan != plan:
+        return None
+    if not receipt.written:
+        return receipt
+    return receipt if target.size == receipt.n_bytes and sha256_of(target) == receipt.sha256 else None
+
+
+def receipt_name(output: str) -> str:
+    """The path of an output's receipt, relative to the output folder."""
+    return f"{RECEIPTS}/{output}.json"
+
+
 def _write(staged: Location, schema: pa.Schema, tables: Iterable[pa.Table], layout: Layout) -> Committed:
     events = 0
     with staged.filesystem.open_output_stream(staged.path) as stream:
@@ -111,7 +198,7 @@ def _write(staged: Location, schema: pa.Schema, tables: Iterable[pa.Table], layo
 
 
 def _cut(tables: Iterable[pa.Table], n_events: int | None) -> Iterator[pa.Table]:
-    """The same events in tables of ``n_events``; as they come where that is None."""
+    """Cut tables into tables of ``n_events``; hand them on as they are if that is None."""
     if n_events is None:
         yield from tables
         return
@@ -154,93 +241,3 @@ def _remove(staged: Location) -> None:
     """Remove what was staged; where the storage fails, it is hidden, and the end of the job removes it."""
     with suppress(StorageError):
         staged.delete()
-
-
-RECEIPTS = "_receipts"
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Events of the input that are not in the output, and why.
-
-    Attributes:
-        file: The input file.
-        row_group: None for the whole file.
-        first_row: The first such event's number in the file.
-        events: How many; None for a file that cannot be opened.
-        reason: What is wrong with them.
-    """
-
-    file: str
-    row_group: int | None
-    first_row: int
-    events: int | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What became of one part of the input.
-
-    Attributes:
-        plan: The digest of the plan that wrote it.
-        input: The input file's name.
-        output: The output file's name.
-        events: Rows of the output.
-        n_bytes: Size of the output.
-        sha256: Of the output's bytes; empty where nothing could be written because all of the input was left out.
-        counts: How many events were edited or passed, and why.
-        left_out: What of the input is not in the output.
-        quality: The tally of what the edit did, as ``Tally.to_text`` gives it.
-    """
-
-    plan: str
-    input: str
-    output: str
-    events: int
-    n_bytes: int
-    sha256: str
-    counts: Mapping[str, int]
-    left_out: tuple[LeftOut, ...] = ()
-    quality: str = ""
-
-    @property
-    def written(self) -> bool:
-        """Whether there is an output file."""
-        return bool(self.sha256)
-
-    def to_json(self) -> str:
-        """As text."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Receipt":
-        """The receipt whose text it is."""
-        facts = json.loads(text)
-        return cls(**{**facts, "left_out": tuple(LeftOut(**part) for part in facts["left_out"])})
-
-
-def write_receipt(folder: Location, receipt: Receipt) -> None:
-    """Leave a receipt in an output folder."""
-    (folder / receipt_name(receipt.output)).write_bytes(receipt.to_json().encode())
-
-
-def standing_receipt(folder: Location, output: str, plan: str) -> Receipt | None:
-    """The receipt of an output that stands complete as this plan wrote it, checked by its SHA-256; None otherwise."""
-    place, target = folder / receipt_name(output), folder / output
-    if not place.exists:
-        return None
-    try:
-        receipt = Receipt.from_json(place.read_bytes())
-    except (ValueError, KeyError, TypeError):  # not whole, or of another version: the work is done again
-        return None
-    if receipt.plan != plan:
-        return None
-    if not receipt.written:
-        return receipt
-    return receipt if target.size == receipt.n_bytes and sha256_of(target) == receipt.sha256 else None
-
-
-def receipt_name(output: str) -> str:
-    """Where the receipt of an output is, relative to the output folder."""
-    return f"{RECEIPTS}/{output}.json"

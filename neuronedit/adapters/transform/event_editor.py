@@ -27,26 +27,30 @@ from neuronedit.model.edit_model import (
 from neuronedit.model.files import load_model
 
 FLAG_COLUMN = "neuronedit"
-"""The output column that says what was done to each event; written where events may pass for another reason
-than being the reference."""
+"""The output column with each event's outcome; written if events may pass for another reason than being the
+reference."""
+
+
+_FLAG_FIELD = pa.field(FLAG_COLUMN, pa.dictionary(pa.int32(), pa.string()))
 
 SUPPORT_COLUMN = "neuronedit_support"
-"""The output column that says how far each event is from what its edit was learned on; null where none was applied."""
+"""The output column with each event's distance from the events that its edit was learned on; null without an edit."""
+_SUPPORT_FIELD = pa.field(SUPPORT_COLUMN, pa.float32())
 
 NOT_CHOSEN = "not chosen"
 OUTCOMES = (EDITED, REFERENCE, UNKNOWN, NOT_CHOSEN)
 
 NO_FILE = EventFile("events", "events", 0, 0)
-"""Stands in messages for tables that come from no file."""
+"""The file named in messages on tables that come from no file."""
 
 
 @dataclass(frozen=True)
 class TransformRules:
-    """What is done with which events.
+    """Rules of an edit: the events to edit, and the edits that they get.
 
     Attributes:
-        where: Only events with these column values are edited; all where it is empty.
-        route: Which edits the chosen events get.
+        where: Column values of the events to edit; empty for all.
+        route: The edits of the chosen events.
     """
 
     where: Where = field(default_factory=dict)
@@ -54,19 +58,19 @@ class TransformRules:
 
     @property
     def flags(self) -> bool:
-        """Whether the output has the column that says what was done to each event."""
+        """Whether the output has the column with each event's outcome."""
         return bool(self.where) or self.route.unknown_batch == "pass"
 
 
 class Edited(NamedTuple):
-    """A table with edited markers, and how many events were edited or passed, and why."""
+    """A table with edited markers, and the number of events by outcome: edited, or passed for a reason."""
 
     table: pa.Table
     counts: Counter[str]
 
 
 class EventEditor:
-    """A model at work; a class for ``map_batches(EventEditor, batch_format="pyarrow", …)`` of any Ray Dataset, too."""
+    """Edits Arrow tables by a model, also in Ray Data: ``map_batches(EventEditor, batch_format="pyarrow", …)``."""
 
     def __init__(
         self, model: EditModel | str | Path, rules: TransformRules | None = None, device: str | None = None
@@ -75,8 +79,8 @@ class EventEditor:
 
         Args:
             model: The model, or the folder that it is in.
-            rules: What is done with which events.
-            device: Where to compute: ``cuda``, see ``EditModel.to``; by default where the model does.
+            rules: The events to edit, and their edits.
+            device: The device to compute on, such as ``cuda`` (see ``EditModel.to``); by default the model's own.
 
         Raises:
             ModelError: There is no model in the folder, or no such device.
@@ -86,7 +90,7 @@ class EventEditor:
         self.rules = rules or TransformRules()
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """The table with edited markers; every other column is handed on as it is.
+        """Edit a table's markers; every other column is handed on as it is.
 
         Raises:
             PanelError: A marker is missing, or a column name stands twice.
@@ -129,9 +133,9 @@ class EventEditor:
 
         Args:
             table: Consecutive events.
-            file: What they are from.
+            file: The file of these events.
             first_row: The first one's number in the file, for messages.
-            observe: Told of what the edit did (see ``EditModel.transform``).
+            observe: Called with the events before and after (see ``EditModel.transform``).
 
         Raises:
             DataError: An intensity is not a finite number.
@@ -149,7 +153,7 @@ class EventEditor:
         return Edited(result, Counter(done.tolist()))
 
     def standardised(self, table: pa.Table) -> Float32s:
-        """A table's markers as the model sees them, (n_events, n_markers), whatever they are; null is NaN."""
+        """Standardise a table's markers, (n_events, n_markers), also those that are not finite; null becomes NaN."""
         columns = [table.column(marker).to_numpy() for marker in self.model.panel.markers]
         return self.model.standardised(np.column_stack(columns))
 
@@ -174,7 +178,3 @@ class EventEditor:
         support = np.full(len(intensities), np.nan, dtype=np.float32)
         support[chosen] = found.support
         return edited, done, support
-
-
-_FLAG_FIELD = pa.field(FLAG_COLUMN, pa.dictionary(pa.int32(), pa.string()))
-_SUPPORT_FIELD = pa.field(SUPPORT_COLUMN, pa.float32())

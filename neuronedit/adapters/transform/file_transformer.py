@@ -10,7 +10,7 @@ import ray
 import torch
 from pyarrow import fs
 
-from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failed, items_of
+from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failure_row, parse_items
 from neuronedit.adapters.files.blocks import Block, FilePart, FileReader, RowGroup
 from neuronedit.adapters.files.parquet import finite_events
 from neuronedit.adapters.transform.committed import Committed, Layout, LeftOut, Receipt, commit_parquet
@@ -25,15 +25,18 @@ LEFT_OUT = "left out"
 """The group in the tally of events whose intensities are not finite."""
 
 MAX_ATTEMPTS = 4
-"""Workers that may be lost over one file before the file is taken for the reason. Ray would go on for ever."""
+"""Workers that may be lost over one file before the job ends. Ray would go on for ever."""
+
+
+_RESULT = pa.schema([("receipt", pa.string()), *FAILURE_FIELDS])
 
 
 @dataclass(frozen=True)
 class FileRules:
-    """How output files are written, and what becomes of bad input.
+    """Rules of output files: their layout, and the treatment of bad input.
 
     Attributes:
-        layout: Of the output files.
+        layout: The layout of the output files.
         quarantine: Leave out what cannot be read or is not finite, and go on; otherwise it is an error.
     """
 
@@ -56,12 +59,12 @@ class FileTransformer:
         """Load the model from the output folder.
 
         Args:
-            filesystem: Where the input is.
-            output: What is to be written.
-            rules: What is done with which events.
-            files: How files are written, and what becomes of bad ones.
+            filesystem: The file system of the input.
+            output: The folder to fill.
+            rules: The events to edit, and their edits.
+            files: The layout of the output, and the treatment of bad input.
             ledger: The Ray actor that counts attempts and events; none in a plain process.
-            device: Where to compute, see ``EditModel.to``.
+            device: The device to compute on (see ``EditModel.to``).
         """
         torch.set_num_threads(1)  # one core per actor: more threads collapse beside a busy neighbour
         pa.set_cpu_count(1)
@@ -74,16 +77,16 @@ class FileTransformer:
     def __call__(self, items: pa.Table) -> pa.Table:
         """Edit the parts that the work items name; a user's error comes back as a row."""
         rows: list[dict[str, Any]] = []
-        for part in items_of(items, FilePart):
+        for part in parse_items(items, FilePart):
             try:
                 rows.append({"receipt": self.transform(part).to_json()})
             except NeuroneditError as error:
-                rows.append(failed(error))
+                rows.append(failure_row(error))
                 break  # it ends the job
         return pa.Table.from_pylist(rows, schema=_RESULT)
 
     def transform(self, part: FilePart) -> Receipt:
-        """Write one part's output, complete or not at all; nothing where its output stands already.
+        """Write one part's output, complete or not at all; an output that stands already is left as it is.
 
         Raises:
             PanelError: A marker is missing.
@@ -213,6 +216,3 @@ class _PartStream:
 
     def _leave_out(self, row_group: int, first_row: int, n_events: int, error: DataError) -> None:
         self.left_out.append(LeftOut(self.part.file.name, row_group, first_row, n_events, str(error)))
-
-
-_RESULT = pa.schema([("receipt", pa.string()), *FAILURE_FIELDS])

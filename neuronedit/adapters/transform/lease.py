@@ -1,4 +1,4 @@
-"""Who may write an output folder: one driver at a time, and the next only when that one is gone."""
+"""The right to write an output folder: one driver has it at a time, the next only when that one is gone."""
 
 import logging
 import os
@@ -21,12 +21,12 @@ from neuronedit.errors import OutputError, StorageError
 log = logging.getLogger(__name__)
 
 LEASE = "_lease-"
-"""Prefix of the files by which drivers say that they are at work; readers of Parquet skip the name."""
+"""Prefix of the files that show a driver at work; readers of Parquet skip such names."""
 
 SECONDS_BETWEEN_SIGNS = 15.0
 SECONDS_BETWEEN_LOOKS = 5.0
 SILENT_SECONDS = 120.0
-"""A driver that gave no sign of life for so long is taken as gone; one on this machine is looked for itself."""
+"""A driver without a sign of life for so long counts as gone; one on this machine is looked up by its process."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,15 @@ class Lease:
 def lease(folder: Location) -> Iterator[Lease]:
     """Hold the right to write a folder while the block runs; wait for a driver that may be gone until that is sure.
 
-    Ages are told by the storage's own clock. Of two drivers that start at the same moment each may see the other, so
-    that both are refused; never do both go on.
+    Ages are by the storage's own clock. Two drivers that start at the same moment may each see the other: then both are
+    refused; never do both go on.
 
     Raises:
         OutputError: Another driver is at work there.
     """
     own = Lease(folder / f"{LEASE}{uuid4().hex}.json")
     stop = Event()
-    own.place.write_json(_who())
+    own.place.write_json(_this_process())
     signs = Thread(target=_give_signs, args=(own, stop), daemon=True)
     try:
         _outlast_others(folder, own.place)
@@ -103,7 +103,7 @@ def _outlast_others(folder: Location, own: Location) -> None:
             return
         log.warning("%s: waiting for a sign of life of another transform's driver, or its absence", folder.path)
         sleep(SECONDS_BETWEEN_LOOKS)
-        own.write_json(_who())
+        own.write_json(_this_process())
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class _Other:
     """Another driver.
 
     Attributes:
-        host: Where it runs, or ran.
-        pid: Its process there.
-        runs_here: It is a process of this machine.
-        ran_here: It was one, and is gone.
+        host: The name of its machine.
+        pid: The number of its process there.
+        runs_here: Whether it is a process of this machine.
+        ran_here: Whether it was one, and is gone.
         silent: Seconds since its last sign of life.
     """
 
@@ -127,16 +127,16 @@ class _Other:
     @classmethod
     def read(cls, place: Location, silent: float) -> "_Other":
         who = place.read_json()
-        here = who["host"] == socket.gethostname()
+        local = who["host"] == socket.gethostname()
         # A process that has its number now, but began at another time, is not it.
-        runs = here and psutil.pid_exists(who["pid"]) and psutil.Process(who["pid"]).create_time() == who["started"]
-        return cls(who["host"], who["pid"], runs, here and not runs, max(silent, 0.0))
+        runs = local and psutil.pid_exists(who["pid"]) and psutil.Process(who["pid"]).create_time() == who["started"]
+        return cls(who["host"], who["pid"], runs, local and not runs, max(silent, 0.0))
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, last sign of life {self.silent:.0f} s ago"
 
 
-def _who() -> dict[str, Any]:
+def _this_process() -> dict[str, Any]:
     return {"host": socket.gethostname(), "pid": os.getpid(), "started": psutil.Process().create_time()}
 
 
@@ -145,6 +145,6 @@ def _give_signs(own: Lease, stop: Event) -> None:
         try:
             if not own.place.exists:
                 return  # lost: to write it again would take the folder back
-            own.place.write_json(_who())
+            own.place.write_json(_this_process())
         except StorageError as error:  # a sign missed; the next may reach
             log.warning("%s: no sign of life could be written (%s)", own.place.path, error)

@@ -1,7 +1,4 @@
-"""The manifest: what an output consists of, what made it, and what of the input is not in it.
-
-Whether an output is still what its manifest vouches for.
-"""
+"""The manifest of an output: its files, their origin and the events left out; an output is verified by it."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,15 +19,19 @@ from neuronedit.errors import DataError, OutputError, listing
 VERSIONED = ("ray", "torch", "numpy", "pyarrow", "mlflow")
 
 
+READERS = 8
+"""Files that are read at once."""
+
+
 @dataclass(frozen=True)
 class OutputOrigin:
-    """What an output came from, for the record.
+    """The origin of an output.
 
     Attributes:
-        model: What is known of it (see ``PinnedModel.facts``).
+        model: Facts of the model (see ``PinnedModel.facts``).
         config: The job's whole configuration.
-        run_id: The transform's own run.
-        started: When.
+        run_id: The transform's MLflow run.
+        started: The time at which the transform started.
     """
 
     model: Mapping[str, Any]
@@ -46,14 +47,14 @@ def make_manifest(
     quality: Mapping[str, Any],
     origin: OutputOrigin,
 ) -> dict[str, Any]:
-    """What vouches for an output.
+    """Make the manifest of an output.
 
     Args:
-        plan: What was to be written.
-        parts: Of the input, each of which has a receipt.
-        receipts: What was written.
-        quality: What the edits did to each batch (see ``manifest_facts``).
-        origin: Of all of it.
+        plan: The plan of the transform.
+        parts: The parts of the input; each has a receipt.
+        receipts: The receipts of these parts.
+        quality: The quality of the edits, by batch (see ``manifest_facts``).
+        origin: The origin of the output.
 
     Raises:
         OutputError: An output is missing or surplus, or its rows and those left out are not its input's.
@@ -83,10 +84,10 @@ def make_manifest(
 
 
 def summary(manifest: Mapping[str, Any], place: str) -> str:
-    """What a transform wrote and what it left out, for a person.
+    """Tell a person what a transform wrote and what it left out.
 
     Args:
-        manifest: Of the output.
+        manifest: The output's manifest.
         place: The output, as it may be shown.
     """
     counts = ", ".join(f"{n:,} {outcome}" for outcome, n in manifest["counts"].items() if n)
@@ -96,6 +97,51 @@ def summary(manifest: Mapping[str, Any], place: str) -> str:
         n_left_out = sum(left_out["events"] or 0 for left_out in manifest["left_out"])
         lines.append(f"left out {n_left_out:,} events in {len(manifest['left_out'])} places: see {place}/{MANIFEST}")
     return "\n".join(lines)
+
+
+def read_manifest(uri: str) -> dict[str, Any]:
+    """Read the manifest of an output.
+
+    Raises:
+        OutputError: There is none: the folder is not a transform's finished output.
+        StorageError: The storage does not answer.
+    """
+    location = locate(uri)
+    if not (location / MANIFEST).exists:
+        unfinished = (location / STARTED).exists
+        raise OutputError(
+            f"{uri}: no {MANIFEST}. "
+            + (
+                "A transform was started here and did not finish: run it again with resume = true."
+                if unfinished
+                else "Expected the output folder of a transform."
+            )
+        )
+    return (location / MANIFEST).read_json()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The result of a verification: the manifest's files and events, and a sentence for each problem."""
+
+    files: int
+    events: int
+    problems: tuple[str, ...]
+
+
+def verify_output(uri: str) -> Verification:
+    """Compare every file of an output with the manifest: presence, size, rows, SHA-256; and look for surplus files.
+
+    Raises:
+        OutputError: There is no manifest: the folder is not a transform's finished output.
+        StorageError: The storage does not answer.
+    """
+    location, manifest = locate(uri), read_manifest(uri)
+    with ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(lambda output: _problem(location, output), manifest["outputs"])
+        problems = [problem for problem in found if problem]
+    problems += _surplus(location, {output["file"] for output in manifest["outputs"]})
+    return Verification(len(manifest["outputs"]), manifest["events"], tuple(problems))
 
 
 def _output(receipt: Receipt) -> dict[str, Any]:
@@ -120,55 +166,6 @@ def _check_accounts(parts: Sequence[FilePart], receipts: Sequence[Receipt]) -> N
             f"The outputs of {listing(wrong)} are missing or have other rows than the input. "
             "Run again with resume = true."
         )
-
-
-READERS = 8
-"""Files that are read at once."""
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What was found: the manifest's files and events, and a sentence for everything that is wrong."""
-
-    files: int
-    events: int
-    problems: tuple[str, ...]
-
-
-def read_manifest(uri: str) -> dict[str, Any]:
-    """The manifest of an output.
-
-    Raises:
-        OutputError: There is none: the folder is not a transform's finished output.
-        StorageError: The storage does not answer.
-    """
-    location = locate(uri)
-    if not (location / MANIFEST).exists:
-        unfinished = (location / STARTED).exists
-        raise OutputError(
-            f"{uri}: no {MANIFEST}. "
-            + (
-                "A transform was started here and did not finish: run it again with resume = true."
-                if unfinished
-                else "Expected the output folder of a transform."
-            )
-        )
-    return (location / MANIFEST).read_json()
-
-
-def verify_output(uri: str) -> Verification:
-    """Compare every file of an output with the manifest: presence, size, rows, SHA-256; and look for surplus files.
-
-    Raises:
-        OutputError: There is no manifest: the folder is not a transform's finished output.
-        StorageError: The storage does not answer.
-    """
-    location, manifest = locate(uri), read_manifest(uri)
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda output: _problem(location, output), manifest["outputs"])
-        problems = [problem for problem in found if problem]
-    problems += _surplus(location, {output["file"] for output in manifest["outputs"]})
-    return Verification(len(manifest["outputs"]), manifest["events"], tuple(problems))
 
 
 def _problem(location: Location, output: Mapping[str, Any]) -> str | None:

@@ -24,12 +24,12 @@ from neuronedit.model.files import ARRAYS, FACTS, parse_model
 STARTED, MANIFEST, MODEL = "_started.json", "_manifest.json", "_model"
 
 QUALITY = "_quality.csv"
-"""Not Parquet: whoever reads ``*.parquet`` must not take it for events."""
+"""The table of quality; not Parquet, so that readers of ``*.parquet`` do not take it for events."""
 
 
 @dataclass(frozen=True)
 class TransformPlan:
-    """What decides every bit of the output: the model, the settings and the input files."""
+    """Everything that decides the output's bits: the model, the settings and the input files."""
 
     model_uri: str
     model_digest: str
@@ -52,26 +52,26 @@ class OutputFolder:
     lease: Lease
 
     def model(self) -> EditModel:
-        """The model that fills the folder, from the folder itself: every node that can write here can read it."""
+        """Read the model that fills the folder from the folder itself: every node that can write here can read it."""
         folder = self.location / MODEL
         return parse_model({name: (folder / name).read_bytes() for name in (FACTS, ARRAYS)}, folder.path)
 
     def receipt(self, part: FilePart) -> Receipt | None:
-        """What became of a part; None unless its output stands complete, written by this very plan."""
+        """Read the receipt of a part whose output stands complete, written by this very plan; None otherwise."""
         return standing_receipt(self.location, part.output, self.plan_digest)
 
     def accept(self, receipt: Receipt) -> Receipt:
-        """Note that an output is complete."""
+        """Write the receipt of an output that is complete."""
         write_receipt(self.location, receipt)
         return receipt
 
     def complete(self, manifest: Mapping[str, Any], receipts: Sequence[Receipt], quality: pd.DataFrame) -> None:
-        """Remove what does not belong to the output, then write the manifest: it comes last.
+        """Remove files that do not belong to the output, then write the quality table and, last, the manifest.
 
         Args:
             manifest: Vouches for the output (see ``make_manifest``).
-            receipts: Of all parts of the input.
-            quality: What the edits did (see ``quality_table``).
+            receipts: The receipts of all parts of the input.
+            quality: The table of the edits' quality (see ``quality_table``).
 
         Raises:
             OutputError: Another transform took the output over.
@@ -97,13 +97,13 @@ class OutputFolder:
 def claimed_output(
     uri: str, plan: TransformPlan, model: Mapping[str, bytes], *, overwrite: bool, resume: bool
 ) -> Iterator[OutputFolder]:
-    """An output folder that no other transform writes while the block runs.
+    """Claim an output folder, which no other transform writes while the block runs.
 
-    In it are then the model and a note of what is to happen.
+    The folder gets the model and a note of the start.
 
     Args:
         uri: The folder.
-        plan: What is to be written.
+        plan: The plan of the transform.
         model: The contents of the model's files, by name.
         overwrite: Replace an earlier output.
         resume: Continue an earlier output of the same plan.
@@ -197,5 +197,5 @@ def _real_path(location: Location) -> str:
 
 
 def manifest_time() -> str:
-    """The time of day, as the manifest has it."""
+    """The time now, UTC, to the second, as manifests have it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -35,14 +35,14 @@ def transform_parts(
     Parts whose outputs stand already are checked and left as they are.
 
     Args:
-        parts: Of the input.
-        filesystem: Where the input is.
-        output: What is to be written.
-        rules: What is done with which events.
-        files: How files are written, and what becomes of bad ones.
-        tally: Added to: what the edits did. Receipts come without their own, of which there may be gigabytes.
-        n_workers: Actors at most; by default one per core that is free now.
-        gpu: What each actor has of a GPU; by default none has any.
+        parts: The parts of the input.
+        filesystem: The file system of the input.
+        output: The folder to fill.
+        rules: The events to edit, and their edits.
+        files: The layout of the output, and the treatment of bad input.
+        tally: All parts' tallies are added to it; receipts come back without their own, which may be gigabytes.
+        n_workers: Largest number of actors; by default one per core that is free now.
+        gpu: Each actor's share of a GPU; by default none.
 
     Raises:
         PanelError: A marker is missing in a file.
@@ -85,7 +85,7 @@ def transform_parts(
 
 
 class _TransformLedger:
-    """An actor on the driver's node that counts what the workers are at, over their deaths."""
+    """An actor on the driver's node that counts attempts and events, also when workers die."""
 
     def __init__(self) -> None:
         self.attempts: dict[str, int] = {}
@@ -93,7 +93,7 @@ class _TransformLedger:
         self.n_files, self.n_events = 0, 0
 
     def begin(self, output: str) -> int:
-        """Note that a worker takes up an output; the number of workers that have, this one included."""
+        """Note that a worker takes up an output; return the number of workers that have, this one included."""
         self.attempts[output] = self.attempts.get(output, 0) + 1
         return self.attempts[output]
 
@@ -106,7 +106,7 @@ class _TransformLedger:
             self.events[output] = n_events
 
     def look(self) -> tuple[int, int]:
-        """How many files and events are done so far."""
+        """The numbers of files and events done so far."""
         return self.n_files, self.n_events
 
 

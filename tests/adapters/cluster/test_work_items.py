@@ -6,12 +6,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failed, items_of, map_items, raise_failure, work_items
+from neuronedit.adapters.cluster.tasks import (
+    FAILURE_FIELDS,
+    failure_row,
+    map_items,
+    parse_items,
+    raise_failure,
+    work_items,
+)
 from neuronedit.adapters.files.parquet import EventDataset, EventFile, list_dataset
 from neuronedit.adapters.sampling import populations
 from neuronedit.adapters.sampling.populations import draw_populations
-from neuronedit.adapters.training import source as event_places
-from neuronedit.adapters.training.source import find_places
+from neuronedit.adapters.training import places as event_places
+from neuronedit.adapters.training.places import find_places
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import Panel
 from neuronedit.errors import PanelError
@@ -24,14 +31,14 @@ def test_a_failure_travels_as_a_row() -> None:
     row = {name: None for name, _ in FAILURE_FIELDS}
     raise_failure(row)
     with pytest.raises(PanelError, match=r"^CD3 is missing$"):
-        raise_failure(row | failed(PanelError("CD3 is missing")))
+        raise_failure(row | failure_row(PanelError("CD3 is missing")))
 
 
 @pytest.mark.ray
 def test_work_items_carry_every_file_unchanged(cells_once: Path, ray_cluster: None) -> None:
     dataset: EventDataset = list_dataset(str(cells_once))
     blocks = list(work_items(dataset.files).iter_batches(batch_size=None, batch_format="pyarrow"))
-    assert [file for block in blocks for file in items_of(block, EventFile)] == list(dataset.files)
+    assert [file for block in blocks for file in parse_items(block, EventFile)] == list(dataset.files)
 
 
 @pytest.mark.ray

@@ -9,16 +9,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 from neuronedit_jobs.promote import PromoteConfig
 
+from neuronedit.adapters.registry.aliases import alias_moves, check_alias_is_free, current_user, move_alias
 from neuronedit.adapters.registry.promotion import Promotion, check_usable, promote, write_gates
 from neuronedit.adapters.registry.runs import TrackingConfig, use_store
-from neuronedit.adapters.registry.versions import (
-    PinnedModel,
-    alias_moves,
-    check_alias_is_free,
-    current_user,
-    find_version,
-    move_alias,
-)
+from neuronedit.adapters.registry.versions import PinnedModel, find_version
 from neuronedit.errors import ConfigError, ModelError
 from neuronedit.model.gates import GATES, Gate, Standing
 

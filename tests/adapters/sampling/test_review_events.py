@@ -29,7 +29,7 @@ def events() -> ReviewEvents:
 
 
 def test_neurons_are_of_all_events_that_the_edit_is_for_with_what_is_known_of_each(events: ReviewEvents) -> None:
-    neurons = events.neurons(planted_model(SOURCE, TARGET), "pair")
+    neurons = events.subject(planted_model(SOURCE, TARGET), "pair")
     sizes = {name: len(population.markers) for name, population in neurons.populations.items()}
     assert sizes == {"source": 600, "target": 500, "extrapolation": 200, "held out": 300}
     for name, cells in {"source": SOURCE, "target": TARGET, "held out": planted_cells(300, 2)}.items():
@@ -39,7 +39,7 @@ def test_neurons_are_of_all_events_that_the_edit_is_for_with_what_is_known_of_ea
 def test_populations_that_are_pooled_weigh_the_same_and_keep_their_labels() -> None:
     pooled = EditPair("pair", ("source",), ("target", "other"))
     of_design = drawn(source=SOURCE, target=TARGET, other=planted_cells(100, 5))
-    neurons = ReviewEvents({"pair": pooled}, of_design, {}, None, []).neurons(planted_model(SOURCE, TARGET), "pair")
+    neurons = ReviewEvents({"pair": pooled}, of_design, {}, None, []).subject(planted_model(SOURCE, TARGET), "pair")
     types = [cells.labelled.labels["type"][:100] for cells in (TARGET, planted_cells(100, 5))]
     assert_array_equal(neurons.target.label("type"), np.concatenate(types))
 
@@ -54,7 +54,7 @@ def test_a_pairs_labels_are_those_of_its_source_and_target(events: ReviewEvents)
 def test_an_edit_without_events_is_told(events: ReviewEvents) -> None:
     message = r"edits: the model has no edit 'pear' with events in this dataset \(edits: 'pair'; nearest name 'pair'\)"
     with pytest.raises(ConfigError, match=message):
-        events.neurons(planted_model(SOURCE, TARGET), "pear")
+        events.subject(planted_model(SOURCE, TARGET), "pear")
 
 
 CONTROLS = ControlsDesign(control={"role": "control"}, reference="A", extrapolation={"role": "other"})

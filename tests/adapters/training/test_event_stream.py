@@ -11,7 +11,7 @@ from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.files.parquet import list_dataset
 from neuronedit.adapters.sampling.populations import _merged, _Sampler
 from neuronedit.adapters.training.event_stream import EventStream
-from neuronedit.adapters.training.source import _by_population, _Finder
+from neuronedit.adapters.training.places import _by_population, _Finder
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import Panel

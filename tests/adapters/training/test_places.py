@@ -5,8 +5,7 @@ import pytest
 
 from neuronedit.adapters.files.parquet import list_dataset
 from neuronedit.adapters.sampling.populations import draw_populations
-from neuronedit.adapters.training.event_stream import Place
-from neuronedit.adapters.training.source import find_places
+from neuronedit.adapters.training.places import Place, find_places
 from neuronedit.cells.design import ControlsDesign
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import Panel
