@@ -1,7 +1,4 @@
-"""Time, processor time and memory of a piece of work, with all processes that it has started.
-
-What a benchmark gives: tables for people and further work, and figures for programs.
-"""
+"""The cost of a piece of work with all processes that it starts, and the result of a benchmark."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +22,7 @@ MEGABYTE = 1e6
 
 @dataclass
 class Cost:
-    """What a piece of work took.
+    """The cost of a piece of work.
 
     Attributes:
         wall_s: Seconds on the clock.
@@ -47,7 +44,7 @@ class Cost:
         return max(self.own_rss_mb, self.worker_rss_mb)
 
     def less(self, other: "Cost") -> "Cost":
-        """What the work takes more than the same on less, without what is fixed; its memory is that of the whole."""
+        """Subtract the cost of less of the same work, and with it fixed costs; memory stays that of the whole."""
         return replace(self, wall_s=self.wall_s - other.wall_s, cpu_s=self.cpu_s - other.cpu_s)
 
 
@@ -55,7 +52,7 @@ class Cost:
 def measured(*, together: bool = False) -> Iterator[Cost]:
     """Measure the body: this process and all below it, those that end before the body does, too.
 
-    Of these, what came after the last look is missed.
+    Processes that end are missed from the last look on.
 
     Args:
         together: Whether to ask for the memory that all hold together, which takes the processor's time itself.

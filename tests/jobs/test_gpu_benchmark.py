@@ -4,16 +4,8 @@ import torch
 from neuronedit_jobs import benchmark
 from neuronedit_jobs.benchmarks.speed.event_files import NEURONS
 from neuronedit_jobs.benchmarks.speed.gpu import JOB, KERNEL, ON_CORES, PRECISIONS, RAY, TRAINING, Row, figures
-from neuronedit_jobs.benchmarks.speed.gpu_edit import (
-    LeastWork,
-    Limits,
-    drawn,
-    edit_work,
-    held,
-    median_seconds,
-    training_work,
-    whole_training,
-)
+from neuronedit_jobs.benchmarks.speed.gpu_limits import LeastWork, Limits, edit_work, median_seconds, training_work
+from neuronedit_jobs.benchmarks.speed.gpu_rates import drawn, held, whole_training
 from neuronedit_jobs.benchmarks.speed.train import draw
 
 from neuronedit.network.autoencoder import Architecture

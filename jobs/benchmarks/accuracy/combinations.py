@@ -45,9 +45,9 @@ class Effort:
 
     Attributes:
         n_repeats: Experiments of known interaction, in each setting.
-        n_seeds: Of trained edits.
+        n_seeds: Number of seeds of trained edits.
         n_events: At most so many of each arm.
-        architecture: Of the autoencoders.
+        architecture: The autoencoders' layers.
         training: How long each is trained.
     """
 
@@ -206,9 +206,9 @@ def real_tables(
 
     The simple methods are the same for every plan and stand there once, under the plan ``none``.
     """
-    distances = pd.concat([_named(of.distances, *key) for key, of in found.items()])
-    excess = pd.concat([_named(of.excess, *key) for key, of in found.items()])
-    scalars = pd.concat([_named(pd.DataFrame([of.scalars()]), *key) for key, of in found.items()])
+    distances = pd.concat([_named(combination.distances, *key) for key, combination in found.items()])
+    excess = pd.concat([_named(combination.excess, *key) for key, combination in found.items()])
+    scalars = pd.concat([_named(pd.DataFrame([combination.scalars()]), *key) for key, combination in found.items()])
     distances["plan"] = distances["plan"].where(distances["method"].isin(list(ROUTES.values())), "none")
     return (
         _means(distances, ["combination", "plan", "method"], ["emd", "energy", "r_emd", "r_energy"]),

@@ -18,7 +18,7 @@ from neuronedit.measures.moments import rms
 from neuronedit.network.autoencoder import tensor
 
 SOURCE_SHARES = (0.23, 0.30, 0.20, 0.12, 0.10, 0.05)
-"""Of the cell types in the source, monocytes first."""
+"""Shares of the cell types in the source, monocytes first."""
 
 TARGET_MONOCYTES = 0.55
 """The monocytes' share of the target; the other types keep their proportions."""
@@ -30,7 +30,7 @@ N_MARKERS = N_LINEAGE + N_FUNCTIONAL
 
 SHARE_ON = 0.4
 SHARE_RESPONDING = 0.7
-"""Of types, in each moved marker."""
+"""Shares of types, in each moved marker."""
 
 PLAIN, BY_LABELS, BY_STRATA, SAME_MIX = "plain", "matched by labels", "matched by strata", "target of the same mix"
 """Visible, linear edits: of the populations as they are, of weighted ones, and of a target that nothing confounds."""
@@ -69,7 +69,7 @@ def confound(
     """Draw types, effects and cells.
 
     Args:
-        n_events: Of each population.
+        n_events: Number of events of each population.
         seed: Draws everything.
         target_monocytes: Their share of the target; the source's own leaves the mix as it is.
         strength: Multiplies the effect; 0 leaves the mix as the only difference.
@@ -101,7 +101,7 @@ def confound(
 
 
 def predict(task: ConfoundedTask, seed: int) -> dict[str, Float32s]:
-    """What each method makes of the events: by method, (n_events, n_markers) float32 arcsinh units."""
+    """Edit the events by each method: (n_events, n_markers) float32, arcsinh units, by method."""
     source, target = task.source.events, task.target.events
     by_labels = match(source, target, seed, labels=(task.source.types, task.target.types))
     by_strata = match(source, target, seed)
@@ -120,7 +120,7 @@ def score(task: ConfoundedTask, edited: Float32s) -> dict[str, float]:
     Returns:
         spurious: Root mean square of the change in markers that nothing moved, arcsinh units.
         error: Root mean square distance to the counterfactual in the markers that the change moves, arcsinh units.
-        unedited: The same without any edit.
+        unedited: That distance without any edit.
     """
     still, moved = slice(0, N_MARKERS - N_MOVED), slice(N_MARKERS - N_MOVED, None)
     before, truth = task.events.events, task.counterfactuals

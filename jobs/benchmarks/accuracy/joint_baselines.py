@@ -1,4 +1,4 @@
-"""Simple methods that move a marker by what the others say; arrays are as in ``neuronedit.baselines``."""
+"""Simple methods that move a marker by what the others say; arrays are as in ``neuronedit.edits.baselines``."""
 
 from functools import partial
 

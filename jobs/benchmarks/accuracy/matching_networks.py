@@ -2,7 +2,7 @@
 
 They are trained until the moved source cannot be told from the target: by the distances between events (MMD-ResNet),
 or by a second network that learns to tell them apart (GAN). Neither sees the events to be edited. Both start near
-the identity. Arrays are (n_events, n_markers) float32, arcsinh units, as in ``neuronedit.baselines``.
+the identity. Arrays are (n_events, n_markers) float32, arcsinh units, as in ``neuronedit.edits.baselines``.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ MMD_RESNET = "MMD-ResNet"
 GAN = "GAN"
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Of a minibatch of the moved source and one of the target: (n, n_markers), (k, n_markers) → ()."""
+"""Loss of a minibatch of the moved source and one of the target: (n, n_markers), (k, n_markers) → ()."""
 
 N_NEIGHBOURS = 25
 KERNEL_WIDTHS = (0.5, 1.0, 2.0)
@@ -249,5 +249,5 @@ def _discriminator_loss(discriminator: nn.Module, moved: Tensor, real: Tensor) -
     on_real = discriminator(real)
     (slopes,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
     penalty = GRADIENT_PENALTY * slopes.square().sum(dim=1).mean()
-    told = nn.functional.softplus(-on_real).mean() + nn.functional.softplus(discriminator(moved)).mean()
-    return told + penalty
+    loss = nn.functional.softplus(-on_real).mean() + nn.functional.softplus(discriminator(moved)).mean()
+    return loss + penalty

@@ -1,6 +1,6 @@
-"""The methods that the accuracy benchmark compares: the simple ones, and edits by several plans, of one autoencoder.
+"""Methods that the accuracy benchmark compares: simple ones, and edits of one autoencoder by several plans.
 
-Which tasks an edit is flagged on before any truth is seen, over many draws of their events.
+The edit of ``auto`` is also asked for its flags before any truth is seen, over many draws of the tasks' events.
 """
 
 import logging
@@ -55,9 +55,9 @@ class Effort:
 
     Attributes:
         n_events: At most so many of each population.
-        n_simulated: Of each population of the simulated task.
+        n_simulated: Number of events of each population of the simulated task.
         n_seeds: Each draws its own events, weights and halves of the truth.
-        architecture: Of the autoencoder.
+        architecture: The autoencoder's layers.
         training: How long it is trained.
         networks: Whether the networks that turn source into target are measured, with one seed: they take most of
             the time.
@@ -77,7 +77,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What ``auto`` says of an edit before any truth is seen.
+    """The forecast of ``auto`` for an edit, before any truth is seen.
 
     Attributes:
         plan: The plan that counts most.
@@ -97,7 +97,7 @@ class Forecast:
 
 
 def forecast(model: EditModel, events: Float32s) -> Forecast:
-    """What is known of the edit of ``auto`` and the raw events (n_events, n_markers), without their truth."""
+    """Forecast the edit of ``auto`` on raw events, (n_events, n_markers), without their truth."""
     edit = model.edits[AUTO_NAME]
     assert edit.choice is not None
     found = edit.support.judge(model.standardised(events))
@@ -113,7 +113,7 @@ def forecast(model: EditModel, events: Float32s) -> Forecast:
 
 
 def predict(model: EditModel, populations: Populations, seed: int, effort: Effort) -> dict[str, Float32s]:
-    """What every method makes of the events: by method, (n_events, n_markers) float32 arcsinh units."""
+    """Edit the events by every method: (n_events, n_markers) float32, arcsinh units, by method."""
     source, target, events = (
         model.scaling.arcsinh(population) for population in (populations.source, populations.target, populations.events)
     )
@@ -125,7 +125,7 @@ def predict(model: EditModel, populations: Populations, seed: int, effort: Effor
 
 
 def attempt(name: str, method: Baseline, source: Float32s, target: Float32s, events: Float32s) -> Float32s:
-    """What a method makes of the events; NaN where it fails, and the reason is logged: the others go on."""
+    """Edit the events by a method; if it fails, log the reason and return NaN, so that the others go on."""
     try:
         return method(source, target, events)
     except NeuroneditError as error:
@@ -154,8 +154,8 @@ def fit_plans(
         plans: By name.
         intensities: Raw, (n_events, n_markers) each; edits lead from ``source`` to ``target``, others are trained on.
         panel: The markers.
-        seed: Of weights, minibatches and everything that is drawn.
-        architecture: Of the autoencoder.
+        seed: Seed of weights, minibatches and draws.
+        architecture: The autoencoder's layers.
         training: How long it is trained.
     """
     drawn = DrawnPopulations(dict(intensities), {name: len(events) for name, events in intensities.items()})

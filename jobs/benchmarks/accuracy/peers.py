@@ -56,7 +56,7 @@ class Peer:
     Attributes:
         name: In the tables.
         call: The function of ``run_peer.py`` that calls it.
-        environment: Where it is installed.
+        environment: The environment that it is installed in.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class PeerTask:
-    """What a peer is given: (n, n_markers) float32 arcsinh units each, and a seed; the name is for people."""
+    """A peer's input: (n, n_markers) float32, arcsinh units each, and a seed; the name is for people."""
 
     name: str
     populations: Populations
@@ -89,13 +89,13 @@ PEERS = (
 def measure_peers(
     peers: Sequence[Peer], tasks: Sequence[PeerTask], folder: Path, script: Path = SCRIPT
 ) -> list[dict[str, Float32s]]:
-    """What every peer makes of the events of every task: for each task, by the peer's name.
+    """Edit the events of every task by every peer: for each task, by the peer's name.
 
     A peer that fails on a task gives NaN, and the reason is logged.
 
     Args:
         peers: Installed first, where they are not yet.
-        tasks: What they are given.
+        tasks: The peers' inputs.
         folder: For the environments; those that are there are used again.
         script: Runs in a peer's environment.
 
@@ -141,7 +141,7 @@ def _command(arguments: Sequence[str], environment: Environment) -> str:
 
 
 def run_peer(peer: Peer, python: Path, tasks: Sequence[PeerTask], script: Path = SCRIPT) -> list[Float32s]:
-    """What a peer makes of the events of each task: (n_events, n_markers) float32; NaN where it failed."""
+    """Edit the events of each task by a peer: (n_events, n_markers) float32; NaN if it failed."""
     with TemporaryDirectory(prefix="neuronedit-peer-") as temporary:
         folder = Path(temporary)
         for number, task in enumerate(tasks):

@@ -2,7 +2,7 @@
 
 For each task and seed one autoencoder is trained on source, target and the events to be edited, never on the truth.
 Real tasks are scored by mean per-marker EMD and energy distance to the measured truth, beside the noise floor
-(``neuronedit.metrics``); the simulated one cell by cell (``simulated``).
+(``neuronedit.measures.distances``); the simulated one cell by cell (``simulated``).
 """
 
 import logging
@@ -95,7 +95,7 @@ def measure_mixes(effort: Effort) -> pd.DataFrame:
 
 
 def _figures(summary: pd.Series, by_seed: pd.DataFrame, flags: pd.DataFrame) -> dict[str, float]:
-    """Of ``auto``: on the positive tasks, on the simulated one, and what share is flagged before truth is seen.
+    """Figures of ``auto``: on the positive tasks, on the simulated one, and the share flagged before truth is seen.
 
     Means over seeds, but for ``cell_rmse_ratio_lacking``, the largest of any seed.
     """
@@ -142,8 +142,10 @@ def effects(tasks: Sequence[TransferTask], data: Path, effort: Effort) -> pd.Dat
     rows = []
     for task in tasks:
         populations, truth = draw(load_cells(data, task.dataset), task, effort.n_events, seed=0)
-        of = {**vars(populations), "truth": truth}
-        means = {role: to_arcsinh(events, task.cofactor).mean(axis=0, dtype=np.float64) for role, events in of.items()}
+        roles = {**vars(populations), "truth": truth}
+        means = {
+            role: to_arcsinh(events, task.cofactor).mean(axis=0, dtype=np.float64) for role, events in roles.items()
+        }
         learned, wanted = means["target"] - means["source"], means["truth"] - means["events"]
         rows.append({"task": task.name, "effect": abs(wanted).mean(), "difference": abs(wanted - learned).mean()})
     return pd.DataFrame(rows).set_index("task")
@@ -190,13 +192,13 @@ def measure_simulation(task: SimulatedTask, seed: int, effort: Effort, others: M
 
 
 def peer_task(name: str, seed: int, populations: Populations, cofactor: float) -> PeerTask:
-    """What a peer is given of a task: the populations on the arcsinh scale."""
+    """Make a peer's input of a task: the populations on the arcsinh scale."""
     scaled = {role: to_arcsinh(intensities, cofactor) for role, intensities in vars(populations).items()}
     return PeerTask(name, Populations(**scaled), seed)
 
 
 def by_peers(tasks: Sequence[PeerTask], folder: Path | None) -> list[dict[str, Float32s]]:
-    """What every peer makes of each task's events; nothing where there is no folder for them."""
+    """Edit each task's events by every peer; by none if there is no folder for them."""
     return measure_peers(PEERS, tasks, folder) if folder else [{} for _ in tasks]
 
 

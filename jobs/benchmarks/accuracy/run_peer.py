@@ -1,4 +1,4 @@
-"""What runs in a peer's own environment: ``python run_peer.py CALL FOLDER``, with neither neuronedit nor its packages.
+"""A peer's run in an environment of its own: ``python run_peer.py CALL FOLDER``, without neuronedit and its packages.
 
 For each ``FOLDER/NAME.in.npz`` (source, target, events: (n, n_markers) float32 arcsinh units; seed) it writes
 ``NAME.out.npz`` with the edited events, or ``NAME.failed.txt`` with the reason. Many tasks share a process, because
@@ -43,7 +43,7 @@ def cytonormpy(source: Any, target: Any, events: Any, seed: int, n_clusters: int
 
 
 def cytonormpy_unclustered(source: Any, target: Any, events: Any, seed: int) -> Any:
-    """What its authors advise where clusters differ between batches: quantile splines of all events."""
+    """Run CytoNormPy as its authors advise if clusters differ between batches: quantile splines of all events."""
     return cytonormpy(source, target, events, seed, n_clusters=0)
 
 

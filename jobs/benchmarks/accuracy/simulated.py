@@ -1,9 +1,9 @@
-"""A simulated batch task in which each cell's own counterfactual is known: what the other batch would have measured.
+"""A simulated batch task in which each cell's own counterfactual is known: its measurement in the other batch.
 
 A cell has an *abundance* of each marker, which depends on its type and on whether it was treated. A batch measures
 abundances through a staining of its own: a gain for each marker and type, saturation, and a threshold below which it
 reads exactly zero. Controls of both batches lack one type; the events to be edited have all, half of them treated.
-The same cell measured in both batches differs by the staining alone.
+One cell measured in both batches differs by the staining alone.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ N_TREATED_MARKERS = 5
 SHARE_OF_MARKERS_ON = 0.4
 
 LACKING_SHARE = 0.05
-"""Of the events to be edited: the type that the controls lack."""
+"""Share of the type that the controls lack, among the events to be edited."""
 
 EFFECT_FLOOR = 0.1
 """A smaller effect of the treatment, in arcsinh units, is none."""
@@ -54,7 +54,7 @@ class Staining:
 
 @dataclass(frozen=True)
 class Biology:
-    """What the cells are: the same in every batch.
+    """The biology of the cells, the same in every batch.
 
     Attributes:
         shares: (n_types,) of the events; the last type is the one that controls lack.
@@ -99,7 +99,7 @@ def simulate(n_events: int, seed: int, batch_effect: float = 1.0) -> SimulatedTa
     """Draw biology, stainings and cells.
 
     Args:
-        n_events: Of each control, and of the events to be edited.
+        n_events: Number of events of each control, and of the events to be edited.
         seed: Draws everything.
         batch_effect: How far the stainings differ; 0 makes the batches one.
     """
@@ -123,10 +123,10 @@ def score(task: SimulatedTask, edited: Float32s) -> dict[str, float]:
 
     Returns:
         gap_closed: Share of the summed EMD to the counterfactuals that the edit takes away.
-        gap_closed_by_type: The same, summed over the true types.
+        gap_closed_by_type: That share, summed over the true types.
         rmse_ratio: Per-cell error, edited over unedited: 1 is no better than doing nothing.
-        rmse_ratio_lacking: The same on the type that the controls lack.
-        auc: Of a classifier that tells edited events from their counterfactuals: 0.5 cannot.
+        rmse_ratio_lacking: That ratio on the type that the controls lack.
+        auc: AUC of a classifier of edited events and their counterfactuals: 0.5 if it cannot tell them apart.
         effect_slope: The treatment's effect in edited events against the true one, over types and markers: 1 is kept.
     """
     before, truth = (np.arcsinh(events / MASS_COFACTOR) for events in (task.populations.events, task.counterfactuals))

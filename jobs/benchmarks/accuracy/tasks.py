@@ -18,7 +18,7 @@ from neuronedit.cells.selection import Where, describe, select
 from neuronedit.errors import DataError
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
-"""Where the datasets are by default: ``<dataset>/cells.parquet`` in a folder beside the project."""
+"""The default folder of the datasets, beside the project: ``<dataset>/cells.parquet``."""
 
 FLUORESCENCE_COFACTOR = 150.0
 
@@ -28,14 +28,14 @@ NOT_MARKERS = ("sample", "batch", "condition", "donor", "role", "cell_type", "tr
 
 @dataclass(frozen=True)
 class TransferTask:
-    """Which events are source, target, to be edited, and their truth, by column values.
+    """A task: column values of source, target, events to be edited, and their truth.
 
     Attributes:
         name: For people.
         dataset: A folder with ``cells.parquet``.
-        source: Where the effect is learned from.
-        target: Where it is learned to.
-        events: What it is applied to.
+        source: Events that the effect is learned from.
+        target: Events with the effect.
+        events: Events to be edited.
         truth: Their measured counterpart: for scores only.
         transfers: Whether the effect is known to transfer (a positive task).
         cofactor: Divides linear intensities before arcsinh.
@@ -121,7 +121,7 @@ def _day(number: int, donor: str, condition: str) -> Where:
 
 
 def _between_days(first: int, second: int) -> list[TransferTask]:
-    """The same blood measured on two days: learned on P1's baseline, applied to P1's other and P2's samples."""
+    """Tasks of blood measured on two days: learned on P1's baseline, applied to P1's other and P2's samples."""
     return [
         TransferTask(
             f"day{first}→day{second}: P1 baseline → {donor} {condition}",

@@ -1,10 +1,9 @@
-"""A two-drug experiment whose interaction is known: cells of several types, four arms, replicate wells.
+"""A two-drug experiment whose interaction is known, and the share of right intervals and calls of excess on it.
 
-On most markers the drugs add up. On some they interact in a way that no single drug shows (*specific*), on others both
-pull cells towards a ceiling, so that the second finds less to do (*saturating*): that much each drug alone gives away.
-All responses are affine in a cell's own value, so the expected excess follows from the types' centres exactly.
-
-Intervals and calls of excess over additivity, where the interaction is known.
+It has cells of several types, four arms, replicate wells. On most markers the drugs add up. On some they interact in a
+way that no single drug shows (*specific*), on others both pull cells towards a ceiling, so that the second finds less
+to do (*saturating*): that much each drug alone gives away. All responses are affine in a cell's own value, so the
+expected excess follows from the types' centres exactly.
 """
 
 import logging
@@ -30,7 +29,7 @@ SATURATING = (9, 10, 11)
 ADDITIVE = tuple(marker for marker in range(N_MARKERS) if marker not in (*SPECIFIC, *SATURATING))
 
 SPREAD, SIZE_SPREAD = 0.4, 0.2
-"""Of a cell about its type's centre, in each marker by itself and in all together, arcsinh units."""
+"""Spreads of a cell about its type's centre, in each marker by itself and in all together, arcsinh units."""
 
 CEILING = 5.0
 
@@ -40,7 +39,7 @@ TREATMENTS = {CONTROL: (0, 0), A: (1, 0), B: (0, 1), BOTH: (1, 1)}
 
 @dataclass(frozen=True)
 class TwoDrugs:
-    """What the cells are and what the drugs do, arcsinh units.
+    """The cells and the drugs' effects, arcsinh units.
 
     Attributes:
         shares: (n_types,) of the events, the same in every arm.
@@ -75,7 +74,7 @@ class TwoDrugs:
         """Measure all four arms.
 
         Args:
-            n_events: Of each arm.
+            n_events: Number of events of each arm.
             n_wells: Replicate wells of each arm; below 2, wells are not told apart.
             scatter: Standard deviation of the wells' means, arcsinh units.
             seed: Draws cells and wells.
@@ -167,7 +166,7 @@ def measure_repeat(setting: Setting, n_events: int, seed: int) -> pd.DataFrame:
 
 
 def true_calls(drugs: TwoDrugs) -> np.ndarray:
-    """What the rule says of the expected means themselves, (n_markers,)."""
+    """Apply the rule to the expected means themselves: (n_markers,) calls."""
     means, excess = drugs.true_means(), drugs.true_excess()
     exact = Estimate(excess, excess, excess, np.zeros(N_MARKERS))
     return call(exact, exact.p, means[A] + means[B] - 2 * means[CONTROL], RULE)

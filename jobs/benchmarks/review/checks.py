@@ -1,4 +1,4 @@
-"""A feature's check: what is measured of it, what it must be, and what that took."""
+"""A feature's check: the measured values, their bounds, and the time that they took."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""Checks of what the review says of networks, and of what training can do: rows 14–19, 23 and 25."""
+"""Checks of the review of networks, and of the options of training: rows 14–19, 23 and 25."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
-"""Checks of what the review says of an edit's neurons, on neurons whose work is known: rows 1–9, 20 and 21.
+"""Checks of the review of an edit's neurons, on neurons whose work is known: rows 1–9, 20 and 21.
 
-Integrated gradients by Captum: the oracle of edit conductance, and nothing that the review runs.
+The oracle of conductance is Captum's integrated gradients, which the review itself does not run.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Checks of what the review says of populations, whose mixes are known: rows 10–13, 22 and 24."""
+"""Checks of the review of populations, whose mixes are known: rows 10–13, 22 and 24."""
 
 from collections.abc import Sequence
 

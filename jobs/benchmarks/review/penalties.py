@@ -21,7 +21,7 @@ class Penalty:
     """strength · Σ importance · (weight − its start)², added to the loss.
 
     Attributes:
-        strength: Of the whole.
+        strength: Weight of the whole penalty.
         importance: For each of the autoencoder's parameters, in their order, a tensor that broadcasts to its shape;
             its mean over neurons is 1.
     """
@@ -41,7 +41,7 @@ def importance_penalty(autoencoder: Autoencoder, populations: Mapping[str, Float
     Args:
         autoencoder: As it was trained on the old events.
         populations: The old events, standardised, (n_events, n_markers) float32 each; they weigh the same.
-        strength: Of the whole.
+        strength: Weight of the whole penalty.
 
     Source: Kim & Lee 2021 (arXiv 2107.12657): importance from the standard deviation of a neuron's activations,
     relative to its layer's mean; here diagonal, and with the squared distance to the weights at the start.
@@ -61,7 +61,7 @@ def train_held(
     """Train a copy of an autoencoder further, as ``continue_training`` does, while a penalty holds its weights.
 
     Args:
-        autoencoder: Where to start; it stays as it is.
+        autoencoder: The start; it stays as it is.
         populations: Standardised, (n_events, n_markers) float32 each, with equal weight.
         plan: Epochs, minibatch, learning rate, seed.
         penalty: Its gradient is added to the loss's as it comes.

@@ -1,10 +1,9 @@
-"""A model wired by hand, whose every neuron is known, and events that its programs made.
+"""Models and events whose every neuron is known: one wired by hand, and one trained on the same programs.
 
-Markers: 20 of lineage, that tell 8 kinds of cell, and 5 programs of 4 functional markers. Neurons of the code: one for
-each program (0–4), one for each lineage marker (5–24), a copy of the edited program's (25), and dead ones (26–31).
-Labels: type, donor, phase (``mid`` where one program's level is), condition and sample (a donor in a condition).
-
-An edit of the same programs as ``planted``'s, in a network that was trained: its neurons share the work.
+Markers: 20 of lineage, that tell 8 kinds of cell, and 5 programs of 4 functional markers. Neurons of the wired code:
+one for each program (0–4), one for each lineage marker (5–24), a copy of the edited program's (25), and dead ones
+(26–31). Labels: type, donor, phase (``mid`` where one program's level is), condition and sample (a donor in a
+condition). In the trained network neurons share the work of the same edit.
 """
 
 from dataclasses import dataclass

@@ -60,7 +60,7 @@ class Problems:
 
     @cached_property
     def trained_context(self) -> ReviewContext:
-        """The same programs in a small network that was trained, ready for the review's parts."""
+        """The context of a small trained network with the planted programs, ready for the review's parts."""
         return trained_context()
 
     @property

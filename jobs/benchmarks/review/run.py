@@ -1,10 +1,7 @@
-"""The review's 25 checks on cells and networks whose truth is known, its cost, and its verdicts on real tasks.
+"""The review's 25 checks where the truth is known, the cost of a review, and its verdicts on real tasks, as one page.
 
-All 25 rows of the review's specification, each with its check.
-
-The cost of the whole review of one edit: 40 markers, 64 neurons, three populations.
-
-The page of the review's checks: what was measured, beside what was asked.
+Each row of the review's specification has its check. The cost is that of the whole review of one edit: 40 markers, 64
+neurons, three populations.
 """
 
 import os

@@ -1,9 +1,7 @@
-"""Parquet files of synthetic cells, as many as are asked for, written as a stream.
+"""Inputs of the benchmarks of speed: Parquet files of synthetic cells, written as a stream, and models to edit them.
 
-The models whose speed is measured.
-
-Their networks are untrained: what an edit costs depends on the widths of the layers, not on the weights. Their change
-differs between the two kinds of cell.
+The models' networks are untrained: the cost of an edit depends on the widths of the layers, not on the weights. Their
+change differs between the two kinds of cell.
 """
 
 from collections.abc import Mapping
@@ -42,9 +40,9 @@ class FileSet:
     """Files of a folder.
 
     Attributes:
-        n_events: Of all files together, which share them evenly.
+        n_events: Number of events of all files together, which share them evenly.
         n_files: How many there are.
-        compression: Of the columns.
+        compression: The columns' codec.
         row_group_events: Events of each row group.
     """
 
@@ -92,7 +90,7 @@ def intensities(n_events: int, generator: np.random.Generator, shifts: tuple[flo
     Args:
         n_events: How many.
         generator: Draws them.
-        shifts: What is added to all markers of either kind, arcsinh units.
+        shifts: Shift of all markers of either kind, arcsinh units.
     """
     kind = generator.integers(0, 2, (n_events, 1))
     signal = generator.standard_normal((n_events, N_MARKERS), dtype=np.float32) * 1.2 + 1 + kind
@@ -105,7 +103,7 @@ N_LANDMARKS, N_OTHERWISE = 5_000, 1_000
 than it keeps; for all other plans, whose cost does not depend on it, few."""
 
 SHIFTS = (0.3, 0.8)
-"""Of the two kinds of cell, arcsinh units."""
+"""Shifts of the two kinds of cell, arcsinh units."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class Trial:
 
     Attributes:
         plans: Blended, with equal weights.
-        architecture: Of its network.
+        architecture: Its network's layers.
     """
 
     plans: tuple[Plan, ...]

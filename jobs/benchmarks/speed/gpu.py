@@ -1,8 +1,8 @@
-"""What a GPU brings to ``transform`` and ``train``, beside what the device can do at most.
+"""Speed of ``transform`` and ``train`` on a GPU, beside the device's limits.
 
 Synthetic cells of two kinds, 40 markers; the default network. A limit is what the device's memory can move or its
-arithmetic can take (``gpu_limits``), whichever is less: rates over it say how much of the device is put to use. What
-reaches from file to file, or through Ray, has no such limit: it is bound by the processor's cores.
+arithmetic can take (``gpu_limits``), whichever is less: rates over it say how much of the device is put to use. Rates
+from file to file, or through Ray, have no such limit: they are bound by the processor's cores.
 """
 
 import logging
@@ -23,17 +23,15 @@ from neuronedit.network.plan import TrainingPlan
 
 from ..measure import Result, in_new_process
 from .event_files import DEFAULT, NEURONS, save_trials
-from .gpu_edit import (
-    Limits,
+from .gpu_limits import Limits, edit_work, training_work
+from .gpu_rates import (
     drawn,
-    edit_work,
     held,
     job_cost,
     kernel_rate,
     memory_rate,
     ray_training,
     step_rate,
-    training_work,
     whole_training,
     write_files,
 )
@@ -57,8 +55,8 @@ class Size:
 
     Attributes:
         minibatches_edited: That lie in the device's memory, and reads from the processor's, twice as large.
-        files: Of the job's inputs, the shorter one first, and the events of each file.
-        minibatches: Of training, whose rate is measured.
+        files: Numbers of files of the job's inputs, the shorter one first, and the events of each file.
+        minibatches: Minibatch sizes of the training that is measured.
         n_training: Events in the device's memory.
         plan: By which these are trained on.
         n_ray: Events that Ray Train hands to its worker.
@@ -109,7 +107,7 @@ class Row:
     Attributes:
         events_per_s: Measured.
         limit: The device's, events per second; NaN where others bind.
-        seconds: Of the whole, where there is one.
+        seconds: Time of the whole, if it is measured.
         loss: Validation loss at the end, where there is one.
     """
 

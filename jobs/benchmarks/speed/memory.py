@@ -1,7 +1,4 @@
-"""What memory a transform takes, for few and for many events, and for a single huge file.
-
-The picture of what memory a transform takes.
-"""
+"""Memory of a transform, for few and for many events and for a single huge file, as a table and a picture."""
 
 import shutil
 from dataclasses import dataclass
@@ -24,13 +21,13 @@ ONE_FILE = "one file"
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is edited to see how much memory that takes.
+    """Inputs of the transforms whose memory is measured.
 
     Attributes:
         file_events: Events of each of many files.
         file_counts: How many of them are edited at a time, in ascending order.
         huge_events: Events of a single huge file.
-        row_group_events: Of the huge file, where it has several row groups.
+        row_group_events: Events in each row group of the huge file, if it has several.
     """
 
     file_events: int
@@ -48,7 +45,7 @@ def measure_memory(folder: Path, inputs: Inputs) -> pd.DataFrame:
 
     Args:
         folder: Has the model ``neurons-then-markers`` and the input ``few``; all else in it is removed again.
-        inputs: What is edited.
+        inputs: The events to edit.
     """
     n_files = inputs.file_counts[-1]
     many = FileSet(inputs.file_events * n_files, n_files, row_group_events=inputs.file_events)

@@ -1,7 +1,4 @@
-"""How long CytoNormPy takes to transform events like those that neuronedit is measured on.
-
-How long other tools take to learn from cells like those that neuronedit is measured on.
-"""
+"""Time of other tools on cells like those that neuronedit is measured on: CytoNormPy's transform, peers' training."""
 
 import os
 import subprocess
@@ -21,7 +18,7 @@ from .time_peer_training import EPOCHS
 SCRIPT = Path(__file__).with_name("time_peer.py")
 
 N_CONTROL_EVENTS = 5_000
-"""Of source and target each; they are transformed, too, and counted."""
+"""Number of events of source and target each; they are transformed, too, and counted."""
 
 CLUSTERED, FROM_FILES = "CytoNormPy 1.0.2, in memory", "CytoNormPy 1.0.2, FCS to FCS"
 
@@ -34,7 +31,7 @@ VARIANTS = {
 
 
 def peer_costs(n_events: int, folder: Path, script: Path = SCRIPT) -> dict[str, Cost]:
-    """What the transform of events takes CytoNormPy, on one thread, by variant.
+    """Measure CytoNormPy's transform of events, on one thread, by variant.
 
     Args:
         n_events: Events, the controls among them.
@@ -86,7 +83,7 @@ CYTONORM, CYTOVI, SHIFTED_CODE = "CytoNormPy 1.0.2, 5 clusters", "scvi-tools 1.4
 
 @dataclass(frozen=True)
 class Fit:
-    """What a peer's fit took.
+    """The cost of a peer's fit.
 
     Attributes:
         cpu_s: The processor's seconds on one thread.
@@ -100,7 +97,7 @@ class Fit:
 def peer_fits(
     populations: Mapping[str, np.ndarray], folder: Path, script: Path = FIT_SCRIPT, cytonorm_script: Path = SCRIPT
 ) -> dict[str, Fit]:
-    """What each peer takes to learn from source and target.
+    """Measure each peer's fit to source and target.
 
     Args:
         populations: ``source`` and ``target``: (n_events, n_markers) float32 raw intensities.

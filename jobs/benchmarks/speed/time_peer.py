@@ -1,4 +1,4 @@
-"""What runs in CytoNormPy's own environment: ``python time_peer.py FORM N_CLUSTERS FOLDER``, without neuronedit.
+"""CytoNormPy's timing in its own environment: ``python time_peer.py FORM N_CLUSTERS FOLDER``, without neuronedit.
 
 FOLDER/given.npz has source, target and events: (n, n_markers) float32 raw intensities. The last line on stdout has the
 processor's seconds on one thread of two steps: the fit to source and target (clusters, quantiles, splines), and
@@ -49,7 +49,7 @@ FORMS = {form.__name__: form for form in (in_memory, from_fcs_to_fcs)}
 
 
 def seconds(form: str, n_clusters: int, folder: Path, given: Any) -> tuple[float, float]:
-    """What the fit to source and target takes, and the transform of everything."""
+    """Measure the fit to source and target, and the transform of everything."""
     import cytonormpy
 
     events = given["events"]

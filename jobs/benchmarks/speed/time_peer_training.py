@@ -1,8 +1,8 @@
-"""What runs in a peer's own environment: ``python time_peer_training.py CALL FOLDER``, without neuronedit.
+"""A peer's training time in its own environment: ``python time_peer_training.py CALL FOLDER``, without neuronedit.
 
 FOLDER/given.npz has source and target: (n, n_markers) float32 raw intensities. The last line on stdout is the
-processor's seconds that ``train`` took for ``EPOCHS`` epochs on one thread, with the settings that the peer comes with;
-what prepares the data and makes the model is not in it.
+processor's seconds of ``train`` for ``EPOCHS`` epochs on one thread, with the peer's default settings; preparing the
+data and making the model are not in it.
 """
 
 import logging

@@ -1,13 +1,11 @@
-"""How fast ``train`` trains its autoencoder, against loops with nothing around them.
+"""Speed of ``train``, against loops with nothing around them, which no training on the same cells can beat.
 
 Synthetic cells of two kinds, 40 markers, in two populations of the same size; the default network. All processes
-compute on one core each. The loops (``train_loops``) have the same events held out and go through the same number of
-events, at the same falling rate; their minibatches are others, so that losses agree within noise. Ray Train's rows are
-what the job calls, in a Ray session that is open: the time of its loop, checkpoints included, and apart from it what
-starting takes (processes, imports, gathering the events) and stopping. Other tools' rows are what their fits take on
-fewer events of the same kind, with the settings that they come with (``peer_fits``).
-
-Loops that train an autoencoder with nothing around them: what no training on the same cells can beat.
+compute on one core each. The loops (``plain_loop``, ``bare_ddp``) have the same events held out and go through the same
+number of events, at the same falling rate; their minibatches are others, so that losses agree within noise. Ray Train's
+rows are those of the function that the job calls, in a Ray session that is open: the time of its loop, checkpoints
+included, and apart from it the time of starting (processes, imports, gathering the events) and stopping. Other tools'
+rows are the time of their fits to fewer events of the same kind, with their own default settings (``peer_fits``).
 """
 
 from collections.abc import Mapping
@@ -35,82 +33,20 @@ from ..measure import Result, in_new_process
 from .event_files import COFACTOR, N_MARKERS, SHIFTS, intensities
 from .peer_speed import CYTOVI, SHIFTED_CODE, peer_fits
 
-VALIDATION_ROWS = 4_096
-"""Events that are reconstructed at a time."""
-
 
 @dataclass(frozen=True)
 class Trained:
-    """What a loop took, and what it came to.
+    """The cost of a loop, and its loss.
 
     Attributes:
         wall_s: Seconds on the clock; imports, and what comes before the first epoch, are not in it.
-        cpu_s: Of all processes, one thread each.
+        cpu_s: Seconds of all processes, one thread each.
         loss: Mean squared error of the validation events at the end.
     """
 
     wall_s: float
     cpu_s: float
     loss: float
-
-
-@dataclass(frozen=True)
-class Events:
-    """Standardised markers, (n_events, n_markers) float32 each."""
-
-    training: Float32s
-    validation: Float32s
-
-
-def plain_loop(events: Events, plan: TrainingPlan, architecture: Architecture) -> Trained:
-    """One process: tensors in memory, a permutation each epoch, Adam as PyTorch has it fastest."""
-    torch.set_num_threads(1)
-    return _loop(Autoencoder(events.training.shape[1], architecture, plan.seed), events, plan, slice(None))
-
-
-def bare_ddp(events: Events, plan: TrainingPlan, architecture: Architecture) -> Trained:
-    """Two processes that share each minibatch by PyTorch's DistributedDataParallel, with nothing around it."""
-    with TemporaryDirectory(prefix="neuronedit-ddp-") as folder, get_context("spawn").Pool(2) as pool:
-        meeting = f"file://{folder}/meeting"
-        both = pool.starmap(_ddp_rank, [(meeting, rank, events, plan, architecture) for rank in range(2)], chunksize=1)
-    return Trained(
-        max(trained.wall_s for trained in both),
-        sum(trained.cpu_s for trained in both),
-        sum(trained.loss for trained in both) / 2,  # of halves of the validation events
-    )
-
-
-def _ddp_rank(meeting: str, rank: int, events: Events, plan: TrainingPlan, architecture: Architecture) -> Trained:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
-    network = nn.parallel.DistributedDataParallel(Autoencoder(events.training.shape[1], architecture, plan.seed))
-    torch.distributed.barrier()
-    trained = _loop(network, events, plan, slice(rank, None, 2))
-    torch.distributed.destroy_process_group()
-    return trained
-
-
-def _loop(network: nn.Module, events: Events, plan: TrainingPlan, share: slice) -> Trained:
-    training, validation = torch.from_numpy(events.training), torch.from_numpy(events.validation)
-    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=True)  # imports for a second
-    started, cpu_started = monotonic(), process_time()
-    generator = torch.Generator().manual_seed(plan.seed)
-    loss = float("nan")
-    for _ in range(plan.epochs):
-        for rows in torch.randperm(len(training), generator=generator).split(plan.minibatch):
-            minibatch = training.index_select(0, rows[share])
-            optimiser.zero_grad()
-            nn.functional.mse_loss(network(minibatch), minibatch).backward()
-            optimiser.step()
-        loss = _validation_loss(network, validation[share])
-    return Trained(monotonic() - started, process_time() - cpu_started, loss)
-
-
-@torch.inference_mode()
-def _validation_loss(network: nn.Module, events: torch.Tensor) -> float:
-    plain = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
-    errors = [nn.functional.mse_loss(plain(rows), rows, reduction="sum") for rows in events.split(VALIDATION_ROWS)]
-    return float(torch.stack(errors).sum()) / events.numel()
 
 
 PLAIN, TWO_BARE = "plain loop", "bare DDP, 2 processes"
@@ -147,9 +83,9 @@ class Row:
 
     Attributes:
         n_drawn: Events that it learned from, each counted once an epoch.
-        trained: What its loop took and came to.
-        start_s: What came before the loop; 0 for the bare ones.
-        stop_s: What came after it.
+        trained: The cost and the loss of its loop.
+        start_s: Seconds before the loop; 0 for the bare ones.
+        stop_s: Seconds after the loop.
     """
 
     n_drawn: int
@@ -256,3 +192,66 @@ def figures(rows: Mapping[str, Row]) -> dict[str, float]:
     if found["loss_over_plain"] <= AS_ACCURATE:
         found["time_to_as_accurate"] = loop[ONE_WORKER].wall_s / loop[PLAIN].wall_s
     return found | {name: rows[ONE_WORKER].rate / rows[peer].rate for name, peer in over.items() if peer in rows}
+
+
+VALIDATION_ROWS = 4_096
+"""Events that are reconstructed at a time."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """Standardised markers, (n_events, n_markers) float32 each."""
+
+    training: Float32s
+    validation: Float32s
+
+
+def plain_loop(events: Events, plan: TrainingPlan, architecture: Architecture) -> Trained:
+    """One process: tensors in memory, a permutation each epoch, Adam as PyTorch has it fastest."""
+    torch.set_num_threads(1)
+    return _loop(Autoencoder(events.training.shape[1], architecture, plan.seed), events, plan, slice(None))
+
+
+def bare_ddp(events: Events, plan: TrainingPlan, architecture: Architecture) -> Trained:
+    """Two processes that share each minibatch by PyTorch's DistributedDataParallel, with nothing around it."""
+    with TemporaryDirectory(prefix="neuronedit-ddp-") as folder, get_context("spawn").Pool(2) as pool:
+        meeting = f"file://{folder}/meeting"
+        both = pool.starmap(_ddp_rank, [(meeting, rank, events, plan, architecture) for rank in range(2)], chunksize=1)
+    return Trained(
+        max(trained.wall_s for trained in both),
+        sum(trained.cpu_s for trained in both),
+        sum(trained.loss for trained in both) / 2,  # of halves of the validation events
+    )
+
+
+def _ddp_rank(meeting: str, rank: int, events: Events, plan: TrainingPlan, architecture: Architecture) -> Trained:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    network = nn.parallel.DistributedDataParallel(Autoencoder(events.training.shape[1], architecture, plan.seed))
+    torch.distributed.barrier()
+    trained = _loop(network, events, plan, slice(rank, None, 2))
+    torch.distributed.destroy_process_group()
+    return trained
+
+
+def _loop(network: nn.Module, events: Events, plan: TrainingPlan, share: slice) -> Trained:
+    training, validation = torch.from_numpy(events.training), torch.from_numpy(events.validation)
+    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=True)  # imports for a second
+    started, cpu_started = monotonic(), process_time()
+    generator = torch.Generator().manual_seed(plan.seed)
+    loss = float("nan")
+    for _ in range(plan.epochs):
+        for rows in torch.randperm(len(training), generator=generator).split(plan.minibatch):
+            minibatch = training.index_select(0, rows[share])
+            optimiser.zero_grad()
+            nn.functional.mse_loss(network(minibatch), minibatch).backward()
+            optimiser.step()
+        loss = _validation_loss(network, validation[share])
+    return Trained(monotonic() - started, process_time() - cpu_started, loss)
+
+
+@torch.inference_mode()
+def _validation_loss(network: nn.Module, events: torch.Tensor) -> float:
+    plain = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+    errors = [nn.functional.mse_loss(plain(rows), rows, reduction="sum") for rows in events.split(VALIDATION_ROWS)]
+    return float(torch.stack(errors).sum()) / events.numel()

@@ -1,12 +1,11 @@
-"""How fast ``transform`` is, against what no transform can beat, and what a user would do instead.
+"""Speed of ``transform``, against floors that no transform can beat, and against other ways to edit.
 
-All cells are synthetic, all processes work on one core each, and what is loaded or compiled on first use is loaded and
-compiled before. Files are compressed by snappy, as pyarrow does by default, but for the rows that name zstd. The model
-has the plan ``neurons-then-markers`` but for the rows that name another (``trial_models``). What each row does is told
-where it is done: ``floors``, ``ways``, ``pandas_loop``, ``peer_speed``. Ray's actors edit the cells and, before, a
-tenth as many; their rows are of the difference: all actors are at work in both, and what is fixed drops out. Rows have
-processes of their own, but for the two floors, and for the plans and zstd, which share one each: their memory is that
-of all before them, too.
+All cells are synthetic, all processes work on one core each, and everything that is loaded or compiled on first use is
+loaded and compiled before. Files are compressed by snappy, as pyarrow does by default, but for the rows that name zstd.
+The model has the plan ``neurons-then-markers`` but for the rows that name another (``event_files.TRIALS``). Each row is
+explained in ``ways`` or ``peer_speed``. Ray's actors edit the cells and, before, a tenth as many; their rows are of the
+difference: all actors are at work in both, and fixed costs drop out. Rows have processes of their own, but for the two
+floors, and for the plans and zstd, which share one each: their memory is that of all before them, too.
 """
 
 import tempfile
@@ -41,7 +40,7 @@ class Size:
 
     @property
     def n_further(self) -> int:
-        """What the main rows of Ray edit once all actors are at work: all but as many as the sample has."""
+        """Events that the main rows of Ray edit once all actors are at work: all but as many as the sample has."""
         return self.n_events - self.n_sample
 
 
@@ -56,7 +55,7 @@ N_FEW = 10_000
 
 @dataclass(frozen=True)
 class Row:
-    """What editing so many events took."""
+    """The cost of editing some number of events."""
 
     n_events: int
     cost: Cost

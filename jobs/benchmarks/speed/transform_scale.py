@@ -1,8 +1,6 @@
-"""Where ``transform`` ends: its memory for ever more events, and the driver for ever more files.
+"""Limits of ``transform``: its memory for ever more events, and its time for ever more small files.
 
 The model has the plan ``neurons-then-markers``, cells are synthetic, files are compressed by snappy, storage is local.
-
-What many small files cost: the driver, which lists, plans and hands them out, and a worker, for each file.
 """
 
 import os
@@ -53,41 +51,58 @@ N_CALLS = 20_000
 Given = TypeVar("Given")
 
 
-class ReceiptsOnly(FileTransformer):
-    """Stands in for the transformer: leaves out reading, editing and writing, and does all else.
+@dataclass(frozen=True)
+class Size:
+    """How much is measured.
 
-    Its receipts have a tally such as files of ``N_TALLIED`` events leave.
+    Attributes:
+        inputs: For memory.
+        file_counts: Numbers of tiny files, in ascending order.
+        n_edited_files: Tiny files that a worker edits.
+        n_events: That two cores edit side by side.
     """
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        zeros = self.editor.model.scaling.zeros
-        events = np.random.default_rng(0).standard_normal((N_TALLIED, len(zeros)), dtype=np.float32)
-        tally = Tally(zeros)
-        tally.observe("batch", events, events)
-        self.quality = tally.to_text()
-
-    def transform(self, part: FilePart) -> Receipt:
-        """A receipt as if the part had been edited."""
-        self._advance(part, part.n_events, finished=True)
-        counts = dict.fromkeys(OUTCOMES, 0) | {OUTCOMES[0]: part.n_events}
-        events, names = part.n_events, (part.file.name, part.output)
-        return Receipt(self.output.plan_digest, *names, events, 1, "0" * 64, counts, quality=self.quality)
+    inputs: Inputs
+    file_counts: tuple[int, ...]
+    n_edited_files: int
+    n_events: int
 
 
-@dataclass
-class _Clock:
-    """Seconds of the driver by step: on the clock, and of its process."""
+FULL = Size(Inputs(MILLION, (2, 5, 10, 20, 50), 31 * MILLION, MILLION), (1_000, 10_000, 100_000), 1_000, 4 * MILLION)
+"""31 million events are 5 GB."""
 
-    wall: dict[str, float]
-    cpu_s: float = 0.0
+QUICK = Size(Inputs(50_000, (2, 4), 200_000, 50_000), (100, 1_000), 100, 200_000)
 
-    def time(self, step: str, work: Callable[[], Given]) -> Given:
-        started, cpu = monotonic(), process_time()
-        given = work()
-        self.wall[f"{step}_s"] = monotonic() - started
-        self.cpu_s += process_time() - cpu
-        return given
+
+def run(quick: bool) -> Result:
+    """Measure memory, the driver, and the rates that run times elsewhere follow from.
+
+    Figures: the most memory of a worker over the inputs of many files, ``worker_growth``, for the most of them over
+    that for the fewest, and over those of one huge file; the most of all processes together; the driver's memory and
+    seconds for the most tiny files; events that a core edits in a second while the other has a worker, too;
+    milliseconds for a file on a worker, in the listing and of the driver's processor; notes of progress that their
+    keeper takes in a second; bytes of an event on storage.
+    """
+    size = QUICK if quick else FULL
+    with tempfile.TemporaryDirectory(prefix="neuronedit-benchmark-") as temporary:
+        folder = Path(temporary)
+        in_new_process(_prepare, folder, size)
+        work = Work(folder / NEURONS, folder / "shared", folder / "edited", folder / "few")
+        two = side_by_side(half_cost, (work, 0, 2), (work, 1, 2))
+        small = measure_small_files(folder, size.file_counts)
+        file_s, calls_per_s = seconds_per_file(folder, size.n_edited_files), in_new_process(ledger_calls_per_s)
+        memory = measure_memory(folder, size.inputs)
+    most_files = small.iloc[-1]
+    rates = {
+        "events_per_core_s": size.n_events / two.wall_s / 2,
+        "worker_ms_per_file": file_s * 1e3,
+        "list_ms_per_file": most_files["list_s"] / size.file_counts[-1] * 1e3,
+        "driver_ms_per_file": most_files["cpu_ms_per_file"],
+        "ledger_calls_per_s": calls_per_s,
+        "bytes_per_event": memory["input_mb"].iloc[-1] * MEGABYTE / memory["events"].iloc[-1],
+    }
+    figures = _memory_figures(memory) | _file_figures(small) | rates
+    return Result(memory.round(1), figures, {"small_files": small}, {"memory": memory_figure(memory)})
 
 
 def measure_small_files(folder: Path, counts: tuple[int, ...]) -> pd.DataFrame:
@@ -107,7 +122,7 @@ def measure_small_files(folder: Path, counts: tuple[int, ...]) -> pd.DataFrame:
 
 
 def seconds_per_file(folder: Path, n_files: int) -> float:
-    """What a worker takes for a file besides its events, on local storage: the mean over tiny files."""
+    """Measure a worker's time for a file besides its events, on local storage: the mean over tiny files."""
     cells = folder / "tiny"
     in_new_process(_write, cells, n_files)
     cost = in_new_process(plain_cost, Work(folder / NEURONS, cells, folder / "edited", cells))
@@ -166,58 +181,41 @@ def _of_driver(folder: Path, n_files: int) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much is measured.
+@dataclass
+class _Clock:
+    """Seconds of the driver by step: on the clock, and of its process."""
 
-    Attributes:
-        inputs: For memory.
-        file_counts: Numbers of tiny files, in ascending order.
-        n_edited_files: Tiny files that a worker edits.
-        n_events: That two cores edit side by side.
+    wall: dict[str, float]
+    cpu_s: float = 0.0
+
+    def time(self, step: str, work: Callable[[], Given]) -> Given:
+        started, cpu = monotonic(), process_time()
+        given = work()
+        self.wall[f"{step}_s"] = monotonic() - started
+        self.cpu_s += process_time() - cpu
+        return given
+
+
+class ReceiptsOnly(FileTransformer):
+    """Stands in for the transformer: leaves out reading, editing and writing, and does all else.
+
+    Its receipts have a tally such as files of ``N_TALLIED`` events leave.
     """
 
-    inputs: Inputs
-    file_counts: tuple[int, ...]
-    n_edited_files: int
-    n_events: int
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        zeros = self.editor.model.scaling.zeros
+        events = np.random.default_rng(0).standard_normal((N_TALLIED, len(zeros)), dtype=np.float32)
+        tally = Tally(zeros)
+        tally.observe("batch", events, events)
+        self.quality = tally.to_text()
 
-
-FULL = Size(Inputs(MILLION, (2, 5, 10, 20, 50), 31 * MILLION, MILLION), (1_000, 10_000, 100_000), 1_000, 4 * MILLION)
-"""31 million events are 5 GB."""
-
-QUICK = Size(Inputs(50_000, (2, 4), 200_000, 50_000), (100, 1_000), 100, 200_000)
-
-
-def run(quick: bool) -> Result:
-    """Measure memory, the driver, and the rates that run times elsewhere follow from.
-
-    Figures: the most memory of a worker over the inputs of many files, ``worker_growth``, for the most of them over
-    that for the fewest, and over those of one huge file; the most of all processes together; the driver's memory and
-    seconds for the most tiny files; events that a core edits in a second while the other has a worker, too;
-    milliseconds for a file on a worker, in the listing and of the driver's processor; notes of progress that their
-    keeper takes in a second; bytes of an event on storage.
-    """
-    size = QUICK if quick else FULL
-    with tempfile.TemporaryDirectory(prefix="neuronedit-benchmark-") as temporary:
-        folder = Path(temporary)
-        in_new_process(_prepare, folder, size)
-        work = Work(folder / NEURONS, folder / "shared", folder / "edited", folder / "few")
-        two = side_by_side(half_cost, (work, 0, 2), (work, 1, 2))
-        small = measure_small_files(folder, size.file_counts)
-        file_s, calls_per_s = seconds_per_file(folder, size.n_edited_files), in_new_process(ledger_calls_per_s)
-        memory = measure_memory(folder, size.inputs)
-    most_files = small.iloc[-1]
-    rates = {
-        "events_per_core_s": size.n_events / two.wall_s / 2,
-        "worker_ms_per_file": file_s * 1e3,
-        "list_ms_per_file": most_files["list_s"] / size.file_counts[-1] * 1e3,
-        "driver_ms_per_file": most_files["cpu_ms_per_file"],
-        "ledger_calls_per_s": calls_per_s,
-        "bytes_per_event": memory["input_mb"].iloc[-1] * MEGABYTE / memory["events"].iloc[-1],
-    }
-    figures = _memory_figures(memory) | _file_figures(small) | rates
-    return Result(memory.round(1), figures, {"small_files": small}, {"memory": memory_figure(memory)})
+    def transform(self, part: FilePart) -> Receipt:
+        """A receipt as if the part had been edited."""
+        self._advance(part, part.n_events, finished=True)
+        counts = dict.fromkeys(OUTCOMES, 0) | {OUTCOMES[0]: part.n_events}
+        events, names = part.n_events, (part.file.name, part.output)
+        return Receipt(self.output.plan_digest, *names, events, 1, "0" * 64, counts, quality=self.quality)
 
 
 def _prepare(folder: Path, size: Size) -> None:

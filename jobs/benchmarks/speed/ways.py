@@ -1,8 +1,6 @@
-"""Ways to edit the events of Parquet files: one plain process, several, and Ray.
+"""Ways to edit the events of Parquet files, each measured: one plain process, several, Ray, and MLflow with pandas.
 
-What no transform can beat: moving the bytes, and the model's matrix products.
-
-What a user would write with MLflow alone: the model as a pyfunc, in a loop over files read and written by pandas.
+Beside them stand floors that no transform can beat: moving the bytes, and the model's matrix products.
 """
 
 import shutil
@@ -49,7 +47,7 @@ class Work:
         output: A folder that is not there; it is removed when the work is done.
         few: An input of next to nothing: what is done with it before is not measured, so that code that is compiled
             or loaded on first use is.
-        compression: Of the output.
+        compression: The output's codec.
     """
 
     model: Path
@@ -77,8 +75,8 @@ def plain_cost(work: Work, share: slice = slice(None), barrier: Barrier | None =
     """One process without Ray, which runs the code that Ray's workers run, on one core, file after file.
 
     Args:
-        work: What is to be done.
-        share: Which of the files.
+        work: The work to measure.
+        share: The slice of files to edit.
         barrier: Waited on before the work starts.
     """
     dataset = list_dataset(str(work.cells))
@@ -103,12 +101,12 @@ def ray_costs(work: Work, short: Path, counts: tuple[int, ...]) -> tuple[Cost, d
     """Ray Data's actors, in one session.
 
     Args:
-        work: What is to be done.
+        work: The work to measure.
         short: A shorter input, long enough for all actors to come to work.
         counts: Numbers of actors.
 
     Returns:
-        What it takes to start: from nothing to the end of a first run on next to nothing. For each number of actors,
+        The cost of a start: from nothing to the end of a first run on next to nothing. For each number of actors,
         what the shorter input takes, and what the whole one takes more.
     """
     few = replace(work, cells=work.few)
@@ -134,10 +132,10 @@ def ray_cost(
     """Ray Data's actors in a session that runs, from the list of files on.
 
     Args:
-        work: What is to be done.
+        work: The work to measure.
         n_workers: At most as many actors; by default as many as there is room for.
-        n_files: Of the input's files, the first; all by default.
-        gpu: What each actor has of a GPU; by default none has any.
+        n_files: Number of the input's files to edit, the first ones; all by default.
+        gpu: Each actor's share of a GPU; by default none.
         together: Whether to ask for the memory that all processes hold together.
     """
     dataset = list_dataset(str(work.cells))

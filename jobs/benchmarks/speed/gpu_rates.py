@@ -1,18 +1,11 @@
-"""Editing on a GPU: the arithmetic alone, to and from the processor's memory, and the job from file to file.
-
-What a device can do at most: bytes moved and floating-point operations, each measured, and counted for an event.
-
-Training on events that lie in a GPU's memory.
-"""
+"""Rates of a GPU: editing in its memory, to and from the processor's, and from file to file; and training."""
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
-from time import monotonic
 
 import numpy as np
 import torch
@@ -33,95 +26,9 @@ from neuronedit.network.training import train
 
 from ..measure import Cost
 from .event_files import N_MARKERS, SHIFTS, FileSet, intensities
+from .gpu_limits import finished, median_seconds
 from .train import Trained
 from .ways import Work, ray_cost
-
-N_COPIED, N_PRODUCT = 2**29, 8_192
-"""Numbers that are copied, and rows and columns of the matrices that are multiplied: enough to fill the device."""
-
-VALUE, ROW_NUMBER = 4, 8
-"""Bytes of a float32, and of the int64 that says which event comes next."""
-
-
-@dataclass(frozen=True)
-class LeastWork:
-    """The least that an event needs.
-
-    Attributes:
-        n_bytes: Read from the device's memory and written to it: what goes in and what comes out. What a network
-            makes of an event between its layers could stay in the cache.
-        n_flops: Of its matrix products, two for each weight that it meets.
-    """
-
-    n_bytes: int
-    n_flops: int
-
-
-@dataclass(frozen=True)
-class Limits:
-    """A device's.
-
-    Attributes:
-        bytes_per_s: Read and written, by a large copy.
-        flops_per_s: By precision, of a large matrix product; float32 without TF32.
-    """
-
-    bytes_per_s: float
-    flops_per_s: dict[str, float]
-
-    @classmethod
-    def of(cls, device: torch.device, n_copied: int = N_COPIED, n_product: int = N_PRODUCT) -> "Limits":
-        """Measure a device's."""
-        numbers = torch.rand(n_copied, device=device)
-        copied = torch.empty_like(numbers)
-        seconds = median_seconds(lambda: copied.copy_(numbers), device)
-        rates = {}
-        for precision in (torch.float32, torch.bfloat16):
-            matrix = torch.rand(n_product, n_product, device=device).to(precision)
-            rates[str(precision).removeprefix("torch.")] = (
-                2 * n_product**3 / median_seconds(matrix.matmul, device, matrix)
-            )
-        return cls(2 * VALUE * n_copied / seconds, rates)
-
-    def events_per_s(self, work: LeastWork, precision: str = "float32") -> float:
-        """As many events as its memory can move and its arithmetic can take, whichever are fewer."""
-        return min(self.bytes_per_s / work.n_bytes, self.flops_per_s[precision] / work.n_flops)
-
-
-def edit_work(architecture: Architecture) -> LeastWork:
-    """To edit an event's code: encoded once, decoded twice (the residual form)."""
-    weights = _weights(architecture)
-    depth = len(weights) // 2
-    return LeastWork(2 * VALUE * N_MARKERS, 2 * (sum(weights[:depth]) + 2 * sum(weights[depth:])))
-
-
-def training_work(architecture: Architecture) -> LeastWork:
-    """To learn from an event: through all layers, and back once for the weights and once for the activations."""
-    weights = _weights(architecture)
-    return LeastWork(VALUE * N_MARKERS + ROW_NUMBER, 2 * (3 * sum(weights) - weights[0]))
-
-
-def median_seconds(work: Callable[..., object], device: torch.device, *arguments: object, repeats: int = 5) -> float:
-    """What work on a device takes until it is done, after a first time that is not counted."""
-    work(*arguments)
-    seconds = []
-    for _ in range(repeats):
-        done = finished(device)
-        work(*arguments)
-        seconds.append(finished(device) - done)
-    return median(seconds)
-
-
-def finished(device: torch.device) -> float:
-    """The clock, once a device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return monotonic()
-
-
-def _weights(architecture: Architecture) -> list[int]:
-    return [weight.numel() for weight in Autoencoder(N_MARKERS, architecture).parameters() if weight.ndim == 2]
-
 
 EVENTS_AT_ONCE = 131_072
 """Events that a transform reads at once."""
@@ -162,12 +69,12 @@ def write_files(folder: Path, n_events: int, n_files: int) -> None:
 
 
 def job_cost(work: Work, short: Path, gpu: GpuShare | None) -> Cost:
-    """What the whole input takes Ray's actors more than a shorter one, all of whose actors are at work in both.
+    """Measure the cost of the whole input to Ray's actors beyond a shorter one's: all actors are at work in both.
 
     Args:
-        work: What is to be done.
+        work: The whole work.
         short: The shorter input.
-        gpu: What each actor has of a GPU; None for as many actors as there are cores, without.
+        gpu: Each actor's share of a GPU; None for as many actors as there are cores, without.
     """
     with ray_session(RayConfig()):
         shorter = ray_cost(replace(work, cells=short), gpu=gpu)
@@ -175,7 +82,7 @@ def job_cost(work: Work, short: Path, gpu: GpuShare | None) -> Cost:
 
 
 N_STEPS = 200
-"""Of which a rate is the mean."""
+"""Number of steps that a rate is the mean of."""
 
 
 def drawn(n_events: int, device: torch.device) -> dict[str, Tensor]:
@@ -241,7 +148,7 @@ def whole_training(minibatches: InMemory, plan: TrainingPlan) -> Trained:
 
 
 def ray_training(populations: dict[str, Float32s], plan: TrainingPlan, use_gpu: bool) -> TrainedAutoencoder:
-    """What the job calls: Ray Train, one worker."""
+    """Train as the job does: by Ray Train, with one worker."""
     with TemporaryDirectory(prefix="neuronedit-benchmark-") as folder, ray_session(RayConfig()):
         workers = WorkersConfig(use_gpu=use_gpu, storage=str(Path(folder)))
         return train_autoencoder(populations, Architecture(), plan, workers)
