@@ -237,7 +237,8 @@ def population_table(
     """Score events marker by marker in each population.
 
     Columns: population, events_edited, events_truth, then those of ``marker_table``. Only populations with at least
-    ``MIN_EVENTS`` events in every dataset are compared; others have one row, without a marker, to show their counts.
+    ``MIN_POPULATION_EVENTS`` events in every dataset are compared; others have one row, without a marker, to show their
+    counts.
 
     Example:
         >>> cells = np.zeros((60, 1), np.float32)

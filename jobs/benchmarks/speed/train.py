@@ -2,7 +2,7 @@
 
 Synthetic cells of two kinds, 40 markers, in two populations of the same size; the default network. All processes
 compute on one core each. The loops (``plain_loop``, ``bare_ddp``) have the same events held out and go through the same
-number of events, at the same falling rate; their minibatches are others, so that losses agree within noise. Ray Train's
+number of events, at the same rate; their minibatches are others, so that losses agree within noise. Ray Train's
 rows are those of the function that the job calls, in a Ray session that is open: the time of its loop, checkpoints
 included, and apart from it the time of starting (processes, imports, gathering the events) and stopping. Other tools'
 rows are the time of their fits to fewer events of the same kind, with their own default settings (``peer_fits``).

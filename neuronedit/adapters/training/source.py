@@ -31,9 +31,9 @@ class TrainingSource:
 
     Attributes:
         populations: Standardised markers, (n_events, n_markers) float32 each.
-        samples: By population, (n_events,) the sample of each.
-        stream: Reads all events, where these do not fit in memory; those above then are for validation only.
-        n_events: By population, how many there are to learn from, those held out for validation included.
+        samples: (n_events,) sample of each event, by population.
+        stream: Reads all events if they do not fit in memory; ``populations`` are then for validation only.
+        n_events: Number of events to learn from, those held out for validation included, by population.
     """
 
     populations: Mapping[str, Floats]
