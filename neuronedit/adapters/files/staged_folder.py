@@ -61,7 +61,7 @@ def check_replaceable(output: Path, record: str, *, overwrite: bool) -> None:
             f"{output}: the output exists. Choose another folder, or set overwrite = true to replace what an earlier "
             f"{job} wrote."
         )
-    written = _written(output / record, job)
+    written = _earlier_files(output / record, job)
     if output.is_symlink() or written is None:
         raise OutputError(
             f"{output}: expected a folder that an earlier {job} wrote, to replace it; found no {record} of one. "
@@ -79,7 +79,7 @@ def _job(record: str) -> str:
     return Path(record).stem.lstrip("_")
 
 
-def _written(record: Path, job: str) -> set[str] | None:
+def _earlier_files(record: Path, job: str) -> set[str] | None:
     """The names of the files that an earlier run wrote; None where the record is absent or of something else."""
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))

@@ -80,7 +80,7 @@ class _Sampler:
             for part in parse_items(items, FilePart):
                 self._draw(part, drawings)
         except NeuroneditError as error:
-            return pa.Table.from_pylist([failure_row(error)], schema=_SCHEMA)
+            return pa.Table.from_pylist([failure_row(error)], schema=_DRAWING_SCHEMA)
         return _as_table(drawings)
 
     def _draw(self, part: FilePart, drawings: dict[str, Drawing]) -> None:
@@ -121,7 +121,7 @@ class _Sampler:
         return labels
 
 
-_SCHEMA = pa.schema(
+_DRAWING_SCHEMA = pa.schema(
     [
         ("population", pa.string()),
         ("n_seen", pa.int64()),
@@ -136,7 +136,7 @@ _SCHEMA = pa.schema(
 
 def _as_table(drawings: Mapping[str, Drawing]) -> pa.Table:
     """One row for each population; its events as whole buffers, because a million Python numbers take seconds."""
-    return pa.Table.from_batches([_as_row(name, drawing) for name, drawing in drawings.items()], schema=_SCHEMA)
+    return pa.Table.from_batches([_as_row(name, drawing) for name, drawing in drawings.items()], schema=_DRAWING_SCHEMA)
 
 
 def _as_row(population: str, drawing: Drawing) -> pa.RecordBatch:
@@ -150,7 +150,7 @@ def _as_row(population: str, drawing: Drawing) -> pa.RecordBatch:
         "labels": _list_of(pa.array(events.labels.ravel(), pa.string())),
         **{name: pa.nulls(1, kind) for name, kind in FAILURE_FIELDS},
     }
-    return pa.RecordBatch.from_arrays(list(columns.values()), schema=_SCHEMA)
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=_DRAWING_SCHEMA)
 
 
 def _list_of(values: pa.Array) -> pa.LargeListArray:

@@ -73,7 +73,7 @@ class _Finder:
             rows = [row for part in parse_items(items, FilePart) for row in self._places(part)]
         except NeuroneditError as error:
             rows = [failure_row(error)]
-        return pa.Table.from_pylist(rows, schema=_SCHEMA)
+        return pa.Table.from_pylist(rows, schema=_PLACE_SCHEMA)
 
     def _places(self, part: FilePart) -> Iterator[dict[str, Any]]:
         file = part.file
@@ -104,7 +104,7 @@ class _Finder:
                 yield population, samples[row], int(n_events[row])
 
 
-_SCHEMA = pa.schema(
+_PLACE_SCHEMA = pa.schema(
     [
         ("population", pa.string()),
         ("file", pa.string()),

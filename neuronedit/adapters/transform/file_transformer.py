@@ -28,7 +28,7 @@ MAX_ATTEMPTS = 4
 """Workers that may be lost over one file before the job ends. Ray would go on for ever."""
 
 
-_RESULT = pa.schema([("receipt", pa.string()), *FAILURE_FIELDS])
+_RECEIPT_SCHEMA = pa.schema([("receipt", pa.string()), *FAILURE_FIELDS])
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class FileTransformer:
             except NeuroneditError as error:
                 rows.append(failure_row(error))
                 break  # it ends the job
-        return pa.Table.from_pylist(rows, schema=_RESULT)
+        return pa.Table.from_pylist(rows, schema=_RECEIPT_SCHEMA)
 
     def transform(self, part: FilePart) -> Receipt:
         """Write one part's output, complete or not at all; an output that stands already is left as it is.

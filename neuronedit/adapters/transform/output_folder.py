@@ -136,23 +136,23 @@ def _note_of_start(
 ) -> dict[str, str]:
     started = {"plan_sha256": plan.digest(), "model": plan.model_uri, "started": manifest_time()}
     asked = overwrite or resume
-    if location.kind == fs.FileType.File or (_present(location) if asked else _written(location)):
+    if location.kind == fs.FileType.File or (_file_names(location) if asked else _claimed_work(location)):
         _check_may_be_touched(location, uri, asked)
         if resume:
             return _earlier_start(location, started, uri)
     return started
 
 
-def _present(location: Location) -> list[str]:
+def _file_names(location: Location) -> list[str]:
     """The names of the files in the folder, but for drivers' leases."""
     start = len(location.path.rstrip("/")) + 1
     names = [info.path[start:] for info in location.files()]
     return [name for name in names if not name.startswith(LEASE)]
 
 
-def _written(location: Location) -> list[str]:
-    """The names of the files in the folder, but for what claiming alone leaves: a start that wrote nothing is none."""
-    return [name for name in _present(location) if name != STARTED and not name.startswith(f"{MODEL}/")]
+def _claimed_work(location: Location) -> list[str]:
+    """The names of the files in the folder, but for those of the claim itself: a start that wrote nothing is none."""
+    return [name for name in _file_names(location) if name != STARTED and not name.startswith(f"{MODEL}/")]
 
 
 def _check_may_be_touched(location: Location, uri: str, asked: bool) -> None:
