@@ -51,7 +51,12 @@ class Activations:
 
 @torch.inference_mode()
 def in_chunks(edit: Callable[[Tensor], Tensor], markers: Float32s) -> Float32s:
-    """Apply an event-wise function chunk by chunk: (n_events, n_markers) → the same shape."""
+    """Apply an event-wise function chunk by chunk: (n_events, n_markers) → the same shape.
+
+    Example:
+        >>> in_chunks(lambda chunk: chunk + 1, np.zeros((3, 1), np.float32)).tolist()
+        [[1.0], [1.0], [1.0]]
+    """
     edited = np.empty_like(markers)
     for part, events in filled_chunks(markers):
         edited[part] = edit(tensor(events))[: part.stop - part.start].numpy()
@@ -66,6 +71,10 @@ def filled_chunks(events: npt.NDArray[Any], n_events: int | None = None) -> Iter
     Args:
         events: (n_events, n_markers).
         n_events: In a chunk, ``CHUNK`` by default.
+
+    Example:
+        >>> [(part, len(chunk)) for part, chunk in filled_chunks(np.ones((40, 1)), n_events=30)]
+        [(slice(0, 30, None), 30), (slice(30, 40, None), 16)]
     """
     size = n_events or CHUNK
     for start in range(0, len(events), size):
@@ -76,7 +85,13 @@ def filled_chunks(events: npt.NDArray[Any], n_events: int | None = None) -> Iter
 
 
 def activations(autoencoder: Autoencoder, markers: Float32s, layer: str) -> Float32s:
-    """Activations of a layer, in chunks: (n_events, n_markers) → (n_events, n_neurons) float32."""
+    """Activations of a layer, in chunks: (n_events, n_markers) → (n_events, n_neurons) float32.
+
+    Example:
+        >>> from neuronedit.network.autoencoder import VISIBLE, Architecture
+        >>> activations(Autoencoder(2, Architecture()), np.array([[0.5, -1.0]], np.float32), VISIBLE).tolist()
+        [[0.5, -1.0]]
+    """
     with torch.inference_mode():
         chunks = [autoencoder.encode(chunk, layer) for chunk in tensor(markers).split(CHUNK)]
         return np.asarray(torch.cat(chunks).numpy())
@@ -87,6 +102,13 @@ def reconstruction_errors(autoencoder: Autoencoder, events: Float32s) -> Float32
 
     It sees events unlike those that the network was trained on, not that an edit extrapolates: events that were
     trained on with the source and the target are reconstructed well.
+
+    Example:
+        An untrained network, whose biases are 0, takes zeros to zeros:
+
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> reconstruction_errors(Autoencoder(2, Architecture()), np.zeros((3, 2), np.float32)).tolist()
+        [0.0, 0.0, 0.0]
     """
     with torch.inference_mode():
         errors = [((autoencoder(chunk) - chunk) ** 2).mean(dim=1) for chunk in tensor(events).split(CHUNK)]

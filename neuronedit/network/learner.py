@@ -144,7 +144,15 @@ class Learner:
 
 
 def copied(tensors: Tensors) -> Tensors:
-    """Copy tensors, so that they stay as they are when training goes on."""
+    """Copy tensors, so that they stay as they are when training goes on.
+
+    Example:
+        >>> weights = {"bias": torch.zeros(2)}
+        >>> kept = copied(weights)
+        >>> weights["bias"] += 1
+        >>> kept
+        {'bias': tensor([0., 0.])}
+    """
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
@@ -174,7 +182,13 @@ def penalty(code: Tensor) -> Tensor:
 
 
 def correlations(code: Tensor) -> Tensor:
-    """Pearson's correlations of the neurons: (n_events, n_neurons) → (n_neurons, n_neurons) float32."""
+    """Pearson's correlations of the neurons: (n_events, n_neurons) → (n_neurons, n_neurons) float32.
+
+    Example:
+        >>> line = torch.linspace(0, 1, 50)
+        >>> correlations(torch.stack([line, -2 * line], 1)).round(decimals=3).tolist()
+        [[1.0, -1.0], [-1.0, 1.0]]
+    """
     centred = code - code.mean(0)
     scaled = centred / (centred.square().mean(0) + EPSILON).sqrt()
     return scaled.T @ scaled / len(code)

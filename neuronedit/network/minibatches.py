@@ -232,6 +232,11 @@ def epoch_generator(seed: int, epoch: int, device: torch.device, stream: int = 0
         epoch: The epoch's number.
         device: The generator's device; another kind of device draws other numbers.
         stream: Another stream draws other numbers, independent of these.
+
+    Example:
+        >>> first, again = (epoch_generator(seed=0, epoch=1, device=torch.device("cpu")) for _ in range(2))
+        >>> torch.equal(torch.rand(5, generator=first), torch.rand(5, generator=again))
+        True
     """
     state = np.random.SeedSequence([seed, epoch, stream]).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))  # torch takes a signed number

@@ -42,17 +42,35 @@ def best_epoch(history: Sequence[EpochLosses]) -> EpochLosses:
 
 
 def kept_epoch(history: Sequence[EpochLosses], patience: int | None) -> EpochLosses:
-    """Find the epoch whose weights a finished run keeps: the best one with ``patience``, without it the last."""
+    """Find the epoch whose weights a finished run keeps: the best one with ``patience``, without it the last.
+
+    Example:
+        >>> history = [EpochLosses(1, 0.5, 0.6), EpochLosses(2, 0.4, 0.7)]
+        >>> kept_epoch(history, patience=1).epoch, kept_epoch(history, patience=None).epoch
+        (1, 2)
+    """
     return history[-1] if patience is None else best_epoch(history)
 
 
 def stalled(history: Sequence[EpochLosses], patience: int | None) -> bool:
-    """Tell whether the validation loss has not improved for ``patience`` epochs; never without ``patience``."""
+    """Tell whether the validation loss has not improved for ``patience`` epochs; never without ``patience``.
+
+    Example:
+        >>> history = [EpochLosses(1, 0.5, 0.6), EpochLosses(2, 0.4, 0.7)]
+        >>> stalled(history, patience=1), stalled(history, patience=2), stalled(history, patience=None)
+        (True, False, False)
+    """
     return patience is not None and bool(history) and history[-1].epoch - best_epoch(history).epoch >= patience
 
 
 def finished(history: Sequence[EpochLosses], epochs: int, patience: int | None) -> bool:
-    """Tell whether a run is at its end: it has had all its epochs, or has stalled."""
+    """Tell whether a run is at its end: it has had all its epochs, or has stalled.
+
+    Example:
+        >>> history = [EpochLosses(1, 0.5, 0.6), EpochLosses(2, 0.4, 0.7)]
+        >>> finished(history, 2, None), finished(history, 60, None), finished(history, 60, patience=1)
+        (True, False, True)
+    """
     return len(history) >= epochs or stalled(history, patience)
 
 

@@ -115,6 +115,14 @@ def continue_training(
 
     Raises:
         ModelError: The loss is not finite.
+
+    Example:
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> start = Autoencoder(3, Architecture(hidden=(8,), code=2))
+        >>> cells = {"cells": np.ones((100, 3), np.float32)}
+        >>> trained, (first, last) = continue_training(start, cells, TrainingPlan(epochs=2, minibatch=32))
+        >>> trained is start, last.validation_loss < first.validation_loss
+        (False, True)
     """
     network = copy.deepcopy(autoencoder).train().requires_grad_(True)
     losses = train(network, InMemory.from_populations(populations, plan, samples=samples), plan)
@@ -167,6 +175,13 @@ def check_losses(epoch: int, losses: Tensor, validation: Mapping[str, float], mi
     Raises:
         ModelError: A loss is not finite; the message names epoch, step, populations, samples and the most extreme
             value.
+
+    Example:
+        >>> cells = {"cells": np.ones((40, 1), np.float32)}
+        >>> minibatches = InMemory.from_populations(cells, TrainingPlan(minibatch=20))
+        >>> check_losses(1, torch.tensor([0.5, torch.nan]), {"cells": 0.5}, minibatches)
+        Traceback (most recent call last):
+        neuronedit.errors.ModelError: Training diverged in epoch 1, step 2 of 2: the loss is nan. ...
     """
     wrong = torch.nonzero(~torch.isfinite(losses)).flatten().tolist()
     if wrong:
