@@ -51,6 +51,15 @@ def fit_edits(
 
     Raises:
         NeuroneditError: As ``fit_edit`` raises it.
+
+    Example:
+        >>> import numpy as np
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> networks, cells = (Autoencoder(1, Architecture()),), np.linspace(0, 1, 200, dtype=np.float32)[:, None]
+        >>> fitting = EditFitting(EditConfig(preset="quantile-map"), zeros=np.full(1, -9, np.float32), seed=0)
+        >>> edits = fit_edits(networks, {"day2": PairEvents(cells, cells + 1)}, fitting)
+        >>> np.allclose(edits["day2"].apply(networks, cells), cells + 1, atol=1e-6)
+        True
     """
     tasks = {f"fitted the edit {name!r}": (name, pooled, (choices or {}).get(name)) for name, pooled in events.items()}
     edits = {}
@@ -83,6 +92,15 @@ def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float3
     Args:
         edits: The edits, by name.
         markers: Standardised, (n_events, n_markers) float32 each, by population.
+
+    Example:
+        >>> import numpy as np
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> networks, cells = (Autoencoder(1, Architecture()),), np.linspace(0, 1, 200, dtype=np.float32)[:, None]
+        >>> fitting = EditFitting(EditConfig(preset="quantile-map"), zeros=np.full(1, -9, np.float32), seed=0)
+        >>> edits = fit_edits(networks, {"pair": PairEvents(cells, cells + 1)}, fitting)
+        >>> [judge_extrapolations(edits, {"extrapolation": cells + far})["pair"]["flagged"] for far in (0, 9)]
+        [False, True]
     """
     judged = {}
     for name, edit in edits.items():

@@ -178,6 +178,16 @@ def fit_prepared(
     Raises:
         ConfigError: The edit's plan names a layer that the network does not have.
         ModelError: Training diverged.
+
+    Example:
+        >>> import numpy as np
+        >>> from neuronedit.cells.design import PairDesign
+        >>> cells, edit = np.random.default_rng(0).lognormal(3.0, 0.5, (100, 1)), EditConfig(preset="quantile-map")
+        >>> pair = {"source": cells, "target": 2 * cells}
+        >>> prepared = prepare(pair, Panel(("CD4",), (5.0,)), PairDesign.of_arrays(), edit)
+        >>> fitted = fit_prepared(prepared, Architecture(hidden=(8,), code=2), TrainingPlan(epochs=1))
+        >>> round(float(np.median(fitted.model.apply(cells, "pair") / cells)), 1)
+        2.0
     """
     if search:
         network, training = search.best.setting.architecture, search.best.setting.training
@@ -191,7 +201,13 @@ def fit_prepared(
 
 
 def validation_losses(losses: Sequence[Sequence[EpochLosses]], training: TrainingPlan) -> tuple[float, ...]:
-    """The validation loss of each autoencoder, in the epoch whose weights it has."""
+    """The validation loss of each autoencoder, in the epoch whose weights it has.
+
+    Example:
+        >>> history = [EpochLosses(1, 0.5, 0.6), EpochLosses(2, 0.4, 0.7)]
+        >>> validation_losses([history], TrainingPlan(patience=1)), validation_losses([history], TrainingPlan())
+        ((0.6,), (0.7,))
+    """
     return tuple(kept_epoch(history, training.patience).validation_loss for history in losses)
 
 

@@ -72,6 +72,14 @@ def prepare(
     Raises:
         DataError: A population is missing, has another shape or too few events, a value is not finite, labels are
             asked for that nobody gave, or a source shares no cell type with its target.
+
+    Example:
+        >>> from neuronedit.cells.design import PairDesign
+        >>> cells = np.random.default_rng(0).lognormal(3.0, 0.5, (100, 1))
+        >>> pair = {"source": cells, "target": 2 * cells}
+        >>> prepared = prepare(pair, Panel(("CD4",), (5.0,)), PairDesign.of_arrays())
+        >>> [edit.name for edit in prepared.pairs], prepared.events["pair"].source.shape
+        (['pair'], (100, 1))
     """
     edit = edit or EditConfig()
     drawn = populations if isinstance(populations, DrawnPopulations) else _given(populations, panel, design)
@@ -88,7 +96,13 @@ def prepare(
 
 
 def with_inverses(pairs: Sequence[EditPair], edit: EditConfig) -> tuple[EditPair, ...]:
-    """Add the inverse of each pair, if the configuration wants it."""
+    """Add the inverse of each pair, if the configuration wants it.
+
+    Example:
+        >>> pairs = [EditPair("day2", ("control day2",), ("control day1",))]
+        >>> [pair.name for pair in with_inverses(pairs, EditConfig(inverse=True))]
+        ['day2', 'day2 inverse']
+    """
     return (*pairs, *(pair.inverse for pair in pairs)) if edit.inverse else tuple(pairs)
 
 
@@ -110,6 +124,14 @@ def pair_events(
 
     Raises:
         DataError: A source shares no cell type with its target.
+
+    Example:
+        >>> markers = {"source": np.zeros((60, 1), np.float32), "target": np.ones((50, 1), np.float32)}
+        >>> drawn = DrawnPopulations(markers, {"source": 60, "target": 50})
+        >>> pair = EditPair("pair", ("source",), ("target",))
+        >>> events = pair_events([pair], markers, drawn, EditConfig(), seed=0)["pair"]
+        >>> events.source.shape, events.target.shape
+        ((60, 1), (50, 1))
     """
     cell_types = drawn.column(edit.population_column)
     events = {pair.name: PairEvents.pool(pair, markers, cell_types) for pair in pairs}

@@ -62,18 +62,36 @@ class TrainingRecord(Config):
 
 
 def edit_facts(edit: EditConfig) -> dict[str, Any]:
-    """The settings of edits as JSON has them, for a model's facts."""
+    """The settings of edits as JSON has them, for a model's facts.
+
+    Example:
+        >>> facts = edit_facts(EditConfig(preset="paper"))
+        >>> facts["preset"], "steps" in facts
+        ('paper', False)
+    """
     # An empty plan of one's own is an error.
     return edit.model_dump(mode="json", exclude=None if edit.steps else {"steps"})
 
 
 def population_records(intensities: Mapping[str, Float32s], place: str) -> dict[str, PopulationRecord]:
-    """Record populations, raw events (n_events, n_markers) each, that were drawn from one dataset."""
+    """Record populations, raw events (n_events, n_markers) each, that were drawn from one dataset.
+
+    Example:
+        >>> records = population_records({"source": np.ones((2, 1), np.float32)}, "cells/")
+        >>> records["source"].data, records["source"].sha256 == intensities_digest(np.ones((2, 1), np.float32))
+        ('cells/', True)
+    """
     return {
         name: PopulationRecord(data=place, sha256=intensities_digest(events)) for name, events in intensities.items()
     }
 
 
 def intensities_digest(intensities: Float32s) -> str:
-    """SHA-256 of raw intensities, (n_events, n_markers), as float32 in their order."""
+    """SHA-256 of raw intensities, (n_events, n_markers), as float32 in their order.
+
+    Example:
+        >>> one = np.ones((1, 1), np.float32)
+        >>> intensities_digest(one) == hashlib.sha256(bytes.fromhex("0000803f")).hexdigest()
+        True
+    """
     return hashlib.sha256(np.ascontiguousarray(intensities, dtype=np.float32).tobytes()).hexdigest()

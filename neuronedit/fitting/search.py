@@ -62,6 +62,10 @@ def network_plans(edit: EditConfig, tried: Sequence[SearchSetting]) -> dict[str,
 
     Raises:
         ConfigError: The plan edits markers only, or a layer that some network would not have.
+
+    Example:
+        >>> list(network_plans(EditConfig(preset="paper"), [SearchSetting(Architecture(), TrainingPlan())]))
+        ['paper']
     """
     plan = edit.plan
     plans = dict(CANDIDATES) if isinstance(plan, str) else {str(edit.preset or "steps"): plan}
@@ -83,6 +87,13 @@ def check_folds(left_out: Mapping[str, LeftOutEvents]) -> dict[str, LeftOutEvent
 
     Raises:
         DataError: None has.
+
+    Example:
+        >>> import numpy as np
+        >>> cells, half = np.zeros((2, 1), np.float32), np.array([True, False])
+        >>> one, none = (LeftOutEvents(cells, cells, folds, Fitting()) for folds in ((Fold(half, half),), ()))
+        >>> list(check_folds({"day2": one, "day3": none}))
+        ['day2']
     """
     usable = {name: events for name, events in left_out.items() if events.folds}
     if not usable:

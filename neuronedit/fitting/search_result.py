@@ -69,7 +69,13 @@ class SearchSetting:
 
 
 def settings(search: SearchConfig, architecture: Architecture, training: TrainingPlan) -> list[SearchSetting]:
-    """List the combinations to try, in the order of the grid; other settings are as configured."""
+    """List the combinations to try, in the order of the grid; other settings are as configured.
+
+    Example:
+        >>> found = settings(SearchConfig(code=(10, 20), noise=(0.0, 0.1)), Architecture(), TrainingPlan())
+        >>> [(setting.architecture.code, setting.training.noise) for setting in found]
+        [(10, 0.0), (10, 0.1), (20, 0.0), (20, 0.1)]
+    """
     grid = [
         _setting(architecture, training, *combination)
         for combination in product(

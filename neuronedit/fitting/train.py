@@ -49,6 +49,15 @@ def train_here(prepared: Prepared, network: Architecture, plans: Sequence[Traini
 
     Raises:
         ModelError: Training diverged.
+
+    Example:
+        >>> import numpy as np
+        >>> from neuronedit import PairDesign, Panel
+        >>> from neuronedit.fitting.prepare import prepare
+        >>> cells = np.random.default_rng(0).lognormal(3.0, 0.5, (100, 1))
+        >>> pair = prepare({"source": cells, "target": cells}, Panel(("CD4",), (5.0,)), PairDesign.of_arrays())
+        >>> train_here(pair, Architecture(hidden=(8,), code=2), [TrainingPlan(epochs=1)]).n_events
+        {'source': 100, 'target': 100}
     """
     n_events = {name: len(events) for name, events in prepared.markers.items()}
     trained = (
@@ -67,7 +76,14 @@ def gather_ensemble(
     *,
     streamed: bool = False,
 ) -> Ensemble:
-    """Gather autoencoders as they come, and log how well each does (see ``Ensemble``)."""
+    """Gather autoencoders as they come, and log how well each does (see ``Ensemble``).
+
+    Example:
+        >>> trained = Autoencoder(2, Architecture(hidden=(8,), code=2)), (EpochLosses(1, 0.5, 0.6),)
+        >>> ensemble = gather_ensemble([trained], [TrainingPlan(epochs=1)], {"source": 100, "target": 80})
+        >>> len(ensemble.autoencoders), ensemble.losses[0][-1].validation_loss
+        (1, 0.6)
+    """
     log.info("training on %d events of %d populations", sum(n_events.values()), len(n_events))
     autoencoders, losses = [], []
     for number, ((autoencoder, history), plan) in enumerate(zip(trained, plans, strict=True), start=1):
@@ -102,6 +118,13 @@ def train_network(
 
     Raises:
         ModelError: Training diverged.
+
+    Example:
+        >>> import numpy as np
+        >>> cells, layers = {"cells": np.ones((100, 3), np.float32)}, Architecture(hidden=(8,), code=2)
+        >>> autoencoder, (first, last) = train_network(cells, layers, TrainingPlan(epochs=2, minibatch=32))
+        >>> autoencoder.training, last.validation_loss < first.validation_loss
+        (False, True)
     """
     n_markers = next(iter(populations.values())).shape[1]
     autoencoder = Autoencoder(n_markers, network, plan.seed)

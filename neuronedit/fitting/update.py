@@ -192,6 +192,14 @@ def new_populations(
 
     Raises:
         DataError: There is no new batch.
+
+    Example:
+        >>> known = {"control day1": {"data": "cells/", "sha256": ""}}
+        >>> settings = {"sample": {}, "training": {}, "validation_loss": (0.5,), "edit": {}}
+        >>> record = TrainingRecord(populations=known, goal=("control day1",), **settings)
+        >>> design = ControlsDesign.of_arrays(reference="day1")
+        >>> sorted(new_populations(["control day1", "control day2"], record, design, "cells/"))
+        ['control day2', 'extrapolation day2']
     """
     batches = design.batches(populations)
     new = [batch for batch, controls in batches.items() if controls not in record.populations]
