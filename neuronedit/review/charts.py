@@ -23,7 +23,14 @@ SMALL = 8
 
 
 def tidy(axes: Axes) -> None:
-    """Take away the spines above and to the right, and make the ticks' labels small."""
+    """Take away the spines above and to the right, and make the ticks' labels small.
+
+    Example:
+        >>> axes = Figure().subplots()
+        >>> tidy(axes)
+        >>> [side for side, spine in axes.spines.items() if spine.get_visible()]
+        ['left', 'bottom']
+    """
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=SMALL)
 
@@ -42,6 +49,11 @@ def bar_figure(values: pd.DataFrame, label: str, marks: Mapping[str, float] | No
         values: Its index names the bars, its columns the parts that are stacked; not negative.
         label: Names the values, with their unit.
         marks: Values to compare with, by name: dashed lines.
+
+    Example:
+        >>> values = pd.DataFrame({"change": [0.5, np.nan]}, index=["CD4", "CD8"])
+        >>> [text.get_text() for text in bar_figure(values, "change").axes[0].texts]
+        ['0.50', 'cannot say']
     """
     figure = Figure(figsize=(7.2, 1.1 + 0.24 * len(values)), layout="constrained")
     axes = figure.subplots()
@@ -77,6 +89,12 @@ def before_after_figure(values: pd.DataFrame, label: str, words: tuple[str, str]
         values: Its index names the rows; columns before and after.
         label: Names the values, with their unit.
         words: Name before and after in the legend.
+
+    Example:
+        >>> values = pd.DataFrame({"before": [0.9], "after": [0.4]}, index=["CD4"])
+        >>> axes = before_after_figure(values, "EMD", ("unedited", "edited")).axes[0]
+        >>> {dots.get_label(): dots.get_offsets().tolist() for dots in axes.collections[1:]}
+        {'unedited': [[0.9, 0.0]], 'edited': [[0.4, 0.0]]}
     """
     figure = Figure(figsize=(6.4, 1.2 + 0.21 * len(values)), layout="constrained")
     axes, heights = figure.subplots(), np.arange(len(values))
@@ -114,6 +132,11 @@ def heatmap_figure(values: pd.DataFrame, label: str, *, diverging: bool, limit: 
         label: Names the values, beside the colour bar.
         diverging: White is 0 and lies in the middle; else white is 0 and the least.
         limit: Values beyond it have its colour; by default the largest.
+
+    Example:
+        >>> values = pd.DataFrame({"CD4": [-1.0], "CD8": [np.nan]}, index=["neuron 3"])
+        >>> [text.get_text() for text in heatmap_figure(values, "change", diverging=True).axes[0].texts]
+        ['-1']
     """
     figure = Figure(figsize=(9.6, max(2.4, 1.3 + ROW_HEIGHT * len(values))), layout="constrained")
     axes = figure.subplots()
@@ -151,6 +174,12 @@ def histogram_figure(rows: pd.DataFrame, label: str) -> Figure:
     Args:
         rows: Columns population, low, high, share; every population has the same bins.
         label: Names the values that are counted.
+
+    Example:
+        >>> names = [SOURCE, "target"]
+        >>> rows = pd.DataFrame({"population": names, "low": 0.0, "high": 1.0, "share": 1.0})
+        >>> [axes.get_title(loc="left") for axes in histogram_figure(rows, "distance").axes]
+        ['target']
     """
     populations = [name for name in rows["population"].unique() if name != SOURCE] or [SOURCE]
     own = rows[rows["population"] == SOURCE]
@@ -190,7 +219,13 @@ MINUS_FROM: Final = 0.4
 
 
 def heat(axes: Axes, values: np.ndarray, columns: Sequence[str], limit: float | None = None) -> AxesImage:
-    """Draw (n_rows, n_columns) values in diverging colours; strongly negative ones bear a minus sign."""
+    """Draw (n_rows, n_columns) values in diverging colours; strongly negative ones bear a minus sign.
+
+    Example:
+        >>> axes = Figure().subplots()
+        >>> heat(axes, np.array([[-1.0, 0.5]]), ["CD4", "CD8"]).get_clim(), [text.get_text() for text in axes.texts]
+        ((-1.0, 1.0), ['−'])
+    """
     limit = limit or float(np.abs(values).max()) or 1.0
     image = axes.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
     axes.set_xticks(range(len(columns)), list(columns), rotation=90, fontsize=SMALL)
@@ -202,7 +237,14 @@ def heat(axes: Axes, values: np.ndarray, columns: Sequence[str], limit: float | 
 
 
 def neuron_label(axes: Axes, neurons: pd.DataFrame) -> None:
-    """Label rows with numbers and names of neurons; names that may not be used are grey."""
+    """Label rows with numbers and names of neurons; names that may not be used are grey.
+
+    Example:
+        >>> axes = Figure().subplots()
+        >>> neuron_label(axes, pd.DataFrame({"neuron": [3], "name": ["CD4+ CD8-"], "trusted": [False]}))
+        >>> [(label.get_text(), label.get_color()) for label in axes.get_yticklabels()]
+        [('3: CD4+ CD8-', '#767676')]
+    """
     labels = [neuron_name(neuron, name, 2) for neuron, name in zip(neurons["neuron"], neurons["name"], strict=True)]
     axes.set_yticks(range(len(neurons)), labels, fontsize=SMALL)
     for text, trusted in zip(axes.get_yticklabels(), neurons["trusted"], strict=True):
@@ -210,16 +252,31 @@ def neuron_label(axes: Axes, neurons: pd.DataFrame) -> None:
 
 
 def neuron_places(names: pd.Series) -> dict[int, int]:
-    """Map each name to its place, from 0."""
+    """Map each name to its place, from 0.
+
+    Example:
+        >>> neuron_places(pd.Series([7, 3]))
+        {7: 0, 3: 1}
+    """
     return {name: place for place, name in enumerate(names)}
 
 
 def neuron_name(neuron: int, name: str, n_markers: int) -> str:
-    """Give a neuron's number with the first markers of its name."""
+    """Give a neuron's number with the first markers of its name.
+
+    Example:
+        >>> neuron_name(3, "CD4+ CD8- CD45+", 2)
+        '3: CD4+ CD8- …'
+    """
     parts = name.split(" ")
     return f"{neuron}: {' '.join(parts[:n_markers])}{' …' if len(parts) > n_markers else ''}"
 
 
 def of_many(what: str, n_shown: int, n_all: int) -> str:
-    """Say how many of many are shown; empty where all are."""
+    """Say how many of many are shown; empty where all are.
+
+    Example:
+        >>> of_many("markers", 40, 60)
+        'the 40 of 60 markers that come first'
+    """
     return f"the {n_shown} of {n_all} {what} that come first" if n_shown < n_all else ""

@@ -17,7 +17,13 @@ from neuronedit.review.charts import BLACK, BLUE, GREY, ORANGE, SMALL, VERMILLIO
 
 
 def loss_figure(losses: pd.DataFrame) -> Figure:
-    """Reconstruction error by epoch; columns epoch, train_loss, validation_loss."""
+    """Reconstruction error by epoch; columns epoch, train_loss, validation_loss.
+
+    Example:
+        >>> losses = pd.DataFrame({"epoch": [1, 2], "train_loss": [0.9, 0.5], "validation_loss": [0.8, 0.6]})
+        >>> {line.get_label(): line.get_ydata().tolist() for line in loss_figure(losses).axes[0].lines}
+        {'training': [0.9, 0.5], 'validation': [0.8, 0.6]}
+    """
     figure = Figure(figsize=(9, 3), layout="constrained")
     axes = figure.subplots()
     styles = {"train_loss": (GREY, "training", "-"), "validation_loss": (BLUE, "validation", "--")}
@@ -50,6 +56,12 @@ def quality_figure(table: pd.DataFrame) -> Figure:
 
     Rows are markers, columns are batches that have a reference; of many, those that are furthest from it after the
     edit. A cross is a marker that the edit leads away from the reference.
+
+    Example:
+        >>> row = {"group": "day2", "marker": "CD4", "emd_before": 0.5, "emd_after": 0.1, "worse": False}
+        >>> before, after, _ = quality_figure(pd.DataFrame([row])).axes
+        >>> before.texts[0].get_text(), after.texts[0].get_text()
+        ('0.50', '0.10')
     """
     batches, markers = _shown(table)
     if not batches:
@@ -148,6 +160,12 @@ def excess_figure(excess: pd.DataFrame, min_excess: float, treatments: tuple[str
         excess: See ``neuronedit.measures.synergy.excess_table``.
         min_excess: Arcsinh units; the band within which an excess counts as none.
         treatments: Name A and B in the title.
+
+    Example:
+        >>> row = {"marker": "CD4", "source": MEASURED, "excess": 0.5, "low": 0.3, "high": 0.7, "call": "synergistic"}
+        >>> axes = excess_figure(pd.DataFrame([row]), min_excess=0.1).axes[0]
+        >>> [text.get_text() for text in axes.texts]
+        ['call (measured)', 'synergistic']
     """
     shown = [source for source in _SERIES if (excess["source"] == source).any()]
     first = excess[excess["source"] == shown[0]].sort_values("excess", ascending=False, kind="stable")

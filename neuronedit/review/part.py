@@ -73,7 +73,13 @@ class Part:
 
 
 def long_table(neurons: Int64s, marker_names: tuple[str, ...], **values: Float64s) -> pd.DataFrame:
-    """A row for each of some neurons and each marker, with a column for each array of (n_neurons, n_markers)."""
+    """A row for each of some neurons and each marker, with a column for each array of (n_neurons, n_markers).
+
+    Example:
+        >>> table = long_table(np.array([1]), ("CD4", "CD8"), change=np.array([[0.0, 0.0], [0.5, 2.0]]))
+        >>> table.to_numpy().tolist()
+        [[1, 'CD4', 0.5], [1, 'CD8', 2.0]]
+    """
     return pd.DataFrame(
         {
             "neuron": np.repeat(neurons, len(marker_names)),
@@ -84,7 +90,12 @@ def long_table(neurons: Int64s, marker_names: tuple[str, ...], **values: Float64
 
 
 def finite_scalars(scalars: Mapping[str, float]) -> dict[str, float]:
-    """Keep the numbers that MLflow takes: finite ones."""
+    """Keep the numbers that MLflow takes: finite ones.
+
+    Example:
+        >>> finite_scalars({"emd": 0.5, "energy": float("nan")})
+        {'emd': 0.5}
+    """
     return {name: value for name, value in scalars.items() if np.isfinite(value)}
 
 
@@ -95,5 +106,10 @@ NOTHING: Final = "The edit moves no neuron of this layer."
 
 
 def slug(name: str) -> str:
-    """Lower-case letters, digits and underscores, as MLflow and every file system take them."""
+    """Lower-case letters, digits and underscores, as MLflow and every file system take them.
+
+    Example:
+        >>> slug("CD4+ T cells")
+        'cd4_t_cells'
+    """
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "unnamed"

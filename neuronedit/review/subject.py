@@ -202,7 +202,17 @@ class LabelledEvents:
 
 
 def edited_layer(edit: Edit) -> str:
-    """The hidden layer whose neurons an edit shifts first, by the member of the largest weight; else the code."""
+    """The hidden layer whose neurons an edit shifts first, by the member of the largest weight; else the code.
+
+    Example:
+        >>> from neuronedit.edits.edit import fit_edit
+        >>> from neuronedit.edits.steps import EditStep
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> networks, cells = (Autoencoder(1, Architecture()),), np.linspace(0, 1, 200, dtype=np.float32)[:, None]
+        >>> steps = (EditStep(layer="encoder.2"),)
+        >>> edited_layer(fit_edit("pair", networks, steps, cells, cells + 1, zeros=np.full(1, -9, np.float32)))
+        'encoder.2'
+    """
     member = _member(edit)
     return member.steps[0].plan.layer if member else CODE
 
