@@ -71,6 +71,10 @@ def run(command: click.Command, name: str, argv: Sequence[str] | None = None) ->
     Returns:
         The exit status: the command's own, or 2 for input that a user can mend, told in one message without a
         traceback.
+
+    Example:
+        >>> run(click.Command("check", callback=lambda: 3), "neuronedit check", [])
+        3
     """
     # Not click's main: it would take a broken pipe, an end of file or an interrupt within a job for the terminal's.
     try:

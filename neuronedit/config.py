@@ -46,12 +46,29 @@ class Config(BaseModel):
 
 
 def explain_fields(config: type[Config]) -> str:
-    """Write the text that ``--help`` shows: each section, and each key with its type, default and meaning."""
+    """Write the text that ``--help`` shows: each section, and each key with its type, default and meaning.
+
+    Example:
+        >>> from pydantic import Field
+        >>> class Job(Config):
+        ...     seed: int = Field(0, description="draws the events")
+        >>> print(explain_fields(Job))
+          seed  (integer, default 0)
+              draws the events
+    """
     return "\n".join(_field_lines(config, ""))
 
 
 def top_level_settings(config: type[Config]) -> Iterator[tuple[str, str, bool]]:
-    """Give the settings outside of sections that are no tables: key, meaning, and whether it is true or false."""
+    """Give the settings outside of sections that are no tables: key, meaning, and whether it is true or false.
+
+    Example:
+        >>> from pydantic import Field
+        >>> class Job(Config):
+        ...     seed: int = Field(0, description="draws the events")
+        >>> list(top_level_settings(Job))
+        [('seed', 'draws the events', False)]
+    """
     for name, field in config.model_fields.items():
         if not _sections(field.annotation) and get_origin(field.annotation) is not dict:
             yield name, field.description or "", field.annotation is bool
