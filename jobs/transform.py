@@ -127,7 +127,7 @@ def job(config: TransformConfig) -> int:
         manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), origin)
         output.complete(manifest, receipts, quality)
         log_transform(manifest, inputs, monotonic() - started)
-        log_quality(quality_scalars(quality), quality_figure(quality))
+        log_quality(quality_scalars(quality), quality_figure(quality, pinned.model.panel.unit))
     print(summary(manifest, masked(config.output)))
     return 3 if manifest["left_out"] else 0
 

@@ -24,8 +24,8 @@ class EditDrift:
     Attributes:
         edit: The edit's name.
         rms: Root mean square over events and markers of what the model after makes of them less what the one before
-            does, arcsinh units.
-        change: Root mean square of what the edit changes by the model before, arcsinh units.
+            does, transformed units.
+        change: Root mean square of what the edit changes by the model before, transformed units.
     """
 
     edit: str
@@ -59,7 +59,7 @@ def edit_drift(edit: str, before: EditModel, after: EditModel, intensities: Floa
         DataError: A value is not finite.
     """
     unedited, old, new = (
-        before.scaling.arcsinh(events).astype(np.float64)
+        before.scaling.transform(events).astype(np.float64)
         for events in (intensities, before.apply(intensities, edit), after.apply(intensities, edit))
     )
     return EditDrift(edit, float(rms(new - old)), float(rms(old - unedited)))

@@ -151,7 +151,7 @@ class EditModel:
 
     def standardised(self, intensities: npt.ArrayLike) -> Float32s:
         """Raw intensities (n_events, n_markers) → what the autoencoder sees, float32."""
-        return self.scaling.standardise(self.scaling.arcsinh(intensities))
+        return self.scaling.standardise(self.scaling.transform(intensities))
 
     def reconstruct(self, intensities: npt.ArrayLike) -> Float32s:
         """The autoencoder's output for raw intensities (n_events, n_markers), standardised, float32."""
@@ -268,7 +268,7 @@ class EditModel:
         try:
             return passage.run(intensities)
         except NotFiniteError:
-            self._check_finite(self.scaling.arcsinh(intensities))  # names the marker, and counts all such values
+            self._check_finite(self.scaling.transform(intensities))  # names the marker, and counts all such values
             raise
 
     def _check_shape(self, intensities: Floats) -> None:
@@ -278,13 +278,13 @@ class EditModel:
                 f"the panel's {self.panel.n_markers} markers in its order."
             )
 
-    def _check_finite(self, arcsinh: Floats) -> None:
-        n_wrong = (~np.isfinite(arcsinh)).sum(axis=0)
+    def _check_finite(self, transformed: Floats) -> None:
+        n_wrong = (~np.isfinite(transformed)).sum(axis=0)
         if n_wrong.any():
             marker = self.panel.markers[int(n_wrong.argmax())]
             raise DataError(
-                f"Marker {marker!r} has {n_wrong.max()} values that are not finite float32 numbers, of {len(arcsinh)}. "
-                "Leave these events out, or fill the values."
+                f"Marker {marker!r} has {n_wrong.max()} values that are not finite float32 numbers, of "
+                f"{len(transformed)}. Leave these events out, or fill the values."
             )
 
     def _unknown_batch_message(self, batch: str, where: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from neuronedit.arrays import Float32s, Float64s, Int64s
-from neuronedit.cells.panel import MASS_COFACTOR
+from neuronedit.cells.transforms import MASS_COFACTOR
 from neuronedit.edits.composition import match
 from neuronedit.edits.operators.percentiles import PercentileShift, weighted_percentiles
 from neuronedit.measures.moments import rms
