@@ -108,7 +108,7 @@ def job(config: TransformConfig) -> int:
     pinned = pinned_model(config.model)
     check_usable(pinned, config.model, allow_failed_gates=config.allow_failed_gates)
     for name in config.edits:
-        pinned.model.edit(name)
+        pinned.model.get_edit(name)
     quarantine = config.on_error == "quarantine"
     inputs = list_dataset(config.data.path, pass_over=quarantine)
     plan = TransformPlan(pinned.uri, pinned.digest, config.rules(), inputs)

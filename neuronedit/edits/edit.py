@@ -13,7 +13,8 @@ from torch import Tensor
 
 from neuronedit.arrays import Float32s
 from neuronedit.config import Config
-from neuronedit.edits.auto import CANDIDATES, NO_PLAN, Plan, PlanChoice, choose
+from neuronedit.edits.auto import CANDIDATES, Plan, PlanChoice, choose
+from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.edits.operators.percentiles import N_PERCENTILES, percentiles
 from neuronedit.edits.spikes import Spikes
 from neuronedit.edits.steps import EditStep, FittedStep, Fitting, edit_chunk, fit_steps
@@ -56,7 +57,7 @@ class Member:
     autoencoder: int
     steps: tuple[FittedStep, ...]
 
-    def edit(self, autoencoders: Sequence[Autoencoder], activations: Activations) -> Tensor:
+    def change(self, autoencoders: Sequence[Autoencoder], activations: Activations) -> Tensor:
         """Edit a chunk's markers, whatever the weight: → (n_events, n_markers) float32."""
         return edit_chunk(self.steps, autoencoders[self.autoencoder], activations)
 
@@ -102,9 +103,9 @@ class Edit:
         """
         if not self.members:
             return markers
-        return in_chunks(lambda events: self.edit(autoencoders, events, strength), markers)
+        return in_chunks(lambda events: self.change(autoencoders, events, strength), markers)
 
-    def edit(
+    def change(
         self,
         autoencoders: Sequence[Autoencoder],
         markers: Tensor,
@@ -134,10 +135,10 @@ class Edit:
     def _blended(self, autoencoders: Sequence[Autoencoder], markers: Tensor) -> Tensor:
         start = Activations(markers)  # one for all members: what networks make of the unedited events is computed once
         if len(self.members) == 1:
-            return self.members[0].edit(autoencoders, start)
+            return self.members[0].change(autoencoders, start)
         change = torch.zeros_like(markers)
         for member in self.members:
-            change += member.weight * (member.edit(autoencoders, start) - markers)
+            change += member.weight * (member.change(autoencoders, start) - markers)
         return markers + change
 
 
@@ -179,7 +180,7 @@ def fit_edit(
     spread, led_to = (spikes.spread_evenly(population) for population in (source, target))
     choice = (choice or choose(autoencoders[0], spread, led_to, fitting)) if plan == AUTO else None
     if choice:
-        plans = [(name, CANDIDATES[name], weight) for name, weight in choice.weights.items() if name != NO_PLAN]
+        plans = [(name, CANDIDATES[name], weight) for name, weight in choice.weights.items() if name != NO_EDIT]
     else:
         assert plan != AUTO
         plans = [(" → ".join(f"{step.layer} {step.operator}" for step in plan), plan, 1.0)]

@@ -176,7 +176,7 @@ class EditModel:
         names = [edit] if isinstance(edit, str) else edit
         return self._take(self._passage(names, strength), intensities).intensities
 
-    def edit(self, name: str) -> Edit:
+    def get_edit(self, name: str) -> Edit:
         """The edit of that name.
 
         Raises:
@@ -249,7 +249,7 @@ class EditModel:
     def _passage(
         self, names: Sequence[str], strength: float, *, support: bool = False, traced: bool = False
     ) -> Pipeline:
-        device, edits = found_device(self.device), tuple(self.edit(name) for name in names)
+        device, edits = found_device(self.device), tuple(self.get_edit(name) for name in names)
         return Pipeline(self.scaling, self._networks, edits, strength, support, traced, device)
 
     @cached_property

@@ -22,7 +22,7 @@ from neuronedit.cells.transforms import make_transform, transform_facts
 from neuronedit.edits.auto import PlanChoice
 from neuronedit.edits.edit import Edit, Member
 from neuronedit.edits.spikes import Spikes
-from neuronedit.edits.steps import EditStep, FittedStep, restore_shift
+from neuronedit.edits.steps import OPERATORS, EditStep, FittedStep
 from neuronedit.edits.support import Support
 from neuronedit.errors import ModelError, OutputError, PanelError
 from neuronedit.model.edit_model import EditModel
@@ -284,7 +284,7 @@ def _edit(name: str, facts: Mapping[str, Any], arrays: Arrays) -> Edit:
 
 def _step(plan: Mapping[str, Any], arrays: Arrays) -> FittedStep:
     step = EditStep.model_validate(plan)
-    return FittedStep(step, restore_shift(step, arrays))
+    return FittedStep(step, OPERATORS[step.operator].restore(step, arrays))
 
 
 def _below(prefix: str, arrays: Arrays) -> Arrays:

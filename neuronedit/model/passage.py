@@ -105,7 +105,7 @@ class Pipeline:
         scores = self.edits[0].support.scores(before) if self.support else None
         after = before
         for number, edit in enumerate(self.edits):
-            after = edit.edit(self.autoencoders, after, self.strength, None if number else scores)
+            after = edit.change(self.autoencoders, after, self.strength, None if number else scores)
         edited = self._back(raw, sent, before, after)
         return moved.fetch(edited, scores, *((before, after) if self.traced else (None, None)))
 

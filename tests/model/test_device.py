@@ -106,9 +106,9 @@ def test_a_blend_of_all_candidates_and_an_ensemble_do_too(make_wide_model):
     members = []
     for plan in CANDIDATES.values():
         model, events = make_wide_model(plan, n_networks=2)
-        members += model.edit("pair").members
+        members += model.get_edit("pair").members
     blend = tuple(replace(member, weight=1 / len(members)) for member in members)
-    blended = replace(model, edits={"pair": replace(model.edit("pair"), members=blend)})
+    blended = replace(model, edits={"pair": replace(model.get_edit("pair"), members=blend)})
     check_agreement(blended, events, jumps=True)
     check_agreement(blended, events, route=Route(strength=0.5), jumps=True)
 

@@ -62,7 +62,7 @@ def judge_edit(
     r_energy, measured residuals of the edit (above 1: worse than none), and helps, whether both are below 1.
     """
     gates = gates_before_truth(model, populations, seed)
-    support = model.edit(EDIT).support.judge(model.standardised(populations.events))
+    support = model.get_edit(EDIT).support.judge(model.standardised(populations.events))
     tones = {name: gate.tone for name, gate in gates.items()}
     values = {name: np.nan if gate.value is None else gate.value for name, gate in gates.items()}
     return pd.DataFrame(

@@ -38,7 +38,7 @@ class ReviewEvents:
 
     def most_moving(self, model: EditModel) -> str:
         """The edit that has the most to move: the largest distance from its source to its target."""
-        return max(self.pairs, key=lambda name: model.edit(name).support.effect)
+        return max(self.pairs, key=lambda name: model.get_edit(name).support.effect)
 
     def pair_labels(self, column: str | None) -> dict[str, tuple[Texts, Texts]]:
         """What a column says of the source's events and of the target's, by edit, in the comparisons' order."""

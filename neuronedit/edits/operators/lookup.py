@@ -51,7 +51,7 @@ class Lookup:
         self._tensors = Tensors(tables.knots, tables.values, tables.slopes, tables.last[..., None])
 
     @classmethod
-    def of(
+    def from_knots(
         cls, knots: Sequence[Float32s], values: Sequence[Float32s], interpolation: Literal["step", "linear"]
     ) -> Self:
         """Tables of functions, each given by its knots and values there, (n_knots, n_neurons) ascending."""
@@ -74,7 +74,7 @@ class Lookup:
             )
         )
 
-    def at(self, activations: Tensor) -> Tensor:
+    def value_at(self, activations: Tensor) -> Tensor:
         """The first table's values: (n_events, n_neurons) → (n_events, n_neurons) float32."""
         return self.mean_at(activations, activations.new_ones((len(activations), 1)))
 

@@ -78,7 +78,7 @@ class Mixture:
         )
 
     @classmethod
-    def of_labels(cls, events: Float32s, labels: npt.NDArray[Any]) -> Self:
+    def from_labels(cls, events: Float32s, labels: npt.NDArray[Any]) -> Self:
         """One component for each label, in their order, by where its events lie.
 
         Args:

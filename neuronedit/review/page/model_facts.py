@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.selection import describe
 from neuronedit.cells.transforms import Transform, all_cofactors
+from neuronedit.edits.steps import OPERATORS
 from neuronedit.model.edit_model import EditModel
 
 
@@ -47,8 +48,8 @@ def _transforms(model: EditModel) -> dict[str, str]:
 
 
 def _step(plan: Mapping[str, object]) -> str:
-    counts = {"neighbours": f", {plan['n_neighbours']} neighbours", "strata": f", {plan['n_strata']} strata"}
-    return f"{plan['layer']} ({plan['operator']}, {plan['form']}{counts.get(str(plan['operator']), '')})"
+    counts = [f"{plan[option]} {option.removeprefix('n_')}" for option in OPERATORS[str(plan["operator"])].options]
+    return f"{plan['layer']} ({', '.join([str(plan['operator']), str(plan['form']), *counts])})"
 
 
 def _design(model: EditModel) -> str:
