@@ -1,4 +1,4 @@
-"""One step of an edit: the shift of one layer's neurons, decoded to what it does to the markers."""
+"""One step of an edit: a shift of one layer's neurons, decoded to a change of the markers; and all operators."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,7 +100,7 @@ else:
 
 
 class EditStep(Config):
-    """How one layer is edited."""
+    """Settings of one step: the layer, the operator, the form."""
 
     layer: str = Field(CODE, description="visible (the markers), encoder.1, …, code, decoder.1, …")
     operator: OperatorName = Field(
@@ -115,18 +115,18 @@ class EditStep(Config):
 
     @property
     def latent(self) -> bool:
-        """Whether it edits neurons other than the markers themselves."""
+        """Tell whether the step edits neurons other than the markers themselves."""
         return self.layer != VISIBLE
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """How steps are fitted.
+    """Everything that fitting a step needs besides its events.
 
     Attributes:
         n_percentiles: Evenly spaced from 0 to 100.
         seed: Draws landmarks, minibatches, and where searches start.
-        target_weights: (n_target,) what each target event counts for; all alike by default.
+        target_weights: (n_target,) weights of the target events; equal by default.
         labels: The kinds of cell of source and target events, for ``strata``; found in the events by default.
     """
 
@@ -153,7 +153,7 @@ class Fitting:
 
 @dataclass(frozen=True)
 class FittedStep:
-    """One layer's plan with the shift fitted for it."""
+    """A step's settings with the shift that was fitted for them."""
 
     plan: EditStep
     shift: Shift
@@ -185,7 +185,7 @@ def fit_steps(
         plan: The layers to edit, in order.
         source: (n_events, n_markers) float32, standardised.
         target: (n_events, n_markers) float32, standardised.
-        fitting: How.
+        fitting: Percentiles, seed, weights and labels.
 
     Raises:
         ConfigError: A step names a layer that the autoencoder does not have.

@@ -29,7 +29,7 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 
 MODEL_FORMAT = 4
-"""The format that is written; ``READERS`` has those that are read."""
+"""The format that is written; ``READERS`` names those that can be read."""
 
 FACTS, ARRAYS = "model.json", "model.safetensors"
 
@@ -40,8 +40,8 @@ def save_model(model: EditModel, folder: str | Path) -> str:
     """Write a model into a new folder, all or nothing.
 
     Args:
-        model: To be written.
-        folder: It must not exist.
+        model: The model.
+        folder: A new folder; those above it are made.
 
     Example:
         >>> import tempfile
@@ -88,7 +88,7 @@ def load_model(folder: str | Path) -> EditModel:
     """Read a model that ``save_model`` wrote; it computes the same bits as the one saved.
 
     Args:
-        folder: Its two files.
+        folder: The folder of its two files.
 
     Example:
         >>> from neuronedit import load_model
@@ -103,7 +103,7 @@ def load_model(folder: str | Path) -> EditModel:
 
 
 def model_contents(folder: str | Path) -> dict[str, bytes]:
-    """The bytes of a model's two files, by name.
+    """Read the bytes of a model's two files, by name.
 
     Raises:
         ModelError: A file is missing.
@@ -118,11 +118,11 @@ def model_contents(folder: str | Path) -> dict[str, bytes]:
 
 
 def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
-    """The model that two files' bytes stand for.
+    """Read a model from the bytes of its two files.
 
     Args:
-        contents: By name, as ``model_contents`` gives them.
-        where: What they are from, for the message.
+        contents: The bytes by file name, as ``model_contents`` gives them.
+        where: The files' place, for the message.
 
     Raises:
         ModelError: A file is damaged, of another model, or of a newer format.
@@ -150,7 +150,7 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
 
 
 def model_digest(folder: str | Path) -> str:
-    """SHA-256 of ``model.json``, which holds the SHA-256 of ``model.safetensors``."""
+    """Compute the SHA-256 of ``model.json``, which holds the SHA-256 of ``model.safetensors``."""
     return hashlib.sha256((Path(folder) / FACTS).read_bytes()).hexdigest()
 
 
@@ -226,7 +226,7 @@ def read_4(facts: Mapping[str, Any], arrays: Arrays, where: str) -> EditModel:
 
 
 READERS = {3: read_3, 4: read_4}
-"""Of each format that can be read; ``tests/golden`` has a model of each."""
+"""Readers by format; ``tests/golden`` has a model of each."""
 
 
 def _model(facts: Mapping[str, Any], panel: Panel, arrays: Arrays, where: str) -> EditModel:
@@ -245,7 +245,7 @@ def _model(facts: Mapping[str, Any], panel: Panel, arrays: Arrays, where: str) -
 
 
 def _architecture(recorded: Mapping[str, Any], where: str) -> Architecture:
-    """The widths that a model's facts record; older ones also record in which blocks the code's neurons compete."""
+    """Read the layers' widths; older models also record in which blocks the code's neurons compete."""
     block = recorded.get("competitive", 1)
     if block != 1:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""The way of raw intensities to the scale that edits are learned on, through edits, and back."""
+"""The pipeline: raw intensities are transformed, standardised, edited, and led back."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,13 +23,13 @@ class NotFiniteError(Exception):
 
 
 class PipelineResult(NamedTuple):
-    """What came of events on their way.
+    """Events after the pipeline.
 
     Attributes:
         intensities: (n_events, n_markers), shape and dtype of those given.
         support: (n_events,) float32, scores of the first edit's support; None where not asked for.
-        before: (n_events, n_markers) float32, standardised; None where not asked for.
-        after: (n_events, n_markers) float32, as the edits left them; None where not asked for.
+        before: (n_events, n_markers) float32, standardised, unedited; None where not asked for.
+        after: (n_events, n_markers) float32, standardised, edited; None where not asked for.
     """
 
     intensities: Floats
@@ -51,10 +51,10 @@ class Pipeline:
         scaling: From raw intensities to what the edits were learned on.
         autoencoders: The model's, on the device.
         edits: In order.
-        strength: Of each edit's whole change, 1.
-        support: Whether to score events by the first edit's support.
-        traced: Whether to keep what the edits saw and made.
-        device: Where it is computed.
+        strength: The share of each edit's change that is made.
+        support: Score events by the first edit's support.
+        traced: Keep the standardised events before and after.
+        device: The device that computes.
     """
 
     scaling: Scaling
@@ -67,7 +67,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def run(self, intensities: Floats) -> PipelineResult:
-        """Take raw intensities, (n_events, n_markers), all the way, as many at a time as suit the device.
+        """Edit raw intensities, (n_events, n_markers), as many at a time as suit the device.
 
         A value that is not moved is returned bit for bit. Whole-number intensities are rounded.
 
@@ -87,14 +87,14 @@ class Pipeline:
         return passed
 
     def empty_result(self, intensities: Floats) -> PipelineResult:
-        """Arrays for what will come of raw intensities, not yet filled."""
+        """Make arrays for the result of raw intensities, not yet filled."""
         traces = (np.empty(intensities.shape, np.float32) if self.traced else None for _ in range(2))
         return PipelineResult(
             np.empty_like(intensities), np.empty(len(intensities), np.float32) if self.support else None, *traces
         )
 
     def _start(self, raw: Floats) -> Fetched:
-        """Let the device begin with some events; a GPU is not waited for."""
+        """Queue some events' computation on the device; a GPU is not waited for."""
         moved = transfers(self.device)
         transformed = self.scaling.transform(raw)
         if not np.isfinite(transformed).all():
@@ -146,7 +146,7 @@ def _keep(
     after: Float32s,
     zeros: Float32s,
 ) -> None:
-    """Put back what was not moved; and what was led to zero is at exactly zero, not at what rounding leaves of it."""
+    """Put back values that were not moved, and put values led to zero at exactly zero, not a rounding beside it."""
     for event in range(len(edited)):
         for marker in range(edited.shape[1]):
             if after[event, marker] == before[event, marker]:
@@ -159,11 +159,11 @@ def back_by_masks(raw: Tensor, restored: Tensor, before: Tensor, after: Tensor, 
     """Do what ``_keep`` does on a GPU, and round with it.
 
     Args:
-        raw: (n_events, n_markers), of whose type the result is.
+        raw: (n_events, n_markers); the result has its type.
         restored: (n_events, n_markers) float64, intensities after the edit.
         before: (n_events, n_markers) float32, standardised.
         after: (n_events, n_markers) float32, standardised.
-        zeros: (n_markers,) float32, what zero intensity is when standardised.
+        zeros: (n_markers,) float32, zero intensity, standardised.
     """
     edited = torch.where(after == zeros, 0, restored)
     if not raw.is_floating_point():
