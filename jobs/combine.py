@@ -67,7 +67,7 @@ def job(config: CombineConfig) -> int:
             experiment = draw_experiment(dataset, panel, config.arms, config.sample)
         combination = combine(experiment, edits["model_a"], edits["model_b"], config.rule, config.sample.seed)
         write_combination(combination, folder)
-        excess_figure(combination.excess, config.rule.min_excess).savefig(folder / EXCESS_FIGURE, dpi=150)
+        excess_figure(combination.excess, config.rule.min_excess, panel.unit).savefig(folder / EXCESS_FIGURE, dpi=150)
         facts = {
             "data": {"uri": dataset.uri, "sha256": dataset.digest()},
             "models": {name: {"uri": each.uri, "sha256": each.digest} for name, each in pinned.items()},

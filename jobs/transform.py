@@ -108,7 +108,7 @@ def job(config: TransformConfig) -> int:
     pinned = pinned_model(config.model)
     check_usable(pinned, config.model, allow_failed_gates=config.allow_failed_gates)
     for name in config.edits:
-        pinned.model.edit(name)
+        pinned.model.get_edit(name)
     quarantine = config.on_error == "quarantine"
     inputs = list_dataset(config.data.path, pass_over=quarantine)
     plan = TransformPlan(pinned.uri, pinned.digest, config.rules(), inputs)
@@ -127,7 +127,7 @@ def job(config: TransformConfig) -> int:
         manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), origin)
         output.complete(manifest, receipts, quality)
         log_transform(manifest, inputs, monotonic() - started)
-        log_quality(quality_scalars(quality), quality_figure(quality))
+        log_quality(quality_scalars(quality), quality_figure(quality, pinned.model.panel.unit))
     print(summary(manifest, masked(config.output)))
     return 3 if manifest["left_out"] else 0
 

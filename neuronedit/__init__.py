@@ -8,7 +8,8 @@ Fit and use a model:
 
 Say what is measured, and which populations edits lead from and to:
 
-* `Panel`: the markers, in order, with their cofactors;
+* `Panel`: the markers, in order, each with its transform;
+* `Arcsinh`, `Logicle`, `Linear`: the transforms;
 * `PairDesign`: one edit, source → target;
 * `ControlsDesign`: an edit for every batch with a control, batch → reference.
 
@@ -46,6 +47,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neuronedit.cells.design import ControlsDesign, PairDesign
     from neuronedit.cells.panel import Panel
+    from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
     from neuronedit.edits.edit import EditConfig
     from neuronedit.fitting.fit import fit_model
     from neuronedit.model.edit_model import EditModel
@@ -55,9 +57,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Architecture",
+    "Arcsinh",
     "ControlsDesign",
     "EditConfig",
     "EditModel",
+    "Linear",
+    "Logicle",
     "PairDesign",
     "Panel",
     "TrainingPlan",
@@ -68,10 +73,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Arcsinh": "neuronedit.cells.transforms",
     "Architecture": "neuronedit.network.autoencoder",
     "ControlsDesign": "neuronedit.cells.design",
     "EditConfig": "neuronedit.edits.edit",
     "EditModel": "neuronedit.model.edit_model",
+    "Linear": "neuronedit.cells.transforms",
+    "Logicle": "neuronedit.cells.transforms",
     "PairDesign": "neuronedit.cells.design",
     "Panel": "neuronedit.cells.panel",
     "TrainingPlan": "neuronedit.network.plan",

@@ -11,6 +11,7 @@ import torch
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import fit_scaling
+from neuronedit.cells.transforms import Arcsinh
 from neuronedit.edits.edit import NEURONS_THEN_MARKERS, EditConfig, fit_edit
 from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel
@@ -106,8 +107,8 @@ def make_wide_model() -> Callable[..., tuple[EditModel, np.ndarray]]:
         )
         seeds = range(1, n_networks + 1)
         networks = tuple(Autoencoder(n_markers, Architecture(), seed).eval().requires_grad_(False) for seed in seeds)
-        scaling = fit_scaling([source, target], [5.0] * n_markers)
-        before, after = (scaling.standardise(scaling.arcsinh(population)) for population in (source, target * 1.5))
+        scaling = fit_scaling([source, target], [Arcsinh(5.0)] * n_markers)
+        before, after = (scaling.standardise(scaling.transform(population)) for population in (source, target * 1.5))
         edit = fit_edit("pair", networks, plan, before, after, zeros=scaling.zeros)
         panel = Panel(tuple(f"marker{i}" for i in range(n_markers)), (5.0,) * n_markers)
         shrinking = replace(edit, shrinks=True)

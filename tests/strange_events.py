@@ -6,6 +6,7 @@ import torch
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling
+from neuronedit.cells.transforms import Arcsinh
 from neuronedit.edits.edit import fit_edit
 from neuronedit.edits.steps import EditStep
 from neuronedit.fitting.drift import edit_drift
@@ -16,7 +17,7 @@ from neuronedit.network.plan import TrainingPlan
 from neuronedit.network.training import train
 
 N_MARKERS = 12
-SCALING = Scaling(*(np.full(N_MARKERS, value, dtype=np.float32) for value in (5, 0, 1)))
+SCALING = Scaling((Arcsinh(5.0),) * N_MARKERS, *(np.full(N_MARKERS, value, dtype=np.float32) for value in (0, 1)))
 PLAN = TrainingPlan(epochs=30, minibatch=128, learning_rate=3e-3)
 MORE = TrainingPlan(epochs=30, minibatch=128, learning_rate=3e-3)
 

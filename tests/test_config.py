@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from neuronedit.adapters.files.ingest import IngestConfig
 from neuronedit.cells.panel import Panel, PanelConfig
+from neuronedit.cells.transforms import Linear, Logicle
 from neuronedit.config import Config, explain_fields
 from neuronedit.errors import ConfigError, PanelError
 
@@ -311,6 +312,14 @@ def test_a_panel_is_made_from_names_or_from_a_file(tmp_path):
     (tmp_path / "panel.csv").write_text("marker,cofactor\nCD3,150\nCD4,\n")
     assert PanelConfig(file=str(tmp_path / "panel.csv")).read() == Panel(("CD3", "CD4"), (150.0, 5.0))
     assert PanelConfig(markers=("CD3",), cofactor=150).read() == Panel(("CD3",), (150.0,))
+
+
+def test_a_job_takes_each_markers_transform_from_the_panel_file(tmp_path):
+    (tmp_path / "panel.csv").write_text("marker,transform,cofactor,top\nCD3,,150,\nCD4,logicle,,1000\nCD8,linear,,\n")
+    settings = ["data.path=cells", f"panel.file={tmp_path / 'panel.csv'}", 'panel.exclude=["CD3"]']
+    design = ["design.kind=controls", "design.reference=1", 'design.control={role="control"}']
+    panel = TrainConfig.load(None, [*settings, *design]).panel.read()
+    assert panel == Panel(("CD4", "CD8"), (Logicle(top=1000), Linear()))
 
 
 def test_excluded_markers_leave_the_panel():

@@ -10,8 +10,8 @@ from neuronedit.arrays import Float32s, Floats, Int64s, Texts
 from neuronedit.cells.design import MIN_POPULATION_EVENTS
 from neuronedit.cells.events import check_finite
 from neuronedit.cells.panel import Panel
-from neuronedit.cells.scaling import to_arcsinh
 from neuronedit.cells.selection import Where, describe, select
+from neuronedit.cells.transforms import transform_markers
 from neuronedit.errors import DataError
 
 CONTROL, A, B, BOTH = "control", "a", "b", "both"
@@ -147,12 +147,12 @@ class Experiment:
         """The arms that were measured."""
         return (self.control, self.a, self.b, *([self.both] if self.both else []))
 
-    def arcsinh(self, intensities: Floats) -> Float32s:
-        """Transform raw intensities by the panel's cofactors: (n_events, n_markers) → transformed units, float32.
+    def transform(self, intensities: Floats) -> Float32s:
+        """Transform raw intensities as the panel says: (n_events, n_markers) → transformed units, float32.
 
         Example:
             >>> arms = [Arm(name, np.zeros((50, 1))) for name in (CONTROL, A, B)]
-            >>> Experiment(Panel(("CD3",), (5.0,)), *arms).arcsinh(np.sinh([[2.0]]) * 5).round(3).tolist()
+            >>> Experiment(Panel(("CD3",), (5.0,)), *arms).transform(np.sinh([[2.0]]) * 5).round(3).tolist()
             [[2.0]]
         """
-        return to_arcsinh(intensities, self.panel.cofactors)
+        return transform_markers(intensities, self.panel.transforms)

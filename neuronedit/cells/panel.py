@@ -7,43 +7,58 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from neuronedit.cells.transforms import (
+    MASS_COFACTOR,
+    PARAMETERS,
+    Arcsinh,
+    Transform,
+    common_unit,
+    make_transform,
+)
 from neuronedit.config import Config
 from neuronedit.errors import PanelError, listing, nearest_name
 
-MASS_COFACTOR = 5.0
-"""The usual cofactor of mass cytometry; fluorescence cytometry uses about 150."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Panel:
-    """Ordered markers, each with the cofactor that divides its intensity before arcsinh.
+    """Ordered markers, each with the transform of its intensities.
+
+    A number stands for arcsinh with that cofactor: 5 for mass, 150 for fluorescence cytometry.
 
     Example:
         >>> from neuronedit import Panel
-        >>> Panel(markers=("CD3", "CD19"), cofactors=(5.0, 5.0)).n_markers
-        2
+        >>> from neuronedit.cells.transforms import Logicle
+        >>> Panel(("CD3", "CD19"), (5.0, Logicle())).transforms[0]
+        Arcsinh(cofactor=5.0)
 
     Attributes:
         markers: Their names, in the order of the columns of intensities.
-        cofactors: Of each, positive: 5 for mass, 150 for fluorescence cytometry.
+        transforms: Of each marker, in the same order.
 
     Raises:
-        PanelError: There is no marker, one is named twice or not at all, or cofactors do not fit.
+        PanelError: There is no marker, one is named twice or not at all, or transforms do not fit.
     """
 
     markers: tuple[str, ...]
-    cofactors: tuple[float, ...]
+    transforms: tuple[Transform, ...]
 
-    def __post_init__(self) -> None:
-        if not self.markers:
+    def __init__(self, markers: Sequence[str], transforms: Sequence[Transform | float]) -> None:
+        if not markers:
             raise PanelError("The panel has no markers. Name at least one.")
-        if len(self.markers) != len(self.cofactors):
+        if len(markers) != len(transforms):
             raise PanelError(
-                f"The panel has {len(self.markers)} markers but {len(self.cofactors)} cofactors. "
-                "Give one cofactor per marker."
+                f"The panel has {len(markers)} markers but {len(transforms)} transforms. "
+                "Give one transform, or cofactor of arcsinh, per marker."
             )
+        made = map(_as_transform, markers, transforms)
+        object.__setattr__(self, "markers", tuple(markers))
+        object.__setattr__(self, "transforms", tuple(made))
+        self._check_names()
+
+    def _check_names(self) -> None:
         if "" in self.markers:
             raise PanelError(
                 f"Marker {self.markers.index('') + 1} of the panel has no name. Name it, or leave its row out."
@@ -51,17 +66,16 @@ class Panel:
         repeated = [marker for marker, count in Counter(self.markers).items() if count > 1]
         if repeated:
             raise PanelError(f"The panel names {listing(repeated)} more than once. Name each marker once.")
-        for marker, cofactor in zip(self.markers, self.cofactors, strict=True):
-            if not 0 < cofactor < float("inf"):
-                raise PanelError(
-                    f"Marker {marker!r} has cofactor {cofactor}; expected a positive number "
-                    "(5 for mass, 150 for fluorescence cytometry)."
-                )
 
     @property
     def n_markers(self) -> int:
         """The number of markers."""
         return len(self.markers)
+
+    @property
+    def unit(self) -> str:
+        """The unit of transformed values, for axes that markers share."""
+        return common_unit(self.transforms)
 
     def check_columns(self, columns: Sequence[str], where: str) -> None:
         """Check that every marker is exactly one of the columns; further columns are allowed.
@@ -94,24 +108,32 @@ class Panel:
             )
 
 
-def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
-    r"""Read a panel file: CSV with the columns ``channel``, ``marker`` and, optionally, ``cofactor``.
+def _as_transform(marker: str, given: Transform | float) -> Transform:
+    try:
+        return Arcsinh(float(given)) if isinstance(given, float | int | np.number) else given
+    except PanelError as error:
+        raise PanelError(f"Marker {marker!r}: {error}") from error
 
-    ``channel`` is the raw detector name ($PnN) and may be left out if only markers are needed.
-    A cofactor that is missing or empty is 5, the usual one of mass cytometry.
+
+def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
+    r"""Read a panel file: CSV with the column ``marker`` and, optionally, ``channel``, ``transform`` and parameters.
+
+    ``channel`` is the raw detector name ($PnN) and may be left out if only markers are needed. ``transform`` is
+    arcsinh where it is missing or empty; a parameter's column (``cofactor``, or ``top``, ``width``, ``decades``,
+    ``negatives`` of logicle) is the usual value, such as the cofactor 5 of mass cytometry.
 
     Returns:
         The panel, and the marker's name by channel.
 
     Raises:
-        PanelError: The file cannot be read, lacks a column, or names something twice.
+        PanelError: The file cannot be read, lacks a column, names something twice, or a transform makes no sense.
 
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     _ = Path(folder, "panel.csv").write_text("channel,marker\nY89Di,CD45")
         ...     read_panel(Path(folder, "panel.csv"))
-        (Panel(markers=('CD45',), cofactors=(5.0,)), {'Y89Di': 'CD45'})
+        (Panel(markers=('CD45',), transforms=(Arcsinh(cofactor=5.0),)), {'Y89Di': 'CD45'})
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -120,29 +142,41 @@ def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
         raise PanelError(f"{path}: the panel file cannot be read ({error}). Check the path.") from error
     if not rows or "marker" not in rows[0]:
         found = listing(rows[0]) if rows else "no rows"
-        raise PanelError(f"{path}: expected a CSV with the column 'marker' (and 'channel', 'cofactor'); found {found}.")
+        raise PanelError(
+            f"{path}: expected a CSV with the column 'marker' (and 'channel', 'transform', 'cofactor'); found {found}."
+        )
     markers = tuple((row["marker"] or "").strip() for row in rows)
-    cofactors = tuple(_cofactor(row, path) for row in rows)
     channels = [(row.get("channel") or "").strip() for row in rows]
     repeated = [channel for channel, count in Counter(channels).items() if channel and count > 1]
     if repeated:
         raise PanelError(f"{path}: channel {listing(repeated)} stands more than once. Name each channel once.")
-    panel = Panel(markers, cofactors)
+    panel = Panel(markers, tuple(_transform(row, path) for row in rows))
     return panel, {channel: marker for channel, marker in zip(channels, markers, strict=True) if channel}
 
 
-def _cofactor(row: Mapping[str, str | None], path: str | Path) -> float:
-    text = (row.get("cofactor") or "").strip()
+def _transform(row: Mapping[str, str | None], path: str | Path) -> Transform:
+    columns = dict.fromkeys(column for names in PARAMETERS.values() for column in names)
+    texts = {column: (row.get(column) or "").strip() for column in ("transform", *columns)}
+    name = texts.pop("transform") or Arcsinh.name
     try:
-        return float(text) if text else MASS_COFACTOR
+        return make_transform(name, {column: _number(column, text) for column, text in texts.items() if text})
+    except PanelError as error:
+        raise PanelError(f"{path}: marker {row['marker']!r}: {error}") from error
+
+
+def _number(column: str, text: str) -> float:
+    try:
+        return float(text)
     except ValueError as error:
-        raise PanelError(f"{path}: marker {row['marker']!r} has cofactor {text!r}; expected a number.") from error
+        raise PanelError(f"{column} is {text!r}; expected a number.") from error
 
 
 class PanelConfig(Config):
-    """Which markers are modelled: a panel file, or a list of names with one cofactor."""
+    """Which markers are modelled: a panel file, or a list of names with one cofactor of arcsinh."""
 
-    file: str | None = Field(None, description="CSV with the columns marker and, optionally, channel and cofactor")
+    file: str | None = Field(
+        None, description="CSV with the columns marker and, optionally, channel, transform and its parameters"
+    )
     markers: tuple[str, ...] = Field((), description="marker names, where there is no panel file")
     cofactor: float = Field(
         MASS_COFACTOR, gt=0, description="for panel.markers: 5 for mass, 150 for fluorescence cytometry"
@@ -171,5 +205,5 @@ class PanelConfig(Config):
                 f"panel.exclude: {listing(unknown)} is not in the panel{nearest_name(unknown[0], panel.markers)}. "
                 "Correct the name."
             )
-        kept = [pair for pair in zip(panel.markers, panel.cofactors, strict=True) if pair[0] not in self.exclude]
-        return Panel(tuple(marker for marker, _ in kept), tuple(cofactor for _, cofactor in kept))
+        kept = [pair for pair in zip(panel.markers, panel.transforms, strict=True) if pair[0] not in self.exclude]
+        return Panel([marker for marker, _ in kept], [transform for _, transform in kept])

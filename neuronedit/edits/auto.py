@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from neuronedit.arrays import Float32s
+from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.edits.left_out import Trial, blended_error, half_folds, left_out_folds, try_plans
 from neuronedit.edits.steps import EditStep, Fitting
 from neuronedit.network.autoencoder import VISIBLE, Autoencoder
@@ -28,8 +29,6 @@ CANDIDATES: Mapping[str, Plan] = {
 }
 """Candidate plans by name; they take an event's shift from its markers one by one, from its kind of cell, coarse or
 fine, from all markers at once, or from its neurons."""
-
-NO_PLAN = "no edit"
 
 SHARPNESS = 6
 """A plan whose error is q times the least has the weight q^-SHARPNESS: 1.4 times the error, an eighth of the weight."""
@@ -80,7 +79,7 @@ class PlanChoice:
     @property
     def edits(self) -> bool:
         """Whether a plan scores better than doing nothing."""
-        return NO_PLAN not in self.weights
+        return NO_EDIT not in self.weights
 
     @property
     def carries_over(self) -> bool:
@@ -131,7 +130,7 @@ def choose(autoencoder: Autoencoder, source: Float32s, target: Float32s, fitting
         ModelError: A plan could not be fitted.
     """
     kept = [drawn_for_choice(len(population), fitting.seed) for population in (source, target)]
-    source, target, fitting = source[kept[0]], target[kept[1]], fitting.of(*kept)
+    source, target, fitting = source[kept[0]], target[kept[1]], fitting.subset(*kept)
     within, left_out = (
         try_plans(autoencoder, CANDIDATES, source, target, folds(source, target, fitting.seed), fitting)
         for folds in (half_folds, left_out_folds)
@@ -157,7 +156,7 @@ def _weigh(left_out: list[Trial], within: list[Trial], seed: int) -> PlanChoice:
     within_error = blended_error(within, weights, seed)
     return PlanChoice(
         # NaN, too: source and target are no further apart than halves of the target are.
-        {NO_PLAN: 1.0} if within and not within_error < 1 else weights,
+        {NO_EDIT: 1.0} if within and not within_error < 1 else weights,
         errors,
         blended_error(left_out, weights, seed),
         within_error,

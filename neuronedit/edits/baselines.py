@@ -55,7 +55,10 @@ def quantile_map(source: Float32s, target: Float32s, events: Float32s) -> Float3
 
     The shift is interpolated between percentiles and constant beyond the first and the last.
     """
-    return events + PercentileShift.fit(percentiles(source), percentiles(target), "linear").at(tensor(events)).numpy()
+    return (
+        events
+        + PercentileShift.fit(percentiles(source), percentiles(target), "linear").shift_at(tensor(events)).numpy()
+    )
 
 
 def latent_mean(

@@ -1,7 +1,4 @@
-"""The edit: the weighted mean of what several plans do, from source to target; usually one plan's alone.
-
-What the training job can be told of its edits.
-"""
+"""The edit from source to target: the weighted mean of several plans' changes, usually one plan's alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +10,8 @@ from torch import Tensor
 
 from neuronedit.arrays import Float32s
 from neuronedit.config import Config
-from neuronedit.edits.auto import CANDIDATES, NO_PLAN, Plan, PlanChoice, choose
+from neuronedit.edits.auto import CANDIDATES, Plan, PlanChoice, choose
+from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.edits.operators.percentiles import N_PERCENTILES, percentiles
 from neuronedit.edits.spikes import Spikes
 from neuronedit.edits.steps import EditStep, FittedStep, Fitting, edit_chunk, fit_steps
@@ -23,7 +21,7 @@ from neuronedit.network.chunks import Activations, in_chunks
 
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
-"""In the place of a plan: candidates are tried on events left out, and blended by how they do (``auto``)."""
+"""Stands for a plan: candidates are tried on events left out, and blended by their errors (see ``auto``)."""
 
 Preset = Literal["auto", "paper", "quantile-map", "neurons-then-markers", "strata", "transport", "neurons-strata"]
 
@@ -56,8 +54,8 @@ class Member:
     autoencoder: int
     steps: tuple[FittedStep, ...]
 
-    def edit(self, autoencoders: Sequence[Autoencoder], activations: Activations) -> Tensor:
-        """Edit a chunk's markers, whatever the weight: → (n_events, n_markers) float32."""
+    def change(self, autoencoders: Sequence[Autoencoder], activations: Activations) -> Tensor:
+        """Edit one chunk, given its activations, as if the weight were 1: → (n_events, n_markers) float32."""
         return edit_chunk(self.steps, autoencoders[self.autoencoder], activations)
 
 
@@ -71,7 +69,7 @@ class Edit:
         spikes: The mass at exact zero, which keeps its rank.
         support: Which events the source has anything like.
         target_percentiles: (n_percentiles, n_markers) float32, of the target as measured, standardised.
-        shrinks: Whether the change shrinks to nothing beyond the support.
+        shrinks: The change shrinks to nothing beyond the support.
         choice: How the plan was chosen; None where it was given.
     """
 
@@ -85,7 +83,7 @@ class Edit:
 
     @property
     def summary(self) -> str:
-        """What it consists of, and what is known of how far it carries over, in words."""
+        """Name the plans and say how far the change carries over, as far as that was measured."""
         if self.choice is None:
             return ", ".join(member.plan for member in self.members)
         return (
@@ -102,9 +100,9 @@ class Edit:
         """
         if not self.members:
             return markers
-        return in_chunks(lambda events: self.edit(autoencoders, events, strength), markers)
+        return in_chunks(lambda events: self.change(autoencoders, events, strength), markers)
 
-    def edit(
+    def change(
         self,
         autoencoders: Sequence[Autoencoder],
         markers: Tensor,
@@ -134,10 +132,10 @@ class Edit:
     def _blended(self, autoencoders: Sequence[Autoencoder], markers: Tensor) -> Tensor:
         start = Activations(markers)  # one for all members: what networks make of the unedited events is computed once
         if len(self.members) == 1:
-            return self.members[0].edit(autoencoders, start)
+            return self.members[0].change(autoencoders, start)
         change = torch.zeros_like(markers)
         for member in self.members:
-            change += member.weight * (member.edit(autoencoders, start) - markers)
+            change += member.weight * (member.change(autoencoders, start) - markers)
         return markers + change
 
 
@@ -153,7 +151,7 @@ def fit_edit(
     beyond_support: BeyondSupport = "measured",
     choice: PlanChoice | None = None,
 ) -> Edit:
-    """Fit an edit.
+    """Fit an edit: choose plans where none is given, fit their steps for each network, measure support and spikes.
 
     Args:
         name: The edit's name.
@@ -161,11 +159,11 @@ def fit_edit(
         plan: The steps, or ``auto``.
         source: (n_events, n_markers) float32, standardised.
         target: (n_events, n_markers) float32, standardised.
-        zeros: (n_markers,) what zero intensity is when standardised.
+        zeros: (n_markers,) zero intensity, standardised.
         fitting: How each plan is fitted.
-        beyond_support: What becomes of events unlike any of the source's: ``edit``: they have the same edit;
-            ``shrink``: its change shrinks to nothing; ``measured``: it does where ``auto`` saw that the change does
-            not carry over, or found no stratum large enough to see.
+        beyond_support: The treatment of events unlike any of the source's: ``edit`` edits them as others; ``shrink``
+            shrinks the change to nothing; ``measured`` shrinks it where ``auto`` saw that the change does not carry
+            over, or found no stratum large enough to see.
         choice: For ``auto``, plans that were chosen before, to be fitted again in the place of a new choice.
 
     Raises:
@@ -179,7 +177,7 @@ def fit_edit(
     spread, led_to = (spikes.spread_evenly(population) for population in (source, target))
     choice = (choice or choose(autoencoders[0], spread, led_to, fitting)) if plan == AUTO else None
     if choice:
-        plans = [(name, CANDIDATES[name], weight) for name, weight in choice.weights.items() if name != NO_PLAN]
+        plans = [(name, CANDIDATES[name], weight) for name, weight in choice.weights.items() if name != NO_EDIT]
     else:
         assert plan != AUTO
         plans = [(" → ".join(f"{step.layer} {step.operator}" for step in plan), plan, 1.0)]
@@ -200,12 +198,12 @@ def fit_edit(
 
 
 def _residual(plan: Plan | Auto) -> bool:
-    """Whether no step takes the decoder's output as it is, zeros and all, as the paper does."""
+    """Tell whether every step adds a decoded change; the paper takes the decoder's output, zeros and all."""
     return plan == AUTO or all(step.form == "residual" for step in plan)
 
 
 class EditConfig(Config):
-    """Which layers are edited, in which order, and how.
+    """Settings of the edits: the layers, their order and their operators.
 
     Example:
         >>> from neuronedit import EditConfig

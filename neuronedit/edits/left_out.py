@@ -122,7 +122,9 @@ def try_plans(
         known, led_to = source[fold.source], target[fold.target]
         predictions = {
             name: apply_steps(
-                fit_steps(autoencoder, plan, known, led_to, fitting.of(fold.source, fold.target)), autoencoder, events
+                fit_steps(autoencoder, plan, known, led_to, fitting.subset(fold.source, fold.target)),
+                autoencoder,
+                events,
             )
             for name, plan in plans.items()
         }

@@ -27,11 +27,11 @@ WIDTH = 0.05
 
 @dataclass(frozen=True)
 class Spikes:
-    """Where markers have mass at exact zero, and up to where edited events return to it.
+    """The markers that have mass at exact zero, and the values up to which edited events return to it.
 
     Attributes:
-        zeros: (n_markers,) float32, what zero intensity is when standardised; NaN for a marker without a spike.
-        thresholds: (n_markers,) float32, edited values up to here are zero; as NaN as ``zeros``.
+        zeros: (n_markers,) float32, zero intensity, standardised; NaN for a marker without a spike.
+        thresholds: (n_markers,) float32, edited values up to here become zero; NaN where ``zeros`` is.
     """
 
     zeros: Float32s
@@ -39,12 +39,12 @@ class Spikes:
 
     @classmethod
     def find(cls, source: Float32s, target: Float32s, zeros: Float32s) -> Self:
-        """The spikes of a source and a target, (n_events, n_markers) standardised, before anything is edited.
+        """Find the spikes of a source and a target, (n_events, n_markers) standardised, before anything is edited.
 
         Args:
             source: Events that an edit starts from.
             target: Events that it leads to.
-            zeros: (n_markers,) what zero intensity is when standardised.
+            zeros: (n_markers,) zero intensity, standardised.
         """
         mass = np.maximum((source == zeros).mean(axis=0), (target == zeros).mean(axis=0))
         found = np.where(mass >= MIN_MASS, zeros, np.float32(np.nan))
@@ -52,20 +52,20 @@ class Spikes:
 
     @classmethod
     def none(cls, n_markers: int) -> Self:
-        """No marker has a spike."""
+        """Make the spikes of markers that have none."""
         return cls(*(np.full(n_markers, np.nan, dtype=np.float32) for _ in range(2)))
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
-        """The spikes whose ``arrays`` these are."""
+        """Restore spikes from their ``arrays``."""
         return cls(arrays["zeros"], arrays["thresholds"])
 
     def arrays(self) -> Arrays:
-        """Zeros and thresholds, by the names that they have in a model's file."""
+        """Give zeros and thresholds by their names in a model's file."""
         return {"zeros": self.zeros, "thresholds": self.thresholds}
 
     def matched(self, edited: Float32s, target: Float32s) -> Self:
-        """The same spikes, with thresholds that put as many edited source events at zero as target events are.
+        """Set thresholds that put as many edited source events at zero as target events are.
 
         Args:
             edited: (n_source, n_markers) the source after all steps of an edit.
@@ -79,7 +79,7 @@ class Spikes:
         return type(self)(self.zeros, thresholds)
 
     def spread(self, markers: Tensor) -> Tensor:
-        """Events with their zeros spread below zero, each by its rank: (n_events, n_markers) → the same shape.
+        """Spread zeros below zero, each by its event's rank: (n_events, n_markers) → the same shape.
 
         An event's ranks come from its own bits, so they are the same wherever and beside whatever it is read.
         """
@@ -97,7 +97,7 @@ class Spikes:
         return population - np.float32(WIDTH) * _evenly(ranks, population == self.zeros)
 
     def gather(self, edited: Tensor, spread: Tensor, markers: Tensor) -> Tensor:
-        """Edited events with everything up to the thresholds at zero, and what was not moved as it was.
+        """Put edited values up to the thresholds at zero, and values that were not moved back as they were.
 
         Args:
             edited: (n_events, n_markers).
@@ -116,7 +116,7 @@ class Spikes:
         return gathered
 
     def _ranks(self, markers: Tensor) -> Tensor:
-        """A number in [0, 1) for each value at zero, 0 for all others: (n_events, n_markers) float32."""
+        """Give each value at zero a number in [0, 1), all others 0: (n_events, n_markers) float32."""
         if markers.is_cuda:
             zeros, _, weights, starts = self._tensors.beside(markers)
             return torch.where(markers == zeros, ranks_of_int64(markers, weights, starts), 0)
@@ -132,7 +132,7 @@ class Spikes:
         return Tensors(self.zeros, self.thresholds, weights.view(np.int64), starts.view(np.int64))
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: what is on a device does not travel."""
+        """Pickle the fields alone: copies on a device are made again by the receiver."""
         return pickled_fields(self)
 
 
@@ -168,7 +168,7 @@ _mix = compiled(mix)
 
 
 def ranks_of_int64(markers: Tensor, weights: Tensor, starts: Tensor) -> Tensor:
-    """The same numbers on a GPU, for all values: torch has no arithmetic of uint64, but int64 has the same bits.
+    """Compute the numbers of ``_rank`` on a GPU for all values: torch has no uint64, but int64 has the same bits.
 
     Args:
         markers: (n_events, n_markers) float32.
@@ -181,14 +181,14 @@ def ranks_of_int64(markers: Tensor, weights: Tensor, starts: Tensor) -> Tensor:
 
 
 def mix_int64(state: Tensor) -> Tensor:
-    """``events.mix`` of int64 in the place of uint64."""
+    """Mix bits as ``events.mix`` does, in int64 in the place of uint64."""
     state = (state ^ _shifted(state, 30)) * _FIRST
     state = (state ^ _shifted(state, 27)) * _SECOND
     return state ^ _shifted(state, 31)
 
 
 def _shifted(state: Tensor, n_bits: int) -> Tensor:
-    """Shifted to the right as uint64 is: zeros come after."""
+    """Shift int64 to the right as uint64 is shifted: zeros come after."""
     return (state >> n_bits) & (2 ** (64 - n_bits) - 1)
 
 

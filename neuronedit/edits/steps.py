@@ -1,8 +1,8 @@
-"""One step of an edit: the shift of one layer's neurons, decoded to what it does to the markers."""
+"""One step of an edit: a shift of one layer's neurons, decoded to a change of the markers; and all operators."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -10,22 +10,101 @@ from torch import Tensor
 from neuronedit.arrays import Arrays, Float32s, Floats, Masks
 from neuronedit.config import Config
 from neuronedit.edits.operators.neighbours import NeighbourShift
-from neuronedit.edits.operators.percentiles import N_PERCENTILES, PercentileShift, Shift, percentiles
+from neuronedit.edits.operators.percentiles import (
+    N_PERCENTILES,
+    Interpolation,
+    PercentileShift,
+    Shift,
+    percentiles,
+)
 from neuronedit.edits.operators.strata import Labels, StrataShift
 from neuronedit.edits.operators.transport import TransportShift
 from neuronedit.network.autoencoder import CODE, VISIBLE, Autoencoder
 from neuronedit.network.chunks import Activations, activations, in_chunks
 
 
+@dataclass(frozen=True)
+class Operator:
+    """A way to shift a layer's activations from a source to a target.
+
+    Attributes:
+        meaning: In a few words, for the settings' help.
+        fit: Gives the shift from the step, the activations of source and target, (n_events, n_neurons) float32 each,
+            and how steps are fitted.
+        restore: Gives the shift again from the step and the arrays that ``Shift.arrays`` named.
+        options: The step's fields that the operator reads, counts named ``n_…``.
+    """
+
+    meaning: str
+    fit: "Callable[[EditStep, Float32s, Float32s, Fitting], Shift]"
+    restore: "Callable[[EditStep, Arrays], Shift]"
+    options: tuple[str, ...] = ()
+
+
+def percentile_shift(
+    source: Float32s, target: Float32s, fitting: "Fitting", interpolation: Interpolation = "linear"
+) -> PercentileShift:
+    """Fit the shift of each neuron by itself, from all events of source and target, (n_events, n_neurons) each."""
+    return PercentileShift.fit(
+        percentiles(source, fitting.n_percentiles),
+        percentiles(target, fitting.n_percentiles, fitting.target_weights),
+        interpolation,
+    )
+
+
+OPERATORS: Mapping[str, Operator] = {
+    "step": Operator(
+        "the paper's bins",
+        lambda step, source, target, fitting: percentile_shift(source, target, fitting, "step"),
+        lambda step, arrays: PercentileShift.from_arrays(arrays, "step"),
+    ),
+    "linear": Operator(
+        "the same, interpolated",
+        lambda step, source, target, fitting: percentile_shift(source, target, fitting),
+        lambda step, arrays: PercentileShift.from_arrays(arrays, "linear"),
+    ),
+    "neighbours": Operator(
+        "follows the kind of cell, by the nearest source events",
+        lambda step, source, target, fitting: NeighbourShift.fit(
+            percentile_shift(source, target, fitting), source, step.n_neighbours, fitting.seed
+        ),
+        lambda step, arrays: NeighbourShift.from_arrays(arrays, step.n_neighbours),
+        ("n_neighbours",),
+    ),
+    "strata": Operator(
+        "the same, by soft clusters of aligned events",
+        lambda step, source, target, fitting: StrataShift.fit(
+            percentile_shift(source, target, fitting),
+            source,
+            target,
+            step.n_strata,
+            fitting.seed,
+            target_weights=fitting.target_weights,
+            labels=fitting.labels,
+        ),
+        lambda step, arrays: StrataShift.from_arrays(arrays),
+        ("n_strata",),
+    ),
+    "transport": Operator(
+        "the mean shift and a small network that leads the source onto the target",
+        lambda step, source, target, fitting: TransportShift.fit(source, target, fitting.seed, fitting.target_weights),
+        lambda step, arrays: TransportShift.from_arrays(arrays),
+    ),
+}
+"""All operators, by the name that settings and models have for them."""
+
+if TYPE_CHECKING:
+    OperatorName = str
+else:
+    OperatorName = Literal[tuple(OPERATORS)]
+
+
 class EditStep(Config):
-    """How one layer is edited."""
+    """Settings of one step: the layer, the operator, the form."""
 
     layer: str = Field(CODE, description="visible (the markers), encoder.1, …, code, decoder.1, …")
-    operator: Literal["step", "linear", "neighbours", "strata", "transport"] = Field(
-        "linear",
-        description="step: the paper's bins; linear: the same, interpolated; neighbours: follows the kind of cell, "
-        "by the nearest source events; strata: the same, by soft clusters of aligned events; transport: the mean "
-        "shift and a small network that leads the source onto the target",
+    operator: OperatorName = Field(
+        "linear", description="; ".join(f"{name}: {operator.meaning}" for name, operator in OPERATORS.items())
     )
     form: Literal["residual", "plain"] = Field(
         "residual",
@@ -36,18 +115,18 @@ class EditStep(Config):
 
     @property
     def latent(self) -> bool:
-        """Whether it edits neurons other than the markers themselves."""
+        """Tell whether the step edits neurons other than the markers themselves."""
         return self.layer != VISIBLE
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """How steps are fitted.
+    """Everything that fitting a step needs besides its events.
 
     Attributes:
         n_percentiles: Evenly spaced from 0 to 100.
         seed: Draws landmarks, minibatches, and where searches start.
-        target_weights: (n_target,) what each target event counts for; all alike by default.
+        target_weights: (n_target,) weights of the target events; equal by default.
         labels: The kinds of cell of source and target events, for ``strata``; found in the events by default.
     """
 
@@ -56,7 +135,7 @@ class Fitting:
     target_weights: Floats | None = field(default=None, repr=False)
     labels: Labels | None = field(default=None, repr=False)
 
-    def of(self, source: Masks, target: Masks) -> "Fitting":
+    def subset(self, source: Masks, target: Masks) -> "Fitting":
         """Restrict weights and labels to the masked events.
 
         Args:
@@ -74,16 +153,16 @@ class Fitting:
 
 @dataclass(frozen=True)
 class FittedStep:
-    """One layer's plan with the shift fitted for it."""
+    """A step's settings with the shift that was fitted for them."""
 
     plan: EditStep
     shift: Shift
 
-    def edit(self, autoencoder: Autoencoder, activations: Activations) -> Tensor:
-        """Edit events by what the network makes of them: → (n_events, n_markers) float32."""
+    def change(self, autoencoder: Autoencoder, activations: Activations) -> Tensor:
+        """Edit one chunk, given its activations: → (n_events, n_markers) float32."""
         layer = self.plan.layer
         before = activations.at_layer(autoencoder, layer)
-        after = before + self.shift.at(before)
+        after = before + self.shift.shift_at(before)
         if not self.plan.latent:
             return after
         if self.plan.form == "plain":
@@ -106,7 +185,7 @@ def fit_steps(
         plan: The layers to edit, in order.
         source: (n_events, n_markers) float32, standardised.
         target: (n_events, n_markers) float32, standardised.
-        fitting: How.
+        fitting: Percentiles, seed, weights and labels.
 
     Raises:
         ConfigError: A step names a layer that the autoencoder does not have.
@@ -115,52 +194,19 @@ def fit_steps(
     steps: list[FittedStep] = []
     for step in plan:
         before, after = (activations(autoencoder, population, step.layer) for population in (source, target))
-        fitted = FittedStep(step, _fit_shift(step, before, after, fitting or Fitting()))
+        fitted = FittedStep(step, OPERATORS[step.operator].fit(step, before, after, fitting or Fitting()))
         source = apply_steps((fitted,), autoencoder, source)
         steps.append(fitted)
     return tuple(steps)
 
 
 def apply_steps(steps: Sequence[FittedStep], autoencoder: Autoencoder, markers: Float32s) -> Float32s:
-    """Edit standardised markers, step after step: (n_events, n_markers) → (n_events, n_markers) float32."""
+    """Apply the steps in order to standardised markers: (n_events, n_markers) → (n_events, n_markers) float32."""
     return in_chunks(lambda events: edit_chunk(steps, autoencoder, Activations(events)), markers)
 
 
 def edit_chunk(steps: Sequence[FittedStep], autoencoder: Autoencoder, activations: Activations) -> Tensor:
     """Apply the steps in order to one chunk: → (n_events, n_markers) float32."""
     for step in steps:
-        activations = Activations(step.edit(autoencoder, activations))
+        activations = Activations(step.change(autoencoder, activations))
     return activations.markers
-
-
-def restore_shift(step: EditStep, arrays: Arrays) -> Shift:
-    """The shift that a step had when it was saved, from the arrays that it named."""
-    match step.operator:
-        case "neighbours":
-            return NeighbourShift.from_arrays(arrays, step.n_neighbours)
-        case "strata":
-            return StrataShift.from_arrays(arrays)
-        case "transport":
-            return TransportShift.from_arrays(arrays)
-        case "step" | "linear":
-            return PercentileShift.from_arrays(arrays, step.operator)
-
-
-def _fit_shift(step: EditStep, before: Float32s, after: Float32s, fitting: Fitting) -> Shift:
-    weights, seed = fitting.target_weights, fitting.seed
-    if step.operator == "transport":
-        return TransportShift.fit(before, after, seed, weights)
-    shift = PercentileShift.fit(
-        percentiles(before, fitting.n_percentiles),
-        percentiles(after, fitting.n_percentiles, weights),
-        "step" if step.operator == "step" else "linear",
-    )
-    match step.operator:
-        case "neighbours":
-            return NeighbourShift.fit(shift, before, step.n_neighbours, seed)
-        case "strata":
-            return StrataShift.fit(
-                shift, before, after, step.n_strata, seed, target_weights=weights, labels=fitting.labels
-            )
-        case "step" | "linear":
-            return shift

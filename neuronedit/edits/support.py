@@ -1,9 +1,7 @@
-"""Support: whether the source has anything like an event that is to be edited.
+"""Support: how far events to be edited are from the source's, and a verdict on whole populations without a truth.
 
-What was learned on the source's kinds of cell need not hold for another kind. A marker's range does not see a new
+A change learned on the source's kinds of cell need not hold for another kind. A marker's range does not see a new
 combination of markers; the distance to the nearest source events does.
-
-The verdict on an extrapolation, from source, target and the events to be edited, without measured truth.
 """
 
 from dataclasses import dataclass
@@ -59,17 +57,17 @@ class Extrapolation:
 
     @property
     def new_kind(self) -> bool:
-        """Whether nearly every event is unlike the source's events."""
+        """Tell whether nearly every event is unlike the source's events."""
         return self.auroc >= NEW_KIND
 
     @property
     def flagged(self) -> bool:
-        """Whether the edit should not be trusted on this population without a measured truth."""
+        """Tell whether the edit should not be trusted on this population without a measured truth."""
         return self.new_kind and self.reach > MAX_REACH
 
     @property
     def sentence(self) -> str:
-        """The verdict in words."""
+        """Give the verdict in words."""
         found = f"AUROC {self.auroc:.2f}, {self.unsupported:.0%} of events unsupported"
         times = f"{self.reach:.1f} times as far from the source as the target is"
         if self.flagged:
@@ -100,12 +98,12 @@ NOTHING_LEFT = 2.0
 
 @dataclass(frozen=True)
 class Support:
-    """How near events are to source events, against how near source events are to one another.
+    """Source events to compare others with, and how near they are to one another.
 
     Attributes:
         landmarks: (n_landmarks, n_markers) float32, source events, standardised, no two alike.
         own_distances: (n_landmarks,) float32, ascending: each landmark's mean distance to its nearest others.
-        effect: What the edit has to move: the mean over markers of the EMD source → target, standard deviations.
+        effect: The size of the edit: the mean over markers of the EMD source → target, standard deviations.
     """
 
     landmarks: Float32s
@@ -114,7 +112,7 @@ class Support:
 
     @classmethod
     def fit(cls, source: Float32s, target: Float32s, seed: int) -> Self:
-        """Keep up to ``MAX_LANDMARKS`` source events, and how far each is from the others.
+        """Keep up to ``MAX_LANDMARKS`` source events, and measure how far each is from the others.
 
         Args:
             source: (n_events, n_markers) standardised markers. Repeated events count once.
@@ -138,17 +136,18 @@ class Support:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
-        """The support whose ``arrays`` these are."""
+        """Restore a support from its ``arrays``."""
         return cls(arrays["landmarks"], arrays["own_distances"], float(arrays["effect"][0]))
 
     def arrays(self) -> Arrays:
-        """All that was learned, each array by the name that it has in a model's file."""
+        """Give landmarks, distances and effect by their names in a model's file."""
         return {"landmarks": self.landmarks, "own_distances": self.own_distances, "effect": np.array([self.effect])}
 
     def distances(self, events: Tensor) -> Tensor:
-        """Mean distance to the nearest landmarks: (n_events, n_markers) → (n_events,) float32, standard deviations.
+        """Measure the mean distance to the nearest landmarks: (n_events, n_markers) → (n_events,) float32.
 
-        Each event is computed by itself, so that its bits do not depend on the events beside it.
+        Distances are in standard deviations. Each event is computed by itself, so that its bits do not depend on the
+        events beside it.
         """
         _, distances = self._kept.nearest(events, self.n_neighbours)
         if events.is_cuda:
@@ -157,12 +156,12 @@ class Support:
 
     @property
     def n_neighbours(self) -> int:
-        """Landmarks whose mean distance is taken."""
+        """The number of landmarks whose mean distance is taken."""
         return min(N_NEIGHBOURS, len(self.landmarks) - 1)
 
     @property
     def own_distance(self) -> float:
-        """How far the source's own events are from their nearest, at ``OWN_PERCENTILE``."""
+        """The distance of the source's own events to their nearest, at ``OWN_PERCENTILE``."""
         return float(np.percentile(self.own_distances, OWN_PERCENTILE))
 
     @cached_property
@@ -170,18 +169,27 @@ class Support:
         return Landmarks(self.landmarks)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: what is made of the landmarks does not travel."""
+        """Pickle the fields alone: the receiver prepares the landmarks itself."""
         return pickled_fields(self)
 
     def scores(self, events: Tensor) -> Tensor:
-        """Distance to the source in units of the source's own: (n_events, n_markers) → (n_events,) float32.
+        """Score events by their distance to the source: (n_events, n_markers) → (n_events,) float32.
 
         1 is as far as the source's own events at ``OWN_PERCENTILE`` are from their nearest; twice as far is 2.
+
+        Example:
+            >>> source = np.random.default_rng(0).normal(size=(500, 2)).astype(np.float32)
+            >>> support = Support.fit(source, source + 1, seed=0)
+            >>> (support.scores(torch.tensor([[0.0, 0.0], [9.0, 9.0]])) > 1).tolist()
+            [False, True]
         """
         return self.distances(events) / self.own_distance
 
     def judge(self, events: Float32s) -> Extrapolation:
-        """Whether the edit can be expected to hold for a population: (n_events, n_markers), a few thousand suffice.
+        """Judge whether the edit can be expected to hold for a population.
+
+        Args:
+            events: (n_events, n_markers) float32, standardised; a few thousand suffice.
 
         Raises:
             DataError: There are no events.
@@ -203,7 +211,7 @@ class Support:
 
 
 def shrink(scores: Tensor) -> Tensor:
-    """What an edit's shift may be multiplied by, from the events' scores: (n_events,) → (n_events,) float32.
+    """Give the factors of an edit's shift from the events' scores: (n_events,) → (n_events,) float32.
 
     1 for supported events, then falling smoothly (a cubic, flat at both ends) to 0 at ``NOTHING_LEFT``.
     """

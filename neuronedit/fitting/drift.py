@@ -20,8 +20,8 @@ class EditDrift:
 
     Attributes:
         edit: The edit's name.
-        rms: Root mean square of the difference between the edited events of the two models, arcsinh units.
-        change: Root mean square of the first model's change, arcsinh units.
+        rms: Root mean square of the difference between the edited events of the two models, transformed units.
+        change: Root mean square of the first model's change, transformed units.
     """
 
     edit: str
@@ -55,7 +55,7 @@ def edit_drift(edit: str, before: EditModel, after: EditModel, intensities: Floa
         DataError: A value is not finite.
     """
     unedited, old, new = (
-        before.scaling.arcsinh(events).astype(np.float64)
+        before.scaling.transform(events).astype(np.float64)
         for events in (intensities, before.apply(intensities, edit), after.apply(intensities, edit))
     )
     return EditDrift(edit, float(rms(new - old)), float(rms(old - unedited)))

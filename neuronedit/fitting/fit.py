@@ -109,7 +109,7 @@ def fit_model(
     Args:
         populations: Raw intensities, (n_events, n_markers) each in the panel's order, by name: ``source``, ``target``
             and, if wanted, ``extrapolation`` for a pair design; the batches' names for a controls design.
-        panel: The markers, with their cofactors.
+        panel: The markers, with their transforms.
         design: The populations that edits lead from and to.
         network: The autoencoder's layers; by default 200, 100 and 50 neurons.
         training: The training plan; by default 60 epochs.

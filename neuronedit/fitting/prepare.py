@@ -89,8 +89,8 @@ def prepare(
             "arrays of intensities alone. Hand in DrawnPopulations with labels, or leave population_column out."
         )
     pairs = with_inverses(design.edits(drawn.counts), edit)
-    scaling = fit_scaling(drawn.intensities.values(), panel.cofactors)
-    markers = {name: scaling.standardise(scaling.arcsinh(events)) for name, events in drawn.intensities.items()}
+    scaling = fit_scaling(drawn.intensities.values(), panel.transforms)
+    markers = {name: scaling.standardise(scaling.transform(events)) for name, events in drawn.intensities.items()}
     # Pooled and matched first: a mix that cannot be matched is told before anything is trained.
     return Prepared(panel, design, edit, drawn, scaling, markers, pairs, pair_events(pairs, markers, drawn, edit, seed))
 

@@ -54,7 +54,7 @@ class LeftOutEvents:
             for population, rows in zip((events.source, events.target), kept, strict=True)
         )
         folds = tuple(left_out_folds(source, target, seed))
-        return cls(source, target, folds, events.fitting(n_percentiles, seed).of(*kept))
+        return cls(source, target, folds, events.fitting(n_percentiles, seed).subset(*kept))
 
 
 def network_plans(edit: EditConfig, tried: Sequence[SearchSetting]) -> dict[str, Plan]:

@@ -162,7 +162,7 @@ def predict(experiment: Experiment, edit_a: RawEdit, edit_b: RawEdit) -> dict[st
     }
     for route, events in raw.items():
         check_finite(events, experiment.panel.markers, route)
-    return {route: experiment.arcsinh(events) for route, events in raw.items()}
+    return {route: experiment.transform(events) for route, events in raw.items()}
 
 
 def combine(
@@ -208,11 +208,11 @@ def excess_parts(experiment: Experiment, predictions: Mapping[str, Float32s]) ->
     so that their shared scatter cancels.
     """
     arms = {arm.name: arm for arm in (experiment.control, experiment.a, experiment.b)}
-    signed = {name: sign * experiment.arcsinh(arms[name].intensities) for name, sign in SIGNS.items()}
+    signed = {name: sign * experiment.transform(arms[name].intensities) for name, sign in SIGNS.items()}
     alone = {name: Term(values, arms[name].samples) for name, values in signed.items()}
     parts = {}
     if experiment.both is not None:
-        both = Term(experiment.arcsinh(experiment.both.intensities), experiment.both.samples)
+        both = Term(experiment.transform(experiment.both.intensities), experiment.both.samples)
         parts[MEASURED] = [*alone.values(), both]
     for route, predicted in predictions.items():
         start = START[route]
@@ -252,7 +252,7 @@ def write_combination(combination: Combination, folder: Path) -> None:
 
 
 def _mean(experiment: Experiment, arm: Arm) -> Float64s:
-    return Term(experiment.arcsinh(arm.intensities), arm.samples).mean()
+    return Term(experiment.transform(arm.intensities), arm.samples).mean()
 
 
 def _to_measured(
@@ -260,7 +260,7 @@ def _to_measured(
 ) -> dict[str, Distance]:
     """Compute every method's distance to measured A+B against the truth's halves, as the noise floor is computed."""
     control, a, b, truth = (
-        experiment.arcsinh(arm.intensities) for arm in (experiment.control, experiment.a, experiment.b, both)
+        experiment.transform(arm.intensities) for arm in (experiment.control, experiment.a, experiment.b, both)
     )
     change_a, change_b = (change.astype(np.float32) for change in mean_changes(experiment))
     methods = {

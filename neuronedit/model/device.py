@@ -1,4 +1,4 @@
-"""Computing on a device of torch: which there are, how many events at once, and copies made while it computes."""
+"""Devices of torch: their names, the events that they take at once, and copies made while they compute."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def found_device(name: str) -> torch.device:
-    """The device of that name.
+    """Find the device of that name.
 
     Raises:
         ModelError: There is none.
@@ -43,7 +43,7 @@ def found_device(name: str) -> torch.device:
 
 
 def events_at_once(device: torch.device) -> int:
-    """Events that a device is given at once: a GPU a minibatch, the processor what stays in its cache."""
+    """Give the number of events for one pass: a minibatch on a GPU, a chunk that stays in the processor's cache."""
     return CHUNK if device.type == "cpu" else MINIBATCH
 
 
@@ -78,8 +78,8 @@ class Fetched(NamedTuple):
     """Tensors in the processor's memory, once what fills them is done.
 
     Attributes:
-        tensors: As many as were asked for; None where there was none.
-        filled: What to wait for; None where nothing is.
+        tensors: As many as were asked for, None in the place of None.
+        filled: The GPU's event to wait for; None on the processor.
     """
 
     tensors: tuple[Tensor | None, ...]
@@ -108,7 +108,7 @@ class Transfers:
             self._there, self._back = torch.cuda.Stream(device), torch.cuda.Stream(device)
 
     def send(self, array: npt.NDArray[Any]) -> Tensor:
-        """An array on the device, for what is computed there from now on."""
+        """Send an array to the device, for computations that are queued from now on."""
         if not self._cuda:
             return tensor(array)
         like = torch.from_numpy(np.empty(0, array.dtype))
@@ -122,7 +122,7 @@ class Transfers:
         return sent
 
     def fetch(self, *computed: Tensor | None) -> Fetched:
-        """What was computed, on its way to the processor's memory."""
+        """Begin to copy tensors to the processor's memory."""
         if not self._cuda:
             return Fetched(computed, None)
         self._back.wait_stream(torch.cuda.current_stream(self._device))
@@ -140,5 +140,5 @@ class Transfers:
 
 @cache
 def transfers(device: torch.device) -> Transfers:
-    """A process's copies to and from a device: torch keeps memory for each of their streams."""
+    """Give this process's one ``Transfers`` of a device: torch keeps memory for each of their streams."""
     return Transfers(device)

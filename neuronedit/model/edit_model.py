@@ -1,7 +1,4 @@
-"""The model: panel, scaling, autoencoder and edits, which mean something only together.
-
-Which edits events get, and what became of them.
-"""
+"""The model: panel, scaling, autoencoders and edits as one artefact; and the routes by which events are edited."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -29,20 +26,19 @@ UnknownBatch = Literal["error", "pass"]
 EDITED, REFERENCE, UNKNOWN = "edited", "reference", "unknown batch"
 
 Observer = Callable[[str, Float32s, Float32s, Float32s | None], None]
-"""Told of events that went the same way: their batch, or their edits' names joined by " → " where the batch does not
-choose; their standardised markers before and after, (n_events, n_markers) each; their support scores, (n_events,), or
-None where they were not asked for or nothing was applied."""
+"""Called with each group of events that had the same edits: its batch, or the edits' names joined by " → "; the
+standardised markers before and after, (n_events, n_markers) each; support scores, (n_events,), or None."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """Which edits events get.
+    """A choice of the edits that events get.
 
     Attributes:
         edits: Applied one after another to every event, in place of its batch's own; () for the batch's own.
         unknown_batch: ``error``, or ``pass`` to leave events of unknown batches as they are.
-        strength: Of each edit's whole change, 1.
-        support: Whether to say how far each event is from what its edit was learned on.
+        strength: The share of each edit's change that is made.
+        support: Score how far each event is from those that its edit was learned on.
     """
 
     edits: tuple[str, ...] = ()
@@ -56,13 +52,12 @@ BATCHES_OWN = Route()
 
 
 class Transformed(NamedTuple):
-    """What became of events.
+    """Events after their edits.
 
     Attributes:
         intensities: (n_events, n_markers), shape and dtype of those given.
-        outcomes: (n_events,) what was done to each: ``edited``, ``reference`` or ``unknown batch``.
-        support: (n_events,) float32, distance from what the (first) edit was learned on, see ``Support.scores``; NaN
-            where no edit was applied, None where it was not asked for.
+        outcomes: (n_events,) ``edited``, ``reference`` or ``unknown batch``.
+        support: (n_events,) float32, the first edit's ``Support.scores``, NaN without an edit; None if not asked for.
     """
 
     intensities: Floats
@@ -71,7 +66,7 @@ class Transformed(NamedTuple):
 
 
 def same_outcome(n_events: int, outcome: str) -> Texts:
-    """(n_events,) the same outcome, one object: ``np.full`` would make a string of each."""
+    """Give all events the same outcome, (n_events,), as one object: ``np.full`` would make a string of each."""
     outcomes = np.empty(n_events, dtype=object)
     outcomes.fill(outcome)
     return outcomes
@@ -79,7 +74,7 @@ def same_outcome(n_events: int, outcome: str) -> Texts:
 
 @dataclass(frozen=True)
 class EditModel:
-    """Everything that an edit needs, to be saved, versioned and reviewed as one artefact.
+    """All that an edit needs, saved, versioned and reviewed as one artefact.
 
     Example:
         A treatment that doubles the first of two markers, learned from 300 cells with and without it:
@@ -98,15 +93,19 @@ class EditModel:
         [2.0, 1.0]
         >>> (model.apply(cells, "pair", strength=0.0) == cells).all()
         np.True_
+        >>> model.transform(cells, batch_ids=None).outcomes[:2].tolist()
+        ['edited', 'edited']
+        >>> model.reconstruct(cells).shape, model.to("cpu").device
+        ((300, 2), 'cpu')
 
     Attributes:
         panel: The markers that the model sees, in order.
-        scaling: From raw intensities to what the autoencoder sees.
+        scaling: Leads raw intensities to the markers that the autoencoder sees.
         autoencoders: Trained weights; several are an ensemble, whose changes are averaged.
         edits: By name: the batch that each leads to the reference, or ``pair``; inverses beside them.
-        design: How populations were chosen; it says which edit an event gets.
-        facts: What else the record needs: event counts, seed, whether X was seen in training, versions.
-        device: Where ``apply`` and ``transform`` compute, see ``to``.
+        design: The choice of populations; it says which edit an event gets.
+        facts: Further facts for the record: event counts, seed, whether X was seen in training, versions.
+        device: The device of ``apply`` and ``transform``, see ``to``.
     """
 
     panel: Panel
@@ -118,10 +117,10 @@ class EditModel:
     device: str = field(default="cpu", compare=False)
 
     def to(self, device: str) -> Self:
-        """The same model, whose ``apply`` and ``transform`` compute on a device of torch.
+        """Give the same model, whose ``apply`` and ``transform`` compute on a device of torch.
 
         A GPU's results are the processor's to float32's rounding, but depend in their last bits on which events are
-        given together. What was learned is taken to the device when it is first needed there.
+        given together. Weights and edits are taken to the device when they are first needed there.
 
         Args:
             device: ``cpu``, ``cuda`` or ``cuda:1``.
@@ -139,7 +138,7 @@ class EditModel:
 
     @property
     def batch_column(self) -> str | None:
-        """The column that says which edit an event gets; None where all events get the same."""
+        """The column that chooses an event's edit; None where all events get the same."""
         return self.design.batch_column if isinstance(self.design, ControlsDesign) else None
 
     @property
@@ -150,11 +149,11 @@ class EditModel:
         return None
 
     def standardised(self, intensities: npt.ArrayLike) -> Float32s:
-        """Raw intensities (n_events, n_markers) → what the autoencoder sees, float32."""
-        return self.scaling.standardise(self.scaling.arcsinh(intensities))
+        """Transform and standardise raw intensities, (n_events, n_markers), as the autoencoder sees them, float32."""
+        return self.scaling.standardise(self.scaling.transform(intensities))
 
     def reconstruct(self, intensities: npt.ArrayLike) -> Float32s:
-        """The autoencoder's output for raw intensities (n_events, n_markers), standardised, float32."""
+        """Encode and decode raw intensities, (n_events, n_markers), without an edit → standardised, float32."""
         with torch.inference_mode():
             output: Float32s = self.autoencoder(torch.from_numpy(self.standardised(intensities))).numpy()
             return output
@@ -165,9 +164,9 @@ class EditModel:
         A value that the edit does not move is returned bit for bit. Whole-number intensities are rounded.
 
         Args:
-            intensities: In the panel's order.
-            edit: The edit's name; several lead from A to B to C.
-            strength: Of each edit's whole change, 1; between 0 and 1 a part of it.
+            intensities: (n_events, n_markers) in the panel's order.
+            edit: An edit's name, or several, which lead from A to B to C.
+            strength: The share of each edit's change that is made.
 
         Raises:
             ModelError: There is no such edit, or the shape is not the panel's.
@@ -176,11 +175,11 @@ class EditModel:
         names = [edit] if isinstance(edit, str) else edit
         return self._take(self._passage(names, strength), intensities).intensities
 
-    def edit(self, name: str) -> Edit:
-        """The edit of that name.
+    def get_edit(self, name: str) -> Edit:
+        """Find the edit of that name.
 
         Raises:
-            ModelError: There is none.
+            ModelError: There is no such edit.
         """
         if name not in self.edits:
             raise ModelError(
@@ -196,14 +195,14 @@ class EditModel:
         where: str = "events",
         observe: Observer | None = None,
     ) -> Transformed:
-        """Give each event the edit of its batch, or the edits that the route names.
+        """Apply to each event the edit of its batch, or the edits that the route names.
 
         Args:
             intensities: (n_events, n_markers) raw intensities in the panel's order.
             batch_ids: (n_events,) values of the batch column; None where the batch does not choose the edit.
-            route: Which edits, how strong, and what becomes of unknown batches.
-            where: What the events are from, for the message.
-            observe: Told of each group of events that went the same way.
+            route: The edits, their strength, and the treatment of unknown batches.
+            where: The events' place, for the message.
+            observe: Called with each group of events that had the same edits.
 
         Raises:
             ModelError: A batch or an edit is unknown, or the batches are not given where the design needs them.
@@ -249,18 +248,18 @@ class EditModel:
     def _passage(
         self, names: Sequence[str], strength: float, *, support: bool = False, traced: bool = False
     ) -> Pipeline:
-        device, edits = found_device(self.device), tuple(self.edit(name) for name in names)
+        device, edits = found_device(self.device), tuple(self.get_edit(name) for name in names)
         return Pipeline(self.scaling, self._networks, edits, strength, support, traced, device)
 
     @cached_property
     def _networks(self) -> tuple[Autoencoder, ...]:
-        """The autoencoders, on the device."""
+        """The autoencoders on the device."""
         if self.device == "cpu":
             return self.autoencoders
         return tuple(deepcopy(autoencoder).to(self.device) for autoencoder in self.autoencoders)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: what is on a device does not travel."""
+        """Pickle the fields alone: copies on a device are made again by the receiver."""
         return pickled_fields(self)
 
     def _take(self, passage: Pipeline, intensities: Floats) -> PipelineResult:
@@ -268,7 +267,7 @@ class EditModel:
         try:
             return passage.run(intensities)
         except NotFiniteError:
-            self._check_finite(self.scaling.arcsinh(intensities))  # names the marker, and counts all such values
+            self._check_finite(self.scaling.transform(intensities))  # names the marker, and counts all such values
             raise
 
     def _check_shape(self, intensities: Floats) -> None:
@@ -278,13 +277,13 @@ class EditModel:
                 f"the panel's {self.panel.n_markers} markers in its order."
             )
 
-    def _check_finite(self, arcsinh: Floats) -> None:
-        n_wrong = (~np.isfinite(arcsinh)).sum(axis=0)
+    def _check_finite(self, transformed: Floats) -> None:
+        n_wrong = (~np.isfinite(transformed)).sum(axis=0)
         if n_wrong.any():
             marker = self.panel.markers[int(n_wrong.argmax())]
             raise DataError(
-                f"Marker {marker!r} has {n_wrong.max()} values that are not finite float32 numbers, of {len(arcsinh)}. "
-                "Leave these events out, or fill the values."
+                f"Marker {marker!r} has {n_wrong.max()} values that are not finite float32 numbers, of "
+                f"{len(transformed)}. Leave these events out, or fill the values."
             )
 
     def _unknown_batch_message(self, batch: str, where: str) -> str:

@@ -18,16 +18,19 @@ from safetensors import SafetensorError
 from neuronedit.cells.design import Design
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling
+from neuronedit.cells.transforms import make_transform, transform_facts
 from neuronedit.edits.auto import PlanChoice
 from neuronedit.edits.edit import Edit, Member
 from neuronedit.edits.spikes import Spikes
-from neuronedit.edits.steps import EditStep, FittedStep, restore_shift
+from neuronedit.edits.steps import OPERATORS, EditStep, FittedStep
 from neuronedit.edits.support import Support
-from neuronedit.errors import ModelError, OutputError
+from neuronedit.errors import ModelError, OutputError, PanelError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 
-MODEL_FORMAT = 3
+MODEL_FORMAT = 4
+"""The format that is written; ``READERS`` names those that can be read."""
+
 FACTS, ARRAYS = "model.json", "model.safetensors"
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -37,8 +40,8 @@ def save_model(model: EditModel, folder: str | Path) -> str:
     """Write a model into a new folder, all or nothing.
 
     Args:
-        model: To be written.
-        folder: It must not exist.
+        model: The model.
+        folder: A new folder; those above it are made.
 
     Example:
         >>> import tempfile
@@ -85,7 +88,7 @@ def load_model(folder: str | Path) -> EditModel:
     """Read a model that ``save_model`` wrote; it computes the same bits as the one saved.
 
     Args:
-        folder: Its two files.
+        folder: The folder of its two files.
 
     Example:
         >>> from neuronedit import load_model
@@ -100,7 +103,7 @@ def load_model(folder: str | Path) -> EditModel:
 
 
 def model_contents(folder: str | Path) -> dict[str, bytes]:
-    """The bytes of a model's two files, by name.
+    """Read the bytes of a model's two files, by name.
 
     Raises:
         ModelError: A file is missing.
@@ -115,11 +118,11 @@ def model_contents(folder: str | Path) -> dict[str, bytes]:
 
 
 def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
-    """The model that two files' bytes stand for.
+    """Read a model from the bytes of its two files.
 
     Args:
-        contents: By name, as ``model_contents`` gives them.
-        where: What they are from, for the message.
+        contents: The bytes by file name, as ``model_contents`` gives them.
+        where: The files' place, for the message.
 
     Raises:
         ModelError: A file is damaged, of another model, or of a newer format.
@@ -129,9 +132,10 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
     except ValueError as error:
         raise ModelError(f"{where}: {FACTS}: damaged, not valid JSON ({error}). Restore the model's folder.") from error
     found = facts.get("format") if isinstance(facts, dict) else None
-    if found != MODEL_FORMAT:
+    if found not in tuple(READERS):  # JSON may hold what no dict can be asked for
+        formats = " or ".join(map(str, READERS))
         raise ModelError(
-            f"{where}: expected model format {MODEL_FORMAT}, found {found!r}. Use the neuronedit that wrote the model."
+            f"{where}: expected model format {formats}, found {found!r}. Use the neuronedit that wrote the model."
         )
     try:
         if hashlib.sha256(contents[ARRAYS]).hexdigest() != facts["arrays_sha256"]:
@@ -139,14 +143,14 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
                 f"{where}: {ARRAYS} does not belong to {FACTS} beside it (SHA-256 differs). Weights, panel, scaling "
                 "and percentiles are one artefact: restore both files."
             )
-        return _model(facts, safetensors.numpy.load(contents[ARRAYS]), where)
+        return READERS[found](facts, safetensors.numpy.load(contents[ARRAYS]), where)
     # RuntimeError is what torch raises where weights do not fit the network.
     except (AttributeError, KeyError, TypeError, RuntimeError, ValidationError, SafetensorError) as error:
         raise ModelError(f"{where}: incomplete model ({type(error).__name__}: {error}). Restore the folder.") from error
 
 
 def model_digest(folder: str | Path) -> str:
-    """SHA-256 of ``model.json``, which holds the SHA-256 of ``model.safetensors``."""
+    """Compute the SHA-256 of ``model.json``, which holds the SHA-256 of ``model.safetensors``."""
     return hashlib.sha256((Path(folder) / FACTS).read_bytes()).hexdigest()
 
 
@@ -154,7 +158,7 @@ def _facts(model: EditModel, arrays_sha256: str) -> dict[str, Any]:
     return {
         "format": MODEL_FORMAT,
         "arrays_sha256": arrays_sha256,
-        "panel": {"markers": model.panel.markers, "cofactors": model.panel.cofactors},
+        "panel": {"markers": model.panel.markers, "transforms": list(map(transform_facts, model.panel.transforms))},
         "architecture": model.autoencoder.architecture.model_dump(mode="json"),
         "design": model.design.model_dump(mode="json"),
         "autoencoders": len(model.autoencoders),
@@ -181,7 +185,6 @@ def _edit_facts(edit: Edit) -> dict[str, Any]:
 
 def _arrays(model: EditModel) -> Arrays:
     arrays: Arrays = {
-        "scaling.cofactors": model.scaling.cofactors,
         "scaling.means": model.scaling.means,
         "scaling.spreads": model.scaling.spreads,
     }
@@ -201,12 +204,36 @@ def _arrays(model: EditModel) -> Arrays:
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def _model(facts: Mapping[str, Any], arrays: Arrays, where: str) -> EditModel:
-    panel = Panel(tuple(facts["panel"]["markers"]), tuple(facts["panel"]["cofactors"]))
+def read_3(facts: Mapping[str, Any], arrays: Arrays, where: str) -> EditModel:
+    """Read format 3, in which every marker is transformed by arcsinh."""
+    return _model(facts, Panel(facts["panel"]["markers"], facts["panel"]["cofactors"]), arrays, where)
+
+
+def read_4(facts: Mapping[str, Any], arrays: Arrays, where: str) -> EditModel:
+    """Read format 4, which names each marker's transform.
+
+    Raises:
+        ModelError: There is no such transform.
+    """
+    try:
+        transforms = [
+            make_transform(recorded["name"], {name: value for name, value in recorded.items() if name != "name"})
+            for recorded in facts["panel"]["transforms"]
+        ]
+    except PanelError as error:
+        raise ModelError(f"{where}: {error} Or use the neuronedit that wrote the model.") from error
+    return _model(facts, Panel(facts["panel"]["markers"], transforms), arrays, where)
+
+
+READERS = {3: read_3, 4: read_4}
+"""Readers by format; ``tests/golden`` has a model of each."""
+
+
+def _model(facts: Mapping[str, Any], panel: Panel, arrays: Arrays, where: str) -> EditModel:
     architecture = _architecture(facts["architecture"], where)
     return EditModel(
         panel,
-        Scaling(arrays["scaling.cofactors"], arrays["scaling.means"], arrays["scaling.spreads"]),
+        Scaling(panel.transforms, arrays["scaling.means"], arrays["scaling.spreads"]),
         tuple(
             _autoencoder(panel.n_markers, architecture, _below(f"autoencoders.{number}.", arrays))
             for number in range(facts["autoencoders"])
@@ -218,7 +245,7 @@ def _model(facts: Mapping[str, Any], arrays: Arrays, where: str) -> EditModel:
 
 
 def _architecture(recorded: Mapping[str, Any], where: str) -> Architecture:
-    """The widths that a model's facts record; older ones also record in which blocks the code's neurons compete."""
+    """Read the layers' widths; older models also record in which blocks the code's neurons compete."""
     block = recorded.get("competitive", 1)
     if block != 1:
         raise ModelError(
@@ -257,7 +284,7 @@ def _edit(name: str, facts: Mapping[str, Any], arrays: Arrays) -> Edit:
 
 def _step(plan: Mapping[str, Any], arrays: Arrays) -> FittedStep:
     step = EditStep.model_validate(plan)
-    return FittedStep(step, restore_shift(step, arrays))
+    return FittedStep(step, OPERATORS[step.operator].restore(step, arrays))
 
 
 def _below(prefix: str, arrays: Arrays) -> Arrays:

@@ -238,7 +238,7 @@ class Standing:
 
     @property
     def excused(self) -> bool:
-        """Whether an override holds for every gate that failed."""
+        """Tell whether an override holds for every gate that failed."""
         return bool(self.override) and set(self.failed) <= set(self.override.gates if self.override else ())
 
     def facts(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The way of raw intensities to the scale that edits are learned on, through edits, and back."""
+"""The pipeline: raw intensities are transformed, standardised, edited, and led back."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neuronedit.arrays import Float32s, Float64s, Floats, compiled
 from neuronedit.cells.scaling import Scaling
+from neuronedit.cells.transforms import all_cofactors
 from neuronedit.edits.edit import Edit
 from neuronedit.model.device import CPU, Fetched, events_at_once, exact_products, full_memory_told, transfers
 from neuronedit.network.autoencoder import Autoencoder, Tensors
@@ -22,13 +23,13 @@ class NotFiniteError(Exception):
 
 
 class PipelineResult(NamedTuple):
-    """What came of events on their way.
+    """Events after the pipeline.
 
     Attributes:
         intensities: (n_events, n_markers), shape and dtype of those given.
         support: (n_events,) float32, scores of the first edit's support; None where not asked for.
-        before: (n_events, n_markers) float32, standardised; None where not asked for.
-        after: (n_events, n_markers) float32, as the edits left them; None where not asked for.
+        before: (n_events, n_markers) float32, standardised, unedited; None where not asked for.
+        after: (n_events, n_markers) float32, standardised, edited; None where not asked for.
     """
 
     intensities: Floats
@@ -41,19 +42,19 @@ class PipelineResult(NamedTuple):
 class Pipeline:
     """Edits, applied one after another, with the scaling around them.
 
-    A GPU gives what the processor gives, to float32's rounding. arcsinh is taken by NumPy for either: ranks of events
-    at zero come from its bits, which every library rounds in its own way. So zeros and what is not moved are the same,
-    but where a last digit decides between two neighbours, bins or competing neurons. Where edits follow one another,
-    ranks in the second come from what the first computed, and are others, as likely.
+    A GPU gives what the processor gives, to float32's rounding. Transforms are computed by NumPy for either: ranks of
+    events at zero come from their bits, which every library rounds in its own way. So zeros and what is not moved are
+    the same, but where a last digit decides between two neighbours, bins or competing neurons. Where edits follow one
+    another, ranks in the second come from what the first computed, and are others, as likely.
 
     Attributes:
         scaling: From raw intensities to what the edits were learned on.
         autoencoders: The model's, on the device.
         edits: In order.
-        strength: Of each edit's whole change, 1.
-        support: Whether to score events by the first edit's support.
-        traced: Whether to keep what the edits saw and made.
-        device: Where it is computed.
+        strength: The share of each edit's change that is made.
+        support: Score events by the first edit's support.
+        traced: Keep the standardised events before and after.
+        device: The device that computes.
     """
 
     scaling: Scaling
@@ -66,7 +67,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def run(self, intensities: Floats) -> PipelineResult:
-        """Take raw intensities, (n_events, n_markers), all the way, as many at a time as suit the device.
+        """Edit raw intensities, (n_events, n_markers), as many at a time as suit the device.
 
         A value that is not moved is returned bit for bit. Whole-number intensities are rounded.
 
@@ -86,42 +87,55 @@ class Pipeline:
         return passed
 
     def empty_result(self, intensities: Floats) -> PipelineResult:
-        """Arrays for what will come of raw intensities, not yet filled."""
+        """Make arrays for the result of raw intensities, not yet filled."""
         traces = (np.empty(intensities.shape, np.float32) if self.traced else None for _ in range(2))
         return PipelineResult(
             np.empty_like(intensities), np.empty(len(intensities), np.float32) if self.support else None, *traces
         )
 
     def _start(self, raw: Floats) -> Fetched:
-        """Let the device begin with some events; a GPU is not waited for."""
+        """Queue some events' computation on the device; a GPU is not waited for."""
         moved = transfers(self.device)
-        arcsinh = self.scaling.arcsinh(raw)
-        if not np.isfinite(arcsinh).all():
+        transformed = self.scaling.transform(raw)
+        if not np.isfinite(transformed).all():
             raise NotFiniteError
-        sent = moved.send(arcsinh)
-        _, means, spreads, _ = self._tensors.beside(sent)
+        sent = moved.send(transformed)
+        means, spreads, _ = self._tensors.beside(sent)
         before = (sent - means) / spreads
         scores = self.edits[0].support.scores(before) if self.support else None
         after = before
         for number, edit in enumerate(self.edits):
-            after = edit.edit(self.autoencoders, after, self.strength, None if number else scores)
+            after = edit.change(self.autoencoders, after, self.strength, None if number else scores)
         edited = self._back(raw, sent, before, after)
         return moved.fetch(edited, scores, *((before, after) if self.traced else (None, None)))
 
-    def _back(self, raw: Floats, arcsinh: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """Raw intensities again: on the processor float64, on a GPU of the type of ``raw``."""
-        cofactors, _, spreads, zeros = self._tensors.beside(after)
-        arcsinh = arcsinh + (after - before) * spreads
+    def _back(self, raw: Floats, transformed: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """Restore raw intensities: on the processor in float64, on a GPU in the type of ``raw``."""
+        _, spreads, zeros = self._tensors.beside(after)
+        transformed = transformed + (after - before) * spreads
         if after.is_cuda:
-            return back_by_masks(transfers(self.device).send(raw), arcsinh, before, after, cofactors, zeros)
-        edited = self.scaling.intensities(arcsinh.numpy())  # NumPy's sinh has bits of its own
+            restored = self._restored_on_gpu(transformed)
+            return back_by_masks(transfers(self.device).send(raw), restored, before, after, zeros)
+        edited = self.scaling.intensities(transformed.numpy())  # NumPy's sinh has bits of its own
         _keep(edited, raw, before.numpy(), after.numpy(), self.scaling.zeros)
         return torch.from_numpy(np.rint(edited) if np.issubdtype(raw.dtype, np.integer) else edited)
 
+    def _restored_on_gpu(self, transformed: Tensor) -> Tensor:
+        """Undo the transforms, in float64: arcsinh on the GPU, others by NumPy, for which the GPU is waited for."""
+        if self._cofactors is None:
+            return transfers(self.device).send(self.scaling.intensities(transformed.cpu().numpy()))
+        (cofactors,) = self._cofactors.beside(transformed)
+        return transformed.double().sinh() * cofactors
+
+    @cached_property
+    def _cofactors(self) -> Tensors | None:
+        """The markers' cofactors; None where a marker has another transform than arcsinh."""
+        cofactors = all_cofactors(self.scaling.transforms)
+        return None if cofactors is None else Tensors(cofactors)
+
     @cached_property
     def _tensors(self) -> Tensors:
-        scaling = self.scaling
-        return Tensors(scaling.cofactors, scaling.means, scaling.spreads, scaling.zeros)
+        return Tensors(self.scaling.means, self.scaling.spreads, self.scaling.zeros)
 
 
 @compiled
@@ -132,7 +146,7 @@ def _keep(
     after: Float32s,
     zeros: Float32s,
 ) -> None:
-    """Put back what was not moved; and what was led to zero is at exactly zero, not at what rounding leaves of it."""
+    """Put back values that were not moved, and put values led to zero at exactly zero, not a rounding beside it."""
     for event in range(len(edited)):
         for marker in range(edited.shape[1]):
             if after[event, marker] == before[event, marker]:
@@ -141,20 +155,17 @@ def _keep(
                 edited[event, marker] = 0
 
 
-def back_by_masks(
-    raw: Tensor, arcsinh: Tensor, before: Tensor, after: Tensor, cofactors: Tensor, zeros: Tensor
-) -> Tensor:
-    """The same on a GPU, sinh and rounding with it.
+def back_by_masks(raw: Tensor, restored: Tensor, before: Tensor, after: Tensor, zeros: Tensor) -> Tensor:
+    """Do what ``_keep`` does on a GPU, and round with it.
 
     Args:
-        raw: (n_events, n_markers), of whose type the result is.
-        arcsinh: (n_events, n_markers) float32, after the edit.
+        raw: (n_events, n_markers); the result has its type.
+        restored: (n_events, n_markers) float64, intensities after the edit.
         before: (n_events, n_markers) float32, standardised.
         after: (n_events, n_markers) float32, standardised.
-        cofactors: (n_markers,) float32.
-        zeros: (n_markers,) float32, what zero intensity is when standardised.
+        zeros: (n_markers,) float32, zero intensity, standardised.
     """
-    edited = torch.where(after == zeros, 0, arcsinh.double().sinh() * cofactors)
+    edited = torch.where(after == zeros, 0, restored)
     if not raw.is_floating_point():
         edited = edited.round()
     return torch.where(after == before, raw, edited.to(raw.dtype))

@@ -128,7 +128,7 @@ def observer(tally: Tally, model: EditModel, route: Route) -> Observer:
     def observe(group: str, before: Float32s, after: Float32s, support: Float32s | None) -> None:
         edits = edits_of(group, model, route)
         if support is None and edits:
-            support = _sampled_scores(model.edit(edits[0]).support, before)
+            support = _sampled_scores(model.get_edit(edits[0]).support, before)
         tally.observe(group, before, after, support)
 
     return observe
@@ -151,7 +151,7 @@ def target_of(group: str, model: EditModel, route: Route) -> Float32s | None:
     """
     edits = edits_of(group, model, route)
     if edits:
-        return model.edit(edits[-1]).target_percentiles
+        return model.get_edit(edits[-1]).target_percentiles
     if group != model.reference:
         return None
     first, *others = (edit.target_percentiles for name, edit in model.edits.items() if not name.endswith(INVERSE))

@@ -188,7 +188,7 @@ class Tally:
         return cls.from_bytes(content)
 
     def __eq__(self, other: object) -> bool:
-        """Whether all counts are the same, bit for bit."""
+        """Tell whether all counts are the same, bit for bit."""
         return isinstance(other, Tally) and self._content() == other._content()
 
     def _content(self) -> bytes:

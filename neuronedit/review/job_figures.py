@@ -46,12 +46,12 @@ MAX_NUMBERED = 6
 """Up to so many batches, every cell has its number."""
 
 ENOUGH = 0.05
-"""The colours' scale ends here, arcsinh units, or further up: noise should not look like an effect."""
+"""The colours' scale ends here, transformed units, or further up: noise should not look like an effect."""
 
 NONE: Final = "No batch has a reference to be compared with."
 
 
-def quality_figure(table: pd.DataFrame) -> Figure:
+def quality_figure(table: pd.DataFrame, unit: str) -> Figure:
     """Two heatmaps on one scale, before and after, from ``neuronedit.model.quality.quality_table``.
 
     Rows are markers, columns are batches that have a reference; of many, those that are furthest from it after the
@@ -94,7 +94,7 @@ def quality_figure(table: pd.DataFrame) -> Figure:
     bar = figure.colorbar(image, ax=[left, right], pad=0.02, shrink=min(1.0, 8 / len(markers)))
     ticks = _ticks(highest)
     bar.set_ticks(list(np.sqrt(ticks)), labels=[f"{tick:g}" for tick in ticks], fontsize=SMALL)
-    bar.set_label("EMD to the reference\n(arcsinh units; dark is far)", fontsize=SMALL)
+    bar.set_label(f"EMD to the reference\n({unit}; dark is far)", fontsize=SMALL)
     figure.suptitle(_title(table, batches, markers, bool(worse.any())), fontsize=9, x=0.01, ha="left")
     return figure
 
@@ -151,19 +151,22 @@ _SPACING = 0.22
 """Between the series of one marker, of a row's height of 1."""
 
 
-def excess_figure(excess: pd.DataFrame, min_excess: float, treatments: tuple[str, str] = ("A", "B")) -> Figure:
+def excess_figure(
+    excess: pd.DataFrame, min_excess: float, unit: str, treatments: tuple[str, str] = ("A", "B")
+) -> Figure:
     """A row for each marker, the largest excess first; its call stands at the right.
 
     Rows are sorted and called by measured A+B or, without it, by A's edit on B-treated cells.
 
     Args:
         excess: See ``neuronedit.measures.synergy.excess_table``.
-        min_excess: Arcsinh units; the band within which an excess counts as none.
+        min_excess: Transformed units; the band within which an excess counts as none.
+        unit: Of the excess.
         treatments: Name A and B in the title.
 
     Example:
         >>> row = {"marker": "CD4", "source": MEASURED, "excess": 0.5, "low": 0.3, "high": 0.7, "call": "synergistic"}
-        >>> axes = excess_figure(pd.DataFrame([row]), min_excess=0.1).axes[0]
+        >>> axes = excess_figure(pd.DataFrame([row]), min_excess=0.1, unit="arcsinh units").axes[0]
         >>> [text.get_text() for text in axes.texts]
         ['call (measured)', 'synergistic']
     """
@@ -181,7 +184,7 @@ def excess_figure(excess: pd.DataFrame, min_excess: float, treatments: tuple[str
     axes.set_ylim(len(markers) - 0.4, -0.6)
     _calls(axes, first, shown[0])
     axes.set_title(f"Excess of {treatments[0]} + {treatments[1]} over additivity", fontsize=10, loc="left")
-    axes.set_xlabel("mean(A+B) − mean(A) − mean(B) + mean(control), arcsinh units", fontsize=9)
+    axes.set_xlabel(f"mean(A+B) − mean(A) − mean(B) + mean(control), {unit}", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=SMALL)
     figure.legend(

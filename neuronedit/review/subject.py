@@ -108,7 +108,7 @@ class EditSubject:
             ConfigError: The autoencoder has no such layer.
             DataError: Labels are not one for each event.
         """
-        fitted = model.edit(edit)
+        fitted = model.get_edit(edit)
         layer = layer or edited_layer(fitted)
 
         def encode(events: LabelledEvents) -> Population:
@@ -230,6 +230,6 @@ def _member(edit: Edit, layer: str | None = None) -> Member | None:
 def _edited(model: EditModel, edit: Edit, layer: str, source: Population) -> tuple[Float32s, str]:
     member = _member(edit, layer)
     if member:
-        return source.activations + member.steps[0].shift.at(tensor(source.activations)).numpy(), OWN_SHIFT
+        return source.activations + member.steps[0].shift.shift_at(tensor(source.activations)).numpy(), OWN_SHIFT
     moved = edit.apply(model.autoencoders, source.markers)
     return activations(model.autoencoder, moved, layer), ENCODED_AGAIN

@@ -1,6 +1,7 @@
 import pytest
 
 from neuronedit.cells.panel import Panel, read_panel
+from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
 from neuronedit.errors import PanelError
 
 PANEL = Panel(("CD3", "CD4", "CD45RA"), (5.0, 5.0, 150.0))
@@ -20,10 +21,18 @@ def panel_file(tmp_path):
     ("markers", "cofactors", "message"),
     [
         ((), (), r"The panel has no markers\. Name at least one"),
-        (("CD3", "CD4"), (5.0,), r"2 markers but 1 cofactors\. Give one cofactor per marker"),
+        (
+            ("CD3", "CD4"),
+            (5.0,),
+            r"2 markers but 1 transforms\. Give one transform, or cofactor of arcsinh, per marker",
+        ),
         (("CD3", "CD4", "CD3"), (5.0,) * 3, r"names 'CD3' more than once\. Name each marker once"),
         (("CD3", ""), (5.0,) * 2, r"Marker 2 of the panel has no name"),
-        (("CD3",), (0.0,), r"'CD3' has cofactor 0.0; expected a positive number \(5 for mass, 150 for fluor"),
+        (
+            ("CD3",),
+            (0.0,),
+            r"^Marker 'CD3': arcsinh has cofactor 0.0; expected a positive number \(5 for mass, 150 for fluor",
+        ),
         (("CD3",), (-5.0,), r"has cofactor -5.0; expected a positive number"),
         (("CD3",), (float("inf"),), r"has cofactor inf; expected a positive number"),
         (("CD3",), (float("nan"),), r"has cofactor nan; expected a positive number"),
@@ -72,6 +81,25 @@ def test_channels_and_cofactors_may_be_left_out(panel_file):
     assert read_panel(panel_file("marker\nCD3\nCD4\n")) == (Panel(("CD3", "CD4"), (5.0, 5.0)), {})
 
 
+def test_a_panel_file_names_a_transform_for_each_marker(panel_file):
+    text = (
+        "marker,transform,cofactor,top,width,decades,negatives\n"
+        "CD3,,,,,,\nCD4,arcsinh,150,,,,\nCD8,logicle,,,,,\nCD19,logicle,,1000,1,4,0.2\nscore, linear ,,,,,\n"
+    )
+    panel, _ = read_panel(panel_file(text))
+    assert panel.transforms == (Arcsinh(), Arcsinh(150.0), Logicle(), Logicle(1000, 1, 4, 0.2), Linear())
+
+
+def test_numbers_are_cofactors_of_arcsinh():
+    assert Panel(["CD3", "CD4"], [5, Logicle()]) == Panel(("CD3", "CD4"), (Arcsinh(5.0), Logicle()))
+
+
+def test_the_unit_is_that_of_all_markers():
+    assert PANEL.unit == "arcsinh units"
+    assert Panel(("CD3", "CD4"), (Logicle(), Logicle(top=1000))).unit == "logicle units"
+    assert Panel(("CD3", "CD4"), (5.0, Linear())).unit == "transformed units"
+
+
 def test_a_panel_file_saved_by_excel_is_read(panel_file):
     panel, _ = read_panel(panel_file("marker,cofactor\r\nCD3,5\r\n", encoding="utf-8-sig"))
     assert panel.markers == ("CD3",)
@@ -92,14 +120,26 @@ def test_a_panel_file_in_another_encoding_is_told(panel_file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"expected a CSV with the column 'marker' \(and 'channel', 'cofactor'\); found no rows"),
+        ("", r"expected a CSV with the column 'marker' \(and 'channel', 'transform', 'cofactor'\); found no rows"),
         ("marker\n", r"found no rows"),
         ("name,cofactor\nCD3,5\n", r"found 'name', 'cofactor'"),
-        ("marker,cofactor\nCD3,five\n", r"marker 'CD3' has cofactor 'five'; expected a number"),
+        ("marker,cofactor\nCD3,five\n", r"marker 'CD3': cofactor is 'five'; expected a number"),
         ("channel,marker\nNd1,CD3\nNd1,CD4\n", r"channel 'Nd1' stands more than once\. Name each channel once"),
         ("channel,marker\nNd1,CD3\nNd2,CD3\n", r"names 'CD3' more than once"),
         ("channel,marker\nNd1,CD3\nTime,\n", r"Marker 2 of the panel has no name"),
-        ("marker,cofactor\nCD3,-1\n", r"'CD3' has cofactor -1.0; expected a positive number"),
+        ("marker,cofactor\nCD3,-1\n", r"panel.csv: marker 'CD3': arcsinh has cofactor -1.0; expected a positive"),
+        ("marker,transform\nCD3,logicel\n", r"marker 'CD3': there is no transform 'logicel'; .*nearest name 'logicle'"),
+        (
+            "marker,transform,cofactor\nCD3,linear,5\n",
+            r"'CD3': the transform 'linear' is given 'cofactor'; expected no",
+        ),
+        (
+            "marker,transform,cofactor\nCD3,logicle,5\n",
+            r"'CD3': the transform 'logicle' is given 'cofactor'; expected 't",
+        ),
+        ("marker,top\nCD3,1000\n", r"'CD3': the transform 'arcsinh' is given 'top'; expected 'cofactor'"),
+        ("marker,transform,top\nCD3,logicle,x\n", r"marker 'CD3': top is 'x'; expected a number"),
+        ("marker,transform,width\nCD3,logicle,9\n", r"marker 'CD3': logicle has top 262144, width 9, .*; expected top"),
     ],
 )
 def test_a_panel_file_that_makes_no_sense_is_refused(panel_file, text, message):

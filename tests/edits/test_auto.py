@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from neuronedit.edits.auto import CANDIDATES, MIN_WEIGHT, NO_PLAN, PlanChoice, _weights, choose
+from neuronedit.edits.auto import CANDIDATES, MIN_WEIGHT, PlanChoice, _weights, choose
+from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.edits.edit import AUTO, fit_edit
 from neuronedit.edits.left_out import Fold, blended_error, half_folds, left_out_folds, try_plans
 from neuronedit.edits.steps import EditStep, Fitting
@@ -65,7 +66,7 @@ def test_without_folds_nothing_is_known():
 
 def test_a_fold_fits_on_its_events_and_their_labels_only():
     fitting = Fitting(seed=3, target_weights=np.arange(4.0), labels=(np.array(list("aab")), np.array(list("bbaa"))))
-    part = fitting.of(np.array([True, False, True]), np.array([False, True, True, False]))
+    part = fitting.subset(np.array([True, False, True]), np.array([False, True, True, False]))
     assert part.target_weights.tolist() == [1, 2]
     assert [labels.tolist() for labels in part.labels] == [["a", "b"], ["b", "a"]]
     assert part.seed == 3
@@ -82,7 +83,7 @@ def test_where_there_is_nothing_to_learn_doing_nothing_is_the_choice(network):
     # One population twice: whatever an edit does is noise.
     source = kinds(400, 0)[0]
     edit = fit_edit("x", (network,), AUTO, source, source.copy(), zeros=ZEROS)
-    assert edit.choice.weights == {NO_PLAN: 1.0}
+    assert edit.choice.weights == {NO_EDIT: 1.0}
     assert edit.summary.startswith("no edit: doing nothing scores better")
     events = kinds(100, 2)[0]
     assert edit.apply((network,), events) is events
@@ -106,7 +107,7 @@ def test_the_expected_error_weighs_known_and_unknown_kinds():
 
 
 def test_no_edit_is_said_in_words():
-    choice = PlanChoice({NO_PLAN: 1.0}, {}, float("nan"), 1.3, float("nan"))
+    choice = PlanChoice({NO_EDIT: 1.0}, {}, float("nan"), 1.3, float("nan"))
     assert choice.summary.startswith("no edit: doing nothing scores better (error 1.30")
     assert choice.expected_error(0.3) == 1
 

@@ -30,7 +30,7 @@ def events(n_events: int, seed: int) -> np.ndarray:
 def model() -> EditModel:
     """A model whose autoencoder is the identity: one linear layer to the code, one back."""
     panel = Panel(("CD3", "CD4", "CD8"), (5.0,) * 3)
-    scaling = fit_scaling([np.sinh(events(1000, 0)) * 5], panel.cofactors)
+    scaling = fit_scaling([np.sinh(events(1000, 0)) * 5], panel.transforms)
     autoencoder = Autoencoder(3, Architecture(hidden=(), code=3))
     for layer in autoencoder.layers:
         torch.nn.init.eye_(layer.weight)

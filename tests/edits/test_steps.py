@@ -1,18 +1,19 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from neuronedit.edits.edit import NEURONS_THEN_MARKERS
 from neuronedit.edits.operators.neighbours import NeighbourShift
 from neuronedit.edits.operators.percentiles import percentiles
 from neuronedit.edits.operators.strata import StrataShift
-from neuronedit.edits.steps import EditStep, Fitting, apply_steps, fit_steps
+from neuronedit.edits.steps import OPERATORS, EditStep, Fitting, apply_steps, fit_steps
 from neuronedit.errors import ConfigError
 from neuronedit.network import chunks as chunks_module
 from neuronedit.network.chunks import activations
 from tests.arrays import of_arrays
 
-OPERATORS = ("step", "linear", "neighbours", "strata")
+STILL_OPERATORS = ("step", "linear", "neighbours", "strata")
 """Those whose shift is nothing where source and target are the same events; a trained network's is near nothing."""
 
 ORDER_OF_SUMS = 1e-3
@@ -50,7 +51,7 @@ def decoded(autoencoder, values, layer):
         return autoencoder.decode(torch.from_numpy(values), layer).numpy()
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("operator", STILL_OPERATORS)
 @pytest.mark.parametrize("layer", ["visible", "encoder.1", "code", "decoder.2"])
 def test_equal_source_and_target_give_the_identity_bit_for_bit(autoencoder, source, rng, layer, operator):
     fitted = fit_steps(autoencoder, plan(layer, operator), source, source.copy())
@@ -87,19 +88,19 @@ def test_a_visible_edit_by_a_constant_shifts_every_event_by_it(autoencoder, rng,
     assert (apply_steps(fitted, autoencoder, others) == others + constant).all()
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("operator", STILL_OPERATORS)
 @pytest.mark.parametrize("layer", ["encoder.2", "code", "decoder.1"])
 def test_the_plain_form_decodes_the_edited_activations(autoencoder, source, target, layer, operator):
     fitted = fit_steps(autoencoder, plan(layer, operator, "plain"), source, target)
     before = activations(autoencoder, source, layer)
-    expected = decoded(autoencoder, before + of_arrays(fitted[0].shift.at, before), layer)
+    expected = decoded(autoencoder, before + of_arrays(fitted[0].shift.shift_at, before), layer)
     assert (apply_steps(fitted, autoencoder, source) == expected).all()
 
 
 def test_the_residual_form_adds_the_decoded_change(autoencoder, source, target):
     fitted = fit_steps(autoencoder, plan("code"), source, target)
     before = activations(autoencoder, source, "code")
-    after = before + of_arrays(fitted[0].shift.at, before)
+    after = before + of_arrays(fitted[0].shift.shift_at, before)
     change = decoded(autoencoder, after, "code") - decoded(autoencoder, before, "code")
     # The output's product is made of the difference, not the difference of two: values of order 1 in float32.
     np.testing.assert_allclose(apply_steps(fitted, autoencoder, source), source + change, atol=2e-6)
@@ -113,11 +114,28 @@ def test_each_step_is_fitted_on_the_source_as_the_steps_before_leave_it(autoenco
     assert (apply_steps(fitted, autoencoder, source) == apply_steps(fitted[1:], autoencoder, after_code)).all()
 
 
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_operator_is_restored_from_its_arrays_bit_for_bit(name, autoencoder, source, target):
+    (step,) = plan("code", name)
+    shift = fit_steps(autoencoder, [step], source, target)[0].shift
+    restored, before = OPERATORS[name].restore(step, shift.arrays()), activations(autoencoder, source, "code")
+    assert of_arrays(restored.shift_at, before).tobytes() == of_arrays(shift.shift_at, before).tobytes()
+
+
+def test_a_steps_help_lists_every_operator_and_it_has_the_options_that_they_read():
+    described = EditStep.model_fields["operator"].description
+    for name, operator in OPERATORS.items():
+        assert f"{name}: {operator.meaning}" in described
+        assert set(operator.options) <= set(EditStep.model_fields)
+    with pytest.raises(ValidationError, match="'step', 'linear', 'neighbours', 'strata' or 'transport'"):
+        EditStep(operator="linaer")
+
+
 def test_the_neighbours_operator_averages_linear_shifts(autoencoder, source, target):
     linear = fit_steps(autoencoder, plan("code"), source, target)[0].shift
     shift = fit_steps(autoencoder, plan("code", "neighbours"), source, target)[0].shift
     assert isinstance(shift, NeighbourShift)
-    assert (shift.shifts == of_arrays(linear.at, shift.landmarks)).all()
+    assert (shift.shifts == of_arrays(linear.shift_at, shift.landmarks)).all()
 
 
 def test_the_strata_operator_tells_as_many_strata_apart_as_asked_for(autoencoder, source, target):
@@ -141,7 +159,7 @@ def test_the_number_of_percentiles_is_the_one_asked_for(autoencoder, source, tar
         (*plan("code", "neighbours"), *plan("visible")),
         (*plan("code", "strata"), *plan("visible")),
     ],
-    ids=OPERATORS,
+    ids=STILL_OPERATORS,
 )
 def test_chunks_give_what_the_whole_gives(autoencoder, source, target, others, steps, monkeypatch):
     fitted = fit_steps(autoencoder, steps, source, target)

@@ -14,7 +14,13 @@ from neuronedit.edits.edit import Edit
 from neuronedit.model.edit_model import EditModel, Route
 
 FOLDER = Path(__file__).parent
-MODEL, EVENTS, VALUES, HASHES = (FOLDER / name for name in ("model", "events.npy", "values.npz", "hashes.json"))
+EVENTS, VALUES, HASHES = "events.npy", "values.npz", "hashes.json"
+"""Beside a model's own files, in its format's folder."""
+
+
+def golden_folder(model_format: int) -> Path:
+    return FOLDER / f"format_{model_format}"
+
 
 N_KEPT = 24
 """Events of each case whose values are kept: the first of the first chunk, and the last of the second."""

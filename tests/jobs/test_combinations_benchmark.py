@@ -54,7 +54,7 @@ def test_the_true_excess_is_0_where_it_should_be_and_what_the_cells_show_elsewhe
     assert (np.abs(excess[list(SPECIFIC)]) > 0.05).all()
     assert (excess[list(SATURATING)] < 0).all()
     drawn = drugs.draw(200_000, 1, 0.0, seed=0)
-    means = {arm.name: drawn.arcsinh(arm.intensities).mean(axis=0, dtype=np.float64) for arm in drawn.arms}
+    means = {arm.name: drawn.transform(arm.intensities).mean(axis=0, dtype=np.float64) for arm in drawn.arms}
     # Spread about 1.2, from four means of 200,000 events: sd 0.0055.
     measured = means["both"] - means["a"] - means["b"] + means["control"]
     np.testing.assert_allclose(measured, excess, atol=0.025)
@@ -65,7 +65,7 @@ def test_the_true_excess_is_0_where_it_should_be_and_what_the_cells_show_elsewhe
 def test_wells_scatter_as_they_are_asked_to() -> None:
     drawn = design(0).draw(40_000, 20, 0.5, seed=1)
     assert drawn.control.samples is not None
-    events = drawn.arcsinh(drawn.control.intensities)
+    events = drawn.transform(drawn.control.intensities)
     means = [events[drawn.control.samples == well].mean(axis=0) for well in range(20)]
     # 20 wells x 20 markers: the sd of a standard deviation of 400 values is 3.5 %.
     assert np.std(means, axis=0, ddof=1).mean() == pytest.approx(0.5, rel=0.12)

@@ -113,9 +113,9 @@ def test_predictions_start_from_their_arms_cells() -> None:
     two = experiment(60)
     predictions = predict(two, shift(CHANGE_A), shift(CHANGE_B))
     moved = {
-        A_ON_B: two.arcsinh(two.b.intensities) + CHANGE_A,
-        B_ON_A: two.arcsinh(two.a.intensities) + CHANGE_B,
-        A_THEN_B: two.arcsinh(two.control.intensities) + CHANGE_A + CHANGE_B,
+        A_ON_B: two.transform(two.b.intensities) + CHANGE_A,
+        B_ON_A: two.transform(two.a.intensities) + CHANGE_B,
+        A_THEN_B: two.transform(two.control.intensities) + CHANGE_A + CHANGE_B,
     }
     assert set(predictions) == set(ROUTES.values())
     for route, expected in moved.items():
@@ -128,7 +128,7 @@ def test_distances_to_measured_stand_beside_the_simple_methods(planted: Combinat
     assert rows.at[FLOOR, "r_emd"] == 0
     two = experiment()
     assert two.both is not None
-    assert rows.at[FLOOR, "emd"] == pytest.approx(noise_floor(two.arcsinh(two.both.intensities)).mean_emd)
+    assert rows.at[FLOOR, "emd"] == pytest.approx(noise_floor(two.transform(two.both.intensities)).mean_emd)
     # Additivity misses the excess, and nothing else.
     assert rows.at[ADDITIVITY, "emd"] == pytest.approx(np.abs(EXCESS).mean(), abs=0.03)
     assert rows.at[A_ON_B, "emd"] == pytest.approx(rows.at[ADDITIVITY, "emd"], abs=0.03)
@@ -194,7 +194,7 @@ def test_a_models_edit_finds_its_markers_in_any_order_and_leaves_the_others(
     pair_model: EditModel, cells: Callable[..., np.ndarray]
 ) -> None:
     own = pair_model.panel
-    panel = Panel(("extra", *own.markers[::-1]), (5.0, *own.cofactors[::-1]))
+    panel = Panel(("extra", *own.markers[::-1]), (5.0, *own.transforms[::-1]))
     events = cells(100, seed=5)
     extra = np.arange(100, dtype=np.float32)[:, None]
     edited = panel_edit(pair_model, panel, "model_a")(np.hstack([extra, events[:, ::-1]]))

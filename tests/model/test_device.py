@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from neuronedit.cells.transforms import all_cofactors
 from neuronedit.edits.auto import CANDIDATES
 from neuronedit.edits.edit import PRESETS
 from neuronedit.edits.operators import landmarks
@@ -105,9 +106,9 @@ def test_a_blend_of_all_candidates_and_an_ensemble_do_too(make_wide_model):
     members = []
     for plan in CANDIDATES.values():
         model, events = make_wide_model(plan, n_networks=2)
-        members += model.edit("pair").members
+        members += model.get_edit("pair").members
     blend = tuple(replace(member, weight=1 / len(members)) for member in members)
-    blended = replace(model, edits={"pair": replace(model.edit("pair"), members=blend)})
+    blended = replace(model, edits={"pair": replace(model.get_edit("pair"), members=blend)})
     check_agreement(blended, events, jumps=True)
     check_agreement(blended, events, route=Route(strength=0.5), jumps=True)
 
@@ -149,10 +150,10 @@ def test_intensities_are_computed_back_on_a_gpu_as_on_the_processor(pair_model, 
     ).intensities
     scaling = pair_model.scaling
     before, after, spreads, cofactors, zeros = (
-        tensor(array) for array in (*seen.values(), scaling.spreads, scaling.cofactors, scaling.zeros)
+        tensor(array) for array in (*seen.values(), scaling.spreads, all_cofactors(scaling.transforms), scaling.zeros)
     )
-    moved = tensor(scaling.arcsinh(intensities)) + (after - before) * spreads
-    found = back_by_masks(tensor(intensities), moved, before, after, cofactors, zeros).numpy()
+    moved = tensor(scaling.transform(intensities)) + (after - before) * spreads
+    found = back_by_masks(tensor(intensities), moved.double().sinh() * cofactors, before, after, zeros).numpy()
     assert found.dtype == dtype
     assert ((found == intensities) == (expected == intensities)).all()
     assert ((found == 0) == (expected == 0)).all()

@@ -195,7 +195,7 @@ def test_a_route_takes_the_batchs_place(controls_model, cells):
     assert np.array_equal(edited, controls_model.apply(cells(20), "1", strength=0.5))
     assert set(done) == {EDITED}
     assert np.array_equal(
-        support, of_arrays(controls_model.edit("1").support.scores, controls_model.standardised(cells(20)))
+        support, of_arrays(controls_model.get_edit("1").support.scores, controls_model.standardised(cells(20)))
     )
 
 
@@ -259,7 +259,7 @@ def test_each_group_of_events_is_observed_with_what_its_edit_saw_and_made(contro
             assert after is before
             assert scores is None
     before, after, scores = seen["1"]
-    expected = controls_model.edit("1").apply(controls_model.autoencoders, before)
+    expected = controls_model.get_edit("1").apply(controls_model.autoencoders, before)
     assert after.tobytes() == expected.tobytes()
     assert scores.tobytes() == found.support[batches == "1"].tobytes()
     assert (found.intensities == controls_model.transform(intensities, batches, route).intensities).all()

@@ -8,8 +8,9 @@ import pytest
 from neuronedit.edits.steps import EditStep
 from neuronedit.errors import ModelError, OutputError
 from neuronedit.model import files as model_files
-from neuronedit.model.files import load_model, model_digest, save_model
+from neuronedit.model.files import MODEL_FORMAT, READERS, load_model, model_digest, save_model
 from neuronedit.network.autoencoder import Architecture
+from tests.golden.cases import golden_folder
 
 
 @pytest.fixture
@@ -144,10 +145,29 @@ def test_a_model_json_that_is_not_json_is_told(folder, content):
         load_model(folder)
 
 
-@pytest.mark.parametrize(("content", "found"), [("[]", "None"), ("{}", "None"), ('{"format": 2}', "2")])
+@pytest.mark.parametrize(
+    ("content", "found"), [("[]", "None"), ("{}", "None"), ('{"format": 2}', "2"), ('{"format": [4]}', r"\[4\]")]
+)
 def test_another_format_is_told(folder, content, found):
     (folder / "model.json").write_text(content)
-    with pytest.raises(ModelError, match=rf"expected model format 3, found {found}\. Use the neuronedit that wrote"):
+    with pytest.raises(
+        ModelError, match=rf"expected model format 3 or 4, found {found}\. Use the neuronedit that wrote"
+    ):
+        load_model(folder)
+
+
+def test_every_format_that_can_be_read_has_a_golden_model_and_the_newest_is_written():
+    assert max(READERS) == MODEL_FORMAT
+    for number in READERS:
+        facts = json.loads((golden_folder(number) / "model.json").read_text())
+        assert facts["format"] == number
+        assert load_model(golden_folder(number)).panel.markers == tuple(facts["panel"]["markers"])
+
+
+def test_a_transform_that_is_not_known_is_told(folder, change_facts):
+    change_facts(panel={"markers": ["CD3"], "transforms": [{"name": "biexp"}]})
+    message = r"model: there is no transform 'biexp'; expected one of .* Or use the neuronedit that wrote the model\.$"
+    with pytest.raises(ModelError, match=message):
         load_model(folder)
 
 

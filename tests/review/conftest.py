@@ -36,13 +36,13 @@ def planted_model() -> Callable[[np.ndarray], EditModel]:
 
     def build(shift: np.ndarray) -> EditModel:
         panel = Panel(MARKERS, (5.0,) * len(MARKERS))
-        scaling = fit_scaling([planted_events(500, 0), planted_events(500, 1, TRUE_SHIFT)], panel.cofactors)
+        scaling = fit_scaling([planted_events(500, 0), planted_events(500, 1, TRUE_SHIFT)], panel.transforms)
         knots = np.zeros((1, len(MARKERS)), dtype=np.float32)
         standardised = (shift / scaling.spreads).astype(np.float32)[None]
         step = FittedStep(EditStep(layer="visible"), PercentileShift(knots, standardised, "linear"))
         autoencoder = Autoencoder(len(MARKERS), Architecture(hidden=(8,), code=4)).eval().requires_grad_(False)
         design = PairDesign(source={"drug": "no"}, target={"drug": "yes"})
-        source, target = (scaling.standardise(scaling.arcsinh(planted_events(500, seed))) for seed in (0, 1))
+        source, target = (scaling.standardise(scaling.transform(planted_events(500, seed))) for seed in (0, 1))
         support = Support.fit(source, target, seed=0)
         members = (Member("planted", 1.0, 0, (step,)),)
         edit = Edit("pair", members, Spikes.none(panel.n_markers), support, percentiles(target))

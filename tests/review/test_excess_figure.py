@@ -15,7 +15,7 @@ def excess() -> pd.DataFrame:
 
 
 def drawn(excess: pd.DataFrame) -> Axes:
-    return excess_figure(excess, 0.1).axes[0]
+    return excess_figure(excess, 0.1, "arcsinh units").axes[0]
 
 
 def points(axes: Axes) -> dict[str, list[float]]:

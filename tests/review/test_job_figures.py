@@ -6,6 +6,8 @@ import pytest
 
 from neuronedit.review.job_figures import MAX_BATCHES, MAX_MARKERS, NONE, quality_figure
 
+UNIT = "arcsinh units"
+
 
 def table(n_batches: int, n_markers: int = 3) -> pd.DataFrame:
     """Batch b lies at b/10 from the reference before the edit, and at b/100 after it; marker m at m/1,000 more."""
@@ -26,7 +28,7 @@ def table(n_batches: int, n_markers: int = 3) -> pd.DataFrame:
 
 
 def test_before_and_after_stand_side_by_side_on_one_scale():
-    left, right, _ = quality_figure(table(2)).axes
+    left, right, _ = quality_figure(table(2), UNIT).axes
     for axes, factor in ((left, 10), (right, 100)):
         expected = [[batch / factor + marker / 1000 for batch in (1, 2)] for marker in range(3)]
         np.testing.assert_allclose(np.square(axes.images[0].get_array()), expected)
@@ -39,13 +41,13 @@ def test_before_and_after_stand_side_by_side_on_one_scale():
 def test_a_marker_that_is_led_away_is_crossed():
     found = table(8)
     found.loc[4, "worse"] = True  # CD1 of b02
-    figure = quality_figure(found)
+    figure = quality_figure(found, UNIT)
     assert figure.axes[1].collections[0].get_offsets().tolist() == [[1, 1]]
     assert figure.get_suptitle().endswith("\n×: led away from it")
 
 
 def test_of_many_the_furthest_are_shown_and_that_is_said():
-    figure = quality_figure(table(MAX_BATCHES + 6, MAX_MARKERS + 2))
+    figure = quality_figure(table(MAX_BATCHES + 6, MAX_MARKERS + 2), UNIT)
     shown = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert shown == [f"b{batch:02d}" for batch in range(7, MAX_BATCHES + 7)]
     assert len(figure.axes[0].get_yticklabels()) == MAX_MARKERS
@@ -58,10 +60,10 @@ def test_of_many_the_furthest_are_shown_and_that_is_said():
 @pytest.mark.parametrize("n_batches", [0, 1])
 def test_without_a_reference_there_is_nothing_to_show(n_batches):
     found = table(1).assign(emd_before=np.nan, emd_after=np.nan)[: 3 * n_batches]
-    assert quality_figure(found).texts[0].get_text() == NONE
+    assert quality_figure(found, UNIT).texts[0].get_text() == NONE
 
 
 def test_a_value_that_is_not_known_leaves_its_cell_empty():
     found = table(2)
     found.loc[0, ["emd_before", "emd_after"]] = np.nan
-    assert len(quality_figure(found).axes[0].texts) == 5
+    assert len(quality_figure(found, UNIT).axes[0].texts) == 5

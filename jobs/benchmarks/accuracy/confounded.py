@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from neuronedit.arrays import Float32s, Float64s, Int64s
-from neuronedit.cells.panel import MASS_COFACTOR
+from neuronedit.cells.transforms import MASS_COFACTOR
 from neuronedit.edits.composition import match
 from neuronedit.edits.operators.percentiles import PercentileShift, weighted_percentiles
 from neuronedit.measures.moments import rms
@@ -145,7 +145,9 @@ def _edit(task: ConfoundedTask, target: Float32s, weights: Float64s) -> Float32s
         weighted_percentiles(population, weight)
         for population, weight in ((task.source.events, np.ones(len(task.source.events))), (target, weights))
     )
-    return task.events.events + PercentileShift.fit(before, after, "linear").at(tensor(task.events.events)).numpy()
+    return (
+        task.events.events + PercentileShift.fit(before, after, "linear").shift_at(tensor(task.events.events)).numpy()
+    )
 
 
 def _draw_types(

@@ -16,6 +16,7 @@ from neuronedit.cells.design import PAIR_EDIT, PairDesign
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import fit_scaling
+from neuronedit.cells.transforms import Arcsinh
 from neuronedit.edits.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP, Baseline, baselines
 from neuronedit.edits.edit import EditConfig
 from neuronedit.edits.support import Support
@@ -115,13 +116,14 @@ def forecast(model: EditModel, events: Float32s) -> Forecast:
 def predict(model: EditModel, populations: Populations, seed: int, effort: Effort) -> dict[str, Float32s]:
     """Edit the events by every method: (n_events, n_markers) float32, arcsinh units, by method."""
     source, target, events = (
-        model.scaling.arcsinh(population) for population in (populations.source, populations.target, populations.events)
+        model.scaling.transform(population)
+        for population in (populations.source, populations.target, populations.events)
     )
     methods = baselines(model.autoencoder, model.scaling) | joint_baselines(seed)
     if effort.measures_networks(seed):
         methods |= network_baselines(seed)
     simple = {name: attempt(name, method, source, target, events) for name, method in methods.items()}
-    return simple | {plan: model.scaling.arcsinh(model.apply(populations.events, plan)) for plan in PLANS}
+    return simple | {plan: model.scaling.transform(model.apply(populations.events, plan)) for plan in PLANS}
 
 
 def attempt(name: str, method: Baseline, source: Float32s, target: Float32s, events: Float32s) -> Float32s:
@@ -187,9 +189,9 @@ def measure_flags(tasks: Sequence[TransferTask], data: Path, n_events: int, n_se
 
 
 def _judge(populations: Populations, cofactor: float, seed: int) -> dict[str, float]:
-    scaling = fit_scaling(vars(populations).values(), np.full(populations.source.shape[1], cofactor))
+    scaling = fit_scaling(vars(populations).values(), [Arcsinh(cofactor)] * populations.source.shape[1])
     source, target, events = (
-        scaling.standardise(scaling.arcsinh(intensities)) for intensities in vars(populations).values()
+        scaling.standardise(scaling.transform(intensities)) for intensities in vars(populations).values()
     )
     found = Support.fit(source, target, seed).judge(events)
     return {"flagged": float(found.flagged), "auroc": found.auroc, "reach": found.reach}

@@ -18,8 +18,7 @@ import pandas as pd
 import torch
 
 from neuronedit.arrays import Float32s
-from neuronedit.cells.panel import MASS_COFACTOR
-from neuronedit.cells.scaling import to_arcsinh
+from neuronedit.cells.transforms import MASS_COFACTOR, Arcsinh
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP
 from neuronedit.measures.distances import FLOOR, distance_to_truth, noise_floor, normalised_residual
 from neuronedit.network.autoencoder import Architecture
@@ -144,7 +143,8 @@ def effects(tasks: Sequence[TransferTask], data: Path, effort: Effort) -> pd.Dat
         populations, truth = draw(load_cells(data, task.dataset), task, effort.n_events, seed=0)
         roles = {**vars(populations), "truth": truth}
         means = {
-            role: to_arcsinh(events, task.cofactor).mean(axis=0, dtype=np.float64) for role, events in roles.items()
+            role: Arcsinh(task.cofactor).forward(events).mean(axis=0, dtype=np.float64)
+            for role, events in roles.items()
         }
         learned, wanted = means["target"] - means["source"], means["truth"] - means["events"]
         rows.append({"task": task.name, "effect": abs(wanted).mean(), "difference": abs(wanted - learned).mean()})
@@ -193,7 +193,7 @@ def measure_simulation(task: SimulatedTask, seed: int, effort: Effort, others: M
 
 def peer_task(name: str, seed: int, populations: Populations, cofactor: float) -> PeerTask:
     """Make a peer's input of a task: the populations on the arcsinh scale."""
-    scaled = {role: to_arcsinh(intensities, cofactor) for role, intensities in vars(populations).items()}
+    scaled = {role: Arcsinh(cofactor).forward(intensities) for role, intensities in vars(populations).items()}
     return PeerTask(name, Populations(**scaled), seed)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from neuronedit.arrays import Float32s, Float64s, Int64s, Masks
-from neuronedit.cells.panel import MASS_COFACTOR
+from neuronedit.cells.transforms import MASS_COFACTOR
 from neuronedit.measures.distances import emd
 from neuronedit.measures.evaluation import classifier_auc
 

@@ -13,8 +13,8 @@ import pandas as pd
 
 from neuronedit.arrays import Float32s
 from neuronedit.cells.design import MIN_POPULATION_EVENTS
-from neuronedit.cells.panel import MASS_COFACTOR
 from neuronedit.cells.selection import Where, describe, select
+from neuronedit.cells.transforms import MASS_COFACTOR
 from neuronedit.errors import DataError
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"

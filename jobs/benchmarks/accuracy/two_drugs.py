@@ -14,7 +14,8 @@ import pandas as pd
 
 from neuronedit.arrays import Float64s, Int64s
 from neuronedit.cells.arms import BOTH, CONTROL, A, Arm, B, Experiment
-from neuronedit.cells.panel import MASS_COFACTOR, Panel
+from neuronedit.cells.panel import Panel
+from neuronedit.cells.transforms import MASS_COFACTOR
 from neuronedit.measures.synergy import ADDITIVE as ADDITIVE_CALL
 from neuronedit.measures.synergy import ANTAGONISTIC, SYNERGISTIC, Estimate, SynergyRule, call, excess_table
 from neuronedit.model.combination import excess_parts, mean_changes

@@ -15,6 +15,7 @@ from torch import nn
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling
+from neuronedit.cells.transforms import Arcsinh
 from neuronedit.edits.auto import Plan
 from neuronedit.edits.edit import fit_edit
 from neuronedit.edits.steps import EditStep
@@ -168,7 +169,7 @@ def planted_model(
     source: PlantedCells, target: PlantedCells, plan: Plan = CODE_EDIT, autoencoder: Autoencoder | None = None
 ) -> EditModel:
     """The network by hand, unless another is given; its edit fitted as ever."""
-    scaling = Scaling(*(np.full(N_MARKERS, value, dtype=np.float32) for value in (5, 3, 1)))
+    scaling = Scaling((Arcsinh(5.0),) * N_MARKERS, *(np.full(N_MARKERS, value, dtype=np.float32) for value in (3, 1)))
     autoencoders = (autoencoder or planted_autoencoder(),)
     edit = fit_edit("pair", autoencoders, plan, source.markers, target.markers, zeros=scaling.zeros)
     design = PairDesign(source={"drug": "no"}, target={"drug": "yes"})

@@ -62,7 +62,7 @@ def judge_edit(
     r_energy, measured residuals of the edit (above 1: worse than none), and helps, whether both are below 1.
     """
     gates = gates_before_truth(model, populations, seed)
-    support = model.edit(EDIT).support.judge(model.standardised(populations.events))
+    support = model.get_edit(EDIT).support.judge(model.standardised(populations.events))
     tones = {name: gate.tone for name, gate in gates.items()}
     values = {name: np.nan if gate.value is None else gate.value for name, gate in gates.items()}
     return pd.DataFrame(
@@ -97,15 +97,16 @@ def gates_before_truth(model: EditModel, populations: Populations, seed: int) ->
         nothing,
         reconstruction_table(model, vars(populations)),
         nothing.reindex(columns=LOSS_COLUMNS),
+        model.panel.unit,
     )
     gates = measure_gates(review, model, [comparison], {"extrapolation": populations.events}, GateConfig(), seed)
     return {gate.name: gate for gate in gates if gate.name in BEFORE_TRUTH}
 
 
 def _measured(model: EditModel, populations: Populations, truth: Float32s, seed: int) -> dict[str, float | bool]:
-    measured = model.scaling.arcsinh(truth)
+    measured = model.scaling.transform(truth)
     edited, unedited = (
-        distance_to_truth(model.scaling.arcsinh(events), measured, seed)
+        distance_to_truth(model.scaling.transform(events), measured, seed)
         for events in (model.apply(populations.events, EDIT), populations.events)
     )
     floor = noise_floor(measured, seed)

@@ -17,6 +17,7 @@ from neuronedit.arrays import Float32s
 from neuronedit.cells.design import PAIR_EDIT, PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling, fit_scaling
+from neuronedit.cells.transforms import Arcsinh
 from neuronedit.edits.auto import CANDIDATES, Plan
 from neuronedit.edits.edit import NEURONS_THEN_MARKERS, Edit, fit_edit
 from neuronedit.edits.steps import EditStep
@@ -139,8 +140,8 @@ def save_trials(folder: Path, names: tuple[str, ...] = tuple(TRIALS)) -> None:
     """Fit models and save each in a folder of its name."""
     generator = np.random.default_rng(0)
     source, target = intensities(N_LANDMARKS, generator), intensities(N_LANDMARKS, generator, SHIFTS)
-    scaling = fit_scaling([source, target], (COFACTOR,) * N_MARKERS)
-    populations = tuple(scaling.standardise(scaling.arcsinh(events)) for events in (source, target))
+    scaling = fit_scaling([source, target], [Arcsinh(COFACTOR)] * N_MARKERS)
+    populations = tuple(scaling.standardise(scaling.transform(events)) for events in (source, target))
     for name in names:
         save_model(_model(TRIALS[name], scaling, *populations), folder / name)
 

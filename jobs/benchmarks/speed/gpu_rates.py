@@ -43,7 +43,7 @@ def kernel_rate(model: EditModel, device: torch.device, n_minibatches: int) -> f
     @torch.inference_mode()
     def edited() -> None:
         for minibatch in markers.split(MINIBATCH):
-            edit.edit(autoencoders, minibatch)
+            edit.change(autoencoders, minibatch)
 
     return len(markers) / median_seconds(edited, device)
 

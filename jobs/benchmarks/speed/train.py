@@ -25,6 +25,7 @@ from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.training.trainer import train_autoencoder
 from neuronedit.arrays import Float32s
 from neuronedit.cells.scaling import fit_scaling
+from neuronedit.cells.transforms import Arcsinh
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 from neuronedit.network.minibatches import InMemory
 from neuronedit.network.plan import TrainingPlan, WorkersConfig
@@ -141,8 +142,8 @@ def draw_raw(n_events: int) -> dict[str, Float32s]:
 def draw(n_events: int) -> dict[str, Float32s]:
     """A source and its target, standardised."""
     raw = draw_raw(n_events)
-    scaling = fit_scaling(raw.values(), (COFACTOR,) * N_MARKERS)
-    return {name: scaling.standardise(scaling.arcsinh(events)) for name, events in raw.items()}
+    scaling = fit_scaling(raw.values(), [Arcsinh(COFACTOR)] * N_MARKERS)
+    return {name: scaling.standardise(scaling.transform(events)) for name, events in raw.items()}
 
 
 def _ray_rows(populations: Mapping[str, Float32s], size: Size, architecture: Architecture) -> dict[str, Row]:

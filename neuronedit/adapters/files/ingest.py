@@ -41,7 +41,7 @@ class IngestConfig(Config):
     fcs_folder: str | None = Field(None, description="where the sheet's files lie; by default beside the sheet")
     panel: str | None = Field(
         None,
-        description="CSV channel, marker, cofactor; by default each channel's own marker name ($PnS) is used",
+        description="CSV channel, marker, transform, cofactor; by default each channel's own marker name ($PnS)",
     )
     output: str = Field(description="the folder of the Parquet dataset to write")
     compensate: bool = Field(False, description="apply the spillover matrix stored in each file (flow cytometry)")

@@ -9,8 +9,8 @@ from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.cells.arms import BOTH, CONTROL, A, Arm, ArmChoice, B, Experiment
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
-from neuronedit.cells.scaling import to_arcsinh
 from neuronedit.cells.selection import ALL_EVENTS, EventChoice, Where, describe
+from neuronedit.cells.transforms import transform_markers
 from neuronedit.errors import DataError
 from neuronedit.measures.evaluation import ComparedEvents
 
@@ -51,13 +51,13 @@ def draw_sample(
         raise DataError(
             f"{name}: no event of {dataset.uri} has {describe(where)}. Correct {name}.where or {name}.path."
         )
-    events = to_arcsinh(drawn.intensities[ALL_EVENTS], panel.cofactors)
+    events = transform_markers(drawn.intensities[ALL_EVENTS], panel.transforms)
     if population_column is None:
         return ComparedEvents(name, events)
     # A pass of its own: a sample of equal counts per population would not be one of the whole dataset.
     split = draw_populations(dataset, panel, EventChoice(where, population_column), sample)
     _check_split(name, split, dataset, population_column)
-    populations = {value: to_arcsinh(cells, panel.cofactors) for value, cells in split.intensities.items()}
+    populations = {value: transform_markers(cells, panel.transforms) for value, cells in split.intensities.items()}
     return ComparedEvents(name, events, populations, split.counts)
 
 

@@ -38,7 +38,7 @@ class ReviewEvents:
 
     def most_moving(self, model: EditModel) -> str:
         """The edit with the largest distance from its source to its target."""
-        return max(self.pairs, key=lambda name: model.edit(name).support.effect)
+        return max(self.pairs, key=lambda name: model.get_edit(name).support.effect)
 
     def pair_labels(self, column: str | None) -> dict[str, tuple[Texts, Texts]]:
         """Labels of the source's and the target's events in a column, by edit, in the comparisons' order."""

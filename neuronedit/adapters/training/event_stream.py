@@ -194,7 +194,7 @@ class _Reader:
         intensities = marker_matrix(block.table, self.stream.panel, file.path, block.first_row)
         if not chosen.all():
             intensities, samples = intensities[chosen], samples[chosen]
-        return EventBlock(scaling.standardise(scaling.arcsinh(intensities)), samples)
+        return EventBlock(scaling.standardise(scaling.transform(intensities)), samples)
 
     def _chosen(self, block: Block, samples: Texts, file: EventFile, population: str) -> Masks:
         held_out = self.held_out[population]

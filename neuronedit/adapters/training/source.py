@@ -100,7 +100,7 @@ def training_source(
         larger = sample.model_copy(update={"events_per_population": max(n_events.values())})
         more = draw_populations(dataset, panel, prepared.design, larger)
         scale = prepared.scaling
-        populations = {name: scale.standardise(scale.arcsinh(events)) for name, events in more.intensities.items()}
+        populations = {name: scale.standardise(scale.transform(events)) for name, events in more.intensities.items()}
         return TrainingSource(
             populations, more.samples, None, {name: len(events) for name, events in populations.items()}
         )

@@ -1,4 +1,4 @@
-"""Kept events, and which of them are nearest to others: exactly, although most are ruled out by a matrix product."""
+"""Landmarks: kept events, of which the nearest to others are found exactly, most being ruled out by one product."""
 
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ LANES = 64
 """The number of landmarks is filled up to a multiple, so that the processor can take many at once."""
 
 HALVINGS = 12
-"""Of the range that a threshold is looked for in: it leaves few landmarks to compare one by one."""
+"""Halvings of the range that a threshold is looked for in; few landmarks are left to compare one by one."""
 
 ROWS = 4096
 """Events whose distances a GPU holds at once: 4,096 x 4,096 float64 are 134 MB."""
@@ -37,11 +37,11 @@ class Landmarks:
         self.events = np.ascontiguousarray(events, dtype=np.float32)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The events alone: what is made from them does not travel."""
+        """Pickle the events alone: the receiver prepares them itself."""
         return {"events": self.events}
 
     def nearest(self, events: Tensor, n_nearest: int) -> tuple[Tensor, Tensor]:
-        """The nearest landmarks of each event, in the order of their numbers.
+        """Find the nearest landmarks of each event, in the order of their numbers.
 
         Of equally far ones the processor takes the first, a GPU any.
 
@@ -76,7 +76,7 @@ class Landmarks:
 
     @cached_property
     def _product(self) -> tuple[Float32s, torch.Tensor, np.float32]:
-        """The landmarks' centre; what makes ‖y‖² − 2⟨x, y⟩ of an event and a 1 about it; the largest ‖y‖.
+        """The landmarks' centre, the factors that give ‖y‖² − 2⟨x, y⟩ of a centred event and a 1, and the largest ‖y‖.
 
         Filled up with landmarks infinitely far away.
         """
@@ -98,7 +98,7 @@ class Landmarks:
 
 
 def nearest_by_product(landmarks: tuple[Tensor, ...], events: Tensor, n_nearest: int) -> tuple[Tensor, Tensor]:
-    """``Landmarks.nearest`` on a GPU, by one product in float64.
+    """Find nearest landmarks on a GPU, by one product in float64 (see ``Landmarks.nearest``).
 
     Its rounding is far below float32's: the nearest are the true ones, but for landmarks that float32, too, has at the
     same distance.
@@ -145,7 +145,7 @@ def _select(
 
 @compiled
 def _upper_bound(products: Float32s, n_nearest: int, least: Float32s) -> np.float32:
-    """What at least ``n_nearest`` products do not exceed, found among the least of groups: no two are one landmark's.
+    """Find a value that at least ``n_nearest`` products do not exceed, among the least of groups of landmarks.
 
     Products are folded in halves, each pair's least kept, down to at least twice as many groups.
     """
@@ -166,7 +166,7 @@ def _upper_bound(products: Float32s, n_nearest: int, least: Float32s) -> np.floa
 
 @compiled
 def _threshold(values: Float32s, n_least: int) -> tuple[np.float32, np.float32]:
-    """Two numbers: fewer values than ``n_least`` are below the first, at least as many up to the second."""
+    """Find two numbers: fewer values than ``n_least`` lie below the first, at least as many up to the second."""
     low, high = values[0], values[0]
     for i in range(len(values)):
         low, high = min(low, values[i]), max(high, values[i])

@@ -1,4 +1,4 @@
-"""Where an activation lies among a neuron's knots, and the value there, without a search through all of them."""
+"""Piecewise functions of neurons: an activation's place among the knots is found without a search through all."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Self
@@ -12,7 +12,7 @@ from neuronedit.arrays import Float32s, compiled
 from neuronedit.network.autoencoder import Tensors
 
 N_BINS = 256
-"""Evenly spaced over a neuron's knots. Each knows what is below it: of 101 percentiles, one or two are left to try."""
+"""Bins spaced evenly over a neuron's knots. Each knows the knots below it: of 101, one or two are left to try."""
 
 BLOCK = 1024
 """Events that one neuron after another is looked up for: they stay in the second cache, its table in the first."""
@@ -22,12 +22,12 @@ ASIDE = 16
 
 
 class Tables(NamedTuple):
-    """Functions of neurons by their knots.
+    """Functions of neurons, given by their knots.
 
     Attributes:
         knots: (n_tables, n_neurons, n_knots + padding) float32, ascending; infinite where padded.
-        values: The same shape; what a function is at its knots.
-        slopes: The same shape; how it goes on from a knot: 0 in a step function, and from the last knot.
+        values: The same shape; a function's values at its knots.
+        slopes: The same shape; a function's slope from a knot on: 0 in a step function, and from the last knot.
         last: (n_tables, n_neurons) float32, each function's last knot.
         bins: (n_tables, n_neurons, 2) float32, where the first bin starts, and bins per unit.
         starts: (n_tables, n_neurons, N_BINS) uint16, the last knot that is surely at or below a bin's activations.
@@ -51,10 +51,10 @@ class Lookup:
         self._tensors = Tensors(tables.knots, tables.values, tables.slopes, tables.last[..., None])
 
     @classmethod
-    def of(
+    def from_knots(
         cls, knots: Sequence[Float32s], values: Sequence[Float32s], interpolation: Literal["step", "linear"]
     ) -> Self:
-        """Tables of functions, each given by its knots and values there, (n_knots, n_neurons) ascending."""
+        """Make tables of functions, each given by ascending knots and its values there, (n_knots, n_neurons)."""
         columns = np.stack([np.ascontiguousarray(table.T) for table in knots]).astype(np.float32)
         heights = np.stack([np.ascontiguousarray(table.T) for table in values]).astype(np.float32)
         first, last = columns[..., :1], columns[..., -1:]
@@ -74,12 +74,12 @@ class Lookup:
             )
         )
 
-    def at(self, activations: Tensor) -> Tensor:
-        """The first table's values: (n_events, n_neurons) → (n_events, n_neurons) float32."""
+    def value_at(self, activations: Tensor) -> Tensor:
+        """Look up the first table's values: (n_events, n_neurons) → (n_events, n_neurons) float32."""
         return self.mean_at(activations, activations.new_ones((len(activations), 1)))
 
     def mean_at(self, activations: Tensor, shares: Tensor) -> Tensor:
-        """The tables' values, each counting by its share: (n_events, n_neurons) → (n_events, n_neurons) float32.
+        """Look up the mean of the tables' values, weighted by shares: (n_events, n_neurons) → the same shape, float32.
 
         Args:
             activations: (n_events, n_neurons) float32.
@@ -93,7 +93,7 @@ class Lookup:
 
 
 def mean_by_search(tables: tuple[Tensor, ...], activations: Tensor, shares: Tensor) -> Tensor:
-    """``Lookup.mean_at`` on a GPU: by a search through all knots, and the same arithmetic, so the same bits.
+    """Do what ``Lookup.mean_at`` does on a GPU: by a search through all knots, and the same arithmetic and bits.
 
     Args:
         tables: Knots, values, slopes, (n_tables, n_neurons, n_knots); and the last knots, (n_tables, n_neurons, 1).
@@ -137,7 +137,7 @@ def _starts(knots: Float32s, bins: Float32s) -> tuple[npt.NDArray[np.uint16], np
 
 @compiled
 def _bin(activations: Float32s, first: np.float32, scale: np.float32, numbers: npt.NDArray[np.uint32]) -> None:
-    """The number of each activation's bin, into ``numbers``: (n,) both."""
+    """Write the number of each activation's bin into ``numbers``: (n,) both."""
     for i in range(len(activations)):
         place = (activations[i] - first) * scale
         # What is no number is in the first bin: 0 times infinity, at the first of knots that nearly touch.

@@ -46,7 +46,7 @@ class Mixture:
 
     @classmethod
     def fit(cls, populations: Sequence[Float32s], n_components: int, seed: int) -> Self:
-        """The most likely mixture for the events of all populations.
+        """Fit the most likely mixture to the events of all populations.
 
         Each event counts once: a small population that were repeated to weigh the same as a large one would get
         components for its noise.
@@ -78,8 +78,8 @@ class Mixture:
         )
 
     @classmethod
-    def of_labels(cls, events: Float32s, labels: npt.NDArray[Any]) -> Self:
-        """One component for each label, in their order, by where its events lie.
+    def from_labels(cls, events: Float32s, labels: npt.NDArray[Any]) -> Self:
+        """Make one component for each label, in their order, from the events that have it.
 
         Args:
             events: (n_events, n_neurons).
@@ -96,7 +96,7 @@ class Mixture:
         )
 
     def memberships(self, events: Tensor, reach: float = math.inf) -> Tensor:
-        """The components' shares in each event: (n_events, n_neurons) → (n_events, n_components) float32, sums 1.
+        """Give the components' shares in each event: (n_events, n_neurons) → (n_events, n_components) float32, sums 1.
 
         Far from all components the nearest one says nothing of the kind of cell. So densities are flattened by the
         square of how many times further away an event is than ``reach``: there the shares tend to the components' own.
@@ -119,7 +119,7 @@ class Mixture:
         return Tensors(centres, 1 / self.spreads.astype(np.float64), self.log_spreads, log_weights)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: what is on a device does not travel."""
+        """Pickle the fields alone: copies on a device are made again by the receiver."""
         return pickled_fields(self)
 
     @property
@@ -128,7 +128,7 @@ class Mixture:
         return np.asarray(np.log(self.spreads).sum(axis=1, dtype=np.float64))
 
     def distances(self, events: Float32s) -> Float64s:
-        """Squared distances in units of the spreads: (n_events, n_neurons) → (n_events, n_components)."""
+        """Compute squared distances in units of the spreads: (n_events, n_neurons) → (n_events, n_components)."""
         squares = np.empty((len(events), len(self.centres)))
         # float64: the square of an event far beyond any that was seen must not overflow.
         centres, densities = self.centres.astype(np.float64), 1 / self.spreads.astype(np.float64)
@@ -137,13 +137,13 @@ class Mixture:
 
 
 def memberships_in_float64(mixture: tuple[Tensor, ...], events: Tensor, reach: float) -> Tensor:
-    """``Mixture.memberships`` on a GPU.
+    """Do what ``Mixture.memberships`` does on a GPU.
 
     Args:
         mixture: Centres and densities (one over spreads), (n_components, n_neurons); logarithms of spreads, summed over
             neurons, and of shares, (n_components,); all float64.
         events: (n_events, n_neurons) float32.
-        reach: See there.
+        reach: See ``Mixture.memberships``.
     """
     centres, densities, log_spreads, log_weights = mixture
     events = events.double()
@@ -165,7 +165,7 @@ def _square_distances(
     densities: Float64s,
     squares: Float64s,
 ) -> None:
-    """Loops run over the events of a block at last, which the processor takes many at once, each by itself."""
+    """Fill ``squares``; the innermost loops run over a block's events, of which the processor takes many at once."""
     n_events, n_neurons = events.shape
     column = np.empty((n_neurons, BLOCK), np.float64)
     total = np.empty(BLOCK, np.float64)

@@ -52,7 +52,7 @@ class NeighbourShift:
         """
         chosen = np.random.default_rng(seed).permutation(len(source))[:MAX_LANDMARKS]
         landmarks = np.ascontiguousarray(source[np.sort(chosen)])
-        return cls(landmarks, shift.at(tensor(landmarks)).numpy(), min(n_neighbours, len(landmarks)))
+        return cls(landmarks, shift.shift_at(tensor(landmarks)).numpy(), min(n_neighbours, len(landmarks)))
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, n_neighbours: int) -> Self:
@@ -63,7 +63,7 @@ class NeighbourShift:
         """Give the landmarks and their shifts by their names in a model's file."""
         return {"knots": self.landmarks, "shifts": self.shifts}
 
-    def at(self, activations: Tensor) -> Tensor:
+    def shift_at(self, activations: Tensor) -> Tensor:
         """The shift of each event: (n_events, n_neurons) → (n_events, n_neurons) float32."""
         nearest, (shifts,) = self.nearest(activations), self._tensors.beside(activations)
         if activations.is_cuda:

@@ -64,7 +64,7 @@ def weighted_percentiles(activations: Float32s, weights: Floats, n_percentiles: 
 class Shift(Protocol):
     """A shift of one layer's activations, as an operator has fitted it."""
 
-    def at(self, activations: Tensor) -> Tensor:
+    def shift_at(self, activations: Tensor) -> Tensor:
         """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
         ...
 
@@ -116,14 +116,14 @@ class PercentileShift:
         """Give the percentiles and their shifts by their names in a model's file."""
         return {"knots": self.source_percentiles, "shifts": self.shifts}
 
-    def at(self, activations: Tensor) -> Tensor:
+    def shift_at(self, activations: Tensor) -> Tensor:
         """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
-        return self.lookup.at(activations)
+        return self.lookup.value_at(activations)
 
     @cached_property
     def lookup(self) -> Lookup:
         """The shifts as a lookup table, made at first use."""
-        return Lookup.of([self.source_percentiles], [self.shifts], self.interpolation)
+        return Lookup.from_knots([self.source_percentiles], [self.shifts], self.interpolation)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the fields alone: the receiver makes its own lookup table."""

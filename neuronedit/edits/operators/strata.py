@@ -92,11 +92,11 @@ class StrataShift:
             percentiles(target, N_ALIGNMENT_PERCENTILES, target_weights),
             "linear",
         )
-        aligned = source + alignment.at(tensor(source)).numpy()
+        aligned = source + alignment.shift_at(tensor(source)).numpy()
         mixture = (
             Mixture.fit([aligned, target], n_strata, seed)
             if labels is None
-            else Mixture.of_labels(np.concatenate([aligned, target]), np.concatenate(labels))
+            else Mixture.from_labels(np.concatenate([aligned, target]), np.concatenate(labels))
         )
         nearest = mixture.distances(np.concatenate([aligned, target])).min(axis=1)
         in_source, in_target = (
@@ -148,14 +148,14 @@ class StrataShift:
             "reach": np.array([self.reach]),
         }
 
-    def at(self, activations: Tensor) -> Tensor:
+    def shift_at(self, activations: Tensor) -> Tensor:
         """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
         return self.lookup.mean_at(activations, self.memberships(activations))
 
     @cached_property
     def lookup(self) -> Lookup:
         """The strata's shifts as lookup tables, made at first use."""
-        return Lookup.of(
+        return Lookup.from_knots(
             [stratum.source_percentiles for stratum in self.strata],
             [stratum.shifts for stratum in self.strata],
             "linear",
@@ -167,7 +167,7 @@ class StrataShift:
 
     def memberships(self, activations: Tensor) -> Tensor:
         """How far each event belongs to each stratum: (n_events, n_neurons) → (n_events, n_strata), rows sum to 1."""
-        return self.mixture.memberships(activations + self.alignment.at(activations), self.reach)
+        return self.mixture.memberships(activations + self.alignment.shift_at(activations), self.reach)
 
 
 def _counting(memberships: Float32s) -> Float32s:

@@ -88,7 +88,7 @@ class TransportShift:
         """Give drift, range and network by their names in a model's file."""
         return {"drift": self.drift, "lowest": self.lowest, "highest": self.highest, **self.weights}
 
-    def at(self, activations: Tensor) -> Tensor:
+    def shift_at(self, activations: Tensor) -> Tensor:
         """The shift of each event: (n_events, n_neurons) → (n_events, n_neurons) float32."""
         drift, lowest, highest, *weights = self._tensors.beside(activations)
         return drift + network_output(dict(zip(self.weights, weights, strict=True)), activations.clamp(lowest, highest))

@@ -137,7 +137,9 @@ def judge_applied(
         for name in ("extrapolation", f"extrapolation {edit}"):
             if name in populations:
                 events[name if name.endswith(edit) else f"{name} by {edit}"] = (edit, populations[name])
-    return {name: (edit, model.edit(edit).support.judge(model.standardised(of))) for name, (edit, of) in events.items()}
+    return {
+        name: (edit, model.get_edit(edit).support.judge(model.standardised(of))) for name, (edit, of) in events.items()
+    }
 
 
 def furthest_reach(applied: Mapping[str, Applied]) -> Finding:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.selection import describe
+from neuronedit.cells.transforms import Transform, all_cofactors
+from neuronedit.edits.steps import OPERATORS
 from neuronedit.model.edit_model import EditModel
 
 
@@ -19,7 +21,7 @@ def model_facts(model: EditModel) -> dict[str, str]:
     chosen = {name: edit.summary for name, edit in model.edits.items() if edit.choice}
     facts = {
         "panel": f"{model.panel.n_markers} markers: {', '.join(model.panel.markers)}",
-        "cofactors": ", ".join(f"{cofactor:g}" for cofactor in sorted(set(model.panel.cofactors))),
+        **_transforms(model),
         "design": _design(model),
         "edits": f"{len(model.edits)}: {', '.join(model.edits)}",
         "plan of the edit": "; ".join(sorted(plans)) or "none: doing nothing scored better",
@@ -35,9 +37,19 @@ def model_facts(model: EditModel) -> dict[str, str]:
     return facts | ({"events by population": _counts(events)} if isinstance(events, Mapping) else {})
 
 
+def _transforms(model: EditModel) -> dict[str, str]:
+    """The cofactors where all transforms are arcsinh; otherwise the markers of each transform."""
+    if (cofactors := all_cofactors(model.panel.transforms)) is not None:
+        return {"cofactors": ", ".join(f"{cofactor:g}" for cofactor in sorted(set(cofactors)))}
+    markers: dict[Transform, list[str]] = {}
+    for marker, transform in zip(model.panel.markers, model.panel.transforms, strict=True):
+        markers.setdefault(transform, []).append(marker)
+    return {"transforms": "; ".join(f"{transform} of {', '.join(names)}" for transform, names in markers.items())}
+
+
 def _step(plan: Mapping[str, object]) -> str:
-    counts = {"neighbours": f", {plan['n_neighbours']} neighbours", "strata": f", {plan['n_strata']} strata"}
-    return f"{plan['layer']} ({plan['operator']}, {plan['form']}{counts.get(str(plan['operator']), '')})"
+    counts = [f"{plan[option]} {option.removeprefix('n_')}" for option in OPERATORS[str(plan["operator"])].options]
+    return f"{plan['layer']} ({', '.join([str(plan['operator']), str(plan['form']), *counts])})"
 
 
 def _design(model: EditModel) -> str:

@@ -48,6 +48,7 @@ class Review:
         densities: See ``density_table``.
         reconstruction: See ``reconstruction_table``.
         losses: Columns epoch, train_loss, validation_loss; no rows where they are not known.
+        unit: Of transformed values and their distances.
         gates: The gates' outcomes; empty where they were not computed.
         edits: Reviews of edits, neuron by neuron; may be empty.
     """
@@ -59,6 +60,7 @@ class Review:
     densities: pd.DataFrame
     reconstruction: pd.DataFrame
     losses: pd.DataFrame
+    unit: str
     gates: tuple[Gate, ...] = ()
     edits: tuple[EditReview, ...] = ()
 
@@ -139,9 +141,10 @@ def review_model(
         model_facts(model),
         method_table(transfers),
         transfer_table(transfers, model.panel.markers),
-        density_table(transfers, model.panel.markers),
+        density_table(transfers, model.panel),
         reconstruction_table(model, populations),
         pd.DataFrame(columns=LOSS_COLUMNS) if losses is None else losses[LOSS_COLUMNS],
+        model.panel.unit,
     )
 
 
@@ -195,12 +198,14 @@ class Section:
 
     Attributes:
         verdict: The comparison's verdict.
+        unit: Of the markers.
         methods: Its rows of ``method_table``.
         markers: Its rows of ``marker_table``.
         densities: Its rows of ``density_table``.
     """
 
     verdict: Verdict
+    unit: str
     methods: pd.DataFrame
     markers: pd.DataFrame
     densities: pd.DataFrame
@@ -214,7 +219,7 @@ class Section:
         """The markers that the edit changes most, and every method's distances: for the first screen, and a README."""
         return Drawing(
             "overview",
-            lambda: figures.overview_figure(self.title, self.methods, self.markers, self.densities),
+            lambda: figures.overview_figure(self.title, self.methods, self.markers, self.densities, self.unit),
             f"Histograms of the markers that change most, and every method's distance to the truth, {self.title}",
             reading.read_markers(self.markers),
         )
@@ -232,7 +237,7 @@ class Section:
         """Every marker's distance before and after."""
         return Drawing(
             "markers",
-            lambda: figures.transfer_figure(self.markers),
+            lambda: figures.transfer_figure(self.markers, self.unit),
             f"EMD to the truth before and after the edit, by marker, {self.title}",
             reading.read_markers(self.markers),
         )
@@ -241,7 +246,7 @@ class Section:
         """Every marker's distribution."""
         return Drawing(
             "densities",
-            lambda: figures.density_figure(self.densities, list(self.markers["marker"])),
+            lambda: figures.density_figure(self.densities, list(self.markers["marker"]), self.unit),
             f"Histograms of every marker before and after the edit, with the truth, {self.title}",
             reading.read_densities(self.densities, self.markers),
         )
@@ -256,6 +261,7 @@ def sections(review: Review) -> list[Section]:
     return [
         Section(
             verdict,
+            review.unit,
             *(
                 table[table["comparison"] == verdict.comparison]
                 for table in (review.methods, review.markers, review.densities)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from neuronedit.arrays import Float32s
 from neuronedit.cells.panel import Panel
-from neuronedit.cells.scaling import to_arcsinh
+from neuronedit.cells.transforms import common_unit, transform_markers
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, quantile_map
 from neuronedit.errors import ModelError, listing
 from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR, Distance, distance_to_truth, noise_floor
@@ -57,6 +57,7 @@ class SideBySide:
         markers: A row for each comparison and marker, EMDs to the truth: comparison, kind, marker, before,
             quantile_map, first, second, floor; the marker that the models differ most in first.
         notes: Sentences that a reader of the tables must know.
+        unit: Of distances.
     """
 
     names: tuple[str, str]
@@ -64,6 +65,7 @@ class SideBySide:
     methods: pd.DataFrame
     markers: pd.DataFrame
     notes: tuple[str, ...]
+    unit: str
 
     def verdicts(self) -> dict[str, str]:
         """One sentence for each comparison: how the second does beside the first."""
@@ -87,11 +89,10 @@ class SideBySide:
 
 def joint_panel(first: Panel, second: Panel) -> Panel:
     """The first panel's markers, then those that the second has besides."""
-    cofactors = dict(zip(second.markers, second.cofactors, strict=True))
-    cofactors = dict(zip(first.markers, first.cofactors, strict=True)) | {
-        marker: cofactor for marker, cofactor in cofactors.items() if marker not in first.markers
-    }
-    return Panel(tuple(cofactors), tuple(cofactors.values()))
+    own = dict(zip(first.markers, first.transforms, strict=True))
+    further = zip(second.markers, second.transforms, strict=True)
+    joint = own | {marker: transform for marker, transform in further if marker not in own}
+    return Panel(list(joint), list(joint.values()))
 
 
 def compare_models(
@@ -104,7 +105,7 @@ def compare_models(
         second: The other.
         comparisons: Events with their truth; those of edits that only one model has are left out.
         panel: The comparisons' columns: the markers of both models. Distances are on those that both have,
-            on the arcsinh scale of the panel's cofactors.
+            in transformed units of the panel's transforms.
         seed: Halves the truth and draws events.
 
     Raises:
@@ -130,6 +131,7 @@ def compare_models(
             ignore_index=True,
         ),
         tuple(_notes(first, second, comparisons, shared)),
+        common_unit(panel.transforms[panel.markers.index(marker)] for marker in shared),
     )
 
 
@@ -150,15 +152,15 @@ def _measure(
 ) -> dict[str, Distance]:
     """Distances to the truth by method, the noise floor last."""
     columns = [panel.markers.index(marker) for marker in shared]
-    cofactors = np.array(panel.cofactors)[columns]
+    transforms = [panel.transforms[column] for column in columns]
     source, target, events, truth = (
-        to_arcsinh(population[:, columns], cofactors)
+        transform_markers(population[:, columns], transforms)
         for population in (comparison.source, comparison.target, comparison.events, comparison.truth)
     )
     predictions = {NO_EDIT: events, QUANTILE_MAP: quantile_map(source, target, events)}
     for each in (first, second):
         edited = _edited(each.model, comparison, panel, shared)
-        predictions[each.name] = to_arcsinh(edited, cofactors)
+        predictions[each.name] = transform_markers(edited, transforms)
     distances = {name: distance_to_truth(predicted, truth, seed) for name, predicted in predictions.items()}
     return distances | {FLOOR: noise_floor(truth, seed)}
 
@@ -269,14 +271,14 @@ def _drawing(compared: SideBySide, comparison: str) -> Drawing:
     nearer = int((rows["second"] < rows["first"]).sum())
     return Drawing(
         "markers",
-        lambda: side_by_side_figure(rows, compared.names),
+        lambda: side_by_side_figure(rows, compared.names, compared.unit),
         f"Dots: every marker's EMD to the truth by both models, {comparison}",
         f"{compared.names[1]} is nearer to the truth on {nearer} of {len(rows)} markers; the models differ most on "
         f"{furthest['marker']} ({furthest['first']:.3f} and {furthest['second']:.3f}).",
     )
 
 
-def side_by_side_figure(rows: pd.DataFrame, names: tuple[str, str]) -> Figure:
+def side_by_side_figure(rows: pd.DataFrame, names: tuple[str, str], unit: str) -> Figure:
     """Draw each marker's EMD without edit, by either model, and its noise floor, from one comparison's rows."""
     figure = Figure(figsize=(8, 1.2 + 0.22 * len(rows)), layout="constrained")
     axes = figure.subplots()
@@ -288,7 +290,7 @@ def side_by_side_figure(rows: pd.DataFrame, names: tuple[str, str]) -> Figure:
     axes.plot(rows["second"], heights, "o", color=BLUE, ms=5, label=names[1])
     axes.set_yticks(heights, list(rows["marker"]), fontsize=8)
     axes.set_xlim(left=0)
-    axes.set_xlabel("EMD to the measured truth, arcsinh units", fontsize=9)
+    axes.set_xlabel(f"EMD to the measured truth, {unit}", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     return figure

@@ -10,8 +10,10 @@ from typing import Final, Literal
 import numpy as np
 import pandas as pd
 
-from neuronedit.arrays import Float32s
+from neuronedit.arrays import Float32s, Float64s
 from neuronedit.cells.design import MIN_POPULATION_EVENTS
+from neuronedit.cells.panel import Panel
+from neuronedit.cells.transforms import Transform
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, baselines
 from neuronedit.errors import DataError
 from neuronedit.measures.distances import FLOOR, Distance, distance_to_truth, made_worse, noise_floor
@@ -71,8 +73,8 @@ class Transfer:
 
     Attributes:
         comparison: The events and their truth.
-        predictions: (n_events, n_markers) arcsinh units, by method.
-        truth: (n_truth, n_markers) arcsinh units.
+        predictions: (n_events, n_markers) transformed units, by method.
+        truth: (n_truth, n_markers) transformed units.
         distances: Distances to the truth, by method; ``noise floor`` is the last.
     """
 
@@ -89,10 +91,10 @@ def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Tra
         ModelError: The model has no edit of the comparison's name.
     """
     source, target, events, truth = (
-        model.scaling.arcsinh(population)
+        model.scaling.transform(population)
         for population in (comparison.source, comparison.target, comparison.events, comparison.truth)
     )
-    edited = model.scaling.arcsinh(model.apply(comparison.events, comparison.edit))
+    edited = model.scaling.transform(model.apply(comparison.events, comparison.edit))
     predictions = {NEURONEDIT: edited} | {
         name: baseline(source, target, events) for name, baseline in baselines(model.autoencoder, model.scaling).items()
     }
@@ -123,7 +125,7 @@ def method_table(transfers: Sequence[Transfer]) -> pd.DataFrame:
 def transfer_table(transfers: Sequence[Transfer], markers: Sequence[str]) -> pd.DataFrame:
     """A row for each comparison and marker, the marker furthest from the truth without edit first.
 
-    Columns: comparison, kind, marker, and EMDs to the truth in arcsinh units: before, after, quantile_map, floor;
+    Columns: comparison, kind, marker, and EMDs to the truth in transformed units: before, after, quantile_map, floor;
     worse: whether the edit leaves the marker further away, by more than its noise floor.
     """
     tables = []
@@ -170,46 +172,47 @@ def _scores(distance: Distance, floor: Distance, nothing: Distance) -> dict[str,
     }
 
 
-BIN_WIDTH = 0.2
-"""Arcsinh units; one bin is centred on 0, so that the spike of absent markers stands in a bin of its own."""
-
 MAX_BINS = 200
 """A marker that spans more than this many bins gets wider ones."""
 
 BEFORE, EDITED, TRUTH = "before", "edited", "truth"
 
 
-def density_table(transfers: Sequence[Transfer], markers: Sequence[str]) -> pd.DataFrame:
+def density_table(transfers: Sequence[Transfer], panel: Panel) -> pd.DataFrame:
     """A row for each comparison, marker and bin.
 
-    Columns: comparison, marker, value (the bin's centre, arcsinh units), and the shares of events in the bin:
+    Columns: comparison, marker, value (the bin's centre, transformed units), and the shares of events in the bin:
     before, edited, truth; each sums to 1 over a marker's bins.
     """
     return pd.concat(
         [
-            _one_marker(transfer, marker, index).assign(comparison=transfer.comparison.name, marker=marker)
+            _one_marker(transfer, panel.transforms[index], index).assign(
+                comparison=transfer.comparison.name, marker=marker
+            )
             for transfer in transfers
-            for index, marker in enumerate(markers)
+            for index, marker in enumerate(panel.markers)
         ],
         ignore_index=True,
     )[["comparison", "marker", "value", BEFORE, EDITED, TRUTH]]
 
 
-def _one_marker(transfer: Transfer, marker: str, index: int) -> pd.DataFrame:
+def _one_marker(transfer: Transfer, transform: Transform, index: int) -> pd.DataFrame:
     curves = {
         BEFORE: transfer.predictions[NO_EDIT][:, index],
         EDITED: transfer.predictions[NEURONEDIT][:, index],
         TRUTH: transfer.truth[:, index],
     }
-    centres = _bin_centres(np.concatenate(list(curves.values())))
+    centres = _bin_centres(np.concatenate(list(curves.values())), transform)
     width = centres[1] - centres[0]
     edges = np.append(centres - width / 2, centres[-1] + width / 2)
     shares = {name: np.histogram(values, edges)[0] / len(values) for name, values in curves.items()}
     return pd.DataFrame({"value": centres, **shares})
 
 
-def _bin_centres(values: Float32s) -> Float32s:
-    width = BIN_WIDTH * max(1, int(np.ceil(np.ptp(values) / (MAX_BINS * BIN_WIDTH))))
+def _bin_centres(values: Float32s, transform: Transform) -> Float64s:
+    """One bin is centred on zero intensity, so that the spike of absent markers stands in a bin of its own."""
+    zero, width = float(transform.forward(0.0)), transform.bin_width
+    width *= max(1, int(np.ceil(np.ptp(values) / (MAX_BINS * width))))
     # One empty bin at either end lets every curve come down to 0.
-    first, last = np.floor(values.min() / width - 0.5), np.ceil(values.max() / width + 0.5)
-    return (np.arange(first, last + 1) * width).astype(np.float64)
+    first, last = np.floor((values.min() - zero) / width - 0.5), np.ceil((values.max() - zero) / width + 0.5)
+    return np.arange(first, last + 1) * width + zero

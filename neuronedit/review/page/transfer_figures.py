@@ -19,7 +19,7 @@ N_OVERVIEW = 6
 """Markers shown in the overview."""
 
 
-def transfer_figure(markers: pd.DataFrame) -> Figure:
+def transfer_figure(markers: pd.DataFrame, unit: str) -> Figure:
     """Each marker's EMD before and after, with its noise floor, from one comparison's rows of ``marker_table``."""
     figure = Figure(figsize=(6.4, 1 + 0.21 * len(markers)), layout="constrained")
     axes = figure.subplots()
@@ -38,7 +38,7 @@ def transfer_figure(markers: pd.DataFrame) -> Figure:
     axes.set_yticks(heights, list(markers["marker"]), fontsize=SMALL)
     axes.set_ylim(len(markers) - 0.4, -0.6)
     axes.set_xlim(left=0)
-    axes.set_xlabel("EMD to the truth (arcsinh units); left is better", fontsize=9)
+    axes.set_xlabel(f"EMD to the truth ({unit}); left is better", fontsize=9)
     axes.grid(axis="x", color="#DDDDDD", lw=0.6)
     axes.legend(loc="lower right", fontsize=SMALL, frameon=False)
     tidy(axes)
@@ -54,7 +54,7 @@ def method_figure(methods: pd.DataFrame) -> Figure:
     return figure
 
 
-def density_figure(densities: pd.DataFrame, markers: Sequence[str], n_columns: int = 5) -> Figure:
+def density_figure(densities: pd.DataFrame, markers: Sequence[str], unit: str, n_columns: int = 5) -> Figure:
     """Small multiples: the distribution of each marker, from one comparison's rows of ``density_table``."""
     n_rows = -(-len(markers) // n_columns)
     height = 0.9 + 1.35 * n_rows  # inches: a legend above, a label below, and the rows
@@ -69,13 +69,18 @@ def density_figure(densities: pd.DataFrame, markers: Sequence[str], n_columns: i
         axes.set_visible(False)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=3, fontsize=9, frameon=False)
-    figure.supxlabel("arcsinh units", fontsize=9, y=0.08 / height)
+    figure.supxlabel(unit, fontsize=9, y=0.08 / height)
     figure.supylabel("share of events per bin (square-root scale)", fontsize=9, x=0.01)
     return figure
 
 
 def overview_figure(
-    title: str, methods: pd.DataFrame, markers: pd.DataFrame, densities: pd.DataFrame, n_markers: int = N_OVERVIEW
+    title: str,
+    methods: pd.DataFrame,
+    markers: pd.DataFrame,
+    densities: pd.DataFrame,
+    unit: str,
+    n_markers: int = N_OVERVIEW,
 ) -> Figure:
     """One wide figure: the markers that the edit changes most, and every method's distances.
 
@@ -84,6 +89,7 @@ def overview_figure(
         methods: One comparison's rows of ``method_table``.
         markers: Its rows of ``marker_table``.
         densities: Its rows of ``density_table``.
+        unit: Of the markers.
         n_markers: How many markers to show.
     """
     chosen = most_changed(densities, n_markers)
@@ -103,7 +109,7 @@ def overview_figure(
     _share_axis(grid[0], densities[densities["marker"].isin(chosen)])
     handles, labels = grid[0].get_legend_handles_labels()
     left.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=10, frameon=False)
-    left.supxlabel("arcsinh units", fontsize=9)
+    left.supxlabel(unit, fontsize=9)
     left.supylabel("share of events (square-root scale)", fontsize=9)
     for axes, metric in zip(right.subplots(len(DECISIVE), 1, squeeze=False).flat, DECISIVE, strict=True):
         _method_bars(axes, methods, metric)

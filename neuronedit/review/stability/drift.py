@@ -23,7 +23,7 @@ def drift_part(model: EditModel) -> Part:
     """How far each old edit drifted, from the facts of an updated model (see ``is_update``)."""
     parent, update = model.facts["parent"], model.facts["update"]
     table = drift_table(update["drift"])
-    reading = read_drift(table, str(parent["uri"]), update)
+    reading = read_drift(table, str(parent["uri"]), update, model.panel.unit)
     drawing = Drawing(
         "old_edit_drift",
         lambda: bar_figure(
@@ -47,7 +47,7 @@ def drift_part(model: EditModel) -> Part:
 def drift_table(drift: Mapping[str, Mapping[str, float | None]]) -> pd.DataFrame:
     """A row for each edit that the parent had, the largest drift first.
 
-    Columns: edit, rms and change (arcsinh units), relative (rms / change; missing where the edit changed nothing).
+    Columns: edit, rms and change (transformed units), relative (rms / change; missing where the edit changed nothing).
     """
     rows = [{"edit": edit, **found} for edit, found in drift.items()]
     table = pd.DataFrame(rows, columns=["edit", "rms", "change", "relative"])
@@ -55,7 +55,7 @@ def drift_table(drift: Mapping[str, Mapping[str, float | None]]) -> pd.DataFrame
     return table.sort_values("relative", ascending=False, na_position="first", kind="stable", ignore_index=True)
 
 
-def read_drift(table: pd.DataFrame, parent: str, update: Mapping[str, Any]) -> str:
+def read_drift(table: pd.DataFrame, parent: str, update: Mapping[str, Any], unit: str) -> str:
     """Say whether the network was trained on, why, and what that did to old edits."""
     added = ", ".join(map(str, update["new_edits"]))
     ratio, limit = max(update["reconstruction_ratio"].values()), update["replay"]["above"]
@@ -68,5 +68,5 @@ def read_drift(table: pd.DataFrame, parent: str, update: Mapping[str, Any]) -> s
     share = "without bound" if np.isnan(worst["relative"]) else f"by {worst['relative']:.0%} of its own change"
     return (
         f"{parent} plus {added}: {because}, so the network was trained on, with old events replayed; of {len(table)} "
-        f"old edits, {worst['edit']} drifted most, {share} ({worst['rms']:.2f} arcsinh units)."
+        f"old edits, {worst['edit']} drifted most, {share} ({worst['rms']:.2f} {unit})."
     )

@@ -144,6 +144,15 @@ def test_file_names_are_safe_and_unique():
     assert names == [f"{name}.parquet" for name in ["a_b", "a_b-2", "A_B-3", "a_b-2-2", "x", "sample", "na_ve"]]
 
 
+def test_a_panel_may_name_transforms_and_intensities_stay_raw(folder):
+    panel = folder / "panel.csv"
+    ingest(settings(folder, panel=str(panel)))
+    raw = [path.read_bytes() for path in sorted((folder / "cells").glob("*.parquet"))]
+    panel.write_text("channel,marker,transform\nNd142Di,B cells,logicle\nNd145Di,T cells,linear\n")
+    ingest(settings(folder, panel=str(panel), overwrite=True))
+    assert [path.read_bytes() for path in sorted((folder / "cells").glob("*.parquet"))] == raw
+
+
 def test_a_panel_that_does_not_fit_a_file_is_refused(folder):
     panel = folder / "panel.csv"
     panel.write_text("channel,marker\nNd142Di,CD19\nNd146Di,CD8\n")

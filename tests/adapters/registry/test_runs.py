@@ -180,7 +180,7 @@ def test_a_transforms_quality_is_metrics_and_a_figure_whatever_its_batches_are_c
         tally.observe(name, target, target)
     table = quality_table(tally, controls_model, Route(edits=("B",)))
     with tracked_run("transform", {}) as run_id:
-        log_quality(quality_scalars(table), quality_figure(table))
+        log_quality(quality_scalars(table), quality_figure(table, "arcsinh units"))
     metrics = mlflow.get_run(run_id).data.metrics
     assert sum(name.endswith("/emd_after") for name in metrics) == len(names) + 1
     assert {"quality/B/emd_before", "quality/a_b/emd_after", "quality/a_b_2/emd_after"} <= set(metrics)

@@ -60,7 +60,7 @@ class Streaming:
         places = _by_population(_Finder(dataset.filesystem, PAIR, SAMPLE)(items).to_pylist())
         table = _Sampler(dataset.filesystem, NUMBERED, PAIR, SAMPLE)(items)
         self.drawn = {name: drawing.drawn() for name, drawing in _merged([table], 1, 0, 100).items()}
-        self.scaling = fit_scaling([events.intensities for events in self.drawn.values()], NUMBERED.cofactors)
+        self.scaling = fit_scaling([events.intensities for events in self.drawn.values()], NUMBERED.transforms)
         files = {file.name: file for file in dataset.files}
         priorities = {name: events.priorities for name, events in self.drawn.items()}
         self.stream = EventStream(
@@ -69,7 +69,7 @@ class Streaming:
 
     def minibatches(self, rank: int = 0, n_workers: int = 1) -> Streamed:
         drawn = {
-            name: self.scaling.standardise(self.scaling.arcsinh(events.intensities))
+            name: self.scaling.standardise(self.scaling.transform(events.intensities))
             for name, events in self.drawn.items()
         }
         samples = {name: events.samples for name, events in self.drawn.items()}

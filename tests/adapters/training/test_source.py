@@ -46,7 +46,7 @@ def test_by_default_the_drawn_sample_is_trained_on(cells_once: Path, panel: Pane
     source = source_of(cells_once, prepared)
     assert source.stream is None
     assert source.n_events == {"control A": 200, "control B": 200}
-    expected = prepared.scaling.standardise(prepared.scaling.arcsinh(drawn.intensities["control B"]))
+    expected = prepared.scaling.standardise(prepared.scaling.transform(drawn.intensities["control B"]))
     assert_array_equal(source.populations["control B"], expected)
 
 
@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_streamed_to_the_workers_that_train(
         table = sample_table(batch_id, "control", n_events, seed)
         pq.write_table(table, tmp_path / f"{batch_id}.parquet", row_group_size=5_000)
     # 42,000 events of 6 markers are 0.96 MB; with two more, more than 1.
-    wide = Panel((*panel.markers, "Time", "event_id"), (*panel.cofactors, 1.0, 1.0))
+    wide = Panel((*panel.markers, "Time", "event_id"), (*panel.transforms, 1.0, 1.0))
     drawn = draw_populations(list_dataset(str(tmp_path)), wide, DESIGN, SAMPLE)
     source = source_of(tmp_path, prepare(drawn, wide, DESIGN), "all", memory_mb=1)
     assert source.n_events == {"control A": 40_000, "control B": 2_000}

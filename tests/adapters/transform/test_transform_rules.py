@@ -62,7 +62,7 @@ class TestRules:
         expected = controls_model.apply(intensities, ("B", "C"), strength=0.5)
         assert np.array_equal(marker_matrix(after, controls_model.panel, "x"), expected)
         support = after.column("neuronedit_support").to_numpy()
-        scores = of_arrays(controls_model.edit("B").support.scores, controls_model.standardised(intensities))
+        scores = of_arrays(controls_model.get_edit("B").support.scores, controls_model.standardised(intensities))
         assert np.array_equal(support, scores)
         assert (support <= 1).mean() > 0.95  # these are the events that B's edit was fitted on
 

@@ -52,26 +52,28 @@ def activations_about(knots, rng, n_events=3000):
 def test_values_agree_with_numpys(rng, interpolation, n_knots):
     knots, values = tables(rng, n_knots)
     activations = activations_about(knots, rng)
-    found = of_arrays(Lookup.of([knots], [values], interpolation).at, activations)
+    found = of_arrays(Lookup.from_knots([knots], [values], interpolation).value_at, activations)
     np.testing.assert_allclose(found, slow(interpolation, knots, values, activations), atol=FLOAT32)
 
 
 @pytest.mark.parametrize("interpolation", ["step", "linear"])
 def test_at_a_knot_and_beyond_the_ends_the_value_is_exact(rng, interpolation):
     knots, values = tables(rng, 101)
-    lookup = Lookup.of([knots], [values], interpolation)
-    assert (of_arrays(lookup.at, knots) == values).all()
-    assert (of_arrays(lookup.at, knots[:1] - 1) == values[0]).all()
-    assert (of_arrays(lookup.at, knots[-1:] + 1) == values[-1]).all()
-    assert (of_arrays(lookup.at, np.full((1, 4), -np.inf, np.float32)) == values[0]).all()
-    assert (of_arrays(lookup.at, np.full((1, 4), np.inf, np.float32)) == values[-1]).all()
+    lookup = Lookup.from_knots([knots], [values], interpolation)
+    assert (of_arrays(lookup.value_at, knots) == values).all()
+    assert (of_arrays(lookup.value_at, knots[:1] - 1) == values[0]).all()
+    assert (of_arrays(lookup.value_at, knots[-1:] + 1) == values[-1]).all()
+    assert (of_arrays(lookup.value_at, np.full((1, 4), -np.inf, np.float32)) == values[0]).all()
+    assert (of_arrays(lookup.value_at, np.full((1, 4), np.inf, np.float32)) == values[-1]).all()
 
 
 @pytest.mark.parametrize("gap", [1e-45, 1e-38, 1e-30])
 def test_knots_that_nearly_touch_are_told_apart(gap):
     knots = np.array([[0], [gap], [1]], dtype=np.float32)
     values = np.array([[5], [-5], [7]], dtype=np.float32)
-    found = of_arrays(Lookup.of([knots], [values], "linear").at, np.array([[-1], [0], [gap], [1]], np.float32))
+    found = of_arrays(
+        Lookup.from_knots([knots], [values], "linear").value_at, np.array([[-1], [0], [gap], [1]], np.float32)
+    )
     assert found[:, 0].tolist() == [5, 5, -5, 7]
 
 
@@ -81,7 +83,7 @@ def test_all_knots_in_one_bin_are_searched(rng):
     values = rng.normal(size=knots.shape).astype(np.float32)
     events = rng.permutation(knots)
     np.testing.assert_array_equal(
-        of_arrays(Lookup.of([knots], [values], "step").at, events), slow("step", knots, values, events)
+        of_arrays(Lookup.from_knots([knots], [values], "step").value_at, events), slow("step", knots, values, events)
     )
 
 
@@ -90,14 +92,14 @@ def test_shares_weigh_the_tables(rng):
     activations = activations_about(made[0][0], rng)
     shares = rng.dirichlet([1, 1, 1], len(activations)).astype(np.float32)
     shares[::3] = [0, 1, 0]
-    found = of_arrays(Lookup.of(*zip(*made, strict=True), "linear").mean_at, activations, shares)
+    found = of_arrays(Lookup.from_knots(*zip(*made, strict=True), "linear").mean_at, activations, shares)
     expected = sum(shares[:, [i]] * slow("linear", *table, activations) for i, table in enumerate(made))
     np.testing.assert_allclose(found, expected, atol=FLOAT32)
 
 
 def test_an_events_bits_do_not_depend_on_the_events_beside_it(rng):
     made = [tables(rng, 101) for _ in range(3)]
-    lookup = Lookup.of(*zip(*made, strict=True), "linear")
+    lookup = Lookup.from_knots(*zip(*made, strict=True), "linear")
     activations = activations_about(made[0][0], rng)
     assert len(activations) > 2 * BLOCK
     shares = rng.dirichlet([0.1, 0.1, 0.1], len(activations)).astype(np.float32)
@@ -111,9 +113,9 @@ def test_an_events_bits_do_not_depend_on_the_events_beside_it(rng):
 def test_a_table_does_not_travel_with_its_shift(rng):
     shift = PercentileShift(*tables(rng, 101), "linear")
     bare = len(pickle.dumps(shift))
-    before = of_arrays(shift.at, shift.source_percentiles)
+    before = of_arrays(shift.shift_at, shift.source_percentiles)
     assert len(pickle.dumps(shift)) == bare
-    assert of_arrays(pickle.loads(pickle.dumps(shift)).at, shift.source_percentiles).tobytes() == before.tobytes()
+    assert of_arrays(pickle.loads(pickle.dumps(shift)).shift_at, shift.source_percentiles).tobytes() == before.tobytes()
 
 
 def by_search(lookup, activations, shares=None):
@@ -129,8 +131,8 @@ def test_a_gpus_search_finds_the_same_bits(rng, interpolation, n_knots):
     knots, values = tables(rng, n_knots)
     beyond = np.array([[-np.inf] * 4, [np.inf] * 4, [-1e30] * 4, [1e30] * 4], np.float32)
     activations = np.concatenate([activations_about(knots, rng), beyond])
-    lookup = Lookup.of([knots], [values], interpolation)
-    assert (by_search(lookup, activations) == of_arrays(lookup.at, activations)).all()
+    lookup = Lookup.from_knots([knots], [values], interpolation)
+    assert (by_search(lookup, activations) == of_arrays(lookup.value_at, activations)).all()
 
 
 def test_a_gpu_weighs_the_tables_in_the_same_order(rng):
@@ -138,10 +140,10 @@ def test_a_gpu_weighs_the_tables_in_the_same_order(rng):
     activations = activations_about(made[0][0], rng)
     shares = rng.dirichlet([1, 1, 1], len(activations)).astype(np.float32)
     shares[::3] = [0, 1, 0]
-    lookup = Lookup.of(*zip(*made, strict=True), "linear")
+    lookup = Lookup.from_knots(*zip(*made, strict=True), "linear")
     assert (by_search(lookup, activations, shares) == of_arrays(lookup.mean_at, activations, shares)).all()
 
 
 def test_a_gpu_looks_up_what_is_no_number_in_bounds(rng):
-    lookup = Lookup.of(*zip(tables(rng, 21), strict=True), "linear")
+    lookup = Lookup.from_knots(*zip(tables(rng, 21), strict=True), "linear")
     assert np.isnan(by_search(lookup, np.full((3, 4), np.nan, np.float32))).all()

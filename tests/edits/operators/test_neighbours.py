@@ -20,7 +20,7 @@ def slow_mean_shift(event, landmarks, shifts, n_neighbours):
 
 def test_equal_populations_shift_nothing(rng):
     source = rng.normal(size=(80, 3)).astype(np.float32)
-    assert not of_arrays(fitted(source, source.copy(), 10).at, source + 1).any()
+    assert not of_arrays(fitted(source, source.copy(), 10).shift_at, source + 1).any()
 
 
 def test_each_kind_of_cell_gets_its_own_shift():
@@ -28,7 +28,7 @@ def test_each_kind_of_cell_gets_its_own_shift():
     landmarks = np.array([[0, 0], [0, 1], [9, 0], [9, 1]], dtype=np.float32)
     shifts = np.array([[1, 0], [3, 0], [-1, 4], [-3, 4]], dtype=np.float32)
     shift = NeighbourShift(landmarks, shifts, 2)
-    assert of_arrays(shift.at, np.array([[1, 0.5], [8, 0.5]], dtype=np.float32)).tolist() == [[2, 0], [-2, 4]]
+    assert of_arrays(shift.shift_at, np.array([[1, 0.5], [8, 0.5]], dtype=np.float32)).tolist() == [[2, 0], [-2, 4]]
 
 
 def test_all_landmarks_are_averaged_where_there_are_fewer_than_k(rng):
@@ -36,7 +36,7 @@ def test_all_landmarks_are_averaged_where_there_are_fewer_than_k(rng):
     shift = fitted(source, source + 1, 50)
     assert shift.n_neighbours == 6
     # The mean of six shifts of 1, each rounded in float32.
-    np.testing.assert_allclose(of_arrays(shift.at, source), 1, atol=1e-6)
+    np.testing.assert_allclose(of_arrays(shift.shift_at, source), 1, atol=1e-6)
 
 
 def test_shifts_agree_with_a_loop_over_all_landmarks(rng):
@@ -45,7 +45,7 @@ def test_shifts_agree_with_a_loop_over_all_landmarks(rng):
     events = rng.normal(size=(40, 4)).astype(np.float32)
     expected = [slow_mean_shift(event, shift.landmarks, shift.shifts, 7) for event in events]
     # Shifts of order 1, averaged in float32; in this data no seventh neighbour is near a tie with the eighth.
-    np.testing.assert_allclose(of_arrays(shift.at, events), expected, atol=1e-5)
+    np.testing.assert_allclose(of_arrays(shift.shift_at, events), expected, atol=1e-5)
 
 
 def test_nearest_finds_a_landmark_itself_first(rng):
@@ -59,7 +59,7 @@ def test_landmarks_that_ray_has_made_read_only_are_used_without_a_warning(rng):
     shift = fitted(*rng.normal(size=(2, 30, 3)).astype(np.float32), 5)
     for array in (shift.landmarks, shift.shifts):
         array.setflags(write=False)
-    assert of_arrays(shift.at, shift.landmarks).shape == (30, 3)
+    assert of_arrays(shift.shift_at, shift.landmarks).shape == (30, 3)
 
 
 def test_landmarks_are_drawn_by_seed(rng, monkeypatch):

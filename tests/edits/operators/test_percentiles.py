@@ -10,7 +10,7 @@ TARGET = np.array([[10], [12], [14], [17], [22]], dtype=np.float32)  # shifts 10
 
 
 def shift_at(shift, *activations):
-    return of_arrays(shift.at, np.array(activations, dtype=np.float32)[:, None])[:, 0].tolist()
+    return of_arrays(shift.shift_at, np.array(activations, dtype=np.float32)[:, None])[:, 0].tolist()
 
 
 def tied_shifts(p_source, p_target):
@@ -81,7 +81,7 @@ def test_linear_interpolates_between_knots_and_meets_them_exactly():
 def test_equal_percentiles_shift_nothing(interpolation, rng):
     knots = percentiles(rng.normal(size=(200, 3)).astype(np.float32))
     shifts = of_arrays(
-        PercentileShift.fit(knots, knots.copy(), interpolation).at, rng.normal(size=(50, 3)).astype(np.float32)
+        PercentileShift.fit(knots, knots.copy(), interpolation).shift_at, rng.normal(size=(50, 3)).astype(np.float32)
     )
     assert not shifts.any()
 
@@ -91,7 +91,7 @@ def test_a_constant_shift_is_found_exactly(interpolation, rng):
     # Multiples of 1/8 below 2^10 add without rounding in float32.
     knots = np.sort(rng.integers(-800, 800, size=(21, 2)), axis=0).astype(np.float32) / 8
     shift = PercentileShift.fit(knots, knots + np.array([2.5, -0.125], dtype=np.float32), interpolation)
-    shifts = of_arrays(shift.at, (rng.integers(-2000, 2000, size=(100, 2)) / 8).astype(np.float32))
+    shifts = of_arrays(shift.shift_at, (rng.integers(-2000, 2000, size=(100, 2)) / 8).astype(np.float32))
     assert (shifts == [2.5, -0.125]).all()
 
 
@@ -130,7 +130,7 @@ def test_shifts_agree_with_the_formula_written_out(interpolation, grid, rng):
         source, target = np.round(source / grid) * grid, np.round(target / grid) * grid
     p_source, p_target = percentiles(source.astype(np.float32), 21), percentiles(target.astype(np.float32), 21)
     activations = np.concatenate([rng.normal(size=(60, 3)) * 2, p_source]).astype(np.float32)
-    found = of_arrays(PercentileShift.fit(p_source, p_target, interpolation).at, activations)
+    found = of_arrays(PercentileShift.fit(p_source, p_target, interpolation).shift_at, activations)
     expected = [
         [SLOW[interpolation](float(a), p_source[:, k].tolist(), p_target[:, k].tolist()) for k, a in enumerate(row)]
         for row in activations
@@ -144,7 +144,7 @@ def test_fitting_and_applying_leave_their_inputs_as_they_were():
     activations = np.array([[1], [9]], dtype=np.float32)
     for array in (source, target, activations):
         array.setflags(write=False)
-    of_arrays(PercentileShift.fit(source, target, "linear").at, activations)
+    of_arrays(PercentileShift.fit(source, target, "linear").shift_at, activations)
     assert (source == SOURCE).all()
     assert (target == TARGET).all()
 

@@ -35,14 +35,14 @@ def shift(kinds_and_source) -> StrataShift:
 def test_equal_populations_shift_nothing(rng, n_strata):
     _, source = two_kinds(rng)
     shift = fitted(source, rng.permutation(source), n_strata)
-    assert not of_arrays(shift.at, source * 3).any()
+    assert not of_arrays(shift.shift_at, source * 3).any()
 
 
 def test_each_kind_gets_its_own_shift(shift, rng):
     assert not shift.fell_back.any()
     kinds, events = two_kinds(rng)
     # Each stratum's percentiles moved by a constant; the weights of two strata add up to 1 in float32.
-    np.testing.assert_allclose(of_arrays(shift.at, events), CHANGES[kinds], atol=1e-4)
+    np.testing.assert_allclose(of_arrays(shift.shift_at, events), CHANGES[kinds], atol=1e-4)
 
 
 def test_kinds_are_found_although_the_change_is_larger_than_their_distance(rng):
@@ -52,7 +52,7 @@ def test_kinds_are_found_although_the_change_is_larger_than_their_distance(rng):
     shift = fitted(source, target + CHANGES[others] + moved)
     # Percentiles of 300 events with spread 1: inner ones are known to about 0.1, the mean over a kind better.
     for kind in (0, 1):
-        found = of_arrays(shift.at, source[kinds == kind]).mean(axis=0)
+        found = of_arrays(shift.shift_at, source[kinds == kind]).mean(axis=0)
         np.testing.assert_allclose(found, CHANGES[kind] + moved, atol=0.3)
 
 
@@ -60,18 +60,20 @@ def test_a_differing_mix_of_kinds_is_not_taken_for_a_change(rng):
     # No quartile changes its kind: where one does, the alignment itself takes the mix for a change.
     _, source = two_kinds(rng, 4000, share=0.3)
     _, target = two_kinds(rng, 4000, share=0.4)
-    as_one = of_arrays(fitted(source, target, 1).at, source)
+    as_one = of_arrays(fitted(source, target, 1).shift_at, source)
     # Nothing changed but the mix. Without strata, a tenth of the events moves from one kind to the other.
     assert np.abs(as_one[:, 0]).mean() > 1
     # What is left is the noise of percentiles, largest at the few events beyond the 1st and the 99th.
-    assert np.abs(of_arrays(fitted(source, target).at, source)[:, 0]).mean() < 0.2
+    assert np.abs(of_arrays(fitted(source, target).shift_at, source)[:, 0]).mean() < 0.2
 
 
 def test_one_stratum_is_the_linear_operator(rng):
     source, target = rng.normal(size=(2, 300, 3)).astype(np.float32)
     linear = PercentileShift.fit(percentiles(source), percentiles(target), "linear")
     # Percentiles of float32 values, interpolated in float64 at levels that differ in the last bit.
-    np.testing.assert_allclose(of_arrays(fitted(source, target, 1).at, source), of_arrays(linear.at, source), atol=1e-5)
+    np.testing.assert_allclose(
+        of_arrays(fitted(source, target, 1).shift_at, source), of_arrays(linear.shift_at, source), atol=1e-5
+    )
 
 
 def test_a_stratum_with_too_few_events_has_the_shift_of_all_events(rng):
@@ -92,7 +94,7 @@ def test_with_too_few_events_altogether_the_edit_is_the_linear_one(rng):
     assert shift.fell_back.all()
     linear = PercentileShift.fit(percentiles(source), percentiles(target), "linear")
     # Six memberships add up to 1 in float32.
-    np.testing.assert_allclose(of_arrays(shift.at, source), of_arrays(linear.at, source), atol=1e-6)
+    np.testing.assert_allclose(of_arrays(shift.shift_at, source), of_arrays(linear.shift_at, source), atol=1e-6)
 
 
 def test_memberships_sum_to_one_and_are_soft_between_kinds(shift, kinds_and_source):
@@ -107,23 +109,24 @@ def test_memberships_sum_to_one_and_are_soft_between_kinds(shift, kinds_and_sour
 def test_events_beyond_the_controls_range_move_by_a_bounded_shift(shift):
     far = np.array([[1e30, -1e30, 1e30], [-1e30, 1e30, 0]], dtype=np.float32)
     bound = np.abs([stratum.shifts for stratum in shift.strata]).max()
-    assert (np.abs(of_arrays(shift.at, far)) <= bound * 1.001).all()
+    assert (np.abs(of_arrays(shift.shift_at, far)) <= bound * 1.001).all()
 
 
 def test_a_neuron_dead_in_both_populations_stays(rng):
     kinds, source = two_kinds(rng)
     source[:, 2] = 3
-    assert not of_arrays(fitted(source, source + CHANGES[kinds]).at, source)[:, 2].any()
+    assert not of_arrays(fitted(source, source + CHANGES[kinds]).shift_at, source)[:, 2].any()
 
 
 def test_parts_of_the_events_get_the_bits_that_the_whole_gets(shift, rng):
     _, events = two_kinds(rng, 200)
-    whole = of_arrays(shift.at, events)
+    whole = of_arrays(shift.shift_at, events)
     assert (
-        np.concatenate([of_arrays(shift.at, part) for part in np.array_split(events, 7)]).tobytes() == whole.tobytes()
+        np.concatenate([of_arrays(shift.shift_at, part) for part in np.array_split(events, 7)]).tobytes()
+        == whole.tobytes()
     )
     order = rng.permutation(len(events))
-    assert of_arrays(shift.at, events[order]).tobytes() == whole[order].tobytes()
+    assert of_arrays(shift.shift_at, events[order]).tobytes() == whole[order].tobytes()
 
 
 def test_strata_are_found_again_by_seed(rng):
@@ -135,7 +138,10 @@ def test_strata_are_found_again_by_seed(rng):
 
 def test_a_shift_is_its_arrays(shift, kinds_and_source):
     restored = StrataShift.from_arrays(shift.arrays())
-    assert of_arrays(restored.at, kinds_and_source[1]).tobytes() == of_arrays(shift.at, kinds_and_source[1]).tobytes()
+    assert (
+        of_arrays(restored.shift_at, kinds_and_source[1]).tobytes()
+        == of_arrays(shift.shift_at, kinds_and_source[1]).tobytes()
+    )
     assert restored.fell_back.tolist() == shift.fell_back.tolist()
 
 

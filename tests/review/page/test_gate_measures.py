@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuronedit.edits.auto import NO_PLAN, PlanChoice
+from neuronedit.edits.auto import NO_EDIT, PlanChoice
 from neuronedit.edits.support import Extrapolation
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import GATES, Gate, GateConfig
@@ -191,7 +191,7 @@ def test_where_nothing_is_known_of_the_events_populations_left_out_in_training_c
     model, methods = planted_model(GOOD), review_of(GOOD).methods.query("kind == 'training pair'")
     value, reason = largest_error(with_choice(model, AUTO), {}, methods)
     assert (value, reason[:46]) == (1.2, "pair on populations left out in training; 0 is")
-    idle = replace(AUTO, weights={NO_PLAN: 1.0})  # an edit that does nothing errs in nothing
+    idle = replace(AUTO, weights={NO_EDIT: 1.0})  # an edit that does nothing errs in nothing
     assert largest_error(with_choice(model, idle), {}, methods)[0] is None
     assert largest_error(with_choice(model, replace(AUTO, left_out_error=float("nan"))), {}, methods)[0] is None
 

@@ -7,11 +7,14 @@ import pandas as pd
 import pytest
 
 from neuronedit.cells.design import PairDesign
+from neuronedit.cells.panel import Panel
+from neuronedit.cells.transforms import Logicle
 from neuronedit.errors import DataError
 from neuronedit.model.edit_model import EditModel
+from neuronedit.review.page.html import render_page
 from neuronedit.review.page.model_facts import model_facts
-from neuronedit.review.page.report import Review, review_model
-from neuronedit.review.page.transfer import Comparison
+from neuronedit.review.page.report import Review, review_model, sections
+from neuronedit.review.page.transfer import Comparison, density_table, measure_transfer
 from tests.review.planted import TRUE_SHIFT
 
 
@@ -92,3 +95,44 @@ def test_comparisons_that_would_be_logged_under_one_name_are_refused(
     comparisons = [replace(planted_comparisons[0], name="P 1"), replace(planted_comparisons[1], name="p-1")]
     with pytest.raises(DataError, match="The comparisons 'P 1', 'p-1' would be logged under one name"):
         review_model(planted_model(TRUE_SHIFT), comparisons, {"source": comparisons[0].source}, None, {})
+
+
+def test_facts_name_the_markers_of_each_transform_where_not_all_are_arcsinh(planted_model) -> None:
+    model = planted_model(TRUE_SHIFT)
+    assert model_facts(model)["cofactors"] == "5"
+    first, *others = model.panel.markers
+    facts = model_facts(replace(model, panel=Panel(model.panel.markers, [Logicle(), *[5.0] * len(others)])))
+    assert "cofactors" not in facts
+    assert facts["transforms"] == (
+        f"Logicle(top=262144.0, width=0.5, decades=4.5, negatives=0.0) of {first}; "
+        f"Arcsinh(cofactor=5.0) of {', '.join(others)}"
+    )
+
+
+@pytest.mark.parametrize("unit", ["arcsinh units", "logicle units", "transformed units"])
+def test_the_page_and_its_axes_have_the_unit_of_the_markers(review_of, unit) -> None:
+    review = replace(review_of(TRUE_SHIFT), unit=unit)
+    section = sections(review)[0]
+    assert section.marker_drawing().draw().axes[0].get_xlabel() == f"EMD to the truth ({unit}); left is better"
+    assert section.density_drawing().draw().get_supxlabel() == unit
+    assert section.overview_drawing().draw().subfigs[0].get_supxlabel() == unit
+    assert f"on the {unit.split()[0]} scale; lower is better" in render_page(review)
+
+
+def test_histograms_have_a_bin_centred_on_zero_intensity_and_each_transforms_width(
+    planted_model, planted_comparisons
+) -> None:
+    model = planted_model(TRUE_SHIFT)
+    transforms = [Logicle(), *model.panel.transforms[1:]]
+    mixed = replace(
+        model,
+        panel=Panel(model.panel.markers, transforms),
+        scaling=replace(model.scaling, transforms=tuple(transforms)),
+    )
+    transfer = measure_transfer(mixed, planted_comparisons[0], seed=0)
+    table = density_table([transfer], mixed.panel)
+    for marker, zero, width in zip(mixed.panel.markers[:2], (1 / 9, 0.0), (0.02, 0.2), strict=True):
+        centres = table.loc[table["marker"] == marker, "value"].to_numpy()
+        np.testing.assert_allclose(np.diff(centres), width, rtol=1e-6)
+        places = (centres - zero) / width
+        np.testing.assert_allclose(places, np.round(places), atol=1e-4)  # zero is float32

@@ -41,8 +41,8 @@ def test_the_edits_scores_are_those_of_its_output_against_halves_of_the_truth(
 ) -> None:
     model, comparison = planted_model(TRUE_SHIFT), planted_comparisons[1]
     table = method_table([measure_transfer(model, comparison, seed=3)]).set_index("method")
-    edited = model.scaling.arcsinh(model.apply(comparison.events, "pair"))
-    halves = random_halves(model.scaling.arcsinh(comparison.truth), seed=3)
+    edited = model.scaling.transform(model.apply(comparison.events, "pair"))
+    halves = random_halves(model.scaling.transform(comparison.truth), seed=3)
     parts = edited[:400], edited[400:]
     assert table.at[NEURONEDIT, "emd"] == pytest.approx(
         np.mean([emd(*pair).mean() for pair in zip(parts, halves, strict=True)])

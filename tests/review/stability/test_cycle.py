@@ -44,7 +44,7 @@ def test_the_models_own_inverse_leads_back_if_it_has_one(subject, model):
 
 def test_the_way_back_has_the_edits_own_plan_and_is_none_of_an_edit_that_does_nothing(subject, model):
     plan = (EditStep(operator="strata", n_strata=2), EditStep(layer="visible"))
-    of = replace(subject, edit=planted_model(SOURCE, TARGET, plan).edit("pair"))
+    of = replace(subject, edit=planted_model(SOURCE, TARGET, plan).get_edit("pair"))
     assert [step.plan for step in fit_way_back(of, model, 0).members[0].steps] == list(plan)
     nothing = replace(subject, edit=replace(subject.edit, members=()))
     found = cycle(nothing, model, seed=0)
