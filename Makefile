@@ -23,11 +23,13 @@ demo: setup
 	$(BIN)/neuronedit review jobs/review.toml
 
 # No kills and no benchmarks: for every save and every commit.
+# Two processes, then one: on two cores, two Ray clusters starve each other.
 test: setup
-	$(BIN)/python -m pytest -m "not faults and not bench"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not faults and not bench"
+	$(BIN)/python -m pytest -m "ray and not faults and not bench"
 
-test-all: setup
-	$(BIN)/python -m pytest
+test-all: test
+	$(BIN)/python -m pytest -m "faults or bench"
 
 check: docs
 	$(BIN)/ruff check .

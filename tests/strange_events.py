@@ -1,7 +1,6 @@
 """An autoencoder that knows old events, and a kind of cell that it has never seen."""
 
 import numpy as np
-import torch
 
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
@@ -35,7 +34,6 @@ STRANGE = {"control C": events(600, 3, 1)}
 
 
 def trained_on_old() -> Autoencoder:
-    torch.set_num_threads(1)
     network = Autoencoder(N_MARKERS, Architecture(hidden=(16,), code=6), seed=0)
     train(network, InMemory.from_populations(OLD, PLAN), PLAN)
     return network.eval().requires_grad_(False)

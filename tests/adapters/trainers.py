@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import ray
-import torch
 
 from neuronedit.adapters.training import trainer as ray_train
 from neuronedit.adapters.training.worker import RayGroup, Task, train_loop
@@ -42,11 +41,8 @@ def weights_of(autoencoder: Autoencoder) -> Weights:
 
 def undisturbed(plan: TrainingPlan = PLAN) -> tuple[Weights, tuple[EpochLosses, ...]]:
     """What the core's loop comes to, without Ray and without a stop."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in a worker: more threads add up in another order
     autoencoder = Autoencoder(6, ARCHITECTURE, plan.seed)
     history = train(autoencoder, InMemory.from_populations(populations(), plan), plan)
-    torch.set_num_threads(threads)
     return weights_of(autoencoder.requires_grad_(False)), history
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
 from pyarrow import fs
 
 from neuronedit.adapters.files.blocks import FilePart, file_parts
@@ -38,12 +37,10 @@ def here(
     device: str | None = None,
 ) -> list[Receipt]:
     """What ``transform_parts`` does, by one worker in this process: starting an actor takes five seconds."""
-    threads = torch.get_num_threads()
     worker = FileTransformer(filesystem, output, rules, files, device=device)
     receipts = [worker.transform(part) for part in parts]
     for receipt in receipts:
         tally.add(Tally.from_text(receipt.quality))
-    torch.set_num_threads(threads)  # the worker has set it to one
     return receipts
 
 

@@ -27,6 +27,13 @@ def network() -> Autoencoder:
     return Autoencoder(N_MARKERS, Architecture(hidden=(16,), code=8), seed=0).eval().requires_grad_(False)
 
 
+@pytest.fixture
+def two_candidates(monkeypatch) -> None:
+    """Time is short; all candidates are tried once, for a shift of one kind."""
+    few = {name: CANDIDATES[name] for name in ("quantile-map", "neurons-strata")}
+    monkeypatch.setattr("neuronedit.edits.auto.CANDIDATES", few)
+
+
 def test_left_out_strata_are_those_of_both_populations(network):
     (source, of_source), (target, of_target) = kinds(900, 0), kinds(800, 1)
     folds = left_out_folds(source, target + 3, seed=0)
@@ -79,7 +86,7 @@ def test_weights_follow_errors_and_leave_out_what_hardly_counts():
     assert weights["good"] > weights["near"] > MIN_WEIGHT
 
 
-def test_where_there_is_nothing_to_learn_doing_nothing_is_the_choice(network):
+def test_where_there_is_nothing_to_learn_doing_nothing_is_the_choice(network, two_candidates):
     # One population twice: whatever an edit does is noise.
     source = kinds(400, 0)[0]
     edit = fit_edit("x", (network,), AUTO, source, source.copy(), zeros=ZEROS)
@@ -89,7 +96,7 @@ def test_where_there_is_nothing_to_learn_doing_nothing_is_the_choice(network):
     assert edit.apply((network,), events) is events
 
 
-def test_the_choice_is_the_same_for_the_same_seed(network):
+def test_the_choice_is_the_same_for_the_same_seed(network, two_candidates):
     source, target = kinds(500, 0)[0], kinds(500, 1)[0] * 1.5
     first, second = (choose(network, source, target, Fitting(seed=5)) for _ in range(2))
     assert first == second

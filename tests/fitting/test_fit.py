@@ -1,6 +1,7 @@
 """Populations in, model out, in this process: each design, ensembles, searches, and what the facts say."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
 from neuronedit.edits.edit import EditConfig
 from neuronedit.edits.steps import EditStep
-from neuronedit.errors import ConfigError, DataError
+from neuronedit.errors import ConfigError, DataError, ModelError
 from neuronedit.fitting.edits import edit_scores
-from neuronedit.fitting.fit import FittedModel, fit_model
+from neuronedit.fitting.fit import FittedModel, fit_model, model_refits, refit
 from neuronedit.fitting.prepare import prepare
 from neuronedit.fitting.record import TrainingRecord, intensities_digest
 from neuronedit.fitting.search_result import SearchConfig
@@ -27,11 +28,6 @@ NETWORK = Architecture(hidden=(8,), code=3)
 TRAINING = TrainingPlan(epochs=2, minibatch=64, learning_rate=1e-2, seed=5)
 QUICK = EditConfig(preset="quantile-map")
 DAYS = ControlsDesign.of_arrays(reference="A")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +51,6 @@ def fitted(populations, design, **settings) -> FittedModel:
 
 @pytest.fixture(scope="module")
 def fitted_pair(pair) -> FittedModel:
-    torch.set_num_threads(1)
     return fitted(pair, PairDesign.of_arrays())
 
 
@@ -218,3 +213,40 @@ def test_labels_that_arrays_do_not_have_are_told(pair):
     message = r"^edit\.population_column is 'cell_type'; expected .* found arrays of intensities alone\. Hand in Drawn"
     with pytest.raises(DataError, match=message):
         prepare(pair, PANEL, PairDesign.of_arrays(), edit)
+
+
+RECORDED = {"epochs": 2, "minibatch": 64, "seed": 4, "accumulate": 1}  # "accumulate": older models record it
+
+
+@pytest.fixture
+def model(make_model, cells):
+    return make_model({"source": cells(seed=1), "target": cells(seed=2, gain=2.0)}, facts={"training": RECORDED})
+
+
+def test_a_refit_is_trained_as_the_model_was_from_a_seed_that_it_did_not_have(model, cells):
+    populations = {"source": cells(seed=1), "target": cells(seed=2, gain=2.0)}
+    first, again, second = (refit(model, populations, number) for number in (0, 0, 1))
+    assert first.architecture == model.autoencoder.architecture
+    weights = [network.state_dict()["layers.0.weight"] for network in (first, again, second, model.autoencoder)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], weights[3])
+    assert not first.training
+    assert not any(of.requires_grad for of in first.parameters())
+
+
+def test_a_refit_that_diverges_is_told(make_model, cells):
+    wild = make_model(
+        {"source": cells(seed=1), "target": cells(seed=2)}, facts={"training": RECORDED | {"learning_rate": 1e30}}
+    )
+    with pytest.raises(ModelError, match="Training diverged in epoch"):
+        refit(wild, {"source": cells(seed=1)}, 0)
+
+
+def test_refits_are_the_ensembles_others_and_those_trained_anew(model, cells):
+    ensemble = replace(model, autoencoders=(model.autoencoder, model.autoencoder))
+    others, trained = model_refits(ensemble, {"source": cells(seed=1)}, 1)
+    assert others is model.autoencoder
+    expected = refit(ensemble, {"source": cells(seed=1)}, 0)
+    assert torch.equal(trained.state_dict()["layers.0.weight"], expected.state_dict()["layers.0.weight"])
+    assert model_refits(model, {}, 0) == ()

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
@@ -22,15 +21,9 @@ DATA = {"uri": "cells/", "files": 3, "events": 900, "sha256": "d" * 64}
 PARENT = {"uri": "models:/cells/1", "sha256": "p" * 64}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def parent() -> FittedModel:
     """Of the batches A, B and C."""
-    torch.set_num_threads(1)
     generator = np.random.default_rng(0)
     return fit_model(
         {batch: intensities(300, gain, generator) for batch, gain in GAINS.items()},

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 from neuronedit_jobs.benchmarks.accuracy.matching_networks import GAN_PLAN, MMD_PLAN, MatchingPlan, gan, mmd_resnet
 
 from neuronedit.errors import ModelError
@@ -10,12 +9,6 @@ SHORT = MatchingPlan(steps=300, minibatch=64, hidden=16, learning_rate=0.01)
 SHIFT = np.float32([1.5, 0, -1, 0])
 
 BOTH = pytest.mark.parametrize("method", [mmd_resnet, gan])
-
-
-@pytest.fixture(autouse=True)
-def one_thread(two_threads: None) -> None:
-    """Threads of networks this small wait for each other: on a busy machine a hundred times longer than they work."""
-    torch.set_num_threads(1)
 
 
 def events(n_events: int, seed: int) -> np.ndarray:

@@ -14,53 +14,40 @@ from mlflow.tracking import MlflowClient
 from neuronedit_jobs import transform
 
 from neuronedit.adapters.registry.versions import pinned_model
-from neuronedit.cells.panel import Panel
-from neuronedit.model.files import save_model
-from tests.fixtures import CONTROLS, fit_small_model
-from tests.jobs.conftest import Command, Workplace
+from tests.jobs.story import Story
 from tests.synthetic_cells import MARKERS, with_column, with_value
 
 pytestmark = pytest.mark.ray
 
-Trained = tuple[Workplace, subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def transformed(trained: Trained, command: Command) -> Trained:
-    """The workplace after ``jobs/transform.py``, and what the command said."""
-    workplace, done = trained
-    assert done.returncode == 0, done.stderr
-    return workplace, command("jobs/transform.py", workplace.transform)
-
 
 @pytest.fixture
-def here(transformed: Trained, cells: Path, tmp_path: Path) -> list[str]:
+def here(story: Story, cells: Path, tmp_path: Path) -> list[str]:
     """Arguments for the job in this process, with input and output of the test's own."""
-    return [transformed[0].transform, "--set", f"data.path={cells}", "--set", f"output={tmp_path / 'edited'}"]
+    return [story.place.transform, "--set", f"data.path={cells}", "--set", f"output={tmp_path / 'edited'}"]
 
 
-def test_the_command_says_what_it_wrote_and_nothing_else(transformed: Trained) -> None:
-    workplace, done = transformed
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == (
-        f"{workplace.output}: 2,500 events in 6 files (1,600 edited, 900 reference) by models:/cells/1\n"
+def test_the_job_says_what_it_wrote(story: Story) -> None:
+    said = story.said["transform"]
+    assert said.status == 0, said.err
+    assert said.out.endswith(
+        f"{story.place.output}: 2,500 events in 6 files (1,600 edited, 900 reference) by models:/cells/1\n"
     )
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) < 20, done.stderr
+    assert len(said.err.splitlines()) < 20, said.err
 
 
-def test_output_and_manifest_are_what_the_model_makes_of_the_input(transformed: Trained, cells_once: Path) -> None:
-    workplace = transformed[0]
+def test_output_and_manifest_are_what_the_model_makes_of_the_input(story: Story, cells_once: Path) -> None:
+    workplace = story.place
     mlflow.set_tracking_uri(workplace.uri)
     mlflow.set_registry_uri(workplace.uri)
     pinned = pinned_model("models:/cells/1")
     manifest = json.loads((workplace.output / "_manifest.json").read_text())
+    gates = manifest["model"].pop("gates")
+    assert (gates["state"], gates["override"]) == ("pass", None)
     assert manifest["model"] == {
         "uri": "models:/cells/1",
         "sha256": pinned.digest,
         "run": pinned.run_id,
         "registry": workplace.uri,
-        "gates": {"state": "never reviewed", "recorded": {}, "override": None},
     }
     assert manifest["config"].items() >= {"unknown_batch": "error", "compression": "zstd"}.items()
     for path in cells_once.iterdir():
@@ -71,19 +58,19 @@ def test_output_and_manifest_are_what_the_model_makes_of_the_input(transformed: 
         assert after.column("event_id").equals(before.column("event_id"))
 
 
-def test_the_run_names_model_counts_and_input(transformed: Trained) -> None:
-    mlflow.set_tracking_uri(transformed[0].uri)
+def test_the_run_names_model_counts_and_input(story: Story) -> None:
+    mlflow.set_tracking_uri(story.place.uri)
     experiment = mlflow.get_experiment_by_name("tests").experiment_id
     runs = MlflowClient().search_runs([experiment], filter_string="tags.`neuronedit.job` = 'transform'")
-    run = next(run for run in runs if run.data.params["output"] == str(transformed[0].output))
+    run = next(run for run in runs if run.data.params["output"] == str(story.place.output))
     assert run.info.status == "FINISHED"
     assert run.data.tags["neuronedit.model"] == "models:/cells/1"
     assert run.data.metrics["events/edited"] == 1600
     assert len(run.inputs.dataset_inputs) == 1
 
 
-def test_quality_is_in_the_manifest_a_table_and_the_run(transformed: Trained) -> None:
-    workplace = transformed[0]
+def test_quality_is_in_the_manifest_a_table_and_the_run(story: Story) -> None:
+    workplace = story.place
     table = pd.read_csv(workplace.output / "_quality.csv")
     assert table.groupby("group")["events"].first().to_dict() == {"A": 900, "B": 900, "C": 700}
     assert table["marker"].tolist() == list(MARKERS) * 3
@@ -102,10 +89,10 @@ def test_quality_is_in_the_manifest_a_table_and_the_run(transformed: Trained) ->
     assert figures == ["figures/quality.png"]
 
 
-def test_verify_checks_what_the_transform_wrote(transformed: Trained, command: Command) -> None:
-    done = command("jobs/verify.py", str(transformed[0].output))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{transformed[0].output}: 2,500 events in 6 files, all as the manifest says\n"
+def test_verify_checks_what_the_transform_wrote(story: Story) -> None:
+    said = story.said["verify"]
+    assert said.status == 0, said.err
+    assert said.out == f"{story.place.output}: 2,500 events in 6 files, all as the manifest says\n"
 
 
 def test_quarantine_goes_on_and_says_so_by_its_exit_status(
@@ -117,9 +104,9 @@ def test_quarantine_goes_on_and_says_so_by_its_exit_status(
     )
     assert transform.main([*here, "--on-error", "quarantine"]) == 3
     output = tmp_path / "edited"
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith(f"{output}: 2,149 events in 5 files (")
-    assert said[1] == f"left out 1 events in 2 places: see {output}/_manifest.json"
+    counts, left_out = capsys.readouterr().out.splitlines()[-2:]  # on a busy machine, Ray may tell of an ended worker
+    assert counts.startswith(f"{output}: 2,149 events in 5 files (")
+    assert left_out == f"left out 1 events in 2 places: see {output}/_manifest.json"
     manifest = json.loads((output / "_manifest.json").read_text())
     assert [(part["file"], part["row_group"], part["events"]) for part in manifest["left_out"]] == [
         ("C-control.parquet", None, None),
@@ -129,9 +116,9 @@ def test_quarantine_goes_on_and_says_so_by_its_exit_status(
 
 
 def test_mlflow_predicts_what_the_transform_writes(
-    transformed: Trained, cells_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    story: Story, cells_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workplace = transformed[0]
+    workplace = story.place
     events = pq.read_table(cells_once / "C-control.parquet").slice(0, 50).to_pandas()[[*MARKERS, "batch_id"]]
     events.to_csv(tmp_path / "events.csv", index=False)
     paths = ["--input-path", str(tmp_path / "events.csv"), "--output-path", str(tmp_path / "edited.json")]
@@ -149,9 +136,9 @@ def test_mlflow_predicts_what_the_transform_writes(
 
 
 def test_an_existing_output_is_refused_and_resume_of_a_finished_one_changes_nothing(
-    transformed: Trained, ray_cluster: None, capsys: pytest.CaptureFixture[str]
+    story: Story, ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workplace = transformed[0]
+    workplace = story.place
     before = {path: path.stat().st_mtime_ns for path in workplace.output.glob("[!_]*.parquet")}
     assert transform.main([workplace.transform]) == 2
     assert f"{workplace.output}: the output exists and is not empty." in capsys.readouterr().err
@@ -163,18 +150,18 @@ def test_an_existing_output_is_refused_and_resume_of_a_finished_one_changes_noth
     assert "was started with another model, other settings or other input files" in capsys.readouterr().err
 
 
-def test_an_unknown_batch_ends_the_real_command_with_one_message_and_status_2(
-    here: list[str], cells: Path, tmp_path: Path, command: Command
+def test_an_unknown_batch_ends_the_job_with_one_message_and_status_2(
+    here: list[str], cells: Path, tmp_path: Path, ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = cells / "C-control.parquet"
     table = pq.read_table(path)
     pq.write_table(with_column(table, "batch_id", pa.array(["D"] * table.num_rows)), path)
-    done = command("jobs/transform.py", *here)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert transform.main(here) == 2
+    said = capsys.readouterr()
     assert (
         f"neuronedit transform: {path}: 'batch_id' is 'D', a batch that the model does not know (known: 'B', 'C', 'A')."
-    ) in done.stderr
-    assert "Traceback" not in done.stderr
+    ) in said.err
+    assert "Traceback" not in said.err
     assert not (tmp_path / "edited/C-control.parquet").exists()
     assert not (tmp_path / "edited/_manifest.json").exists()
 
@@ -207,31 +194,10 @@ def test_a_truncated_file_is_told_before_anything_is_claimed(
     assert not (tmp_path / "edited").exists()
 
 
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        ("models:/cells", "models:/cells: does not pin one model"),
-        ("models:/cells@champion", "model 'cells' has no such version or alias (versions: 1; aliases: 'candidate')"),
-        ("models:/cellz/1", "has no model 'cellz' (known: 'cells'; nearest name 'cells')"),
-        ("nowhere", "nowhere: not a neuronedit model ("),
-    ],
-)
-def test_a_model_that_is_not_there_is_told(
-    here: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], uri: str, message: str
-) -> None:
-    assert transform.main([*here, "--set", f"model={uri}"]) == 2
-    assert message in capsys.readouterr().err
+def test_a_model_that_is_not_there_is_told(here: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert transform.main([*here, "--model", "models:/cells@nobody"]) == 2
+    assert (
+        "neuronedit transform: models:/cells@nobody: model 'cells' has no such version or alias (versions: 1, 2; "
+        in (capsys.readouterr().err)
+    )
     assert not (tmp_path / "edited").exists()
-
-
-def test_a_model_of_another_panel_is_told(
-    here: list[str], cells: Path, tmp_path: Path, ray_cluster: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    narrow = fit_small_model(cells, Panel(MARKERS[:5], (5.0,) * 5), CONTROLS)
-    save_model(narrow, tmp_path / "model")
-    for path in cells.iterdir():
-        pq.write_table(pq.read_table(path).rename_columns({"HLA-DR": "HLADR"}), path)
-    assert transform.main([*here, "--set", f"model={tmp_path / 'model'}"]) == 2
-    said = capsys.readouterr().err
-    assert "marker 'HLA-DR' is missing (the panel has 5 markers; this file has 4 of them; nearest name 'HLADR')" in said
-    assert not list((tmp_path / "edited").glob("*.parquet"))

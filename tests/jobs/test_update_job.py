@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,7 +16,7 @@ from neuronedit_jobs.update import VersionConfig
 from neuronedit.adapters.registry.versions import PinnedModel, RegistryConfig, pinned_model
 from neuronedit.errors import ConfigError
 from neuronedit.fitting.drift import edit_drift, reconstruction_error
-from tests.jobs.conftest import Workplace
+from tests.jobs.story import Said, Workplace
 from tests.synthetic_cells import MARKERS, sample_table, with_column
 
 pytestmark = pytest.mark.ray
@@ -48,7 +47,7 @@ class Updated:
 
 
 @pytest.fixture(scope="module")
-def place(trained: tuple[Workplace, CompletedProcess[str]], ray_cluster: None) -> Workplace:
+def place(trained: tuple[Workplace, Said]) -> Workplace:
     return trained[0]
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from neuronedit_jobs.benchmarks.review.planted import planted_neurons
 from neuronedit_jobs.benchmarks.review.review_problems import Problems
 
@@ -78,16 +77,9 @@ def review_of(
     return build
 
 
-@pytest.fixture(autouse=True)
-def one_thread(two_threads: None) -> None:
-    """The review's products are small: on a busy machine a second thread only waits for the first."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def problems() -> Problems:
     """The problems of the benchmark's checks: with 10,000 events, percentiles find no change where there is none."""
-    torch.set_num_threads(1)
     return Problems(10_000)
 
 

@@ -61,12 +61,6 @@ def test_a_worker_that_dies_is_told_with_its_task_and_what_helps(ray_cluster: No
         list(run_on_cluster(fails, {"fitted the edit 'B'": "death"}, "Run again."))
 
 
-@pytest.fixture
-def one_thread() -> None:
-    """A task has one core; with more threads, sums are made in another order."""
-    torch.set_num_threads(1)
-
-
 def searched_and_fitted(run_all: RunAll) -> FittedModel:
     generator = np.random.default_rng(0)
     populations = {name: intensities(300, gain, generator) for name, gain in (("source", 1.0), ("target", 2.0))}
@@ -83,7 +77,7 @@ def searched_and_fitted(run_all: RunAll) -> FittedModel:
     )
 
 
-def test_searches_and_edits_have_the_bits_that_they_have_in_this_process(ray_cluster: None, one_thread: None) -> None:
+def test_searches_and_edits_have_the_bits_that_they_have_in_this_process(ray_cluster: None) -> None:
     here, there = searched_and_fitted(one_after_another), searched_and_fitted(run_on_cluster)
     assert here.search == there.search
     events = intensities(100, 1.0, np.random.default_rng(1))
@@ -92,7 +86,7 @@ def test_searches_and_edits_have_the_bits_that_they_have_in_this_process(ray_clu
 
 
 def test_refits_have_the_bits_that_they_have_in_this_process(
-    ray_cluster: None, one_thread: None, pair_model: EditModel, rng: np.random.Generator
+    ray_cluster: None, pair_model: EditModel, rng: np.random.Generator
 ) -> None:
     events = {f"control {batch}": intensities(200, gain, rng) for batch, gain in GAINS.items()}
     model = replace(pair_model, facts={"training": {"epochs": 1, "minibatch": 64}})

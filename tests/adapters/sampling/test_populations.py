@@ -125,6 +125,11 @@ def test_a_sample_column_that_is_not_there_is_told(cells_once: Path, panel: Pane
         draw_populations(list_dataset(str(cells_once)), panel, PAIR, sample)
 
 
+def test_a_column_of_cell_types_that_is_not_there_is_told(cells_once: Path, panel: Panel) -> None:
+    with pytest.raises(DataError, match=r"the column 'cell_type' is missing"):
+        draw_populations(list_dataset(str(cells_once)), panel, PAIR, SAMPLE, ["cell_type"])
+
+
 def test_size_and_rank_error_are_logged(cells_once: Path, panel: Panel, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="neuronedit.adapters.sampling.populations")
     drawn = draw_populations(list_dataset(str(cells_once)), panel, PAIR, replace_cap(500))

@@ -9,17 +9,21 @@ from numpy.testing import assert_array_equal
 
 from neuronedit.adapters.files.parquet import list_dataset
 from neuronedit.adapters.sampling.populations import draw_populations
+from neuronedit.adapters.training.event_stream import Place
+from neuronedit.adapters.training.places import find_places
 from neuronedit.adapters.training.source import TrainingSource, ray_train, training_source
 from neuronedit.adapters.training.trainer import train_autoencoder
 from neuronedit.cells.design import ControlsDesign
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
+from neuronedit.cells.selection import EventChoice
 from neuronedit.errors import ConfigError, DataError
 from neuronedit.fitting.prepare import Prepared, prepare
 from neuronedit.fitting.train import train_here
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingDataConfig, TrainingPlan, WorkersConfig
 from tests.adapters.training_here import without_ray
+from tests.fixtures import CONTROLS
 from tests.synthetic_cells import sample_table
 
 DESIGN = ControlsDesign(control={"role": "control"}, reference="A")
@@ -116,7 +120,6 @@ def test_what_does_not_fit_is_streamed_to_the_workers_that_train(
 def test_ray_train_gives_the_bits_that_training_in_this_process_gives(
     ray_cluster: None, tmp_path: Path, cells_once: Path, panel: Panel
 ) -> None:
-    torch.set_num_threads(1)  # as a worker has
     dataset = list_dataset(str(cells_once))
     prepared = prepare(draw_populations(dataset, panel, DESIGN, SAMPLE), panel, DESIGN)
     network, plans = Architecture(hidden=(8,), code=3), [TrainingPlan(epochs=2, minibatch=64, seed=3)]
@@ -130,3 +133,25 @@ def test_ray_train_gives_the_bits_that_training_in_this_process_gives(
     assert [losses for number, epochs in told for losses in epochs if number == 1] == list(here.losses[0])
     for name, weights in here.autoencoders[0].state_dict().items():
         assert torch.equal(weights, there.autoencoders[0].state_dict()[name])
+
+
+@pytest.mark.usefixtures("tasks_here")
+def test_places_tell_how_many_events_of_which_sample_lie_where(cells_once: Path, panel: Panel) -> None:
+    dataset = list_dataset(str(cells_once))
+    places = find_places(dataset, CONTROLS, SampleConfig())
+    assert places["control B"] == tuple(
+        Place("B-control.parquet", group, {"B-control": n}) for group, n in enumerate([128, 128, 128, 116])
+    )
+    counts = draw_populations(dataset, panel, CONTROLS, SampleConfig()).counts
+    assert {name: sum(place.n_events.total() for place in found) for name, found in places.items()} == counts
+    by_donor = find_places(dataset, EventChoice({}), SampleConfig(sample_column="donor"))["all events"]
+    assert sum(place.n_events["P1"] for place in by_donor) == sum(
+        pq.read_table(path).column("donor").to_pylist().count("P1") for path in cells_once.iterdir()
+    )
+
+
+@pytest.mark.usefixtures("tasks_here")
+def test_a_missing_column_is_told(cells_once: Path) -> None:
+    design = ControlsDesign(batch_column="batch", control={"role": "control"}, reference="A")
+    with pytest.raises(DataError, match=r"the column 'batch' is missing; .*nearest name 'batch_id'"):
+        find_places(list_dataset(str(cells_once)), design, SampleConfig())

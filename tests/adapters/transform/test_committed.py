@@ -1,17 +1,21 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.files.storage import locate
 from neuronedit.adapters.transform import committed as committed_file
 from neuronedit.adapters.transform.committed import KEEP, Committed, Layout, commit_parquet, sha256_of
+from neuronedit.adapters.transform.output_folder import TransformPlan
 from neuronedit.errors import DataError, StorageError
+from tests.adapters.claiming import claim, standing, write_file
 from tests.synthetic_cells import sample_table
 
 CELLS = sample_table("A", "control", 300, seed=5)
@@ -113,3 +117,32 @@ def test_a_second_commit_replaces_the_first(tmp_path: Path) -> None:
     commit(tmp_path / "b7.parquet", [CELLS.slice(0, 10)])
     assert pq.read_table(tmp_path / "b7.parquet").num_rows == 10
     assert [path.name for path in tmp_path.iterdir()] == ["b7.parquet"]
+
+
+def test_a_file_counts_as_finished_only_with_this_plans_receipt(target: Path, plan: TransformPlan) -> None:
+    with claim(target, plan) as output:
+        complete, other, plain = plan.inputs.files[:3]
+        receipt = write_file(output, plan, complete.name)
+        write_file(replace(output, plan_digest="another"), plan, other.name)
+        pq.write_table(pq.read_table(plain.path), target / plain.name)
+        assert standing(output, plan) == [complete.name]
+        assert output.receipt(FilePart.whole(complete)) == receipt
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda content: content[:0], lambda content: content[:-5], lambda content: content[::-1]]
+)
+def test_a_damaged_output_is_not_finished(target: Path, plan: TransformPlan, spoil: Callable[[bytes], bytes]) -> None:
+    with claim(target, plan) as output:
+        write_file(output, plan, "A-control.parquet")
+        path = target / "A-control.parquet"
+        path.write_bytes(spoil(path.read_bytes()))
+        assert standing(output, plan) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"plan": 1}'])
+def test_a_damaged_receipt_is_none(target: Path, plan: TransformPlan, text: str) -> None:
+    with claim(target, plan) as output:
+        write_file(output, plan, "A-control.parquet")
+        (target / "_receipts/A-control.parquet.json").write_text(text)
+        assert standing(output, plan) == []

@@ -22,6 +22,9 @@ from tests.disasters import start_driver, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.faults]
 
+LEDGER = f"ray::{ray_data._TransformLedger.__name__}"
+"""The name of its process."""
+
 DRIVER = """
 import sys
 from pathlib import Path
@@ -106,7 +109,7 @@ def test_a_worker_killed_amid_a_file_costs_and_doubles_no_row(
     run(cells_once, target, controls_model)
     assert int((target.parent / "died.txt").read_text()) != os.getpid()
     check(target, undisturbed)
-    wait_for(lambda: not processes("ray::_Ledger"))  # what the killed worker held of it keeps it no longer
+    wait_for(lambda: not processes(LEDGER))  # what the killed worker held of it keeps it no longer
 
 
 def test_every_worker_and_the_ledger_killed_once_cost_and_double_no_row(
@@ -122,12 +125,12 @@ def test_every_worker_and_the_ledger_killed_once_cost_and_double_no_row(
 
     def kill_each() -> None:
         kill("MapBatches(Slow)", 1)
-        kill("ray::_Ledger", 3)
+        kill(LEDGER, 3)
 
     monkeypatch.setattr(ray_data, "FileTransformer", Slow)
     with in_background(kill_each):
         run(cells_once, target, controls_model)
-    assert {actor: len(pids) for actor, pids in killed.items()} == {"MapBatches(Slow)": 2, "ray::_Ledger": 1}
+    assert {actor: len(pids) for actor, pids in killed.items()} == {"MapBatches(Slow)": 2, LEDGER: 1}
     check(target, undisturbed)
 
 

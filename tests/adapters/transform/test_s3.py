@@ -201,4 +201,5 @@ def test_the_real_command_takes_endpoint_and_credentials_from_the_environment(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"s3://{cells.name}/edited: 1,600 events in 4 files")
+    assert done.stdout.count("\n") == 1
     assert same(edited(cells), expected)
