@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -7,9 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from neuronedit_jobs.benchmarks.measure import Result
-from neuronedit_jobs.benchmarks.speed import event_files as trial_models
-from neuronedit_jobs.benchmarks.speed import memory, transform_scale
-from neuronedit_jobs.benchmarks.speed import transform_scale as small_files
+from neuronedit_jobs.benchmarks.speed import event_files, memory, transform_scale
 from neuronedit_jobs.benchmarks.speed.memory import Inputs
 
 
@@ -19,8 +18,8 @@ def test_pictures_are_written_beside_the_tables(tmp_path: Path) -> None:
 
 
 def test_tiny_files_are_written_once_and_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(small_files, "LINKS_PER_FILE", 10)
-    small_files._write(tmp_path / "tiny", 25)
+    monkeypatch.setattr(transform_scale, "LINKS_PER_FILE", 10)
+    transform_scale._write(tmp_path / "tiny", 25)
     files = list((tmp_path / "tiny").iterdir())
     assert len(files) == 25
     assert len({path.stat().st_ino for path in files}) == 3
@@ -39,11 +38,12 @@ def test_memory_and_files_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
             cost = work(Barrier(1), *own)
         return cost
 
-    for module in (memory, small_files, transform_scale):
+    for module in (memory, transform_scale):
         monkeypatch.setattr(module, "in_new_process", here)
     monkeypatch.setattr(transform_scale, "side_by_side", one_after_another)
-    monkeypatch.setattr(transform_scale, "ledger_calls_per_s", lambda: small_files.ledger_calls_per_s(100))
-    monkeypatch.setattr(trial_models, "N_OTHERWISE", 200)
+    few_calls = partial(transform_scale.ledger_calls_per_s, 100)
+    monkeypatch.setattr(transform_scale, "ledger_calls_per_s", few_calls)
+    monkeypatch.setattr(event_files, "N_OTHERWISE", 200)
     size = transform_scale.Size(Inputs(500, (2,), 1_000, 300), (20,), n_edited_files=5, n_events=1_000)
     monkeypatch.setattr(transform_scale, "QUICK", size)
     result = transform_scale.run(quick=True)

@@ -10,8 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from neuronedit_jobs.benchmarks.accuracy.peers import PeerError
-from neuronedit_jobs.benchmarks.speed import event_files as trial_models
-from neuronedit_jobs.benchmarks.speed import peer_speed, transform
+from neuronedit_jobs.benchmarks.speed import event_files, peer_speed, transform
 from neuronedit_jobs.benchmarks.speed.event_files import DEFAULT, MARKERS, NEURONS, FileSet, save_trials
 from neuronedit_jobs.benchmarks.speed.ways import Work, copy_cost, half_cost, plain_cost, products_cost
 
@@ -50,8 +49,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     FileSet(400, 4).write(folder / "cells")
     FileSet(20, 2).write(folder / "few")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial_models, "N_LANDMARKS", 200)
-        patch.setattr(trial_models, "N_OTHERWISE", 200)
+        patch.setattr(event_files, "N_LANDMARKS", 200)
+        patch.setattr(event_files, "N_OTHERWISE", 200)
         save_trials(folder / "models")
     return folder
 
