@@ -59,7 +59,7 @@ def quality_figure(table: pd.DataFrame, unit: str) -> Figure:
 
     Example:
         >>> row = {"group": "day2", "marker": "CD4", "emd_before": 0.5, "emd_after": 0.1, "worse": False}
-        >>> before, after, _ = quality_figure(pd.DataFrame([row])).axes
+        >>> before, after, _ = quality_figure(pd.DataFrame([row]), "arcsinh units").axes
         >>> before.texts[0].get_text(), after.texts[0].get_text()
         ('0.50', '0.10')
     """

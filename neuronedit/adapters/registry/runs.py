@@ -90,6 +90,7 @@ def _point_at(config: TrackingConfig) -> str:
         uri = f"sqlite:///{database}"  # workers and child processes have other working folders
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout holds the job's own result alone
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return uri
