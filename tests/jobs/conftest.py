@@ -35,12 +35,7 @@ def command() -> Command:
 @pytest.fixture(scope="session")
 def server(migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """MLflow's own server, which keeps the artifacts, too."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_server(tmp_path_factory.mktemp("server"), migrated_store) as address,
-    ):
-        # Otherwise MLflow prints links to the server's pages among what the jobs say.
-        patch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    with running_server(tmp_path_factory.mktemp("server"), migrated_store) as address:
         yield address
 
 
