@@ -189,7 +189,7 @@ class DrawnPopulations:
         return DrawnPopulations(**{name: dict(sorted(parts.items())) for name, parts in both.items()})
 
     def facts(self) -> dict[str, Any]:
-        """What a model's facts say of the numbers of events."""
+        """Give the numbers of events as a model's facts record them."""
         return {
             "events": self.counts,
             "events_drawn": {name: len(events) for name, events in self.intensities.items()},

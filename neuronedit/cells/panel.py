@@ -172,7 +172,7 @@ def _number(column: str, text: str) -> float:
 
 
 class PanelConfig(Config):
-    """Which markers are modelled: a panel file, or a list of names with one cofactor of arcsinh."""
+    """The markers to model: a panel file, or a list of names with one cofactor of arcsinh."""
 
     file: str | None = Field(
         None, description="CSV with the columns marker and, optionally, channel, transform and its parameters"

@@ -1,1 +1,1 @@
-"""Which cells an edit may touch."""
+"""The cells that an edit may touch."""
