@@ -25,7 +25,15 @@ LATENT_MEAN = "latent mean"
 
 
 def baselines(autoencoder: Autoencoder, scaling: Scaling) -> dict[str, Baseline]:
-    """Name the baselines that a review shows; all are fast, and the latent one uses the autoencoder and the scaling."""
+    """Name the baselines that a review shows; all are fast, and the latent one uses the autoencoder and the scaling.
+
+    Example:
+        >>> from neuronedit.cells.transforms import Arcsinh
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> scaling = Scaling((Arcsinh(5.0),), np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> list(baselines(Autoencoder(1, Architecture()), scaling))
+        ['no edit', 'mean shift', 'quantile map', 'latent mean']
+    """
     return {
         NO_EDIT: no_edit,
         MEAN_SHIFT: mean_shift,
@@ -35,7 +43,12 @@ def baselines(autoencoder: Autoencoder, scaling: Scaling) -> dict[str, Baseline]
 
 
 def no_edit(source: Float32s, target: Float32s, events: Float32s) -> Float32s:
-    """Give the events as they are."""
+    """Give the events as they are.
+
+    Example:
+        >>> no_edit(np.array([[0.0]]), np.array([[5.0]]), np.array([[10.0]])).tolist()
+        [[10.0]]
+    """
     return events
 
 
@@ -54,6 +67,11 @@ def quantile_map(source: Float32s, target: Float32s, events: Float32s) -> Float3
     """Shift the source's percentiles to the target's, marker by marker.
 
     The shift is interpolated between percentiles and constant beyond the first and the last.
+
+    Example:
+        >>> source, target = np.array([[0.0], [1.0]], np.float32), np.array([[0.0], [3.0]], np.float32)
+        >>> quantile_map(source, target, np.array([[0.5], [9.0]], np.float32)).tolist()
+        [[1.5], [11.0]]
     """
     return (
         events
@@ -67,6 +85,14 @@ def latent_mean(
     """Add the difference of the mean codes to every event's code, and decode.
 
     Source: Lotfollahi et al. 2019, Nature Methods 16 (scGen); here with a plain autoencoder.
+
+    Example:
+        >>> from neuronedit.cells.transforms import Arcsinh
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> scaling = Scaling((Arcsinh(5.0),), np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> network, cells = Autoencoder(1, Architecture()), np.ones((3, 1), np.float32)
+        >>> bool(np.allclose(latent_mean(network, scaling, cells, cells, cells), network(tensor(cells)).detach()))
+        True
     """
     before, after, code = (
         activations(autoencoder, scaling.standardise(population), CODE) for population in (source, target, events)

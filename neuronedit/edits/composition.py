@@ -187,6 +187,12 @@ def confounding(source: Float32s, target: Float32s, composition: Composition) ->
         composition: The strata of these events.
 
     Source: Wasserstein-1 distances between weighted samples, Vallender 1974, Theory Probab. Appl. 18(4), equation 1.
+
+    Example:
+        >>> cells, kinds = np.array([[0.0], [0.0], [5.0], [5.0]], np.float32), ["B", "B", "T", "T"]
+        >>> found = confounding(cells, cells + 2, match(cells, cells + 2, seed=0, labels=(kinds, kinds)))
+        >>> found.by_mix.tolist(), found.by_state.tolist()
+        ([0.0], [2.0])
     """
     # Only fitting and reviewing need SciPy: where a model is applied, it is not installed.
     from scipy.stats import wasserstein_distance

@@ -170,6 +170,14 @@ def fit_edit(
         ConfigError: A step names a layer that the autoencoder does not have.
         DataError: The source has fewer than two different events.
         ModelError: A step could not be fitted.
+
+    Example:
+        >>> import numpy as np
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> networks, cells = (Autoencoder(1, Architecture()),), np.linspace(0, 1, 200, dtype=np.float32)[:, None]
+        >>> edit = fit_edit("pair", networks, PRESETS["quantile-map"], cells, cells + 2, zeros=np.zeros(1, np.float32))
+        >>> bool(np.allclose(edit.apply(networks, cells), cells + 2))
+        True
     """
     fitting = fitting or Fitting()
     support = Support.fit(source, target, fitting.seed)

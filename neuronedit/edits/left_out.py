@@ -67,6 +67,11 @@ def left_out_folds(source: Float32s, target: Float32s, seed: int) -> list[Fold]:
         source: (n_source, n_markers) float32, standardised.
         target: (n_target, n_markers) float32, standardised.
         seed: Starts the search for clusters.
+
+    Example:
+        >>> events = np.repeat(np.array([[0.0], [10.0], [20.0], [30.0]], np.float32), 100, axis=0)
+        >>> [int((~fold.source).sum()) for fold in left_out_folds(events, events + 2, seed=0)]
+        [100, 100, 100, 100]
     """
     # Only fitting needs scikit-learn: machines that apply models do not have it.
     from sklearn.cluster import KMeans
@@ -115,6 +120,14 @@ def try_plans(
 
     Raises:
         ModelError: A plan could not be fitted.
+
+    Example:
+        >>> from neuronedit.network.autoencoder import VISIBLE, Architecture
+        >>> network, cells = Autoencoder(1, Architecture()), np.linspace(0, 1, 200, dtype=np.float32)[:, None]
+        >>> plans, folds = {"quantile map": [EditStep(layer=VISIBLE)]}, half_folds(cells, cells + 2, seed=0)
+        >>> (trial,) = try_plans(network, plans, cells, cells + 2, folds, Fitting())
+        >>> round(float((trial.predictions["quantile map"] - trial.events).mean()), 1)
+        2.0
     """
     trials = []
     for fold in folds:
@@ -150,6 +163,13 @@ def blended_error(trials: Sequence[Trial], weights: Mapping[str, float], seed: i
         trials: See ``try_plans``.
         weights: Weights by plan, summing to 1.
         seed: Halves the truth and draws events.
+
+    Example:
+        >>> events, truth = np.zeros((200, 1), np.float32), np.linspace(1, 2, 200, dtype=np.float32)[:, None]
+        >>> unedited, floor = distance_to_truth(events, truth, seed=0), noise_floor(truth, seed=0)
+        >>> trial = Trial(events, truth, {"nothing": events}, unedited, floor)
+        >>> blended_error([trial], {"nothing": 1.0}, seed=0)
+        1.0
     """
     if not trials:
         return float("nan")

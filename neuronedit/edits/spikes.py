@@ -174,6 +174,14 @@ def ranks_of_int64(markers: Tensor, weights: Tensor, starts: Tensor) -> Tensor:
         markers: (n_events, n_markers) float32.
         weights: (n_markers,) int64, what each marker's bits count for.
         starts: (n_markers,) int64, what tells one marker's rank from another's.
+
+    Example:
+        >>> spikes, markers = Spikes.none(2), torch.tensor([[0.0, 0.0], [0.0, 1.5]])
+        >>> _, _, weights, starts = spikes._tensors.beside(markers)
+        >>> ranks = np.zeros((2, 2), np.float32)
+        >>> _rank(markers.numpy().view(np.uint32), np.ones((2, 2), bool), ranks)
+        >>> bool((ranks_of_int64(markers, weights, starts).numpy() == ranks).all())
+        True
     """
     bits = markers.contiguous().view(torch.int32).long() & 0xFFFFFFFF
     state = (bits * weights).sum(dim=1, keepdim=True) + starts
@@ -181,7 +189,13 @@ def ranks_of_int64(markers: Tensor, weights: Tensor, starts: Tensor) -> Tensor:
 
 
 def mix_int64(state: Tensor) -> Tensor:
-    """Mix bits as ``events.mix`` does, in int64 in the place of uint64."""
+    """Mix bits as ``events.mix`` does, in int64 in the place of uint64.
+
+    Example:
+        >>> bits = np.array([1, 2**63], np.uint64)
+        >>> bool((mix_int64(tensor(bits.view(np.int64))).numpy().view(np.uint64) == mix(bits)).all())
+        True
+    """
     state = (state ^ _shifted(state, 30)) * _FIRST
     state = (state ^ _shifted(state, 27)) * _SECOND
     return state ^ _shifted(state, 31)
@@ -209,5 +223,12 @@ def _gather(
 
 
 def gather_by_masks(zeros: Tensor, thresholds: Tensor, edited: Tensor, spread: Tensor, markers: Tensor) -> Tensor:
-    """``Spikes.gather`` on a GPU; zeros and thresholds are (n_markers,), all else (n_events, n_markers)."""
+    """``Spikes.gather`` on a GPU; zeros and thresholds are (n_markers,), all else (n_events, n_markers).
+
+    Example:
+        >>> spread, markers = torch.tensor([[-0.02], [-0.01], [3.0]]), torch.tensor([[0.0], [0.0], [3.0]])
+        >>> edited = torch.tensor([[-0.02], [0.2], [5.0]])
+        >>> gather_by_masks(torch.tensor([0.0]), torch.tensor([0.5]), edited, spread, markers).tolist()
+        [[0.0], [0.0], [5.0]]
+    """
     return torch.where(edited == spread, markers, torch.where(edited <= thresholds, zeros, edited))

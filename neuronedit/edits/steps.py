@@ -44,7 +44,14 @@ class Operator:
 def percentile_shift(
     source: Float32s, target: Float32s, fitting: "Fitting", interpolation: Interpolation = "linear"
 ) -> PercentileShift:
-    """Fit the shift of each neuron by itself, from all events of source and target, (n_events, n_neurons) each."""
+    """Fit the shift of each neuron by itself, from all events of source and target, (n_events, n_neurons) each.
+
+    Example:
+        >>> import torch
+        >>> cells = torch.tensor([[0.0], [1.0], [4.0]])
+        >>> percentile_shift(cells.numpy(), cells.numpy() * 3, Fitting(n_percentiles=3)).shift_at(cells).tolist()
+        [[0.0], [2.0], [8.0]]
+    """
     return PercentileShift.fit(
         percentiles(source, fitting.n_percentiles),
         percentiles(target, fitting.n_percentiles, fitting.target_weights),
@@ -190,6 +197,14 @@ def fit_steps(
     Raises:
         ConfigError: A step names a layer that the autoencoder does not have.
         ModelError: A step could not be fitted.
+
+    Example:
+        >>> import numpy as np
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> network, cells = Autoencoder(1, Architecture()), np.array([[0.0], [1.0], [4.0]], np.float32)
+        >>> steps = fit_steps(network, [EditStep(layer=VISIBLE)], cells, cells + 2, Fitting(n_percentiles=3))
+        >>> apply_steps(steps, network, cells).tolist()
+        [[2.0], [3.0], [6.0]]
     """
     steps: list[FittedStep] = []
     for step in plan:
@@ -201,12 +216,30 @@ def fit_steps(
 
 
 def apply_steps(steps: Sequence[FittedStep], autoencoder: Autoencoder, markers: Float32s) -> Float32s:
-    """Apply the steps in order to standardised markers: (n_events, n_markers) → (n_events, n_markers) float32."""
+    """Apply the steps in order to standardised markers: (n_events, n_markers) → (n_events, n_markers) float32.
+
+    Example:
+        >>> import numpy as np
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> network, cells = Autoencoder(1, Architecture()), np.array([[0.0], [1.0], [4.0]], np.float32)
+        >>> (step,) = fit_steps(network, [EditStep(layer=VISIBLE)], cells, cells + 2)
+        >>> apply_steps([step, step], network, cells).tolist()
+        [[4.0], [5.0], [8.0]]
+    """
     return in_chunks(lambda events: edit_chunk(steps, autoencoder, Activations(events)), markers)
 
 
 def edit_chunk(steps: Sequence[FittedStep], autoencoder: Autoencoder, activations: Activations) -> Tensor:
-    """Apply the steps in order to one chunk: → (n_events, n_markers) float32."""
+    """Apply the steps in order to one chunk: → (n_events, n_markers) float32.
+
+    Example:
+        >>> import torch
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> network, cells = Autoencoder(1, Architecture()), torch.tensor([[0.0], [1.0], [4.0]])
+        >>> steps = fit_steps(network, [EditStep(layer=VISIBLE)], cells.numpy(), cells.numpy() + 2)
+        >>> edit_chunk(steps, network, Activations(cells)).tolist()
+        [[2.0], [3.0], [6.0]]
+    """
     for step in steps:
         activations = Activations(step.change(autoencoder, activations))
     return activations.markers

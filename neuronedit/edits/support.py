@@ -214,6 +214,10 @@ def shrink(scores: Tensor) -> Tensor:
     """Give the factors of an edit's shift from the events' scores: (n_events,) → (n_events,) float32.
 
     1 for supported events, then falling smoothly (a cubic, flat at both ends) to 0 at ``NOTHING_LEFT``.
+
+    Example:
+        >>> shrink(torch.tensor([0.5, 1.0, 1.5, 2.0, 9.0])).tolist()
+        [1.0, 1.0, 0.5, 0.0, 0.0]
     """
     beyond = ((scores - 1) / (NOTHING_LEFT - 1)).clip(0, 1)
     return 1 - beyond**2 * (3 - 2 * beyond)

@@ -107,6 +107,13 @@ def nearest_by_product(landmarks: tuple[Tensor, ...], events: Tensor, n_nearest:
         landmarks: Their centre, (n_neurons,), and about it −2 y, (n_neurons, n_landmarks), and ‖y‖², all float64.
         events: (n_events, n_neurons) float32.
         n_nearest: At most the number of landmarks.
+
+    Example:
+        >>> kept = torch.tensor([0.0, 3.0, 10.0], dtype=torch.float64)
+        >>> landmarks = torch.zeros(1, dtype=torch.float64), -2 * kept[None], kept**2
+        >>> numbers, distances = nearest_by_product(landmarks, torch.tensor([[4.0]]), n_nearest=2)
+        >>> numbers.tolist(), distances.tolist()
+        ([[0, 1]], [[4.0, 1.0]])
     """
     centre, factors, squares = landmarks
     numbers, distances = [], []

@@ -99,6 +99,12 @@ def mean_by_search(tables: tuple[Tensor, ...], activations: Tensor, shares: Tens
         tables: Knots, values, slopes, (n_tables, n_neurons, n_knots); and the last knots, (n_tables, n_neurons, 1).
         activations: (n_events, n_neurons) float32.
         shares: (n_events, n_tables) float32.
+
+    Example:
+        >>> knots, values, slopes = (torch.tensor([[row]]) for row in ([0.0, 1.0], [0.0, 2.0], [2.0, 0.0]))
+        >>> tables = knots, values, slopes, knots[..., -1:]
+        >>> mean_by_search(tables, torch.tensor([[0.5], [9.0]]), torch.ones(2, 1)).tolist()
+        [[1.0], [2.0]]
     """
     columns = activations.T.contiguous()
     found = torch.zeros_like(columns)

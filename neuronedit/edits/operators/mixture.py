@@ -144,6 +144,12 @@ def memberships_in_float64(mixture: tuple[Tensor, ...], events: Tensor, reach: f
             neurons, and of shares, (n_components,); all float64.
         events: (n_events, n_neurons) float32.
         reach: See ``Mixture.memberships``.
+
+    Example:
+        >>> centres, zeros = torch.tensor([[0.0], [10.0]]).double(), torch.zeros(2).double()
+        >>> mixture = centres, torch.ones(2, 1).double(), zeros, zeros
+        >>> memberships_in_float64(mixture, torch.tensor([[0.0], [5.0]]), reach=100.0).tolist()
+        [[1.0, 0.0], [0.5, 0.5]]
     """
     centres, densities, log_spreads, log_weights = mixture
     events = events.double()
