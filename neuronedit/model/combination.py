@@ -152,6 +152,12 @@ def predict(experiment: Experiment, edit_a: RawEdit, edit_b: RawEdit) -> dict[st
 
     Raises:
         DataError: An edit gives values that are not finite.
+
+    Example:
+        >>> arms = [Arm(name, np.ones((100, 1))) for name in (CONTROL, A, B)]
+        >>> found = predict(Experiment(Panel(("CD4",), (1.0,)), *arms), lambda raw: 2 * raw, lambda raw: raw + 1)
+        >>> [round(float(np.sinh(found[route][0, 0]))) for route in (A_THEN_B, B_THEN_A)]
+        [3, 4]
     """
     control, a, b = (arm.intensities for arm in (experiment.control, experiment.a, experiment.b))
     raw = {
@@ -225,6 +231,12 @@ def distance_table(measured: Mapping[str, Distance]) -> pd.DataFrame:
     """Tabulate distances to measured A+B, a row for each method.
 
     Columns: method, each score of ``DECISIVE`` (emd, energy) and its normalised residual (r_emd, r_energy).
+
+    Example:
+        >>> emds = {NO_EDIT: 3.0, A_ALONE: 2.0, FLOOR: 1.0}
+        >>> measured = {method: Distance(np.array([emd]), {"energy": emd}) for method, emd in emds.items()}
+        >>> distance_table(measured)["r_emd"].tolist()
+        [1.0, 0.5, 0.0]
     """
     rows = [
         {"method": method, **found.scores, **found.residuals(measured[FLOOR], measured[NO_EDIT])}

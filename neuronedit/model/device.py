@@ -26,6 +26,10 @@ def found_device(name: str) -> torch.device:
 
     Raises:
         ModelError: There is none.
+
+    Example:
+        >>> found_device("cpu")
+        device(type='cpu')
     """
     try:
         device = torch.device(name)
@@ -43,13 +47,24 @@ def found_device(name: str) -> torch.device:
 
 
 def events_at_once(device: torch.device) -> int:
-    """Give the number of events for one pass: a minibatch on a GPU, a chunk that stays in the processor's cache."""
+    """Give the number of events for one pass: a minibatch on a GPU, a chunk that stays in the processor's cache.
+
+    Example:
+        >>> events_at_once(CPU) == CHUNK, events_at_once(torch.device("cuda:1"))
+        (True, 65536)
+    """
     return CHUNK if device.type == "cpu" else MINIBATCH
 
 
 @contextmanager
 def exact_products() -> Iterator[None]:
-    """Multiply without TF32, which has 10 bits: containers for GPUs switch it on for all."""
+    """Multiply without TF32, which has 10 bits: containers for GPUs switch it on for all.
+
+    Example:
+        >>> with exact_products():
+        ...     torch.get_float32_matmul_precision()
+        'highest'
+    """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -64,6 +79,12 @@ def full_memory_told() -> Iterator[None]:
 
     Raises:
         ModelError: The device's memory is full.
+
+    Example:
+        >>> with full_memory_told():
+        ...     raise torch.OutOfMemoryError("CUDA out of memory.")
+        Traceback (most recent call last):
+        neuronedit.errors.ModelError: The device's memory is full (CUDA out of memory.); expected room for 65,536 ...
     """
     try:
         yield
@@ -140,5 +161,10 @@ class Transfers:
 
 @cache
 def transfers(device: torch.device) -> Transfers:
-    """Give this process's one ``Transfers`` of a device: torch keeps memory for each of their streams."""
+    """Give this process's one ``Transfers`` of a device: torch keeps memory for each of their streams.
+
+    Example:
+        >>> transfers(CPU) is transfers(CPU)
+        True
+    """
     return Transfers(device)

@@ -126,6 +126,11 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
 
     Raises:
         ModelError: A file is damaged, of another model, or of a newer format.
+
+    Example:
+        >>> parse_model({FACTS: b'{"format": 5}', ARRAYS: b""}, "model")
+        Traceback (most recent call last):
+        neuronedit.errors.ModelError: model: expected model format 3 or 4, found 5. Use the neuronedit that wrote ...
     """
     try:
         facts = json.loads(contents[FACTS])

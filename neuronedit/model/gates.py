@@ -145,7 +145,12 @@ class Gate:
 
 
 def headline(gates: Sequence[Gate]) -> str:
-    """The joint outcome of all gates in a few words; empty without gates."""
+    """The joint outcome of all gates in a few words; empty without gates.
+
+    Example:
+        >>> headline([Gate("support", 1.5, 3.0, "day 2 lies near the source")])
+        '▲ May be promoted.'
+    """
     outcomes = {gate.outcome for gate in gates}
     if "fail" in outcomes:
         return "▼ Not to be promoted."
@@ -156,7 +161,12 @@ def headline(gates: Sequence[Gate]) -> str:
 
 
 def joint_tone(gates: Iterable[Gate]) -> Tone:
-    """``red`` where a gate failed, ``green`` where all passed; ``amber`` where something is not known."""
+    """``red`` where a gate failed, ``green`` where all passed; ``amber`` where something is not known.
+
+    Example:
+        >>> joint_tone([Gate("support", None, 3.0, "no population was named")])
+        'amber'
+    """
     tones = {gate.tone for gate in gates}
     if "red" in tones:
         return "red"
@@ -248,7 +258,12 @@ class Standing:
 
 
 def listed(gates: Mapping[str, str]) -> str:
-    """List gates in one line, each with its text; gates of the same text share it."""
+    """List gates in one line, each with its text; gates of the same text share it.
+
+    Example:
+        >>> listed({"support": "not measured: no data.", "confounding": "not measured: no data."})
+        'support, confounding not measured: no data'
+    """
     names: dict[str, list[str]] = {}
     for name, text in gates.items():
         names.setdefault(text.rstrip("."), []).append(name)

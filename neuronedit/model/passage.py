@@ -164,6 +164,12 @@ def back_by_masks(raw: Tensor, restored: Tensor, before: Tensor, after: Tensor, 
         before: (n_events, n_markers) float32, standardised.
         after: (n_events, n_markers) float32, standardised.
         zeros: (n_markers,) float32, zero intensity, standardised.
+
+    Example:
+        >>> raw, restored = torch.tensor([[1, 2, 3]]), torch.tensor([[1.4, 2.6, 3.2]], dtype=torch.float64)
+        >>> before, after = torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[0.0, 1.0, -1.0]])
+        >>> back_by_masks(raw, restored, before, after, torch.tensor([-2.0, -2.0, -1.0])).tolist()
+        [[1, 3, 0]]
     """
     edited = torch.where(after == zeros, 0, restored)
     if not raw.is_floating_point():

@@ -176,7 +176,14 @@ def quality_table(tally: Tally, model: EditModel, route: Route) -> pd.DataFrame:
 
 
 def manifest_facts(table: pd.DataFrame) -> dict[str, Any]:
-    """Summarise each group of a ``quality_table`` as JSON values; unknown numbers are None."""
+    """Summarise each group of a ``quality_table`` as JSON values; unknown numbers are None.
+
+    Example:
+        >>> row = {"group": "day1", "events": 9, "scored": 0, "unsupported": math.nan, "not_finite_before": 0}
+        >>> row |= {"marker": "CD4", "emd_before": 0.1, "emd_after": 0.4, "worse": True}
+        >>> manifest_facts(pd.DataFrame([row]))["day1"]["made_worse"]
+        ['CD4']
+    """
     return {str(group): _facts(rows) for group, rows in table.groupby("group", sort=False)}
 
 
@@ -184,6 +191,11 @@ def quality_scalars(table: pd.DataFrame) -> dict[str, float]:
     """Name metrics as MLflow accepts: ``quality/emd_before``, …, and for each group ``quality/GROUP/emd_before``, ….
 
     Metrics without a group's name are means over the groups that have a reference. Unknown numbers are left out.
+
+    Example:
+        >>> rows = {"group": "day1", "emd_before": [1, 2], "emd_after": 0, "unsupported": 0, "not_finite_before": 0}
+        >>> quality_scalars(pd.DataFrame(rows))["quality/day1/emd_before"]
+        1.5
     """
     scalars: dict[str, float] = {
         f"quality/{name}": float(table.groupby("group")[name].mean().mean()) for name in _SCALARS if len(table)

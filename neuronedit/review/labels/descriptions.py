@@ -30,6 +30,10 @@ def parse(text: str, markers: Sequence[str]) -> dict[str, int]:
 
     Raises:
         DataError: A marker is unknown, or has no sign.
+
+    Example:
+        >>> parse("CD3+ CD56-", ("CD3", "CD56"))
+        {'CD3': 1, 'CD56': -1}
     """
     signs = {}
     for word in filter(None, re.split(r"\s*,\s*" if "," in text else r"\s+", text.strip())):
@@ -44,7 +48,13 @@ def parse(text: str, markers: Sequence[str]) -> dict[str, int]:
 
 
 def described_cells(signs: Signs, positive: Masks, markers: Sequence[str]) -> Masks:
-    """Mark the cells that a description names, by their gates: (n_events, n_markers) → (n_events,) bool."""
+    """Mark the cells that a description names, by their gates: (n_events, n_markers) → (n_events,) bool.
+
+    Example:
+        >>> positive = np.array([[True, False], [True, True]])
+        >>> described_cells({"CD3": 1, "CD56": -1}, positive, ("CD3", "CD56")).tolist()
+        [True, False]
+    """
     columns = [positive[:, markers.index(marker)] == (sign > 0) for marker, sign in signs.items()]
     return np.asarray(np.logical_and.reduce(columns))
 
@@ -60,6 +70,11 @@ def type_signs(
         fitted: (n_events,) cells that heads are to be fitted on; they must have both sides of a marker.
         gates: Tell which markers have two sides.
         markers: The panel's.
+
+    Example:
+        >>> labels, positive = np.repeat(["B", "T"], 10), np.repeat([[False], [True]], 10, axis=0)
+        >>> type_signs(labels, positive, np.full(20, True), Positivity(np.zeros(1)), ("CD3",))
+        {'B': {'CD3': -1}, 'T': {'CD3': 1}}
     """
     usable = gates.two_sided & (sides(positive[fitted]).min(axis=0) >= MIN_SIDE)
     found: dict[str, Signs] = {}

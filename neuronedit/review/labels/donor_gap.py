@@ -36,6 +36,12 @@ def donor_gap(population: Population, donor: str, given: str | None, seed: int) 
         DataError: There is no such column, or no type has ``MIN_DONOR_EVENTS`` events.
 
     Source: conditional mutual information, Cover & Thomas 2006, equation 2.60.
+
+    Example:
+        >>> activations = np.repeat(np.array([[0.0], [1.0]], np.float32), 500, axis=0)
+        >>> population = Population(activations, activations, {"donor": np.repeat(["d1", "d2"], 500)})
+        >>> donor_gap(population, "donor", None, seed=0).round(2).tolist()
+        [1.0]
     """
     names, donors = np.unique(population.label(donor).astype(str), return_inverse=True)
     types = np.zeros(len(donors)) if given is None else population.label(given).astype(str)

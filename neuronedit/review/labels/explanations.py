@@ -82,7 +82,12 @@ class Explanation:
 
 
 def pack(masks: Masks) -> UInt64s:
-    """Pack masks into words of 64 events: (n_masks, n_events) bool → (n_masks, n_words) uint64."""
+    """Pack masks into words of 64 events: (n_masks, n_events) bool → (n_masks, n_words) uint64.
+
+    Example:
+        >>> np.bitwise_count(pack(np.ones((1, 65), dtype=bool))).tolist()
+        [[64, 1]]
+    """
     filled = np.pad(masks, ((0, 0), (0, -masks.shape[1] % 64)))
     return np.packbits(filled, axis=1).view(np.uint64)
 
@@ -97,6 +102,12 @@ def explain(events: UInt64s, atoms: Atoms) -> Explanation:
         atoms: Statements about the same events.
 
     Source: Mu & Andreas 2020 (arXiv 2006.14032), section 3.
+
+    Example:
+        >>> cd3, cd4 = np.array([[True, True, False, False], [True, False, True, False]])
+        >>> atoms = Atoms(("CD3+", "CD4+"), ("CD3", "CD4"), pack(np.stack([cd3, cd4])))
+        >>> explain(pack((cd3 & ~cd4)[None])[0], atoms).formula
+        'CD3+ AND NOT CD4+'
     """
     scores = _iou(atoms.bits, events)
     kept = np.argsort(-scores, kind="stable")[:BEAM]
@@ -137,7 +148,13 @@ def _iou(bits: UInt64s, events: UInt64s) -> Float64s:
 
 
 def chance(n_active: int, n_events: int, atoms: Atoms, seed: int) -> float:
-    """The largest IoU that ``explain`` finds for ``N_PERMUTED`` random sets of as many events."""
+    """The largest IoU that ``explain`` finds for ``N_PERMUTED`` random sets of as many events.
+
+    Example:
+        >>> every = Atoms(("CD3+",), ("CD3",), pack(np.ones((1, 100), dtype=bool)))
+        >>> chance(25, 100, every, seed=0)
+        0.25
+    """
     generator = np.random.default_rng(seed)
     drawn = pack(np.stack([generator.permutation(n_events) < n_active for _ in range(N_PERMUTED)]))
     return max(explain(events, atoms).iou for events in drawn)

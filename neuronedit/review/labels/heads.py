@@ -106,7 +106,12 @@ class Described:
 
 
 def sides(positive: Masks) -> Int64s:
-    """Negative and positive cells of each marker: (n_events, n_markers) → (2, n_markers)."""
+    """Negative and positive cells of each marker: (n_events, n_markers) → (2, n_markers).
+
+    Example:
+        >>> sides(np.array([[True], [True], [False]])).tolist()
+        [[1], [2]]
+    """
     return np.stack([(~positive).sum(axis=0), positive.sum(axis=0)])
 
 

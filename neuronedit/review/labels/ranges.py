@@ -25,6 +25,10 @@ def bin_numbers(activations: Float32s, edges: Sequence[float]) -> Int64s:
     Args:
         activations: (n_events, n_neurons).
         edges: Percentiles, ascending from 0 to 100.
+
+    Example:
+        >>> bin_numbers(np.array([[1.0], [2.0], [3.0], [4.0]], np.float32), (0, 50, 100)).ravel().tolist()
+        [0, 0, 1, 1]
     """
     inner = np.percentile(activations, edges[1:-1], axis=0)
     columns = [
@@ -34,7 +38,12 @@ def bin_numbers(activations: Float32s, edges: Sequence[float]) -> Int64s:
 
 
 def joint_counts(bins: Int64s, labels: Int64s, n_bins: int, n_labels: int) -> Int64s:
-    """Events in each bin with each label: (n_events, n_neurons), (n_events,) → (n_neurons, n_bins, n_labels)."""
+    """Events in each bin with each label: (n_events, n_neurons), (n_events,) → (n_neurons, n_bins, n_labels).
+
+    Example:
+        >>> joint_counts(np.array([[0], [0], [1]]), np.array([0, 1, 1]), n_bins=2, n_labels=2).tolist()
+        [[[1, 1], [0, 1]]]
+    """
     size = n_bins * n_labels
     counts = [np.bincount(column * n_labels + labels, minlength=size) for column in bins.T]
     return np.stack(counts).reshape(-1, n_bins, n_labels)
@@ -46,6 +55,10 @@ def information_by_bin(counts: npt.NDArray[np.integer]) -> Float64s:
     The sum over bins is the mutual information of the counts as they are; few events raise it by chance.
 
     Source: DeWeese & Meister 1999, Network 10(4), equation 3 (specific surprise).
+
+    Example:
+        >>> information_by_bin(np.array([[[5, 0], [0, 5]]])).tolist()
+        [[0.5, 0.5]]
     """
     joint = counts / np.maximum(counts.sum(axis=(1, 2), keepdims=True), 1)
     independent = joint.sum(axis=2, keepdims=True) * joint.sum(axis=1, keepdims=True)
@@ -54,7 +67,12 @@ def information_by_bin(counts: npt.NDArray[np.integer]) -> Float64s:
 
 
 def information(counts: npt.NDArray[np.integer]) -> Float64s:
-    """Mutual information of bins and labels, bits: (n_neurons, n_bins, n_labels) → (n_neurons,)."""
+    """Mutual information of bins and labels, bits: (n_neurons, n_bins, n_labels) → (n_neurons,).
+
+    Example:
+        >>> information(np.array([[[5, 0], [0, 5]]])).tolist()
+        [1.0]
+    """
     return np.asarray(information_by_bin(counts).sum(axis=1))
 
 
@@ -116,6 +134,12 @@ def associate(population: Population, column: str, seed: int) -> Ranges:
         DataError: There is no such column.
 
     Source: O'Mahony et al. 2024 (ranges in the place of maxima).
+
+    Example:
+        >>> activations = np.arange(200, dtype=np.float32)[:, None]
+        >>> population = Population(activations, activations, {"type": np.repeat(["B", "T"], 100)})
+        >>> associate(population, "type", seed=0).by_bin.sum().round(2)  # a fifth, in the bin 40–60 %, is mixed
+        np.float64(0.8)
     """
     labels, codes = np.unique(population.label(column).astype(str), return_inverse=True)
     bins, n_bins = bin_numbers(population.activations, EDGES), len(BINS)

@@ -168,7 +168,13 @@ def candidates_of(subject: EditSubject, column: str | None) -> dict[str, Float32
 
 
 def read_next_sample(found: Discrepancy) -> str:
-    """Name the population to measure next, and say how much more fits disagree about it than about the source."""
+    """Name the population to measure next, and say how much more fits disagree about it than about the source.
+
+    Example:
+        >>> found = Discrepancy((SOURCE, "day 2"), (100, 100), np.array([[0.1], [0.3]]), ("CD4",))
+        >>> read_next_sample(found)
+        'Measure day 2 next: fits disagree about its edited events by 0.300, 3.0 times as much as about the source, ...'
+    """
     table = found.table()
     first, others = table.iloc[0], table[table["population"] != SOURCE]
     seen = found.discrepancy_of(SOURCE)

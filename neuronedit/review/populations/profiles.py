@@ -52,6 +52,12 @@ def profile(population: Population, column: str) -> Profiles:
         DataError: There is no such column, or fewer than three samples have ``MIN_PROFILE_EVENTS`` events.
 
     Source: Ward 1963, J. Am. Stat. Assoc. 58; Rousseeuw 1987, J. Comput. Appl. Math. 20 (silhouette).
+
+    Example:
+        >>> activations = np.repeat(np.array([[0.0], [0.1], [5.0]], np.float32), 50, axis=0)
+        >>> population = Population(activations, activations, {"sample": np.repeat(["s1", "s2", "s3"], 50)})
+        >>> profile(population, "sample").clusters.tolist()
+        [1, 1, 2]
     """
     labels = population.label(column).astype(str)
     names, counts = np.unique(labels, return_counts=True)
@@ -130,6 +136,12 @@ def sample_tree_figure(tree: pd.DataFrame, samples: pd.DataFrame) -> Figure:
     Args:
         tree: Columns first, second, height, samples: SciPy's linkage.
         samples: Columns sample, cluster, in the order that the tree numbers them in.
+
+    Example:
+        >>> samples = pd.DataFrame({"sample": ["s1", "s2"], "cluster": [1, 2]})
+        >>> figure = sample_tree_figure(pd.DataFrame([[0, 1, 0.5, 2]]), samples)
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['s1 (1)', 's2 (2)']
     """
     names = [f"{name} ({cluster})" for name, cluster in zip(samples["sample"], samples["cluster"], strict=True)]
     figure = Figure(figsize=(7.2, 1.1 + 0.24 * len(samples)), layout="constrained")
