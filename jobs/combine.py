@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
-from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, tracked_run
 from neuronedit.adapters.registry.versions import pinned_model

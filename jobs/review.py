@@ -6,7 +6,7 @@ from pydantic import Field
 
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
-from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
 from neuronedit.adapters.registry.promotion import write_gates
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, logged_losses, tracked_run

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt
 
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
-from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.registry.aliases import check_alias_is_free
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_losses, tracked_run
 from neuronedit.adapters.registry.training_runs import log_search, log_training, log_trial

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt
 
 from neuronedit.adapters.cluster.session import GpuShare, RayConfig, ray_session
 from neuronedit.adapters.files.blocks import file_parts
-from neuronedit.adapters.files.parquet import DataConfig, list_dataset
+from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.registry.promotion import check_usable
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_quality, log_transform, tracked_run
 from neuronedit.adapters.registry.versions import pinned_model

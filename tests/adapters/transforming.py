@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from neuronedit.adapters.files.blocks import FilePart, file_parts
-from neuronedit.adapters.files.parquet import list_dataset, marker_matrix
+from neuronedit.adapters.files.dataset import list_dataset
+from neuronedit.adapters.files.parquet import marker_matrix
 from neuronedit.adapters.transform.committed import Layout, Receipt
 from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer

@@ -20,7 +20,7 @@ import ray
 
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.files.blocks import FilePart, file_parts
-from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.transform import pool as ray_data
 from neuronedit.adapters.transform.committed import Receipt
 from neuronedit.adapters.transform.event_editor import OUTCOMES, TransformRules

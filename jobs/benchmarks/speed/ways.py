@@ -19,7 +19,7 @@ import torch
 
 from neuronedit.adapters.cluster.session import GpuShare, RayConfig, ray_session
 from neuronedit.adapters.files.blocks import FilePart, file_parts
-from neuronedit.adapters.files.parquet import EventDataset, list_dataset
+from neuronedit.adapters.files.dataset import EventDataset, list_dataset
 from neuronedit.adapters.transform.committed import Layout
 from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer

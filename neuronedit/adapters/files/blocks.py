@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from neuronedit.adapters.files.parquet import FOOTER_READERS, EventFile, check_storage, open_parquet
+from neuronedit.adapters.files.dataset import FOOTER_READERS, EventFile
+from neuronedit.adapters.files.parquet import check_storage, open_parquet
 from neuronedit.adapters.files.storage import first_line
 from neuronedit.errors import DataError
 

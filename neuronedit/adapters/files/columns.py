@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from neuronedit.adapters.files.parquet import EventFile
+from neuronedit.adapters.files.dataset import EventFile
 from neuronedit.arrays import Int64s, Masks, Texts
 from neuronedit.cells.arms import ArmChoice
 from neuronedit.cells.design import Design

@@ -1,134 +1,20 @@
-"""Events in Parquet: listing a dataset, reading markers with every check, putting edited markers back."""
+"""Events in Parquet: opening files, reading markers with every check, putting edited markers back."""
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import unquote
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
-from pydantic import Field
 
-from neuronedit.adapters.files.storage import Location, first_line, locate, storage_errors
+from neuronedit.adapters.files.storage import Location, first_line, storage_errors
 from neuronedit.arrays import Floats, Masks
 from neuronedit.cells.events import MAX_INTENSITY, check_finite
 from neuronedit.cells.panel import Panel
-from neuronedit.cells.selection import Where
-from neuronedit.config import Config
-from neuronedit.errors import DataError, masked
-
-FOOTER_READERS = 16
+from neuronedit.errors import DataError
 
 FOOTER_BYTES = 65_536
 """At the end of a file; most footers are shorter."""
-
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-
-
-class DataConfig(Config):
-    """The events."""
-
-    path: str = Field(description="a Parquet file, a folder of them, or a URI (s3://…, gs://…)")
-
-
-class EventsConfig(Config):
-    """Events to compare: a dataset, and which of its events."""
-
-    path: str = Field(description="a Parquet file, a folder of them, or a URI (s3://…, gs://…)")
-    where: Where = Field(
-        {}, description='only events with these column values, e.g. {batch_id = "day2"}; by default all'
-    )
-
-
-@dataclass(frozen=True)
-class EventFile:
-    """One Parquet file of a dataset.
-
-    Attributes:
-        path: Its path on its file system.
-        name: Relative to the dataset's folder.
-        n_events: Rows, from the file's footer.
-        n_bytes: Size on storage.
-        partition: Columns that stand in the folders' names (``batch_id=B7/``).
-    """
-
-    path: str
-    name: str
-    n_events: int
-    n_bytes: int
-    partition: Mapping[str, str | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class EventDataset:
-    """A Parquet dataset: its files, in the order of their names.
-
-    Attributes:
-        uri: As the user gave it, with credentials masked.
-        root: The folder or file.
-        files: Those that can be read.
-        unreadable: By name, why a file cannot be; only where such files were to be passed over.
-    """
-
-    uri: str
-    root: Location
-    files: tuple[EventFile, ...]
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def filesystem(self) -> fs.FileSystem:
-        """The file system of the files."""
-        return self.root.filesystem
-
-    @property
-    def n_events(self) -> int:
-        """All rows of all files."""
-        return sum(file.n_events for file in self.files)
-
-    def facts(self) -> dict[str, Any]:
-        """Describe the dataset, as JSON has it, for a model's facts."""
-        return {"uri": self.uri, "files": len(self.files), "events": self.n_events, "sha256": self.digest()}
-
-    def digest(self) -> str:
-        """SHA-256 over the files' names, rows and sizes (not their content)."""
-        listing = [(file.name, file.n_events, file.n_bytes) for file in self.files]
-        return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
-
-
-def list_dataset(uri: str, setting: str = "data.path", *, pass_over: bool = False) -> EventDataset:
-    """List a Parquet file, or all Parquet files below a folder; names that start with ``_`` or ``.`` are skipped.
-
-    Args:
-        uri: The path or URI of the dataset.
-        setting: The key that a user gave it by, for messages.
-        pass_over: List a file that cannot be read as ``unreadable``, in the place of an error.
-
-    Raises:
-        StorageError: The storage does not answer.
-        DataError: Nothing is there, a file is not Parquet or damaged, or there are no events at all.
-    """
-    root, uri = locate(uri), masked(uri)
-    if root.kind == fs.FileType.NotFound:
-        raise DataError(f"{uri}: not found. Expected a Parquet file or a folder of Parquet files; check {setting}.")
-    if root.kind == fs.FileType.File:
-        infos, start = [root.filesystem.get_file_info(root.path)], root.path.rfind("/") + 1
-    else:
-        infos, start = root.files(), len(root.path.rstrip("/")) + 1
-    named = [(info, info.path[start:]) for info in infos]
-    visible = [(info, name) for info, name in named if not any(part[0] in "._" for part in name.split("/"))]
-    with ThreadPoolExecutor(FOOTER_READERS) as pool:
-        found = list(pool.map(lambda entry: _described(root.filesystem, *entry, pass_over=pass_over), visible))
-    files = tuple(file for file in found if isinstance(file, EventFile))
-    unreadable = {name: file for (_, name), file in zip(visible, found, strict=True) if isinstance(file, str)}
-    dataset = EventDataset(uri, root, files, unreadable)
-    if not dataset.n_events:
-        raise DataError(f"{uri}: no events in {len(files)} Parquet files. Check {setting}.")
-    return dataset
 
 
 def open_parquet(filesystem: fs.FileSystem, path: str) -> pq.ParquetFile:
@@ -241,26 +127,3 @@ def replace_markers(table: pa.Table, panel: Panel, intensities: Floats) -> pa.Ta
         for field in schema
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _described(filesystem: fs.FileSystem, info: fs.FileInfo, name: str, *, pass_over: bool) -> EventFile | str:
-    try:
-        return _describe(filesystem, info, name)
-    except DataError as error:
-        if not pass_over:
-            raise
-        return str(error)
-
-
-def _describe(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> EventFile:
-    if not name.endswith((".parquet", ".pq")):
-        raise DataError(
-            f"{info.path}: not a Parquet file by its name; expected only .parquet files in the folder. "
-            "Move it away, or give its name a leading underscore."
-        )
-    with open_parquet(filesystem, info.path) as parquet:
-        n_events = parquet.metadata.num_rows
-    # Arrow, Spark and Hive percent-encode what a folder's name cannot hold.
-    pairs = [part.split("=", 1) for part in name.split("/")[:-1] if "=" in part]
-    partition = {unquote(column): None if value == HIVE_NULL else unquote(value) for column, value in pairs}
-    return EventFile(info.path, name, n_events, info.size, partition)

@@ -22,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from pydantic import Field
 
-from neuronedit.adapters.files.parquet import EventDataset
+from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.config import Config
 from neuronedit.errors import ModelError
 from neuronedit.network.state import EpochLosses

@@ -8,7 +8,7 @@ import mlflow
 import numpy as np
 from matplotlib.figure import Figure
 
-from neuronedit.adapters.files.parquet import EventDataset
+from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.registry.runs import log_dataset, log_series, metric_slug
 from neuronedit.adapters.registry.versions import PARENT_TAG, PinnedModel
 from neuronedit.cells.draw import DrawnPopulations

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from neuronedit.adapters.files.parquet import EventDataset, EventsConfig, list_dataset
+from neuronedit.adapters.files.dataset import EventDataset, EventsConfig, list_dataset
 from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.cells.arms import BOTH, CONTROL, A, Arm, ArmChoice, B, Experiment
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig

@@ -11,7 +11,8 @@ from pyarrow import fs
 from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failure_row, map_items, parse_items, raise_failure
 from neuronedit.adapters.files.blocks import FilePart, FileReader, split_into_parts
 from neuronedit.adapters.files.columns import UNLABELLED, Chooser, assigned, text_column
-from neuronedit.adapters.files.parquet import EventDataset, EventFile, check_markers, finite_events, marker_matrix
+from neuronedit.adapters.files.dataset import EventDataset, EventFile
+from neuronedit.adapters.files.parquet import check_markers, finite_events, marker_matrix
 from neuronedit.arrays import Texts
 from neuronedit.cells.draw import Drawing, DrawnEvents, DrawnPopulations, SampleConfig, candidates
 from neuronedit.cells.events import row_priorities

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuronedit.adapters.files.parquet import EventDataset
+from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.arrays import Float32s, Texts
 from neuronedit.cells.design import ControlsDesign, Design, EditPair, PairDesign

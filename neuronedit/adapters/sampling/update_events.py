@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from neuronedit.adapters.files.parquet import EventDataset, list_dataset
+from neuronedit.adapters.files.dataset import EventDataset, list_dataset
 from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.errors import DataError, NeuroneditError, listing

@@ -13,7 +13,8 @@ from pyarrow import fs
 
 from neuronedit.adapters.files.blocks import EVENTS_PER_BLOCK, Block, FileReader
 from neuronedit.adapters.files.columns import Chooser, assigned, text_column
-from neuronedit.adapters.files.parquet import EventFile, marker_matrix
+from neuronedit.adapters.files.dataset import EventFile
+from neuronedit.adapters.files.parquet import marker_matrix
 from neuronedit.adapters.training.places import Place
 from neuronedit.arrays import Floats, Masks, Texts, UInt64s
 from neuronedit.cells.draw import SampleConfig

@@ -12,7 +12,7 @@ from pyarrow import fs
 from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failure_row, map_items, parse_items, raise_failure
 from neuronedit.adapters.files.blocks import FilePart, FileReader, split_into_parts
 from neuronedit.adapters.files.columns import Chooser, assigned, distinct_values, text_column
-from neuronedit.adapters.files.parquet import EventDataset, EventFile
+from neuronedit.adapters.files.dataset import EventDataset, EventFile
 from neuronedit.adapters.sampling.populations import PART_BYTES
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.selection import check_design_columns

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from neuronedit.adapters.files.parquet import EventDataset
+from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.adapters.training.event_stream import EventStream
 from neuronedit.adapters.training.places import find_places

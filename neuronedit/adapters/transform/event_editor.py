@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 
 from neuronedit.adapters.files.columns import choice_columns
-from neuronedit.adapters.files.parquet import EventFile, check_markers, edited_schema, marker_matrix, replace_markers
+from neuronedit.adapters.files.dataset import EventFile
+from neuronedit.adapters.files.parquet import check_markers, edited_schema, marker_matrix, replace_markers
 from neuronedit.arrays import Float32s, Floats, Texts
 from neuronedit.cells.selection import Where, check_design_columns, select
 from neuronedit.errors import DataError

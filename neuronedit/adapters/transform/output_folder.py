@@ -13,7 +13,7 @@ import pandas as pd
 from pyarrow import fs
 
 from neuronedit.adapters.files.blocks import FilePart
-from neuronedit.adapters.files.parquet import EventDataset
+from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt, write_receipt
 from neuronedit.adapters.transform.lease import LEASE, Lease, lease

@@ -14,7 +14,7 @@ from neuronedit.adapters.cluster.tasks import (
     raise_failure,
     work_items,
 )
-from neuronedit.adapters.files.parquet import EventDataset, EventFile, list_dataset
+from neuronedit.adapters.files.dataset import EventDataset, EventFile, list_dataset
 from neuronedit.adapters.sampling import populations
 from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.adapters.training import places as event_places

@@ -13,7 +13,7 @@ from pyarrow import fs
 
 from neuronedit.adapters.files import blocks as file_blocks
 from neuronedit.adapters.files.blocks import Block, FilePart, FileReader, file_parts, row_groups
-from neuronedit.adapters.files.parquet import EventDataset, EventFile, list_dataset
+from neuronedit.adapters.files.dataset import EventDataset, EventFile, list_dataset
 from neuronedit.errors import DataError, StorageError
 from tests.synthetic_cells import sample_table
 
@@ -117,7 +117,7 @@ def test_memory_depends_neither_on_the_files_size_nor_on_its_row_groups(tmp_path
     script = (
         "import sys, resource\n"
         "from neuronedit.adapters.files.blocks import FileReader\n"
-        "from neuronedit.adapters.files.parquet import list_dataset\n"
+        "from neuronedit.adapters.files.dataset import list_dataset\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "dataset = list_dataset(sys.argv[1]); before = peak()\n"
         "reader = FileReader(dataset.filesystem, dataset.files[0])\n"

@@ -3,25 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
 from neuronedit.adapters.files import blocks as file_blocks
 from neuronedit.adapters.files.blocks import Block, FileReader
-from neuronedit.adapters.files.columns import choice_columns
-from neuronedit.adapters.files.parquet import (
-    EventDataset,
-    EventFile,
-    check_markers,
-    edited_schema,
-    list_dataset,
-    marker_matrix,
-    open_parquet,
-    replace_markers,
-)
+from neuronedit.adapters.files.dataset import EventDataset, EventFile, list_dataset
+from neuronedit.adapters.files.parquet import check_markers, edited_schema, marker_matrix, open_parquet, replace_markers
 from neuronedit.cells.panel import Panel
-from neuronedit.cells.selection import select
 from neuronedit.errors import DataError, PanelError
 from tests.synthetic_cells import MARKERS, SCHEMA_METADATA, sample_table, with_column, with_value
 
@@ -41,124 +30,6 @@ def blocks(dataset: EventDataset, file: EventFile, columns: list[str] | None = N
 def all_matrices(dataset: EventDataset, panel: Panel) -> list[np.ndarray]:
     found = blocks(dataset, dataset.files[0])
     return [marker_matrix(table, panel, "b7.parquet", first_row) for _, first_row, table in found]
-
-
-class TestListing:
-    def test_files_are_listed_by_name_with_their_rows_and_sizes(self, cells_once: Path) -> None:
-        dataset = list_dataset(str(cells_once))
-        assert [file.name for file in dataset.files] == sorted(path.name for path in cells_once.iterdir())
-        assert [file.n_events for file in dataset.files] == [600, 300, 500, 400, 350, 350]
-        assert dataset.n_events == 2500
-        assert all(file.n_bytes == Path(file.path).stat().st_size for file in dataset.files)
-
-    @pytest.mark.parametrize("hidden", ["_notes.txt", ".x.parquet.part", "_model/model.json", "sub/.cache/a.parquet"])
-    def test_names_with_a_leading_underscore_or_dot_are_skipped(self, cells: Path, hidden: str) -> None:
-        (cells / hidden).parent.mkdir(parents=True, exist_ok=True)
-        (cells / hidden).write_text("not events")
-        assert len(list_dataset(str(cells)).files) == 6
-
-    def test_a_hidden_folder_above_the_dataset_hides_nothing(self, tmp_path: Path) -> None:
-        (tmp_path / "_scratch").mkdir()
-        pq.write_table(CELLS, tmp_path / "_scratch/a.parquet")
-        assert len(list_dataset(str(tmp_path / "_scratch")).files) == 1
-
-    def test_a_single_file_is_a_dataset(self, cells_once: Path) -> None:
-        (file,) = list_dataset(str(cells_once / "B-control.parquet")).files
-        assert (file.name, file.n_events, file.partition) == ("B-control.parquet", 500, {})
-
-    @pytest.mark.parametrize("form", ["{}/", "file://{}", "file://{}/"])
-    def test_a_folder_can_be_written_in_several_ways(self, cells_once: Path, form: str) -> None:
-        found = list_dataset(form.format(cells_once))
-        assert found.files == list_dataset(str(cells_once)).files
-        assert found.digest() == list_dataset(str(cells_once)).digest()
-
-    def test_the_digest_changes_with_a_name_a_row_count_or_a_size(self, cells: Path) -> None:
-        before = list_dataset(str(cells)).digest()
-        (cells / "A-control.parquet").rename(cells / "A-kontrol.parquet")
-        renamed = list_dataset(str(cells)).digest()
-        pq.write_table(CELLS, cells / "A-kontrol.parquet")
-        assert len({before, renamed, list_dataset(str(cells)).digest()}) == 3
-
-    def test_folder_names_become_partition_columns(self, tmp_path: Path) -> None:
-        target = tmp_path / "cells/batch_id=B7/role=control/a.parquet"
-        target.parent.mkdir(parents=True)
-        pq.write_table(CELLS.drop_columns(["batch_id", "role"]), target)
-        (file,) = list_dataset(str(tmp_path / "cells")).files
-        assert file.partition == {"batch_id": "B7", "role": "control"}
-        chosen = choice_columns(CELLS.drop_columns(["batch_id", "role"]), file, ["batch_id", "donor"])
-        assert set(chosen["batch_id"]) == {"B7"}
-        assert len(chosen) == 300
-
-    def test_partition_values_are_those_that_arrow_wrote(self, tmp_path: Path) -> None:
-        table = with_column(CELLS, "batch_id", pa.array(["run 7/µ"] * 300))
-        partitioning = ds.partitioning(pa.schema([("batch_id", pa.string())]), flavor="hive")
-        ds.write_dataset(table, tmp_path / "cells", format="parquet", partitioning=partitioning)
-        (file,) = list_dataset(str(tmp_path / "cells")).files
-        assert file.partition == {"batch_id": "run 7/µ"}
-
-    def test_a_partition_of_nulls_has_no_value(self, tmp_path: Path) -> None:
-        table = pa.table({"CD3": [1.0], "batch_id": pa.array([None], pa.string())})
-        partitioning = ds.partitioning(pa.schema([("batch_id", pa.string())]), flavor="hive")
-        ds.write_dataset(table, tmp_path / "cells", format="parquet", partitioning=partitioning)
-        (file,) = list_dataset(str(tmp_path / "cells")).files
-        assert file.partition == {"batch_id": None}
-
-    def test_a_stored_column_wins_over_the_folder_name(self, tmp_path: Path) -> None:
-        file = EventFile("x", "x", 300, 1, {"batch_id": "folder"})
-        assert set(choice_columns(CELLS, file, ["batch_id"])["batch_id"]) == {"A"}
-
-    @pytest.mark.parametrize("numbers", [[3, 4], [3, None]], ids=["no nulls", "nulls"])
-    @pytest.mark.parametrize("dictionary", [False, True])
-    def test_a_numbered_batch_has_the_same_name_with_and_without_nulls_beside_it(
-        self, numbers: list[int | None], dictionary: bool
-    ) -> None:
-        column = pa.array(numbers, pa.int64())
-        table = pa.table({"batch_id": column.dictionary_encode() if dictionary else column})
-        chosen = choice_columns(table, EventFile("x", "x", 2, 1), ["batch_id"])
-        assert str(chosen["batch_id"].to_numpy(dtype=object)[0]) == "3"
-        assert select(chosen, {"batch_id": "3"}).tolist() == [True, False]
-        assert select(chosen, {"batch_id": 3}).tolist() == [True, False]
-
-
-class TestDamage:
-    def test_a_missing_path_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"nowhere: not found\. Expected a Parquet file or a folder .* data\.path"):
-            list_dataset(str(tmp_path / "nowhere"))
-
-    def test_an_empty_folder_has_no_events(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"no events in 0 Parquet files\. Check data\.path"):
-            list_dataset(str(tmp_path))
-
-    def test_a_folder_of_empty_tables_has_no_events(self, tmp_path: Path) -> None:
-        pq.write_table(CELLS.slice(0, 0), tmp_path / "a.parquet")
-        with pytest.raises(DataError, match=r"no events in 1 Parquet files"):
-            list_dataset(str(tmp_path))
-
-    def test_an_empty_table_among_others_is_listed(self, cells: Path) -> None:
-        pq.write_table(CELLS.slice(0, 0), cells / "0.parquet")
-        assert list_dataset(str(cells)).files[0].n_events == 0
-
-    def test_a_file_of_no_bytes_is_told(self, cells: Path) -> None:
-        (cells / "B-control.parquet").write_bytes(b"")
-        with pytest.raises(DataError, match=r"B-control\.parquet: the file is empty \(0 bytes\); expected Parquet"):
-            list_dataset(str(cells))
-
-    @pytest.mark.parametrize("kept", [1, 7, 100, -9, -4, -1])
-    def test_a_truncated_file_is_told_before_anything_is_read(self, cells: Path, kept: int) -> None:
-        target = cells / "B-control.parquet"
-        target.write_bytes(target.read_bytes()[:kept])
-        with pytest.raises(DataError, match=r"B-control\.parquet: not a Parquet file, or truncated \(.+\)\. Write it"):
-            list_dataset(str(cells))
-
-    def test_text_with_a_parquet_name_is_told(self, cells: Path) -> None:
-        (cells / "B-control.parquet").write_text("CD3,CD19\n" * 100)
-        with pytest.raises(DataError, match=r"B-control\.parquet: not a Parquet file, or truncated \(.*magic bytes"):
-            list_dataset(str(cells))
-
-    def test_a_file_of_another_format_in_the_folder_is_told(self, cells: Path) -> None:
-        (cells / "panel.csv").write_text("marker\nCD3\n")
-        with pytest.raises(DataError, match=r"panel\.csv: not a Parquet file by its name; .* leading underscore"):
-            list_dataset(str(cells))
 
 
 class TestOpening:

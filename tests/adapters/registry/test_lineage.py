@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.registry.lineage import Trail, trace_output
 from neuronedit.adapters.registry.promotion import promote, write_gates
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_dataset, tracked_run

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from neuronedit_jobs.combine import CombineConfig
 
-from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.sampling.experiments import draw_experiment
 from neuronedit.errors import DataError
 

@@ -11,7 +11,7 @@ from neuronedit.adapters.cluster.tasks import item_rows
 from neuronedit.adapters.files import blocks as file_blocks
 from neuronedit.adapters.files.blocks import split_into_parts
 from neuronedit.adapters.files.columns import UNLABELLED, assigned, choice_columns
-from neuronedit.adapters.files.parquet import EventDataset, EventFile, list_dataset
+from neuronedit.adapters.files.dataset import EventDataset, EventFile, list_dataset
 from neuronedit.adapters.sampling.populations import _merged, _Sampler, draw_populations
 from neuronedit.cells.design import ControlsDesign
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig

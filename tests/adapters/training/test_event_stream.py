@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from neuronedit.adapters.files.blocks import FilePart
-from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.sampling.populations import _merged, _Sampler
 from neuronedit.adapters.training.event_stream import EventStream
 from neuronedit.adapters.training.places import _by_population, _Finder

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.adapters.training.event_stream import Place
 from neuronedit.adapters.training.places import find_places

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.files.storage import Location
 from neuronedit.adapters.transform.lease import LEASE
 from neuronedit.adapters.transform.output_folder import MANIFEST, MODEL, QUALITY, STARTED, TransformPlan, claimed_output

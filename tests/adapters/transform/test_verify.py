@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from neuronedit_jobs import verify
 
-from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.transform.manifest import Verification, verify_output
 from neuronedit.adapters.transform.output_folder import TransformPlan
 from neuronedit.errors import OutputError
