@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt
 
 from neuronedit.adapters.cluster.session import GpuShare, RayConfig, ray_session
 from neuronedit.adapters.files.blocks import file_parts
-from neuronedit.adapters.files.dataset import DataConfig, list_dataset
+from neuronedit.adapters.files.dataset import DataConfig, check_unchanged, list_dataset
 from neuronedit.adapters.registry.promotion import check_usable
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_quality, log_transform, tracked_run
 from neuronedit.adapters.registry.versions import pinned_model
@@ -122,8 +122,9 @@ def job(config: TransformConfig) -> int:
     with claim as output, ray_session(config.ray), tracked_run("transform", config.flat()) as run_id:
         tally = Tally(pinned.model.scaling.zeros)
         receipts = transform_parts(parts, inputs.filesystem, output, rules, files, tally, config.workers, gpu)
+        check_unchanged(inputs)
         quality = quality_table(tally, pinned.model, rules.route)
-        origin = OutputOrigin(pinned.facts(), config.flat(), run_id, output.started)
+        origin = OutputOrigin(pinned.facts(), config.flat(), run_id, output.started, output.claim)
         manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), origin)
         output.complete(manifest, receipts, quality)
         log_transform(manifest, inputs, monotonic() - started)

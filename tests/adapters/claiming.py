@@ -36,7 +36,7 @@ def start(target: Path, plan: TransformPlan, **flags: bool) -> OutputFolder:
 def write_file(output: OutputFolder, plan: TransformPlan, name: str) -> Receipt:
     table = pq.read_table(f"{plan.inputs.uri}/{name}")
     written = commit_parquet(output.location / name, table.schema, [table], Layout("zstd"))
-    receipt = Receipt(output.plan_digest, name, name, written.events, written.n_bytes, written.sha256, COUNTS)
+    receipt = Receipt(output.claim, name, "sha256:0", name, written.events, written.n_bytes, written.sha256, COUNTS)
     return output.accept(receipt)
 
 
@@ -57,7 +57,9 @@ def finish(target: Path, plan: TransformPlan, *, overwrite: bool = False) -> Out
                 parts(plan),
                 receipts,
                 {},
-                OutputOrigin({"uri": plan.model_uri, "sha256": plan.model_digest}, CONFIG, "run", output.started),
+                OutputOrigin(
+                    {"uri": plan.model_uri, "sha256": plan.model_digest}, CONFIG, "run", output.started, output.claim
+                ),
             ),
             receipts,
             NO_QUALITY,

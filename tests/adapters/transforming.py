@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from neuronedit.adapters.files.blocks import FilePart, file_parts
-from neuronedit.adapters.files.dataset import list_dataset
+from neuronedit.adapters.files.dataset import check_unchanged, list_dataset
 from neuronedit.adapters.files.parquet import marker_matrix
 from neuronedit.adapters.transform.committed import Layout, Receipt
 from neuronedit.adapters.transform.event_editor import TransformRules
@@ -67,9 +67,10 @@ def run(
     with claimed_output(str(target), plan, model_contents(folder), overwrite=False, resume=resume) as output:
         tally = Tally(model.scaling.zeros)
         receipts = transform(parts, inputs.filesystem, output, rules, files, tally)
+        check_unchanged(inputs)
         quality = quality_table(tally, model, rules.route)
         manifest = make_manifest(
-            plan, parts, receipts, manifest_facts(quality), OutputOrigin({}, {}, "run", output.started)
+            plan, parts, receipts, manifest_facts(quality), OutputOrigin({}, {}, "run", output.started, output.claim)
         )
         output.complete(manifest, receipts, quality)
     return manifest

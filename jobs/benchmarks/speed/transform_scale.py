@@ -169,7 +169,7 @@ def _of_driver(folder: Path, n_files: int) -> dict[str, float]:
         work: tuple[Any, ...] = (parts, inputs.filesystem, output, TransformRules(), rules, tally, N_WORKERS)
         receipts = clock.time("schedule", lambda: ray_data.transform_parts(*work))
         quality = quality_table(tally, loaded, BATCHES_OWN)
-        origin = OutputOrigin({}, {}, "none", "now")
+        origin = OutputOrigin({}, {}, "none", "now", output.claim)
         manifest = clock.time("manifest", lambda: make_manifest(plan, parts, receipts, {}, origin))
         clock.time("complete", lambda: output.complete(manifest, receipts, quality))
     shutil.rmtree(cells)
@@ -214,8 +214,8 @@ class ReceiptsOnly(FileTransformer):
         """A receipt as if the part had been edited."""
         self._advance(part, part.n_events, finished=True)
         counts = dict.fromkeys(OUTCOMES, 0) | {OUTCOMES[0]: part.n_events}
-        events, names = part.n_events, (part.file.name, part.output)
-        return Receipt(self.output.plan_digest, *names, events, 1, "0" * 64, counts, quality=self.quality)
+        events, names = part.n_events, (part.file.name, "", part.output)
+        return Receipt(self.output.claim, *names, events, 1, "0" * 64, counts, quality=self.quality)
 
 
 def _prepare(folder: Path, size: Size) -> None:

@@ -6,6 +6,7 @@ The memory that reading takes depends neither on a file's size nor on that of it
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from posixpath import splitext
 from typing import NamedTuple
 
@@ -43,11 +44,20 @@ class Block(NamedTuple):
 
 
 class RowGroup(NamedTuple):
-    """A row group's place in its file: its number, its first event's number, number of events, bytes on storage."""
+    """A row group's place in its file.
+
+    Attributes:
+        number: Counted from 0.
+        first_row: The number of its first event in the file.
+        n_events: Number of events.
+        first_byte: Where its columns begin.
+        n_bytes: Size on storage.
+    """
 
     number: int
     first_row: int
     n_events: int
+    first_byte: int
     n_bytes: int
 
 
@@ -56,8 +66,10 @@ def row_groups(metadata: pq.FileMetaData) -> list[RowGroup]:
     found, first_row = [], 0
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
-        n_bytes = sum(group.column(column).total_compressed_size for column in range(group.num_columns))
-        found.append(RowGroup(number, first_row, group.num_rows, n_bytes))
+        columns = [group.column(column) for column in range(group.num_columns)]
+        first_byte = min((_first_byte(column) for column in columns), default=0)
+        n_bytes = sum(column.total_compressed_size for column in columns)
+        found.append(RowGroup(number, first_row, group.num_rows, first_byte, n_bytes))
         first_row += group.num_rows
     return found
 
@@ -118,7 +130,11 @@ class FileReader:
         metadata = self.parquet.metadata.row_group(group.number)
         for index in range(metadata.num_columns):
             column = metadata.column(index)
-            yield column.dictionary_page_offset or column.data_page_offset, column.total_compressed_size
+            yield _first_byte(column), column.total_compressed_size
+
+
+def _first_byte(column: pq.ColumnChunkMetaData) -> int:
+    return column.dictionary_page_offset or column.data_page_offset
 
 
 @dataclass(frozen=True)
@@ -131,6 +147,8 @@ class FilePart:
         first_group: The first row group.
         stop_group: The one after the last; None for all to the end of the file.
         n_events: Number of events in these row groups.
+        first_byte: Where the part begins in the file; 0 for the first.
+        stop_byte: Where the next part begins; the file's end for the last.
     """
 
     file: EventFile
@@ -138,11 +156,13 @@ class FilePart:
     first_group: int
     stop_group: int | None
     n_events: int
+    first_byte: int
+    stop_byte: int
 
     @classmethod
     def whole(cls, file: EventFile) -> "FilePart":
         """A file as a single part."""
-        return cls(file, file.name, 0, None, file.n_events)
+        return cls(file, file.name, 0, None, file.n_events, 0, file.n_bytes)
 
 
 def file_parts(files: Sequence[EventFile], filesystem: fs.FileSystem, max_bytes: int) -> list[FilePart]:
@@ -178,6 +198,7 @@ def _parts(file: EventFile, filesystem: fs.FileSystem, max_bytes: int) -> list[F
     if len(runs) == 1:
         return [FilePart.whole(file)]
     stem, extension = splitext(file.name)
+    bounds = [0, *(run[0].first_byte for run in runs[1:]), file.n_bytes]
     return [
         FilePart(
             file,
@@ -185,8 +206,9 @@ def _parts(file: EventFile, filesystem: fs.FileSystem, max_bytes: int) -> list[F
             run[0].number,
             run[-1].number + 1,
             sum(group.n_events for group in run),
+            *span,
         )
-        for number, run in enumerate(runs, 1)
+        for number, (run, span) in enumerate(zip(runs, pairwise(bounds), strict=True), 1)
     ]
 
 

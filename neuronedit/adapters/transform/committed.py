@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -76,8 +76,9 @@ class Receipt:
     """The record of one part of the input: its output, counts and faults.
 
     Attributes:
-        plan: The digest of the plan that wrote it.
+        claim: The claim of the output folder under which it was written.
         input: The input file's name.
+        content: What that part of the input held (see ``pin``).
         output: The output file's name.
         events: Rows of the output.
         n_bytes: Size of the output.
@@ -87,8 +88,9 @@ class Receipt:
         quality: The tally of what the edit did, as ``Tally.to_text`` gives it.
     """
 
-    plan: str
+    claim: str
     input: str
+    content: str
     output: str
     events: int
     n_bytes: int
@@ -113,7 +115,13 @@ class Receipt:
         return cls(**{**facts, "left_out": tuple(LeftOut(**part) for part in facts["left_out"])})
 
 
-def commit_parquet(target: Location, schema: pa.Schema, tables: Iterable[pa.Table], layout: Layout) -> Committed:
+def commit_parquet(
+    target: Location,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    layout: Layout,
+    vouch: Callable[[Committed], object] = lambda written: None,
+) -> Committed:
     """Stream tables to a hidden file and move it to its name when it is complete; on any failure remove it.
 
     Args:
@@ -121,6 +129,7 @@ def commit_parquet(target: Location, schema: pa.Schema, tables: Iterable[pa.Tabl
         schema: The schema of every table, with its metadata.
         tables: The events, in order.
         layout: The layout of the file.
+        vouch: Called before the move, to write down what will stand there: what stands there is then known to be ours.
 
     Raises:
         StorageError: The storage is full, or does not take the file.
@@ -129,6 +138,7 @@ def commit_parquet(target: Location, schema: pa.Schema, tables: Iterable[pa.Tabl
     try:
         try:
             written = _write(staged, schema, tables, layout)
+            vouch(written)
             move(staged, target)
         except OSError as error:
             raise StorageError(
@@ -159,8 +169,8 @@ def write_receipt(folder: Location, receipt: Receipt) -> None:
     (folder / receipt_name(receipt.output)).write_bytes(receipt.to_json().encode())
 
 
-def standing_receipt(folder: Location, output: str, plan: str) -> Receipt | None:
-    """Read the receipt of an output that stands complete as this plan wrote it, checked by SHA-256; None otherwise."""
+def standing_receipt(folder: Location, output: str, claim: str) -> Receipt | None:
+    """Read the receipt of an output that stands complete as this claim wrote it, checked by SHA-256; None otherwise."""
     place, target = folder / receipt_name(output), folder / output
     if not place.exists:
         return None
@@ -168,7 +178,7 @@ def standing_receipt(folder: Location, output: str, plan: str) -> Receipt | None
         receipt = Receipt.from_json(place.read_bytes())
     except (ValueError, KeyError, TypeError):  # not whole, or of another version: the work is done again
         return None
-    if receipt.plan != plan:
+    if receipt.claim != claim:
         return None
     if not receipt.written:
         return receipt

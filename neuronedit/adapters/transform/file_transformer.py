@@ -15,6 +15,7 @@ from neuronedit.adapters.files.blocks import Block, FilePart, FileReader, RowGro
 from neuronedit.adapters.files.parquet import finite_events
 from neuronedit.adapters.transform.committed import Committed, Layout, LeftOut, Receipt, commit_parquet
 from neuronedit.adapters.transform.event_editor import OUTCOMES, Edited, EventEditor, TransformRules
+from neuronedit.adapters.transform.input_pin import check_as_listed, check_same_input, pin
 from neuronedit.adapters.transform.output_folder import OutputFolder
 from neuronedit.cells.events import one_ahead
 from neuronedit.errors import ClusterError, DataError, NeuroneditError, PanelError
@@ -95,47 +96,59 @@ class FileTransformer:
             StorageError: The storage fails, or is full.
             ClusterError: Too many workers were lost over it.
         """
-        receipt = self.output.receipt(part) or self._write(part)
+        receipt = self.output.receipt(part)
+        if receipt:
+            check_same_input(self.filesystem, part, receipt.content)
+        else:
+            receipt = self._write(part)
         self._advance(part, part.n_events, finished=True)
         return receipt
 
     def _write(self, part: FilePart) -> Receipt:
         self._check_attempts(part)
+        content = pin(self.filesystem, part)
         stream = _PartStream(self.editor, part, self.files.quarantine, self._advance)
         try:
-            written = self._commit(stream, part)
+            return self._commit(stream, part, content)
         except (DataError, PanelError) as error:
             if not self.files.quarantine:
                 raise
             # Nothing of the file can be used: its footer is damaged, or its columns are not the panel's.
-            written = Committed(0, 0, "")
-            stream = _PartStream(self.editor, part, self.files.quarantine, self._advance)
-            stream.left_out.append(LeftOut(part.file.name, None, 0, part.n_events, str(error)))
-        return self.output.accept(
-            Receipt(
-                plan=self.output.plan_digest,
-                input=part.file.name,
-                output=part.output,
-                events=written.events,
-                n_bytes=written.n_bytes,
-                sha256=written.sha256,
-                counts={outcome: stream.counts[outcome] for outcome in OUTCOMES},
-                # Reading is a block ahead of editing: what each leaves out comes in no fixed order.
-                left_out=tuple(sorted(stream.left_out, key=lambda left_out: left_out.first_row)),
-                quality=stream.tally.to_text(),
-            )
+            nothing = _PartStream(self.editor, part, self.files.quarantine, self._advance)
+            nothing.left_out.append(LeftOut(part.file.name, None, 0, part.n_events, str(error)))
+            return self.output.accept(self._receipt(part, content, Committed(0, 0, ""), nothing))
+
+    def _receipt(self, part: FilePart, content: str, written: Committed, stream: "_PartStream") -> Receipt:
+        return Receipt(
+            claim=self.output.claim,
+            input=part.file.name,
+            content=content,
+            output=part.output,
+            events=written.events,
+            n_bytes=written.n_bytes,
+            sha256=written.sha256,
+            counts={outcome: stream.counts[outcome] for outcome in OUTCOMES},
+            # Reading is a block ahead of editing: what each leaves out comes in no fixed order.
+            left_out=tuple(sorted(stream.left_out, key=lambda left_out: left_out.first_row)),
+            quality=stream.tally.to_text(),
         )
 
-    def _commit(self, stream: "_PartStream", part: FilePart) -> Committed:
+    def _commit(self, stream: "_PartStream", part: FilePart, content: str) -> Receipt:
         with FileReader(self.filesystem, part.file) as reader:
             schema = reader.parquet.schema_arrow
             self.editor.check(schema, part.file)
-            return commit_parquet(
+            written = commit_parquet(
                 self.output.location / part.output,
                 self.editor.schema(schema),
-                stream.edited(reader),
+                self._still_as_listed(stream.edited(reader), part),
                 self.files.layout.like(reader.parquet.metadata),
+                vouch=lambda written: self.output.accept(self._receipt(part, content, written, stream)),
             )
+        return self._receipt(part, content, written, stream)
+
+    def _still_as_listed(self, tables: Iterator[pa.Table], part: FilePart) -> Iterator[pa.Table]:
+        yield from tables
+        check_as_listed(self.filesystem, part)  # while the output is not in its place yet
 
     def _check_attempts(self, part: FilePart) -> None:
         if self.ledger is None:
@@ -169,8 +182,6 @@ class _PartStream:
 
     def edited(self, reader: FileReader) -> Iterator[pa.Table]:
         groups = reader.row_groups[self.part.first_group : self.part.stop_group]
-        if sum(group.n_events for group in groups) != self.part.n_events:
-            raise DataError(f"{self.part.file.path}: the file changed since it was listed. Start the transform anew.")
         n_events = 0
         for block in one_ahead(self._blocks(reader, groups)):
             edited = self._edit(block)

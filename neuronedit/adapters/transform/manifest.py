@@ -32,12 +32,14 @@ class OutputOrigin:
         config: The job's whole configuration.
         run_id: The transform's MLflow run.
         started: The time at which the transform started.
+        claim: The claim of the output folder (see ``OutputFolder``).
     """
 
     model: Mapping[str, Any]
     config: Mapping[str, str]
     run_id: str
     started: str
+    claim: str
 
 
 def make_manifest(
@@ -69,6 +71,7 @@ def make_manifest(
         "model": dict(origin.model),
         "config": dict(origin.config),
         "plan_sha256": plan.digest(),
+        "claim": origin.claim,
         "input": plan.inputs.uri,
         "input_sha256": plan.inputs.digest(),
         "events": sum(receipt.events for receipt in receipts),
@@ -148,6 +151,7 @@ def _output(receipt: Receipt) -> dict[str, Any]:
     return {
         "file": receipt.output,
         "input": receipt.input,
+        "input_content": receipt.content,
         "events": receipt.events,
         "bytes": receipt.n_bytes,
         "sha256": receipt.sha256,

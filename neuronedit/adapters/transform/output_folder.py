@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from uuid import uuid4
 
 import pandas as pd
 from pyarrow import fs
@@ -15,9 +18,10 @@ from pyarrow import fs
 from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.files.storage import Location, locate
+from neuronedit.adapters.files.walk import own_entries, printable
 from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt, write_receipt
 from neuronedit.adapters.transform.lease import LEASE, Lease, lease
-from neuronedit.errors import OutputError
+from neuronedit.errors import OutputError, listing
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.files import ARRAYS, FACTS, parse_model
 
@@ -25,6 +29,12 @@ STARTED, MANIFEST, MODEL = "_started.json", "_manifest.json", "_model"
 
 QUALITY = "_quality.csv"
 """The table of quality; not Parquet, so that readers of ``*.parquet`` do not take it for events."""
+
+NOTES = frozenset({STARTED, MANIFEST, QUALITY, f"{MODEL}/{FACTS}", f"{MODEL}/{ARRAYS}"})
+"""Everything that is written beside outputs, receipts, leases and staged files."""
+
+STAGED = re.compile(r"\..+\.[0-9a-f]{32}\.part")
+"""The name of a file that is not in its place yet (see ``Location.staged``)."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +54,17 @@ class TransformPlan:
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A claimed output folder, the digest of the plan that fills it, and the right to write it."""
+    """A claimed output folder, and the right to write it.
+
+    Attributes:
+        location: The folder.
+        claim: Named in every receipt: what another claim wrote is not taken for this one's. A resume keeps it.
+        started: The time at which the folder was first claimed.
+        lease: The right to write.
+    """
 
     location: Location
-    plan_digest: str
+    claim: str
     started: str
     lease: Lease
 
@@ -57,8 +74,8 @@ class OutputFolder:
         return parse_model({name: (folder / name).read_bytes() for name in (FACTS, ARRAYS)}, folder.path)
 
     def receipt(self, part: FilePart) -> Receipt | None:
-        """Read the receipt of a part whose output stands complete, written by this very plan; None otherwise."""
-        return standing_receipt(self.location, part.output, self.plan_digest)
+        """Read the receipt of a part whose output stands complete, written under this claim; None otherwise."""
+        return standing_receipt(self.location, part.output, self.claim)
 
     def accept(self, receipt: Receipt) -> Receipt:
         """Write the receipt of an output that is complete."""
@@ -66,7 +83,7 @@ class OutputFolder:
         return receipt
 
     def complete(self, manifest: Mapping[str, Any], receipts: Sequence[Receipt], quality: pd.DataFrame) -> None:
-        """Remove files that do not belong to the output, then write the quality table and, last, the manifest.
+        """Remove what earlier work left in the folder, then write the quality table and, last, the manifest.
 
         Args:
             manifest: Vouches for the output (see ``make_manifest``).
@@ -74,23 +91,84 @@ class OutputFolder:
             quality: The table of the edits' quality (see ``quality_table``).
 
         Raises:
-            OutputError: Another transform took the output over.
+            OutputError: Another transform took the output over, or somebody put files of their own into it.
         """
         self.lease.check()
-        self._remove_others({receipt.output: receipt.written for receipt in receipts})
+        kept = {receipt.output for receipt in receipts if receipt.written}
+        kept |= {receipt_name(receipt.output) for receipt in receipts}
+        for name in _Contents.of(self.location).stale(kept):
+            (self.location / name).delete()
         (self.location / QUALITY).write_bytes(quality.to_csv(index=False).encode())
         (self.location / MANIFEST).write_json(manifest)
         (self.location / STARTED).delete()
 
-    def _remove_others(self, outputs: Mapping[str, bool]) -> None:
-        # What an interrupted actor staged, and what an overwritten output had besides.
-        start = len(self.location.path.rstrip("/")) + 1
-        receipts = {receipt_name(output) for output in outputs}
-        for info in self.location.files():
-            name = info.path[start:]
-            stale = name.endswith((".part", ".parquet", ".pq")) and not outputs.get(name)
-            if stale or (name.startswith(f"{RECEIPTS}/") and name not in receipts):
-                (self.location / name).delete()
+
+@dataclass(frozen=True)
+class _Contents:
+    """What lies in an output folder: what a transform wrote, by receipts, manifest and hidden names, and the rest.
+
+    Attributes:
+        location: The folder.
+        receipts: Names of receipts.
+        outputs: Names of the outputs that have one.
+        vouched: Names of outputs that stand in the manifest and have none.
+        staged: Names of files that were not moved to their place.
+        noted: Whether a note of the start or a manifest is there.
+        foreign: Names of what no transform wrote; every link is.
+    """
+
+    location: Location
+    receipts: frozenset[str]
+    outputs: frozenset[str]
+    vouched: frozenset[str]
+    staged: frozenset[str]
+    noted: bool
+    foreign: frozenset[str]
+
+    @classmethod
+    def of(cls, location: Location) -> Self:
+        entries = own_entries(location)
+        files = frozenset(entry.name for entry in entries if entry.kind == "file")
+        receipts = frozenset(name for name in files if name.startswith(f"{RECEIPTS}/") and name.endswith(".json"))
+        outputs = frozenset(name for name in files if receipt_name(name) in receipts)
+        vouched = (_listed(location / MANIFEST) if MANIFEST in files else frozenset()) & files - outputs
+        staged = frozenset(name for name in files if STAGED.fullmatch(name.rpartition("/")[2]))
+        notes = frozenset(name for name in files if name in NOTES or name.startswith(LEASE))
+        foreign = frozenset(entry.name for entry in entries) - receipts - outputs - vouched - staged - notes
+        return cls(location, receipts, outputs, vouched, staged, bool(files & {STARTED, MANIFEST}), foreign)
+
+    @property
+    def begun(self) -> bool:
+        """Whether work was done: more than to claim the folder."""
+        return bool(self.receipts or self.outputs or self.vouched)
+
+    def check_no_others(self, foreign: Iterable[str] = ()) -> None:
+        """Check that nothing in the folder is somebody else's.
+
+        Raises:
+            OutputError: Something is.
+        """
+        if names := sorted(self.foreign.union(foreign)):
+            raise OutputError(
+                f"{self.location.path}: expected what a transform wrote there and nothing else; found also "
+                f"{listing(map(printable, names))}. Nothing was touched: move it elsewhere, or choose another folder."
+            )
+
+    def stale(self, kept: AbstractSet[str]) -> list[str]:
+        """Name what may be removed, an output before the receipt that shows it to be ours.
+
+        Raises:
+            OutputError: Something in the folder is not ours; or a receipt is not one.
+        """
+        receipts = sorted(self.receipts - kept)
+        self.check_no_others(name for name in receipts if not self._is_receipt(name))
+        return [*sorted(self.staged), *sorted(self.outputs - kept), *receipts]
+
+    def _is_receipt(self, name: str) -> bool:
+        try:
+            return receipt_name((self.location / name).read_json()["output"]) == name
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return False
 
 
 @contextmanager
@@ -124,59 +202,64 @@ def claimed_output(
         (location / STARTED).write_json(started)
         for name, content in model.items():
             (location / MODEL / name).write_bytes(content)
+        for name in _Contents.of(location).vouched:  # ours by the manifest alone, which goes now
+            (location / name).delete()
         # From here on the folder may not hold what an old manifest vouches for.
         (location / MANIFEST).delete()
-        if not resume:
-            (location / RECEIPTS).delete_folder()  # all work is done again
-        yield OutputFolder(location, started["plan_sha256"], started["started"], held)
+        yield OutputFolder(location, started["claim"], started["started"], held)
 
 
 def _note_of_start(
     location: Location, plan: TransformPlan, uri: str, *, overwrite: bool, resume: bool
 ) -> dict[str, str]:
-    started = {"plan_sha256": plan.digest(), "model": plan.model_uri, "started": manifest_time()}
-    asked = overwrite or resume
-    if location.kind == fs.FileType.File or (_file_names(location) if asked else _claimed_work(location)):
-        _check_may_be_touched(location, uri, asked)
-        if resume:
-            return _earlier_start(location, started, uri)
-    return started
-
-
-def _file_names(location: Location) -> list[str]:
-    """The names of the files in the folder, but for drivers' leases."""
-    start = len(location.path.rstrip("/")) + 1
-    names = [info.path[start:] for info in location.files()]
-    return [name for name in names if not name.startswith(LEASE)]
-
-
-def _claimed_work(location: Location) -> list[str]:
-    """The names of the files in the folder, but for those of the claim itself: a start that wrote nothing is none."""
-    return [name for name in _file_names(location) if name != STARTED and not name.startswith(f"{MODEL}/")]
-
-
-def _check_may_be_touched(location: Location, uri: str, asked: bool) -> None:
-    if not asked:
+    note = {"plan_sha256": plan.digest(), "model": plan.model_uri, "started": manifest_time(), "claim": uuid4().hex}
+    if location.kind not in (fs.FileType.NotFound, fs.FileType.Directory):
+        raise OutputError(f"{uri}: the output exists and is not a folder. Choose another place.")
+    found = _Contents.of(location)
+    if not (overwrite or resume):
+        if found.foreign or found.begun:
+            raise OutputError(
+                f"{uri}: the output exists and is not empty. Choose another folder, or set overwrite = true to replace "
+                "it, or resume = true to continue a transform that was stopped."
+            )
+        return note
+    found.check_no_others()
+    if not resume:
+        return note
+    if found.noted:
+        return _earlier_start(location, note, uri)
+    if found.begun:
         raise OutputError(
-            f"{uri}: the output exists and is not empty. Choose another folder, or set overwrite = true to replace it, "
-            "or resume = true to continue a transform that was stopped."
+            f"{uri}: neither {STARTED} nor {MANIFEST} is in it, so what was begun is not known. Set overwrite = true "
+            "to edit all files anew."
         )
-    if not ((location / STARTED).exists or (location / MANIFEST).exists):
-        raise OutputError(
-            f"{uri}: not the output of a transform (neither {STARTED} nor {MANIFEST} is in it), so it is not touched. "
-            "Choose another folder, or empty this one yourself."
-        )
+    return note
 
 
 def _earlier_start(location: Location, now: dict[str, str], uri: str) -> dict[str, str]:
     known = location / STARTED if (location / STARTED).exists else location / MANIFEST
-    before = known.read_json()
-    if before["plan_sha256"] != now["plan_sha256"]:
+    try:
+        before = known.read_json()
+        plan, started, claim = (before[key] for key in ("plan_sha256", "started", "claim"))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise OutputError(
+            f"{known.path}: damaged ({type(error).__name__}), so what was begun is not known. Set overwrite = true to "
+            "edit all files anew."
+        ) from error
+    if plan != now["plan_sha256"]:
         raise OutputError(
             f"{uri}: was started with another model, other settings or other input files, so it cannot be resumed. "
             "Use what it was started with, or set overwrite = true."
         )
-    return {**now, "started": before["started"]}
+    return now | {"started": started, "claim": claim}
+
+
+def _listed(manifest: Location) -> frozenset[str]:
+    """The outputs that a manifest vouches for; none where it is damaged."""
+    try:
+        return frozenset(output["file"] for output in manifest.read_json()["outputs"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return frozenset()
 
 
 def _check_apart(location: Location, inputs: EventDataset) -> None:
@@ -184,7 +267,8 @@ def _check_apart(location: Location, inputs: EventDataset) -> None:
     if source.filesystem != location.filesystem:
         return
     folder, other = _real_path(location), _real_path(source)
-    if folder.startswith(other) or other.startswith(folder):
+    within = (_real_path(Location(source.filesystem, file.path)).startswith(folder) for file in inputs.files)
+    if folder.startswith(other) or other.startswith(folder) or any(within):
         raise OutputError(
             f"{location.path}: the output lies in the input {source.path}, or the input in it. Choose a folder apart."
         )

@@ -12,7 +12,7 @@ import pytest
 
 from neuronedit.adapters.transform.committed import Receipt
 from neuronedit.adapters.transform.event_editor import TransformRules
-from neuronedit.errors import DataError, ModelError, NeuroneditError, PanelError
+from neuronedit.errors import DataError, ModelError, NeuroneditError, PanelError, StorageError
 from neuronedit.model.edit_model import EditModel, Route
 from tests.adapters.transforming import PLAIN, here, leftovers, run
 from tests.synthetic_cells import with_column, with_value
@@ -126,6 +126,9 @@ def test_a_file_that_lost_rows_since_it_was_listed_is_told(
         pq.write_table(pq.read_table(path).slice(0, 100), path)
         return here(*arguments)
 
-    with pytest.raises(DataError, match=r"B-control\.parquet: the file changed since it was listed\. Start the tran"):
+    with pytest.raises(
+        StorageError,
+        match=r"B-control\.parquet: the file was written again, or touched, since it was listed\. Let nothing",
+    ):
         run(cells, tmp_path / "edited", controls_model, transform=loses_rows)
     assert not (tmp_path / "edited/B-control.parquet").exists()

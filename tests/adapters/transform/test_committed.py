@@ -119,11 +119,11 @@ def test_a_second_commit_replaces_the_first(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["b7.parquet"]
 
 
-def test_a_file_counts_as_finished_only_with_this_plans_receipt(target: Path, plan: TransformPlan) -> None:
+def test_a_file_counts_as_finished_only_with_this_claims_receipt(target: Path, plan: TransformPlan) -> None:
     with claim(target, plan) as output:
         complete, other, plain = plan.inputs.files[:3]
         receipt = write_file(output, plan, complete.name)
-        write_file(replace(output, plan_digest="another"), plan, other.name)
+        write_file(replace(output, claim="another"), plan, other.name)
         pq.write_table(pq.read_table(plain.path), target / plain.name)
         assert standing(output, plan) == [complete.name]
         assert output.receipt(FilePart.whole(complete)) == receipt

@@ -1,5 +1,6 @@
 """Edited files: rows as they were, markers edited; bad input told, or left out and accounted for in quarantine."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -230,4 +231,6 @@ def test_receipts_say_what_the_manifest_says(cells_once: Path, tmp_path: Path, c
     receipt = json.loads((tmp_path / "edited/_receipts" / f"{BAD}.json").read_text())
     entry = next(entry for entry in manifest["outputs"] if entry["file"] == BAD)
     assert (receipt["sha256"], receipt["n_bytes"], receipt["events"]) == (entry["sha256"], entry["bytes"], 500)
-    assert receipt["plan"] == manifest["plan_sha256"]
+    assert receipt["claim"] == manifest["claim"]
+    content = hashlib.sha256((cells_once / BAD).read_bytes()).hexdigest()
+    assert receipt["content"] == entry["input_content"] == f"sha256:{content}"

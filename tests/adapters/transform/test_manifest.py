@@ -45,7 +45,7 @@ def test_no_manifest_where_a_file_is_not_as_its_input(target: Path, plan: Transf
         with pytest.raises(
             OutputError, match=r"outputs of 'A-control\.parquet' are missing or have other rows .*resume"
         ):
-            make_manifest(plan, parts(plan), wrong, {}, OutputOrigin({}, CONFIG, "run", output.started))
+            make_manifest(plan, parts(plan), wrong, {}, OutputOrigin({}, CONFIG, "run", output.started, output.claim))
 
 
 def test_events_left_out_are_accounted_for(target: Path, plan: TransformPlan) -> None:
@@ -54,7 +54,7 @@ def test_events_left_out_are_accounted_for(target: Path, plan: TransformPlan) ->
         receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
         first = replace(receipts[0], events=receipts[0].events - 3, left_out=(left_out,))
         manifest = make_manifest(
-            plan, parts(plan), [first, *receipts[1:]], {}, OutputOrigin({}, CONFIG, "run", output.started)
+            plan, parts(plan), [first, *receipts[1:]], {}, OutputOrigin({}, CONFIG, "run", output.started, output.claim)
         )
     assert manifest["left_out"] == [asdict(left_out)]
     assert manifest["events"] == 2497

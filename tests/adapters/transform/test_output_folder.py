@@ -1,4 +1,6 @@
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +20,17 @@ def test_a_new_folder_is_claimed_with_a_note_and_the_model(target: Path, plan: T
     output = start(target, plan)
     assert set(tree(target)) == {STARTED, f"{MODEL}/model.json", f"{MODEL}/model.safetensors"}
     note = json.loads((target / STARTED).read_text())
-    assert note == {"plan_sha256": plan.digest(), "model": "models:/m/1", "started": output.started}
+    assert note == {
+        "plan_sha256": plan.digest(),
+        "model": "models:/m/1",
+        "started": output.started,
+        "claim": output.claim,
+    }
 
 
 def test_an_empty_folder_is_claimed(target: Path, plan: TransformPlan) -> None:
     target.mkdir()
-    assert start(target, plan).plan_digest == plan.digest()
+    assert start(target, plan).claim
 
 
 def test_the_claimed_folder_hands_out_the_model(
@@ -69,7 +76,8 @@ def test_an_output_that_is_not_empty_is_refused(target: Path, plan: TransformPla
 def test_a_start_that_wrote_nothing_is_claimed_anew(target: Path, plan: TransformPlan) -> None:
     start(target, plan)
     other = replace(plan, model_digest="d2")
-    assert start(target, other).plan_digest == other.digest()
+    start(target, other)
+    assert json.loads((target / STARTED).read_text())["plan_sha256"] == other.digest()
 
 
 def test_overwrite_and_resume_exclude_each_other(target: Path, plan: TransformPlan) -> None:
@@ -82,18 +90,20 @@ def test_overwrite_and_resume_exclude_each_other(target: Path, plan: TransformPl
 def test_a_foreign_folder_is_not_touched(target: Path, plan: TransformPlan, flag: str) -> None:
     target.mkdir()
     (target / "precious.parquet").write_bytes(b"years of work")
-    with pytest.raises(OutputError, match=r"edited: not the output of a transform \(neither _started\.json nor"):
+    message = (
+        r"edited: expected what a transform wrote there and nothing else; found also 'precious\.parquet'\. Nothing was "
+        r"touched: move it elsewhere, or choose another folder\."
+    )
+    with pytest.raises(OutputError, match=message):
         start(target, plan, **{flag: True})
     assert tree(target) == {"precious.parquet": b"years of work"}
 
 
-@pytest.mark.parametrize("flag", ["overwrite", "resume"])
-def test_a_file_in_the_outputs_place_is_not_touched(target: Path, plan: TransformPlan, flag: str) -> None:
+@pytest.mark.parametrize("flags", [{}, {"overwrite": True}, {"resume": True}])
+def test_a_file_in_the_outputs_place_is_not_touched(target: Path, plan: TransformPlan, flags: dict[str, bool]) -> None:
     target.write_bytes(b"years of work")
-    with pytest.raises(OutputError, match=r"edited: not the output of a transform"):
-        start(target, plan, **{flag: True})
-    with pytest.raises(OutputError, match=r"edited: the output exists"):
-        start(target, plan)
+    with pytest.raises(OutputError, match=r"edited: the output exists and is not a folder\. Choose another place\."):
+        start(target, plan, **flags)
     assert target.read_bytes() == b"years of work"
 
 
@@ -153,7 +163,7 @@ def test_the_manifest_comes_last(target: Path, plan: TransformPlan, monkeypatch:
 
     with claim(target, plan) as output:
         receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
-        (target / ".A-control.parquet.123.part").touch()
+        (target / f".A-control.parquet.{'0' * 32}.part").touch()
         monkeypatch.setattr(Location, "write_json", fail)
         with pytest.raises(OSError, match="disk full"):
             output.complete({}, receipts, NO_QUALITY)
@@ -161,19 +171,17 @@ def test_the_manifest_comes_last(target: Path, plan: TransformPlan, monkeypatch:
     assert (target / STARTED).exists()
 
 
-def test_leftovers_and_stale_outputs_are_removed_and_other_files_stay(target: Path, plan: TransformPlan) -> None:
+def test_leftovers_and_stale_outputs_are_removed(target: Path, plan: TransformPlan) -> None:
     finish(target, plan)
     smaller = replace(plan, inputs=replace(plan.inputs, files=plan.inputs.files[:2]))
-    for leftover in (".A-control.parquet.123.part", "sub/.x.parquet.9.part", "sub/old.parquet"):
+    for leftover in (f".A-control.parquet.{'0' * 32}.part", f"sub/.x.parquet.{'a' * 32}.part"):
         (target / leftover).parent.mkdir(exist_ok=True)
         (target / leftover).touch()
-    (target / "README.txt").touch()
     finish(target, smaller, overwrite=True)
     outputs = {"A-control.parquet", "A-validation.parquet"}
     assert set(tree(target)) == {
         *outputs,
         *(f"_receipts/{name}.json" for name in outputs),
-        "README.txt",
         MANIFEST,
         QUALITY,
         f"{MODEL}/model.json",
@@ -207,3 +215,132 @@ def test_at_no_moment_does_a_manifest_vouch_for_a_folder_without_its_note(
     start(target, replace(plan, model_digest="d2"), overwrite=True)
     assert all(started for started, _ in seen)
     assert not (target / MANIFEST).exists()
+
+
+FOREIGN = (
+    "mine.parquet",
+    "sub/mine.parquet",
+    "notes.txt",
+    "_model/notes.txt",
+    ".hidden",
+    "_receipts/plan.docx",
+    "x.part",
+)
+
+
+@pytest.mark.parametrize("flag", ["overwrite", "resume"])
+@pytest.mark.parametrize("state", ["finished", "started", "begun"])
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_file_of_somebody_else_in_an_output_is_named_and_nothing_is_touched(
+    target: Path, plan: TransformPlan, state: str, name: str, flag: str
+) -> None:
+    leave(target, plan, state)
+    (target / name).parent.mkdir(exist_ok=True, parents=True)
+    (target / name).write_bytes(b"years of work")
+    before = tree(target)
+    with pytest.raises(
+        OutputError, match=rf"edited: expected what a transform wrote .* found also '{re.escape(name)}'"
+    ):
+        start(target, plan, **{flag: True})
+    assert tree(target) == before
+
+
+@pytest.mark.parametrize("flag", ["overwrite", "resume"])
+@pytest.mark.parametrize("name", ["raw", "A-control.parquet", "_receipts", "_model", "_started.json"])
+@pytest.mark.parametrize("leads_to", ["folder", "file", "nothing"])
+def test_a_link_in_an_output_is_named_and_what_it_leads_to_stays(
+    target: Path, plan: TransformPlan, cells: Path, name: str, leads_to: str, flag: str
+) -> None:
+    finish(target, plan)
+    if (target / name).is_dir():
+        shutil.rmtree(target / name)
+    (target / name).unlink(missing_ok=True)
+    (target / name).symlink_to(
+        {"folder": cells, "file": cells / "B-control.parquet", "nothing": cells / "nowhere"}[leads_to]
+    )
+    before, output = tree(cells), {entry.name for entry in target.iterdir()}
+    with pytest.raises(OutputError, match=rf"found also .*'{re.escape(name)}'.*\. Nothing was touched"):
+        start(target, plan, **{flag: True})
+    assert tree(cells) == before
+    assert {entry.name for entry in target.iterdir()} == output
+
+
+def test_what_somebody_puts_into_an_output_meanwhile_stays_and_there_is_no_manifest(
+    target: Path, plan: TransformPlan, cells: Path
+) -> None:
+    with claim(target, plan) as output:
+        receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
+        (target / "raw").symlink_to(cells)
+        (target / "mine.parquet").write_bytes(b"years of work")
+        with pytest.raises(OutputError, match=r"found also 'mine\.parquet', 'raw'\. Nothing was touched"):
+            output.complete({}, receipts, NO_QUALITY)
+    assert (target / "mine.parquet").exists()
+    assert len(list(cells.iterdir())) == 6
+    assert not (target / MANIFEST).exists()
+
+
+def test_what_looks_like_a_receipt_and_is_none_stays(target: Path, plan: TransformPlan) -> None:
+    with claim(target, plan) as output:
+        receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
+        (target / "_receipts/thesis.json").write_text('{"chapter": 1}')
+        with pytest.raises(OutputError, match=r"found also '_receipts/thesis\.json'"):
+            output.complete({}, receipts, NO_QUALITY)
+    assert (target / "_receipts/thesis.json").read_text() == '{"chapter": 1}'
+
+
+def test_an_input_that_a_link_leads_to_in_the_output_is_refused(target: Path, plan: TransformPlan, cells: Path) -> None:
+    finish(target, plan)
+    (cells / "more").symlink_to(target)
+    inputs = list_dataset(str(cells))
+    with pytest.raises(OutputError, match=r"edited: the output lies in the input .*, or the input in it"):
+        start(target, replace(plan, inputs=inputs), overwrite=True)
+
+
+DAMAGED = ("", "{", "[]", "{}", "null", '"text"', '{"plan_sha256": 1}', "\xff", "[" * 100_000)
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
+@pytest.mark.parametrize("state", ["finished", "started", "begun"])
+def test_a_damaged_note_is_told_and_overwrite_is_the_way_on(
+    target: Path, plan: TransformPlan, state: str, text: str
+) -> None:
+    leave(target, plan, state)
+    note = target / (MANIFEST if state == "finished" else STARTED)
+    note.write_text(text, encoding="latin-1")
+    with pytest.raises(
+        OutputError,
+        match=rf"edited/{note.name}: damaged \(\w+\), so what was begun is not known\. Set overwrite = true to edit",
+    ):
+        start(target, plan, resume=True)
+    finish(target, plan, overwrite=True)
+    assert (target / MANIFEST).exists()
+
+
+def test_an_output_without_a_note_is_told_and_overwrite_is_the_way_on(target: Path, plan: TransformPlan) -> None:
+    leave(target, plan, "begun")
+    (target / STARTED).unlink()
+    with pytest.raises(OutputError, match=r"neither _started\.json nor _manifest\.json is in it, so what was begun is"):
+        start(target, plan, resume=True)
+    finish(target, plan, overwrite=True)
+
+
+@pytest.mark.parametrize("flags", [{}, {"resume": True}, {"overwrite": True}])
+@pytest.mark.parametrize("left", ["_started.json", "_lease-x.json", "_model/model.json", "_quality.csv"])
+def test_a_driver_killed_while_it_stages_its_first_files_can_be_resumed(
+    target: Path, plan: TransformPlan, left: str, flags: dict[str, bool]
+) -> None:
+    place = target / Path(left).with_name(f".{Path(left).name}.{'0' * 32}.part")
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b'{"half')
+    start(target, plan, **flags)
+    assert (target / STARTED).exists()
+
+
+def leave(target: Path, plan: TransformPlan, state: str) -> None:
+    """Leave a finished output, one that was only claimed, or one of whose files some are written."""
+    if state == "finished":
+        finish(target, plan)
+        return
+    with claim(target, plan) as output:
+        if state == "begun":
+            write_file(output, plan, "A-control.parquet")

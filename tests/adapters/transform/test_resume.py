@@ -64,7 +64,7 @@ def test_a_corrupt_file_among_good_ones_ends_the_job_and_the_good_ones_stand(
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """Less than the edited cells take."""
-    with small_disk(tmp_path / "disk", kilobytes=96) as folder:
+    with small_disk(tmp_path / "disk", kilobytes=160) as folder:
         yield folder
 
 
@@ -104,10 +104,10 @@ def test_a_file_over_which_workers_are_lost_is_taken_for_the_reason_and_the_othe
         pass
 
     class Dies(FileTransformer):
-        def _commit(self, stream: Any, part: FilePart) -> Any:
+        def _commit(self, stream: Any, part: FilePart, content: str) -> Any:
             if part.output == BAD:
                 raise Lost
-            return super()._commit(stream, part)
+            return super()._commit(stream, part, content)
 
     def again_and_again(parts: list[FilePart], *arguments: Any) -> list[Receipt]:
         *others, _ = arguments
