@@ -12,7 +12,8 @@ import pyarrow as pa
 from neuronedit.adapters.files.columns import choice_columns
 from neuronedit.adapters.files.dataset import EventFile
 from neuronedit.adapters.files.parquet import check_markers, edited_schema, marker_matrix, replace_markers
-from neuronedit.arrays import Float32s, Floats, Texts
+from neuronedit.arrays import Float32s, Floats, Masks, Texts
+from neuronedit.cells.events import MAX_INTENSITY
 from neuronedit.cells.selection import Where, check_design_columns, select
 from neuronedit.errors import DataError
 from neuronedit.model.edit_model import (
@@ -61,6 +62,18 @@ class TransformRules:
     def flags(self) -> bool:
         """Whether the output has the column with each event's outcome."""
         return bool(self.where) or self.route.unknown_batch == "pass"
+
+
+class EditedError(DataError):
+    """The edit gave values that are not finite.
+
+    Attributes:
+        finite: (n_events,) bool, events all of whose edited values are.
+    """
+
+    def __init__(self, message: str, finite: Masks) -> None:
+        super().__init__(message)
+        self.finite = finite
 
 
 class Edited(NamedTuple):
@@ -139,13 +152,14 @@ class EventEditor:
             observe: Called with the events before and after (see ``EditModel.transform``).
 
         Raises:
-            DataError: An intensity is not a finite number.
+            DataError: An intensity is not a finite number, before the edit or (``EditedError``) after it.
             ModelError: A batch is unknown.
         """
         intensities = marker_matrix(table, self.model.panel, file.path, first_row)
         edited, done, support = self._edit(
             intensities, choice_columns(table, file, self.choice_names), file.path, observe
         )
+        self._check_edited(edited, file.path, first_row)
         result = replace_markers(table, self.model.panel, edited)
         if self.rules.flags:
             result = result.append_column(_FLAG_FIELD, pa.array(done, pa.string()).dictionary_encode())
@@ -157,6 +171,20 @@ class EventEditor:
         """Standardise a table's markers, (n_events, n_markers), also those that are not finite; null becomes NaN."""
         columns = [table.column(marker).to_numpy() for marker in self.model.panel.markers]
         return self.model.standardised(np.column_stack(columns))
+
+    def _check_edited(self, edited: Floats, where: str, first_row: int) -> None:
+        finite = np.abs(edited) <= MAX_INTENSITY  # False for NaN, too
+        if finite.all():
+            return
+        event, marker = (int(index) for index in np.argwhere(~finite)[0])
+        usable: Masks = np.asarray(finite.all(axis=1))
+        raise EditedError(
+            f"{where}: the edit makes {edited[event, marker]:g} of marker {self.model.panel.markers[marker]!r} in row "
+            f"{first_row + event} ({(~usable).sum()} such events among {len(edited)}); expected finite intensities. "
+            "Such events are not of the kind that the model was fitted on: leave them out (on_error = quarantine), or "
+            "fit a model with them.",
+            usable,
+        )
 
     @property
     def _added_fields(self) -> list[pa.Field]:

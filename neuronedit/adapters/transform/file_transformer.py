@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import ray
 import torch
@@ -14,7 +15,7 @@ from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failure_row, parse
 from neuronedit.adapters.files.blocks import Block, FilePart, FileReader, RowGroup
 from neuronedit.adapters.files.parquet import finite_events
 from neuronedit.adapters.transform.committed import Committed, Layout, LeftOut, Receipt, commit_parquet
-from neuronedit.adapters.transform.event_editor import OUTCOMES, Edited, EventEditor, TransformRules
+from neuronedit.adapters.transform.event_editor import OUTCOMES, Edited, EditedError, EventEditor, TransformRules
 from neuronedit.adapters.transform.input_pin import check_as_listed, check_same_input, pin
 from neuronedit.adapters.transform.output_folder import OutputFolder
 from neuronedit.cells.events import one_ahead
@@ -203,19 +204,21 @@ class _PartStream:
                 self._leave_out(group.number, group.first_row + n_read, group.n_events - n_read, error)
 
     def _edit(self, block: Block) -> Edited:
-        try:
-            return self._edit_all(block)
-        except DataError as error:
-            usable = finite_events(block.table, self.editor.model.panel)
-            if usable.all():
-                raise
-            if not self.quarantine:
-                raise DataError(f"{error} The row group is number {block.row_group}.") from error
-            first = block.first_row + int(usable.argmin())
-            self._leave_out(block.row_group, first, int((~usable).sum()), error)
-            bad = self.editor.standardised(block.table.filter(pa.array(~usable)))
-            self.tally.observe(LEFT_OUT, bad, bad)
-            return self._edit_all(block._replace(table=block.table.filter(pa.array(usable))))
+        rows = np.arange(block.first_row, block.first_row + block.table.num_rows)
+        while True:
+            try:
+                return self._edit_all(block)
+            except DataError as error:
+                panel = self.editor.model.panel
+                usable = error.finite if isinstance(error, EditedError) else finite_events(block.table, panel)
+                if usable.all():
+                    raise
+                if not self.quarantine:
+                    raise DataError(f"{error} The row group is number {block.row_group}.") from error
+                self._leave_out(block.row_group, int(rows[~usable][0]), int((~usable).sum()), error)
+                bad = self.editor.standardised(block.table.filter(pa.array(~usable)))
+                self.tally.observe(LEFT_OUT, bad, bad)
+                rows, block = rows[usable], block._replace(table=block.table.filter(pa.array(usable)))
 
     def _edit_all(self, block: Block) -> Edited:
         # A tally of its own: were one group counted before another fails, it would count twice.

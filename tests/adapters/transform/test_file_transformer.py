@@ -234,3 +234,41 @@ def test_receipts_say_what_the_manifest_says(cells_once: Path, tmp_path: Path, c
     assert receipt["claim"] == manifest["claim"]
     content = hashlib.sha256((cells_once / BAD).read_bytes()).hexdigest()
     assert receipt["content"] == entry["input_content"] == f"sha256:{content}"
+
+
+class TestEditedBeyondFloat32:
+    """An intensity that is finite but near the end of float32 is edited to infinity: that is never written."""
+
+    @pytest.fixture
+    def extreme(self, cells: Path) -> Path:
+        """Two events of a file that are edited away from zero."""
+        table = pq.read_table(cells / BAD)
+        for row in (3, 130):
+            for marker in MARKERS:
+                table = with_value(table, marker, row, -3.2e38)
+        pq.write_table(table, cells / BAD, row_group_size=100)
+        return cells
+
+    def test_it_is_an_error_with_its_row_and_row_group(
+        self, extreme: Path, tmp_path: Path, controls_model: EditModel
+    ) -> None:
+        with pytest.raises(
+            DataError,
+            match=r"B-control\.parquet: the edit makes -inf of marker '\S+' in row 3 \(1 such events among 100\); "
+            r"expected finite intensities\. .*on_error = quarantine.* The row group is number 0\.",
+        ):
+            run(extreme, tmp_path / "edited", controls_model, transform=here)
+        assert not (tmp_path / "edited" / BAD).exists()
+
+    def test_in_quarantine_it_is_left_out_and_accounted_for(
+        self, extreme: Path, tmp_path: Path, controls_model: EditModel, undisturbed: Path
+    ) -> None:
+        table = with_value(pq.read_table(extreme / BAD), "CD3", 5, np.nan)  # both faults in one row group
+        pq.write_table(table, extreme / BAD, row_group_size=100)
+        manifest = run(extreme, tmp_path / "edited", controls_model, files=QUARANTINE, transform=here)
+        left_out = [(entry["row_group"], entry["first_row"], entry["events"]) for entry in manifest["left_out"]]
+        assert left_out == [(0, 3, 1), (0, 5, 1), (1, 130, 1)]
+        found, whole = pq.read_table(tmp_path / "edited" / BAD), pq.read_table(undisturbed / BAD)
+        kept = np.delete(np.arange(whole.num_rows), [3, 5, 130])
+        assert found.equals(whole.take(kept))
+        check_others(tmp_path / "edited", undisturbed)
