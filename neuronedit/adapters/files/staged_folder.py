@@ -1,14 +1,22 @@
 """A job's output folder: complete or absent, and replaced only where an earlier run of the same job wrote it."""
 
 import json
+import logging
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from pyarrow.fs import LocalFileSystem
+
+from neuronedit.adapters.files.storage import Location
+from neuronedit.adapters.files.walk import own_entries, printable
 from neuronedit.errors import OutputError, listing
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -35,14 +43,14 @@ def staged_folder(output: str | Path, record: str, *, overwrite: bool) -> Iterat
     try:
         yield staging
         check_replaceable(output, record, overwrite=overwrite)
-        _swap(staging, output)
+        _swap(staging, output, record)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 def write_record(folder: Path, record: str, facts: dict[str, Any]) -> None:
-    """Write a job's record, with the names of all files in the folder, so that the folder is recognised later."""
-    written = sorted([*(entry.name for entry in folder.iterdir()), record])
+    """Write a job's record, with the names of all files below the folder, so that the folder is recognised later."""
+    written = sorted([*(entry.name for entry in own_entries(_here(folder))), record])
     text = json.dumps({"job": _job(record), "written": written, **facts}, indent=2, ensure_ascii=False)
     (folder / record).write_text(text + "\n", encoding="utf-8")
 
@@ -67,12 +75,21 @@ def check_replaceable(output: Path, record: str, *, overwrite: bool) -> None:
             f"{output}: expected a folder that an earlier {job} wrote, to replace it; found no {record} of one. "
             "Choose another folder, or remove this one yourself."
         )
-    foreign = sorted({entry.name for entry in output.iterdir()} - written)
+    foreign = _foreign(output, written)
     if foreign:
         raise OutputError(
-            f"{output}: the folder holds files that the earlier {job} did not write: {listing(foreign)}. "
-            "Move them elsewhere, or choose another folder."
+            f"{output}: the folder holds files that the earlier {job} did not write: "
+            f"{listing(map(printable, foreign))}. Move them elsewhere, or choose another folder."
         )
+
+
+def _here(folder: Path) -> Location:
+    return Location(LocalFileSystem(), str(folder))
+
+
+def _foreign(folder: Path, written: set[str]) -> list[str]:
+    """The names below a folder that are not of files that were written there; a link is not, whatever its name."""
+    return [entry.name for entry in own_entries(_here(folder)) if entry.kind != "file" or entry.name not in written]
 
 
 def _job(record: str) -> str:
@@ -87,10 +104,10 @@ def _earlier_files(record: Path, job: str) -> set[str] | None:
         return None
     if not isinstance(facts, dict) or facts.get("job") != job or not isinstance(facts.get("written"), list):
         return None
-    return set(facts["written"])
+    return {name for name in facts["written"] if isinstance(name, str)}
 
 
-def _swap(staging: Path, output: Path) -> None:
+def _swap(staging: Path, output: Path, record: str) -> None:
     earlier = output.with_name(f".{output.name}-{uuid4().hex}")
     try:
         if output.exists():
@@ -100,4 +117,17 @@ def _swap(staging: Path, output: Path) -> None:
         if earlier.exists():
             earlier.rename(output)
         raise OutputError(f"{output}: the folder cannot be replaced ({error.strerror}). Choose another.") from error
-    shutil.rmtree(earlier, ignore_errors=True)
+    if earlier.exists():
+        _remove(earlier, _earlier_files(earlier / record, _job(record)) or set())
+
+
+def _remove(folder: Path, written: set[str]) -> None:
+    """Remove the files that were written, and the folders that are empty then; what came at the last moment stays."""
+    for entry in own_entries(_here(folder)):
+        if entry.kind == "file" and entry.name in written:
+            (folder / entry.name).unlink(missing_ok=True)
+    for place, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):  # not empty
+            Path(place).rmdir()
+    if folder.exists():
+        log.warning("%s: holds files that no job of ours wrote, which were moved there with its folder", folder)

@@ -1,4 +1,5 @@
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ RECORD = "_ingest.json"
 def fill(folder, text, **options):
     with staged_folder(folder, RECORD, **{"overwrite": True, **options}) as staging:
         (staging / "cells").write_text(text)
+        (staging / "figures").mkdir()
+        (staging / "figures/1.svg").write_text(text)
         write_record(staging, RECORD, {})
 
 
@@ -76,3 +79,48 @@ def test_a_link_to_an_earlier_output_is_not_replaced(tmp_path):
     (tmp_path / "output").symlink_to(tmp_path / "real")
     with pytest.raises(OutputError, match="expected a folder that an earlier ingest wrote"):
         fill(tmp_path / "output", "later")
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "figures/notes.txt", ".hidden", "mine/notes.txt"])
+def test_a_file_of_somebody_else_is_named_and_nothing_is_touched(tmp_path, name):
+    fill(tmp_path / "output", "earlier")
+    (tmp_path / "output" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "output" / name).write_text("years of work")
+    before = contents(tmp_path)
+    message = f"the folder holds files that the earlier ingest did not write: '{name}'. Move them elsewhere, or choose"
+    with pytest.raises(OutputError, match=re.escape(message)):
+        fill(tmp_path / "output", "later")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["cells", "figures", "figures/1.svg", "raw"])
+def test_a_link_is_named_and_what_it_leads_to_stays(tmp_path, name):
+    fill(tmp_path / "output", "earlier")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/1.svg").write_text("years of work")
+    place = tmp_path / "output" / name
+    if place.is_dir():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    place.symlink_to(tmp_path / "raw")
+    with pytest.raises(OutputError, match=rf"the earlier ingest did not write: '{name}'"):
+        fill(tmp_path / "output", "later")
+    assert (tmp_path / "raw/1.svg").read_text() == "years of work"
+    assert place.is_symlink()
+
+
+def test_what_comes_in_the_last_moment_stays(tmp_path, monkeypatch, caplog):
+    fill(tmp_path / "output", "earlier")
+    rename = Path.rename
+
+    def meanwhile(path, target):
+        if path.name == "output":
+            (path / "figures/notes.txt").write_text("years of work")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", meanwhile)
+    fill(tmp_path / "output", "later")
+    assert contents(tmp_path / "output")["cells"] == "later"
+    (kept,) = tmp_path.glob(".output-*")
+    assert contents(kept) == {"figures/notes.txt": "years of work"}
+    assert f"{kept}: holds files that no job of ours wrote" in caplog.text
