@@ -48,8 +48,18 @@ def standing(output: OutputFolder, plan: TransformPlan) -> list[str]:
     return [part.output for part in parts(plan) if output.receipt(part)]
 
 
-def finish(target: Path, plan: TransformPlan, *, overwrite: bool = False) -> OutputFolder:
-    with claim(target, plan, overwrite=overwrite) as output:
+def leave(target: Path, plan: TransformPlan, state: str) -> None:
+    """Leave a finished output, one that was only claimed (started), or one of whose files some are written (begun)."""
+    if state == "finished":
+        finish(target, plan)
+        return
+    with claim(target, plan) as output:
+        if state == "begun":
+            write_file(output, plan, "A-control.parquet")
+
+
+def finish(target: Path, plan: TransformPlan, *, overwrite: bool = False, resume: bool = False) -> OutputFolder:
+    with claim(target, plan, overwrite=overwrite, resume=resume) as output:
         receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
         output.complete(
             make_manifest(

@@ -7,10 +7,14 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
+from pydantic import BaseModel
+
 import neuronedit
 from neuronedit.adapters.files.blocks import FilePart
+from neuronedit.adapters.files.dataset import PARQUET_NAMES
 from neuronedit.adapters.files.parquet import open_parquet
-from neuronedit.adapters.files.storage import Location, locate
+from neuronedit.adapters.files.storage import Location, first_line, locate
+from neuronedit.adapters.files.walk import hidden, own_entries, printable
 from neuronedit.adapters.transform.committed import LeftOut, Receipt, sha256_of
 from neuronedit.adapters.transform.event_editor import OUTCOMES
 from neuronedit.adapters.transform.output_folder import MANIFEST, STARTED, TransformPlan, manifest_time
@@ -106,7 +110,7 @@ def read_manifest(uri: str) -> dict[str, Any]:
     """Read the manifest of an output.
 
     Raises:
-        OutputError: There is none: the folder is not a transform's finished output.
+        OutputError: There is none, or it is damaged: the folder is not a transform's finished output.
         StorageError: The storage does not answer.
     """
     location = locate(uri)
@@ -120,7 +124,29 @@ def read_manifest(uri: str) -> dict[str, Any]:
                 else "Expected the output folder of a transform."
             )
         )
-    return (location / MANIFEST).read_json()
+    try:
+        return _Manifest.model_validate((location / MANIFEST).read_json()).model_dump()
+    except (ValueError, RecursionError) as error:
+        raise OutputError(
+            f"{uri}: {MANIFEST} is damaged ({first_line(error)}), so that nothing vouches for the output. Restore it, "
+            "or transform again with overwrite = true."
+        ) from error
+
+
+class _Listed(BaseModel, extra="allow"):
+    """What verification asks of a manifest's entry of an output; it has more."""
+
+    file: str
+    events: int
+    bytes: int
+    sha256: str
+
+
+class _Manifest(BaseModel, extra="allow"):
+    """What readers ask of a manifest; it has more."""
+
+    events: int
+    outputs: list[_Listed]
 
 
 @dataclass(frozen=True)
@@ -189,9 +215,7 @@ def _problem(location: Location, output: Mapping[str, Any]) -> str | None:
 
 
 def _surplus(location: Location, expected: set[str]) -> Iterator[str]:
-    start = len(location.path.rstrip("/")) + 1
-    for info in location.files():
-        name = info.path[start:]
-        hidden = any(part[0] in "._" for part in name.split("/"))
-        if name.endswith((".parquet", ".pq")) and not hidden and name not in expected:
-            yield f"{name}: not of this output, and readers would take it for a part"
+    for entry in own_entries(location):
+        seen = entry.kind == "link" or entry.name.lower().endswith(PARQUET_NAMES)  # a link may be one to a folder
+        if seen and not hidden(entry.name) and entry.name not in expected:
+            yield f"{printable(entry.name)}: not of this output, and readers would take it for a part"

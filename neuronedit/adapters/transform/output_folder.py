@@ -30,8 +30,9 @@ STARTED, MANIFEST, MODEL = "_started.json", "_manifest.json", "_model"
 QUALITY = "_quality.csv"
 """The table of quality; not Parquet, so that readers of ``*.parquet`` do not take it for events."""
 
-NOTES = frozenset({STARTED, MANIFEST, QUALITY, f"{MODEL}/{FACTS}", f"{MODEL}/{ARRAYS}"})
-"""Everything that is written beside outputs, receipts, leases and staged files."""
+NOTES = frozenset({STARTED, MANIFEST})
+BESIDE = frozenset({QUALITY, f"{MODEL}/{FACTS}", f"{MODEL}/{ARRAYS}"})
+"""What is written when a note is there already."""
 
 STAGED = re.compile(r"\..+\.[0-9a-f]{32}\.part")
 """The name of a file that is not in its place yet (see ``Location.staged``)."""
@@ -133,9 +134,10 @@ class _Contents:
         outputs = frozenset(name for name in files if receipt_name(name) in receipts)
         vouched = (_listed(location / MANIFEST) if MANIFEST in files else frozenset()) & files - outputs
         staged = frozenset(name for name in files if STAGED.fullmatch(name.rpartition("/")[2]))
-        notes = frozenset(name for name in files if name in NOTES or name.startswith(LEASE))
-        foreign = frozenset(entry.name for entry in entries) - receipts - outputs - vouched - staged - notes
-        return cls(location, receipts, outputs, vouched, staged, bool(files & {STARTED, MANIFEST}), foreign)
+        notes = files & NOTES
+        beside = {name for name in files if name.startswith(LEASE) or (name in BESIDE and (notes or receipts))}
+        foreign = frozenset(entry.name for entry in entries) - receipts - outputs - vouched - staged - notes - beside
+        return cls(location, receipts, outputs, vouched, staged, bool(notes), foreign)
 
     @property
     def begun(self) -> bool:
@@ -224,6 +226,8 @@ def _note_of_start(
             )
         return note
     found.check_no_others()
+    if not found.noted:
+        found.stale(frozenset())  # with no note, all rests on the receipts
     if not resume:
         return note
     if found.noted:

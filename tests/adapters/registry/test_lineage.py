@@ -64,7 +64,9 @@ def made_once(
     claim = claimed_output(str(folder / "edited"), plan, model_contents(pinned.folder), overwrite=False, resume=False)
     with claim as output, tracked_run("transform", {}) as transform_run:
         receipts = [write_file(output, plan, file.name) for file in dataset.files]
-        origin = OutputOrigin(pinned.facts(), {"model": "models:/cells@champion"}, transform_run, output.started)
+        origin = OutputOrigin(
+            pinned.facts(), {"model": "models:/cells@champion"}, transform_run, output.started, output.claim
+        )
         output.complete(make_manifest(plan, parts(plan), receipts, {}, origin), receipts, NO_QUALITY)
     assert tracking.uri
     return World(tracking.uri, folder / "edited", run_id, pinned.digest)

@@ -13,7 +13,7 @@ from neuronedit.adapters.transform.output_folder import MANIFEST, MODEL, QUALITY
 from neuronedit.errors import OutputError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.files import model_contents, save_model
-from tests.adapters.claiming import NO_QUALITY, claim, finish, standing, start, tree, write_file
+from tests.adapters.claiming import NO_QUALITY, claim, finish, leave, standing, start, tree, write_file
 
 
 def test_a_new_folder_is_claimed_with_a_note_and_the_model(target: Path, plan: TransformPlan) -> None:
@@ -334,13 +334,3 @@ def test_a_driver_killed_while_it_stages_its_first_files_can_be_resumed(
     place.write_bytes(b'{"half')
     start(target, plan, **flags)
     assert (target / STARTED).exists()
-
-
-def leave(target: Path, plan: TransformPlan, state: str) -> None:
-    """Leave a finished output, one that was only claimed, or one of whose files some are written."""
-    if state == "finished":
-        finish(target, plan)
-        return
-    with claim(target, plan) as output:
-        if state == "begun":
-            write_file(output, plan, "A-control.parquet")

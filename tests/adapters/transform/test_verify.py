@@ -90,3 +90,25 @@ def test_a_folder_without_a_manifest_is_told(
 def test_a_row_count_in_the_manifest_is_the_files(output: Path) -> None:
     manifest = json.loads((output / "_manifest.json").read_text())
     assert all(pq.read_metadata(output / entry["file"]).num_rows == entry["events"] for entry in manifest["outputs"])
+
+
+DAMAGED = ("", "{", "[]", "{}", '{"outputs": 3, "events": 1}', '{"outputs": [{}], "events": 1}', "[" * 99_999)
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_manifest_is_told(output: Path, text: str) -> None:
+    (output / "_manifest.json").write_text(text)
+    message = (
+        r"edited: _manifest\.json is damaged \(.+\), so that nothing vouches for the output\. Restore it, or transf"
+    )
+    with pytest.raises(OutputError, match=message):
+        verify_output(str(output))
+
+
+def test_a_link_is_surplus_for_readers_follow_it(output: Path, cells_once: Path) -> None:
+    (output / "raw").symlink_to(cells_once)
+    (output / "loop").symlink_to(output)
+    assert verify_output(str(output)).problems == (
+        "loop: not of this output, and readers would take it for a part",
+        "raw: not of this output, and readers would take it for a part",
+    )
