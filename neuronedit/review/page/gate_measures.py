@@ -53,13 +53,13 @@ def measure_gates(
         seed: Starts the search for kinds of cell.
         cell_types: Labels of the training pairs' events, by edit; without them, kinds are found in the events.
     """
-    applied = judge_applied(model, comparisons, populations)
+    applied = _judge_applied(model, comparisons, populations)
     measured: dict[GateName, Finding] = {
         "reconstruction": least_explained(review.reconstruction),
         "confounding": largest_composition_share(model, comparisons, seed, cell_types),
-        "support": furthest_reach(applied),
+        "support": _furthest_reach(applied),
         "expected_error": largest_error(model, applied, review.methods),
-        "quantile_map": furthest_behind_quantile_map(review.methods),
+        "quantile_map": _furthest_behind_quantile_map(review.methods),
     }
     return tuple(
         Gate(
@@ -128,7 +128,7 @@ def _beside_labels(model: EditModel, pair: Comparison, seed: int) -> str:
     return told if share > CLEAN else ""
 
 
-def judge_applied(
+def _judge_applied(
     model: EditModel, comparisons: Sequence[Comparison], populations: Mapping[str, Float32s]
 ) -> dict[str, Applied]:
     """The populations that edits are to be applied to, by name: held-out events, and the design's extrapolation."""
@@ -142,7 +142,7 @@ def judge_applied(
     }
 
 
-def furthest_reach(applied: Mapping[str, Applied]) -> Finding:
+def _furthest_reach(applied: Mapping[str, Applied]) -> Finding:
     """How many times as far as the target the furthest population unlike the source lies; 0 where none is unlike it."""
     if not applied:
         return None, "no population was named that the edits are to be applied to (held_out, or design.extrapolation)"
@@ -177,7 +177,7 @@ def largest_error(model: EditModel, applied: Mapping[str, Applied], methods: pd.
     return known[worst], f"{worst}; 0 is noise, 1 is doing nothing."
 
 
-def furthest_behind_quantile_map(methods: pd.DataFrame) -> Finding:
+def _furthest_behind_quantile_map(methods: pd.DataFrame) -> Finding:
     """How far the edit is behind the quantile map in its worst held-out comparison, in parts of what is to correct."""
     behind = {name: _behind(rows, QUANTILE_MAP) for name, rows in _held_out(methods)}
     if not behind:

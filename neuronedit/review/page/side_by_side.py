@@ -271,14 +271,14 @@ def _drawing(compared: SideBySide, comparison: str) -> Drawing:
     nearer = int((rows["second"] < rows["first"]).sum())
     return Drawing(
         "markers",
-        lambda: side_by_side_figure(rows, compared.names, compared.unit),
+        lambda: _side_by_side_figure(rows, compared.names, compared.unit),
         f"Dots: every marker's EMD to the truth by both models, {comparison}",
         f"{compared.names[1]} is nearer to the truth on {nearer} of {len(rows)} markers; the models differ most on "
         f"{furthest['marker']} ({furthest['first']:.3f} and {furthest['second']:.3f}).",
     )
 
 
-def side_by_side_figure(rows: pd.DataFrame, names: tuple[str, str], unit: str) -> Figure:
+def _side_by_side_figure(rows: pd.DataFrame, names: tuple[str, str], unit: str) -> Figure:
     """Draw each marker's EMD without edit, by either model, and its noise floor, from one comparison's rows."""
     figure = Figure(figsize=(8, 1.2 + 0.22 * len(rows)), layout="constrained")
     axes = figure.subplots()

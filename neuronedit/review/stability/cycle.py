@@ -117,13 +117,13 @@ def cycle_part(subject: EditSubject, model: EditModel, seed: int = 0) -> Part:
             "root mean square distance of an event from where it was (standard deviations)",
         ),
         "Each marker's distance from where it was after the edit and its inverse, the largest first",
-        read_cycle_markers(found),
+        _read_cycle_markers(found),
     )
     return Part(
         "cycle",
         "Cycle consistency",
         "consistency",
-        read_cycle(found),
+        _read_cycle(found),
         {"cycle_markers": markers, "cycle_neurons": found.neuron_table()},
         (drawing,),
         {"cycle_rmse": found.rmse, "cycle_share": found.share, "reencode_drift": found.mean_drift},
@@ -131,7 +131,7 @@ def cycle_part(subject: EditSubject, model: EditModel, seed: int = 0) -> Part:
     )
 
 
-def read_cycle(found: Cycle) -> str:
+def _read_cycle(found: Cycle) -> str:
     """Say how much is left after the way back, and how far the network misreads its own output."""
     return (
         f"After the edit and its inverse the source's events are {found.rmse:.3f} standard deviations from where they "
@@ -140,7 +140,7 @@ def read_cycle(found: Cycle) -> str:
     )
 
 
-def read_cycle_markers(found: Cycle) -> str:
+def _read_cycle_markers(found: Cycle) -> str:
     """Name the marker that comes back least well."""
     furthest = found.marker_table().iloc[0]
     return (

@@ -22,8 +22,8 @@ def is_update(model: EditModel) -> bool:
 def drift_part(model: EditModel) -> Part:
     """How far each old edit drifted, from the facts of an updated model (see ``is_update``)."""
     parent, update = model.facts["parent"], model.facts["update"]
-    table = drift_table(update["drift"])
-    reading = read_drift(table, str(parent["uri"]), update, model.panel.unit)
+    table = _drift_table(update["drift"])
+    reading = _read_drift(table, str(parent["uri"]), update, model.panel.unit)
     drawing = Drawing(
         "old_edit_drift",
         lambda: bar_figure(
@@ -44,7 +44,7 @@ def drift_part(model: EditModel) -> Part:
     return Part("drift", "Drift of old edits", "consistency", reading, tables, (drawing,), scalars, warning)
 
 
-def drift_table(drift: Mapping[str, Mapping[str, float | None]]) -> pd.DataFrame:
+def _drift_table(drift: Mapping[str, Mapping[str, float | None]]) -> pd.DataFrame:
     """A row for each edit that the parent had, the largest drift first.
 
     Columns: edit, rms and change (transformed units), relative (rms / change; missing where the edit changed nothing).
@@ -55,7 +55,7 @@ def drift_table(drift: Mapping[str, Mapping[str, float | None]]) -> pd.DataFrame
     return table.sort_values("relative", ascending=False, na_position="first", kind="stable", ignore_index=True)
 
 
-def read_drift(table: pd.DataFrame, parent: str, update: Mapping[str, Any], unit: str) -> str:
+def _read_drift(table: pd.DataFrame, parent: str, update: Mapping[str, Any], unit: str) -> str:
     """Say whether the network was trained on, why, and what that did to old edits."""
     added = ", ".join(map(str, update["new_edits"]))
     ratio, limit = max(update["reconstruction_ratio"].values()), update["replay"]["above"]

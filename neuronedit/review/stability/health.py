@@ -189,7 +189,7 @@ def health_part(subject: EditSubject) -> Part:
         "health",
         "Neuron health",
         "health",
-        read_health(found),
+        _read_health(found),
         {"neuron_health": found.table(), "neuron_tree": tree},
         (drawing,) if len(tree) else (),
         {
@@ -202,7 +202,7 @@ def health_part(subject: EditSubject) -> Part:
     )
 
 
-def read_health(found: Health) -> str:
+def _read_health(found: Health) -> str:
     """Name dead neurons and duplicates, and say in how many directions the layer varies."""
     n_dead, pairs = int(found.dead.sum()), found.duplicates
     dead = f"{n_dead} of {len(found.dead)} neurons are dead ({spans(np.flatnonzero(found.dead))})"

@@ -164,13 +164,13 @@ def pruning_part(subject: EditSubject, seed: int = 0) -> Part:
         "ablation",
         lambda: ablation_figure(curve, width),
         "Reconstruction error with the most important neurons open, by their number",
-        read_curve(found),
+        _read_curve(found),
     )
     return Part(
         "pruning",
         "Pruning",
         "health",
-        read_pruning(found),
+        _read_pruning(found),
         {"pruning": found.table(), "ablation": curve},
         (drawing,),
         {"closed_neurons": float(len(found.closed)), "suggested_width": float(width)},
@@ -178,7 +178,7 @@ def pruning_part(subject: EditSubject, seed: int = 0) -> Part:
     )
 
 
-def read_pruning(found: Pruning) -> str:
+def _read_pruning(found: Pruning) -> str:
     """Say which gates close, and how many neurons suffice."""
     n_closed, n_neurons = len(found.closed), len(found.gates)
     closed = f"gates close {n_closed} of {n_neurons} neurons ({spans(found.closed)})"
@@ -188,7 +188,7 @@ def read_pruning(found: Pruning) -> str:
     )
 
 
-def read_curve(found: Pruning) -> str:
+def _read_curve(found: Pruning) -> str:
     """Say the error with no neuron, with half of them, and with all."""
     half = len(found.gates) // 2
     return (

@@ -140,7 +140,7 @@ def refits_part(subject: EditSubject, refits: Sequence[Autoencoder], seed: int =
         "refits",
         "Refit consistency",
         "consistency",
-        read_refits(found),
+        _read_refits(found),
         {"refit_r2": r2, "refit_matches": matches},
         (
             Drawing(
@@ -168,7 +168,7 @@ def refits_part(subject: EditSubject, refits: Sequence[Autoencoder], seed: int =
     )
 
 
-def read_refits(found: Consistency) -> str:
+def _read_refits(found: Consistency) -> str:
     """Say how much of one fit's latent space another explains, and how well single neurons are found again."""
     n_refits = len(found.matches)
     return (
