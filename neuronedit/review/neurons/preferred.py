@@ -163,8 +163,8 @@ def read_preferred(found: PreferredCell) -> str:
     """Name the markers that differ most between the preferred treated cell and its control.
 
     Example:
-        >>> treated, control = np.float32([3.0, 0.5]), np.float32([1.0, 1.0])
-        >>> read_preferred(PreferredCell(("CD3", "CD4"), treated, control, np.float32([1, -0.1]), (-1.0, 2.0), met=True))
+        >>> treated, control, measured = np.float32([[3.0, 0.5], [1.0, 1.0], [1.0, -0.1]])
+        >>> read_preferred(PreferredCell(("CD3", "CD4"), treated, control, measured, (-1.0, 2.0), met=True))
         'From the likeliest control cell to the likeliest one that is as treated as the most treated hundredth, CD3
         (+2.0; measured +1.0), CD4 (-0.5; measured -0.1) change most, standard deviations.'
     """
@@ -180,8 +180,8 @@ def warn_preferred(found: PreferredCell) -> str:
     """Warn where no likely cell has the classifier's logits asked for.
 
     Example:
-        >>> treated, control = np.float32([3.0, 0.5]), np.float32([1.0, 1.0])
-        >>> warn_preferred(PreferredCell(("CD3", "CD4"), treated, control, np.float32([1, -0.1]), (-1.0, 2.0), met=False))
+        >>> treated, control, measured = np.float32([[3.0, 0.5], [1.0, 1.0], [1.0, -0.1]])
+        >>> warn_preferred(PreferredCell(("CD3", "CD4"), treated, control, measured, (-1.0, 2.0), met=False))
         'No likely cell has the logits that were asked for: this is the nearest found.'
     """
     return "" if found.met else "No likely cell has the logits that were asked for: this is the nearest found."

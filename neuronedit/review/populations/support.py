@@ -90,6 +90,12 @@ def coverage_part(subject: EditSubject, weights: Floats) -> Part:
     Args:
         subject: Gives the populations to score.
         weights: (n_neurons,) each neuron's weight in the edit, not negative: its share of the conductance.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> part = coverage_part(example_subject(), np.array([0.0, 0.0, 1.0]))
+        >>> part.tables["support"][["population", "events", "weighted_outside"]].values.tolist()
+        [['source', 400, 0.02], ['other', 400, 0.02]]
     """
     coverage = Coverage.from_source(subject.source.activations, weights)
     own = _score_source(subject, coverage)

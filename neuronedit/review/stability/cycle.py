@@ -71,6 +71,13 @@ def cycle(subject: EditSubject, model: EditModel, seed: int) -> Cycle:
         model: The edit's model. Its edit ``NAME inverse`` is the way back; without one, the edit's own plans are
             fitted from target to source.
         seed: Draws events for fitting.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.subject import example_subject
+        >>> found = cycle(example_subject(), example_model(), seed=0)
+        >>> found.moved.round(1).tolist(), found.left.round(1).tolist()
+        ([0.0, 0.0, 1.4], [0.0, 0.0, 0.0])
     """
     name, x = f"{subject.edit.name}{INVERSE}", subject.source.markers
     own = model.edits.get(name)
@@ -89,7 +96,16 @@ def cycle(subject: EditSubject, model: EditModel, seed: int) -> Cycle:
 
 
 def fit_way_back(subject: EditSubject, model: EditModel, seed: int) -> Edit:
-    """Fit the edit's plans from target to source, with the weights that they have in the edit."""
+    """Fit the edit's plans from target to source, with the weights that they have in the edit.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject, model = example_subject(), example_model()
+        >>> back = fit_way_back(subject, model, seed=0).apply(model.autoencoders, subject.target.markers)
+        >>> (back - subject.target.markers).mean(axis=0, dtype=float).round(1).tolist()
+        [0.0, 0.0, -1.4]
+    """
     edit = subject.edit
     if not edit.members:
         return edit
@@ -107,7 +123,14 @@ def fit_way_back(subject: EditSubject, model: EditModel, seed: int) -> Edit:
 
 
 def cycle_part(subject: EditSubject, model: EditModel, seed: int = 0) -> Part:
-    """Row 19: the distance left after the edit and the way back, and the drift of edited activations encoded again."""
+    """Row 19: the distance left after the edit and the way back, and the drift of edited activations encoded again.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.subject import example_subject
+        >>> cycle_part(example_subject(), example_model()).tables["cycle_markers"].round(1).values.tolist()
+        [['pSTAT1', 1.4, 0.0], ['CD3', 0.0, 0.0], ['CD4', 0.0, 0.0]]
+    """
     found = cycle(subject, model, seed)
     markers = found.marker_table()
     drawing = Drawing(

@@ -77,6 +77,12 @@ def prune(subject: EditSubject, seed: int) -> Pruning:
     Args:
         subject: Their layer is pruned; the network stays as it is.
         seed: Draws minibatches, gates, and the events of the curve.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> found = prune(example_subject(), seed=0)
+        >>> found.errors.round(2).tolist(), found.suggested_width
+        ([1.0, 0.67, 0.33, 0.0], 3)
     """
     parts = (subject.source, subject.target)
     markers, activations = (np.concatenate([getattr(part, of) for part in parts]) for of in ("markers", "activations"))
@@ -157,7 +163,14 @@ FROZEN = (
 
 
 def pruning_part(subject: EditSubject, seed: int = 0) -> Part:
-    """Row 16: the neurons that the reconstruction does without, and the error with the best 0, 1, … of them."""
+    """Row 16: the neurons that the reconstruction does without, and the error with the best 0, 1, … of them.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> pruning_part(example_subject()).reading
+        "Trained gates close none of 3 neurons; 3 suffice for a reconstruction error within 5% of the whole layer's
+        (0.000)."
+    """
     found = prune(subject, seed)
     curve, width = found.curve(), found.suggested_width
     drawing = Drawing(
@@ -198,7 +211,13 @@ def _read_curve(found: Pruning) -> str:
 
 
 def ablation_figure(curve: pd.DataFrame, width: int) -> Figure:
-    """Draw the error by the number of open neurons, from ``Pruning.curve``, with the suggested width."""
+    """Draw the error by the number of open neurons, from ``Pruning.curve``, with the suggested width.
+
+    Example:
+        >>> figure = ablation_figure(pd.DataFrame({"open": [0, 1, 2], "mse": [1.0, 0.4, 0.1]}), width=2)
+        >>> figure.axes[0].lines[0].get_ydata().tolist()
+        [1.0, 0.4, 0.1]
+    """
     figure = Figure(figsize=(7.2, 3), layout="constrained")
     axes = figure.subplots()
     axes.plot(curve["open"], curve["mse"], color=BLUE, marker=".", ms=5, lw=1.2)
