@@ -39,7 +39,7 @@ TRAINING = {"epochs": 1, "minibatch": 128}
 
 
 def example_cells(seed: int = 0, treated: float = 0.0) -> Float32s:
-    """Draw 400 cells, (400, 3) float32 raw intensities: 100 of each type, in the order of ``TYPES``.
+    """Draw 400 cells, (400, 3) float32 raw intensities: 100 of each type, the types in turn.
 
     Args:
         seed: Draws them.
@@ -51,20 +51,20 @@ def example_cells(seed: int = 0, treated: float = 0.0) -> Float32s:
         [0.0, 0.0, 1.0]
     """
     generator, columns = np.random.default_rng(seed), np.tile(NOISE, (len(MARKERS), 1))
-    noise = np.concatenate([generator.permuted(columns, axis=1).T for _ in TYPES])
-    arcsinh = np.repeat(list(TYPES.values()), len(NOISE), axis=0) + noise + [0.0, 0.0, treated]
-    return (5 * np.sinh(arcsinh)).astype(np.float32)
+    noise = np.stack([generator.permuted(columns, axis=1).T for _ in TYPES], axis=1)  # (100, n_types, n_markers)
+    arcsinh = np.array(list(TYPES.values())) + noise + [0.0, 0.0, treated]
+    return (5 * np.sinh(arcsinh)).astype(np.float32).reshape(-1, len(MARKERS))
 
 
 def example_labels(condition: str = "control") -> dict[str, Texts]:
-    """Label the 400 cells by column, (400,) each: type, donor, condition, and sample, a donor in a condition.
+    """Label the 400 cells by column, (400,) each: type, donor, condition and sample, which is a donor in a condition.
 
     Example:
         >>> {column: str(labels[0]) for column, labels in example_labels("treated").items()}
         {'type': 'CD4 T', 'donor': 'd1', 'condition': 'treated', 'sample': 'd1 treated'}
     """
-    donors = np.tile(np.array(["d1", "d2"], dtype=object), 200)
-    columns = {"type": np.repeat(np.array(list(TYPES), dtype=object), len(NOISE)), "donor": donors}
+    donors = np.repeat(np.tile(np.array(["d1", "d2"], dtype=object), 50), len(TYPES))
+    columns = {"type": np.tile(np.array(list(TYPES), dtype=object), len(NOISE)), "donor": donors}
     return columns | {"condition": np.full(400, condition, dtype=object), "sample": donors + f" {condition}"}
 
 
