@@ -15,7 +15,8 @@ from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.measures.synergy import SynergyRule
-from neuronedit.model.combination import combine, panel_edit, write_combination
+from neuronedit.model.combination import combine, write_combination
+from neuronedit.model.predictions import panel_edit
 from neuronedit.review.job_figures import EXCESS_FIGURE, excess_figure
 
 RECORD = "_combine.json"

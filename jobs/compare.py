@@ -12,7 +12,8 @@ from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
-from neuronedit.review.page.side_by_side import COMPARE_PAGE, Contender, compare_models, joint_panel, write_comparison
+from neuronedit.review.page.compare_page import COMPARE_PAGE, write_comparison
+from neuronedit.review.page.side_by_side import Contender, compare_models, joint_panel
 
 RECORD = "_compare.json"
 

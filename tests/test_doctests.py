@@ -2,9 +2,11 @@
 
 import doctest
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -69,3 +71,36 @@ def test_examples_show_what_the_code_gives(name):
     outcome = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
     assert outcome.attempted
     assert not outcome.failed, f"{outcome.failed} of {outcome.attempted} examples differ: see the captured output"
+
+
+MACHINERY = ROOT / "adapters"
+"""The jobs' machinery, no library interface but for ``EventEditor``."""
+
+LIBRARY = sorted(
+    module_name(path) for path in ROOT.rglob("*.py") if MACHINERY not in path.parents and path.name != "__init__.py"
+)
+
+
+def public_functions(module: ModuleType) -> list[str]:
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and inspect.isfunction(inspect.unwrap(value))
+        and value.__module__ == module.__name__
+    ]
+
+
+def test_every_public_function_of_the_library_has_an_example():
+    without = []
+    for name in LIBRARY:
+        module = importlib.import_module(name)
+        shown = {test.name for test in FINDER.find(module) if test.examples}
+        without += [f"{name}.{each}" for each in public_functions(module) if f"{name}.{each}" not in shown]
+    assert not without, f"write an example into each docstring, or a leading underscore: {', '.join(without)}"
+
+
+def test_the_one_interface_of_the_adapters_has_an_example():
+    name = "neuronedit.adapters.transform.event_editor"
+    assert any(test.examples for test in FINDER.find(importlib.import_module(name).EventEditor, "EventEditor"))
+    assert name in WITH_EXAMPLES, "or the example does not run"

@@ -4,7 +4,7 @@ import numpy as np
 
 from neuronedit.cells.arms import Arm, Experiment
 from neuronedit.cells.panel import Panel
-from neuronedit.model.combination import RawEdit
+from neuronedit.model.predictions import RawEdit
 
 MARKERS = ("CD69", "CD44", "CD25", "pSTAT5")
 COFACTOR = 5.0

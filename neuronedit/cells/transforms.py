@@ -213,7 +213,12 @@ def common_unit(transforms: Iterable[Transform]) -> str:
 
 
 def all_cofactors(transforms: Sequence[Transform]) -> Float32s | None:
-    """(n_markers,) float32, where every transform is arcsinh; otherwise None."""
+    """(n_markers,) float32, where every transform is arcsinh; otherwise None.
+
+    Example:
+        >>> all_cofactors([Arcsinh(5.0), Arcsinh(150.0)]).tolist(), all_cofactors([Arcsinh(5.0), Linear()])
+        ([5.0, 150.0], None)
+    """
     cofactors = [transform.cofactor for transform in transforms if isinstance(transform, Arcsinh)]
     return np.array(cofactors, np.float32) if len(cofactors) == len(transforms) else None
 
@@ -243,7 +248,13 @@ def transform_markers(
 
 
 def restore_intensities(transformed: Float32s, transforms: Sequence[Transform]) -> Float64s:
-    """Undo ``transform_markers``: (n_events, n_markers) in transformed units → raw intensities, float64."""
+    """Undo ``transform_markers``: (n_events, n_markers) in transformed units → raw intensities, float64.
+
+    Example:
+        >>> transforms = [Arcsinh(5.0), Linear()]
+        >>> restore_intensities(transform_markers([[150.0, 2.0]], transforms), transforms).round(2).tolist()
+        [[150.0, 2.0]]
+    """
     cofactors = all_cofactors(transforms)
     if cofactors is not None:
         return np.sinh(transformed.astype(np.float64)) * cofactors

@@ -53,6 +53,14 @@ def edit_drift(edit: str, before: EditModel, after: EditModel, intensities: Floa
     Raises:
         ModelError: A model has no such edit.
         DataError: A value is not finite.
+
+    Example:
+        A model that stayed as it was; its edit adds 1 to one marker of three:
+
+        >>> from neuronedit.model.example import example_cells, example_model
+        >>> drift = edit_drift("pair", example_model(), example_model(), example_cells())
+        >>> drift.rms, round(drift.change**2, 2)
+        (0.0, 0.33)
     """
     unedited, old, new = (
         before.scaling.transform(events).astype(np.float64)

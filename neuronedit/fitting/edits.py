@@ -122,6 +122,13 @@ def edit_scores(model: EditModel) -> dict[str, dict[str, float]]:
     """Scores of each edit before any truth is seen: errors on events left out, and on the extrapolation.
 
     All are finite numbers, by the edit's name and the score's.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from neuronedit.model.example import example_model
+        >>> facts = {"extrapolation": {"pair": {"unsupported": 0.02, "sentence": "Nearly all are like the source."}}}
+        >>> edit_scores(replace(example_model(), facts=facts))
+        {'pair': {'unsupported': 0.02}}
     """
     scores = {}
     for name, edit in model.edits.items():

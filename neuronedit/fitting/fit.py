@@ -251,6 +251,12 @@ def model_refits(
 
     Raises:
         ModelError: Training diverged.
+
+    Example:
+        >>> from neuronedit.model.example import example_cells, example_model
+        >>> refits = model_refits(example_model(), {"source": example_cells(), "target": example_cells(treated=1.0)}, 2)
+        >>> [network.architecture == example_model().autoencoder.architecture for network in refits]
+        [True, True]
     """
     tasks = {f"trained refit {number}": number - 1 for number in range(1, n_refits + 1)}
     remedy = "Nothing was written: run again, or lower sample.events_per_population if memory ran out."
@@ -271,6 +277,13 @@ def refit(model: EditModel, populations: Mapping[str, Float32s], number: int) ->
 
     Raises:
         ModelError: Training diverged.
+
+    Example:
+        >>> from neuronedit.model.example import example_cells, example_model
+        >>> populations = {"source": example_cells(), "target": example_cells(treated=1.0)}
+        >>> first, second = (refit(example_model(), populations, number) for number in (0, 1))
+        >>> bool((first.layers[0].weight == second.layers[0].weight).any())
+        False
     """
     plan = TrainingPlan.model_validate(without_retired(model.facts.get("training", {})))
     plan = plan.model_copy(update={"seed": plan.seed + len(model.autoencoders) + number})

@@ -127,6 +127,18 @@ def search_network(
         ConfigError: The edit's plan does not depend on the network, or edits a layer that a network lacks.
         DataError: No edit has a population that can be left out, or no effect.
         ModelError: All trials failed.
+
+    Example:
+        Of a code of one neuron and one of three, the wider tells apart what three markers say:
+
+        >>> from neuronedit.fitting.prepare import prepare
+        >>> from neuronedit.model.example import example_cells, example_model
+        >>> model, pair = example_model(), {"source": example_cells(), "target": example_cells(1, treated=1.0)}
+        >>> prepared = prepare(pair, model.panel, model.design, EditConfig(preset="paper"))
+        >>> plan = TrainingPlan(epochs=5, minibatch=64, learning_rate=0.01)
+        >>> found = search_network(prepared, SearchConfig(code=(1, 3)), Architecture(hidden=(), code=3), plan)
+        >>> found.best.setting.architecture.code
+        3
     """
     tried = settings(search, network, training)
     plans = network_plans(prepared.edit, tried)
@@ -183,6 +195,16 @@ def try_setting(
 
     Raises:
         ModelError: Training diverged, or a plan could not be fitted.
+
+    Example:
+        >>> from neuronedit.model.example import example_cells, example_model
+        >>> model, pair = example_model(), {"source": example_cells(), "target": example_cells(1, treated=1.0)}
+        >>> markers = {name: model.standardised(cells) for name, cells in pair.items()}
+        >>> left_out = LeftOutEvents.from_events(PairEvents(*markers.values()), model.scaling.zeros, 21, seed=0)
+        >>> setting = SearchSetting(Architecture(hidden=(), code=3), TrainingPlan(epochs=5, minibatch=64))
+        >>> trial = try_setting(setting, markers, {"pair": left_out}, {"code": EditConfig(preset="paper").plan})
+        >>> list(trial.errors), trial.n_weights
+        (['pair'], 24)
     """
     training, n_markers = setting.training, next(iter(populations.values())).shape[1]
     network, history = train_network(populations, setting.architecture, training, samples=samples)

@@ -30,7 +30,6 @@ from neuronedit.network.training import continue_training
 
 log = logging.getLogger(__name__)
 
-
 DRIFT_EVENTS = 5_000
 """Largest number of events of an old source on which drift is measured."""
 
@@ -94,12 +93,7 @@ class Update:
         )
 
     def drawn_from(self, data: Mapping[str, Any], parent: Mapping[str, Any]) -> "Update":
-        """Record the new events' dataset and the parent in the model's facts.
-
-        Args:
-            data: Facts of the new events' dataset, its ``uri`` among them.
-            parent: Facts of the model that was added to.
-        """
+        """Record facts of the new events' dataset, its ``uri`` among them, and of the parent in the model's facts."""
         known = self.model.facts["populations"]
         records = population_records(self.drawn.select(self.new).intensities, data["uri"])
         populations = known | {name: record.model_dump(mode="json") for name, record in records.items()}
@@ -117,9 +111,8 @@ def update_model(
 ) -> Update:
     """Fit edits for batches that a model does not know.
 
-    The autoencoders stay as they are where they reconstruct the new events well. Otherwise they are trained on, with
-    old events replayed; then old edits are fitted again, by the plans that were chosen for them, since percentiles
-    mean nothing for other weights. Panel, scaling, and where edits lead stay in any case.
+    Autoencoders that reconstruct the new events well stay as they are. Others are trained on, with old events replayed,
+    and old edits are fitted again by the plans that were chosen for them. Panel, scaling and targets never change.
 
     Args:
         model: A model of a controls design.
@@ -131,6 +124,14 @@ def update_model(
 
     Raises:
         ModelError: The model has no controls design, or does not tell how it was trained.
+
+    Example:
+        >>> from neuronedit.model.example import example_batches, example_cells
+        >>> days = [{f"control day{number}": example_cells(number, treated=number - 1)} for number in (1, 2, 3)]
+        >>> drawn = [DrawnPopulations(day, dict.fromkeys(day, 400)) for day in days]
+        >>> update = update_model(example_batches(), "models:/days/1", drawn[0].merge(drawn[1]), drawn[2])
+        >>> list(update.model.edits), update.retrained
+        (['day1', 'day3'], False)
     """
     replay = replay or ReplayConfig()
     design, record, drawn = (
@@ -170,6 +171,11 @@ def check_controls_design(model: EditModel, name: str) -> ControlsDesign:
 
     Raises:
         ModelError: It is a pair design.
+
+    Example:
+        >>> from neuronedit.model.example import example_batches
+        >>> check_controls_design(example_batches(), "models:/days/1").reference
+        'day2'
     """
     if not isinstance(model.design, ControlsDesign):
         raise ModelError(
@@ -194,12 +200,11 @@ def new_populations(
         DataError: There is no new batch.
 
     Example:
-        >>> known = {"control day1": {"data": "cells/", "sha256": ""}}
-        >>> settings = {"sample": {}, "training": {}, "validation_loss": (0.5,), "edit": {}}
-        >>> record = TrainingRecord(populations=known, goal=("control day1",), **settings)
-        >>> design = ControlsDesign.of_arrays(reference="day1")
-        >>> sorted(new_populations(["control day1", "control day2"], record, design, "cells/"))
-        ['control day2', 'extrapolation day2']
+        >>> from neuronedit.model.example import example_batches
+        >>> model = example_batches()
+        >>> record = TrainingRecord.from_facts(model.facts, "models:/days/1")
+        >>> sorted(new_populations(["control day1", "control day3"], record, model.design, "cells/"))
+        ['control day3', 'extrapolation day3']
     """
     batches = design.batches(populations)
     new = [batch for batch, controls in batches.items() if controls not in record.populations]

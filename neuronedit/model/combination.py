@@ -5,7 +5,7 @@ if A's effect depends on the state that B leaves a cell in, as in saturation; ef
 set off are in no single-drug data, and no edit can predict them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,13 +14,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from neuronedit.arrays import Float32s, Float64s, Floats, Int64s
+from neuronedit.arrays import Float32s, Float64s, Int64s
 from neuronedit.cells.arms import CONTROL, A, Arm, B, Experiment
-from neuronedit.cells.design import PAIR_EDIT
-from neuronedit.cells.events import check_finite
-from neuronedit.cells.panel import Panel
 from neuronedit.edits.baselines import NO_EDIT
-from neuronedit.errors import ModelError, PanelError, listing, nearest_name
 from neuronedit.measures.distances import (
     DECISIVE,
     DECISIVE_NAMES,
@@ -31,23 +27,9 @@ from neuronedit.measures.distances import (
     noise_floor,
 )
 from neuronedit.measures.synergy import CALLS, SynergyRule, Term, excess_table
-from neuronedit.model.edit_model import EditModel
-
-RawEdit = Callable[[Floats], Floats]
-"""An edit of raw intensities, (n_events, n_markers) → the same shape; raw, because two models share no other scale."""
+from neuronedit.model.predictions import A_ON_B, A_THEN_B, B_ON_A, B_THEN_A, ROUTES, START, RawEdit, predict
 
 MEASURED: Final = "measured"
-
-A_ON_B: Final = "A's edit on B-treated cells"
-B_ON_A: Final = "B's edit on A-treated cells"
-A_THEN_B: Final = "A's edit, then B's, on control cells"
-B_THEN_A: Final = "B's edit, then A's, on control cells"
-
-ROUTES: Final = {"a_on_b": A_ON_B, "b_on_a": B_ON_A, "a_then_b": A_THEN_B, "b_then_a": B_THEN_A}
-"""The routes by which A+B is predicted, by the name in metrics."""
-
-START: Final = {A_ON_B: B, B_ON_A: A, A_THEN_B: CONTROL, B_THEN_A: CONTROL}
-"""The arm whose cells each route starts from."""
 
 SIGNS: Final = {CONTROL: 1, A: -1, B: -1}
 """The sign of each arm's mean in the excess; the sign of A+B is 1."""
@@ -63,7 +45,8 @@ class Combination:
 
     Attributes:
         distances: See ``distance_table``; no rows if A+B was not measured.
-        markers: See ``prediction_table``.
+        markers: A row for each marker, EMDs in transformed units: between the two orders (order_emd, beside
+            order_floor), between either edit on the other drug's cells (routes_emd), and by method to measured A+B.
         excess: See ``excess_table``; the source is ``measured`` or one of ``ROUTES``.
         order: Distance between the two orders on control cells.
         order_floor: Noise floor of A's edit, then B's, on control cells.
@@ -114,63 +97,6 @@ class Combination:
         return {f"excess_rmse_{name}": float(np.sqrt((error**2).mean())) for name, error in errors.items()}
 
 
-def panel_edit(model: EditModel, panel: Panel, setting: str) -> RawEdit:
-    """Make a pair model's edit of events with a panel's columns; markers that the model lacks stay as they are.
-
-    Args:
-        model: A model of a pair design.
-        panel: The columns of the events.
-        setting: The setting that names the model, for the message.
-
-    Raises:
-        ModelError: The model has no pair edit.
-        PanelError: The panel lacks a marker of the model.
-    """
-    if PAIR_EDIT not in model.edits:
-        raise ModelError(
-            f"{setting}: expected a model of a pair design (one edit, {PAIR_EDIT!r}); found one edit for each of "
-            f"{model.batch_column!r}: {listing(model.edits)}. Train a pair from the control to the treated cells."
-        )
-    missing = [marker for marker in model.panel.markers if marker not in panel.markers]
-    if missing:
-        raise PanelError(
-            f"{setting}: the model edits {listing(missing)}, not in the panel ({panel.n_markers} markers"
-            f"{nearest_name(missing[0], panel.markers)}). Add them to the panel: an edit needs all of its markers."
-        )
-    columns = [panel.markers.index(marker) for marker in model.panel.markers]
-
-    def edit(intensities: Floats) -> Floats:
-        edited = intensities.copy()
-        edited[:, columns] = model.apply(np.ascontiguousarray(intensities[:, columns]), PAIR_EDIT)
-        return edited
-
-    return edit
-
-
-def predict(experiment: Experiment, edit_a: RawEdit, edit_b: RawEdit) -> dict[str, Float32s]:
-    """Predict A+B by every route: (n_events of the arm that it starts from, n_markers) transformed units each.
-
-    Raises:
-        DataError: An edit gives values that are not finite.
-
-    Example:
-        >>> arms = [Arm(name, np.ones((100, 1))) for name in (CONTROL, A, B)]
-        >>> found = predict(Experiment(Panel(("CD4",), (1.0,)), *arms), lambda raw: 2 * raw, lambda raw: raw + 1)
-        >>> [round(float(np.sinh(found[route][0, 0]))) for route in (A_THEN_B, B_THEN_A)]
-        [3, 4]
-    """
-    control, a, b = (arm.intensities for arm in (experiment.control, experiment.a, experiment.b))
-    raw = {
-        A_ON_B: edit_a(b),
-        B_ON_A: edit_b(a),
-        A_THEN_B: edit_b(edit_a(control)),
-        B_THEN_A: edit_a(edit_b(control)),
-    }
-    for route, events in raw.items():
-        check_finite(events, experiment.panel.markers, route)
-    return {route: experiment.transform(events) for route, events in raw.items()}
-
-
 def combine(
     experiment: Experiment, edit_a: RawEdit, edit_b: RawEdit, rule: SynergyRule | None = None, seed: int = 0
 ) -> Combination:
@@ -185,6 +111,16 @@ def combine(
 
     Raises:
         DataError: An edit gives values that are not finite.
+
+    Example:
+        A doubles, B triples, and both together do what A's edit does to B-treated cells:
+
+        >>> from neuronedit.cells.panel import Panel
+        >>> cells = np.random.default_rng(0).lognormal(4.0, 0.5, (200, 1))
+        >>> arms = [Arm(name, gain * cells) for name, gain in {CONTROL: 1, A: 2, B: 3, "both": 6}.items()]
+        >>> found = combine(Experiment(Panel(("CD4",), (1.0,)), *arms), lambda raw: 2 * raw, lambda raw: 3 * raw)
+        >>> found.distances.set_index("method")["emd"][[A_ON_B, B_ALONE, NO_EDIT]].round(1).tolist()
+        [0.0, 0.7, 1.8]
     """
     predictions = predict(experiment, edit_a, edit_b)
     measured = _to_measured(experiment, experiment.both, predictions, seed) if experiment.both else {}
@@ -197,12 +133,19 @@ def combine(
         excess_parts(experiment, predictions), changes, experiment.panel.markers, rule or SynergyRule(), seed
     )
     orders = {"order_emd": order.emd, "order_floor": order_floor.emd, "routes_emd": routes.emd}
-    markers = prediction_table(experiment.panel.markers, orders, measured)
+    markers = _prediction_table(experiment.panel.markers, orders, measured)
     return Combination(distance_table(measured), markers, excess, order, order_floor, routes)
 
 
 def mean_changes(experiment: Experiment) -> tuple[Float64s, Float64s]:
-    """Mean changes from the control by A alone and by B alone, (n_markers,) transformed units each."""
+    """Mean changes from the control by A alone and by B alone, (n_markers,) transformed units each.
+
+    Example:
+        >>> from neuronedit.cells.panel import Panel
+        >>> arms = [Arm(name, np.full((50, 1), np.sinh(value))) for name, value in {CONTROL: 1, A: 3, B: 2}.items()]
+        >>> [change.round(2).tolist() for change in mean_changes(Experiment(Panel(("CD4",), (1.0,)), *arms))]
+        [[2.0], [1.0]]
+    """
     control, a, b = (_mean(experiment, arm) for arm in (experiment.control, experiment.a, experiment.b))
     return a - control, b - control
 
@@ -212,6 +155,16 @@ def excess_parts(experiment: Experiment, predictions: Mapping[str, Float32s]) ->
 
     A prediction is made from the cells of one arm, which are in the sum themselves, too: both are resampled together,
     so that their shared scatter cancels.
+
+    Example:
+        A adds 2, B adds 1, and both together 4, arcsinh units: an excess of 1.
+
+        >>> from neuronedit.cells.panel import Panel
+        >>> levels = {CONTROL: 1, A: 3, B: 2, "both": 5}
+        >>> arms = [Arm(name, np.full((50, 1), np.sinh(value))) for name, value in levels.items()]
+        >>> parts = excess_parts(Experiment(Panel(("CD4",), (1.0,)), *arms), {})
+        >>> round(float(sum(part.mean() for part in parts[MEASURED])[0]), 2)
+        1.0
     """
     arms = {arm.name: arm for arm in (experiment.control, experiment.a, experiment.b)}
     signed = {name: sign * experiment.transform(arms[name].intensities) for name, sign in SIGNS.items()}
@@ -245,22 +198,31 @@ def distance_table(measured: Mapping[str, Distance]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", *DECISIVE_NAMES, *(f"r_{name}" for name in DECISIVE_NAMES)])
 
 
-def prediction_table(
-    markers: tuple[str, ...], orders: Mapping[str, Float64s], measured: Mapping[str, Distance]
-) -> pd.DataFrame:
-    """Tabulate each marker's EMDs between predictions and, by method, to measured A+B, in transformed units.
-
-    order_emd is between the two orders, beside order_floor; routes_emd between either edit on the other drug's cells.
-    """
-    return pd.DataFrame({"marker": markers, **orders, **{method: found.emd for method, found in measured.items()}})
-
-
 def write_combination(combination: Combination, folder: Path) -> None:
-    """Write ``excess.csv``, ``markers.csv`` and, if A+B was measured, ``distances.csv``."""
+    """Write ``excess.csv``, ``markers.csv`` and, if A+B was measured, ``distances.csv``.
+
+    Example:
+        >>> from neuronedit.cells.panel import Panel
+        >>> import tempfile
+        >>> cells = np.random.default_rng(0).lognormal(4.0, 0.5, (200, 1))
+        >>> arms = [Arm(name, gain * cells) for name, gain in {CONTROL: 1, A: 2, B: 3}.items()]
+        >>> found = combine(Experiment(Panel(("CD4",), (1.0,)), *arms), lambda raw: 2 * raw, lambda raw: 3 * raw)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_combination(found, Path(folder))
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['excess.csv', 'markers.csv']
+    """
     combination.excess.to_csv(folder / "excess.csv", index=False)
     combination.markers.to_csv(folder / "markers.csv", index=False)
     if len(combination.distances):
         combination.distances.to_csv(folder / "distances.csv", index=False)
+
+
+def _prediction_table(
+    markers: tuple[str, ...], orders: Mapping[str, Float64s], measured: Mapping[str, Distance]
+) -> pd.DataFrame:
+    """Tabulate the EMDs of ``Combination.markers``."""
+    return pd.DataFrame({"marker": markers, **orders, **{method: found.emd for method, found in measured.items()}})
 
 
 def _mean(experiment: Experiment, arm: Arm) -> Float64s:

@@ -66,7 +66,12 @@ class Transformed(NamedTuple):
 
 
 def same_outcome(n_events: int, outcome: str) -> Texts:
-    """Give all events the same outcome, (n_events,), as one object: ``np.full`` would make a string of each."""
+    """Give all events the same outcome, (n_events,), as one object: ``np.full`` would make a string of each.
+
+    Example:
+        >>> same_outcome(2, EDITED).tolist()
+        ['edited', 'edited']
+    """
     outcomes = np.empty(n_events, dtype=object)
     outcomes.fill(outcome)
     return outcomes
@@ -77,26 +82,19 @@ class EditModel:
     """All that an edit needs, saved, versioned and reviewed as one artefact.
 
     Example:
-        A treatment that doubles the first of two markers, learned from 300 cells with and without it:
+        A treatment that adds 1 to the last of three markers, arcsinh units of cofactor 5:
 
         >>> import numpy as np
-        >>> from neuronedit import EditConfig, PairDesign, Panel, TrainingPlan, fit_model
-        >>> cells = np.random.default_rng(0).lognormal(3.0, 0.5, (300, 2))
-        >>> model = fit_model(
-        ...     {"source": cells, "target": cells * [2.0, 1.0]},
-        ...     Panel(("CD4", "CD8"), (5.0, 5.0)),
-        ...     PairDesign.of_arrays(),
-        ...     training=TrainingPlan(epochs=1),
-        ...     edit=EditConfig(preset="quantile-map"),
-        ... ).model
-        >>> (model.apply(cells, "pair") / cells).mean(axis=0).round(1).tolist()
-        [2.0, 1.0]
+        >>> from neuronedit.model.example import example_cells, example_model
+        >>> model, cells = example_model(), example_cells()
+        >>> (np.arcsinh(model.apply(cells, "pair") / 5) - np.arcsinh(cells / 5)).mean(axis=0).round(1).tolist()
+        [0.0, 0.0, 1.0]
         >>> (model.apply(cells, "pair", strength=0.0) == cells).all()
         np.True_
         >>> model.transform(cells, batch_ids=None).outcomes[:2].tolist()
         ['edited', 'edited']
         >>> model.reconstruct(cells).shape, model.to("cpu").device
-        ((300, 2), 'cpu')
+        ((400, 3), 'cpu')
 
     Attributes:
         panel: The markers that the model sees, in order.

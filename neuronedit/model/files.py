@@ -37,32 +37,17 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def save_model(model: EditModel, folder: str | Path) -> str:
-    """Write a model into a new folder, all or nothing.
-
-    Args:
-        model: The model.
-        folder: A new folder; those above it are made.
+    """Write a model into a new folder, all or nothing, and give its digest: SHA-256 over all that it consists of.
 
     Example:
         >>> import tempfile
-        >>> import numpy as np
-        >>> from neuronedit import EditConfig, PairDesign, Panel, TrainingPlan, fit_model, load_model, save_model
-        >>> cells = np.random.default_rng(0).lognormal(3.0, 0.5, (300, 2))
-        >>> fitted = fit_model(
-        ...     {"source": cells, "target": 2 * cells},
-        ...     Panel(("CD4", "CD8"), (5.0, 5.0)),
-        ...     PairDesign.of_arrays(),
-        ...     training=TrainingPlan(epochs=1),
-        ...     edit=EditConfig(preset="quantile-map"),
-        ... )
+        >>> from neuronedit import load_model, save_model
+        >>> from neuronedit.model.example import example_cells, example_model
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     digest = save_model(fitted.model, f"{folder}/model")
-        ...     loaded = load_model(f"{folder}/model")
-        >>> (loaded.apply(cells, "pair") == fitted.model.apply(cells, "pair")).all()
+        ...     digest = save_model(example_model(), f"{folder}/model")
+        ...     edited = load_model(f"{folder}/model").apply(example_cells(), "pair")
+        >>> (edited == example_model().apply(example_cells(), "pair")).all()
         np.True_
-
-    Returns:
-        The model's digest: SHA-256 over everything that it consists of.
 
     Raises:
         OutputError: The folder exists.
@@ -85,10 +70,7 @@ def save_model(model: EditModel, folder: str | Path) -> str:
 
 
 def load_model(folder: str | Path) -> EditModel:
-    """Read a model that ``save_model`` wrote; it computes the same bits as the one saved.
-
-    Args:
-        folder: The folder of its two files.
+    """Read a model that ``save_model`` wrote into a folder; it computes the same bits as the one saved.
 
     Example:
         >>> from neuronedit import load_model
@@ -107,6 +89,13 @@ def model_contents(folder: str | Path) -> dict[str, bytes]:
 
     Raises:
         ModelError: A file is missing.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     digest = save_model(example_model(), f"{folder}/model")
+        ...     list(model_contents(f"{folder}/model"))
+        ['model.json', 'model.safetensors']
     """
     try:
         return {name: (Path(folder) / name).read_bytes() for name in (FACTS, ARRAYS)}
@@ -118,11 +107,7 @@ def model_contents(folder: str | Path) -> dict[str, bytes]:
 
 
 def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
-    """Read a model from the bytes of its two files.
-
-    Args:
-        contents: The bytes by file name, as ``model_contents`` gives them.
-        where: The files' place, for the message.
+    """Read a model from the bytes of its two files, as ``model_contents`` gives them; messages name their place.
 
     Raises:
         ModelError: A file is damaged, of another model, or of a newer format.
@@ -155,7 +140,14 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
 
 
 def model_digest(folder: str | Path) -> str:
-    """Compute the SHA-256 of ``model.json``, which holds the SHA-256 of ``model.safetensors``."""
+    """Compute the SHA-256 of ``model.json``, which holds the SHA-256 of ``model.safetensors``.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(example_model(), f"{folder}/model") == model_digest(f"{folder}/model")
+        True
+    """
     return hashlib.sha256((Path(folder) / FACTS).read_bytes()).hexdigest()
 
 
@@ -210,15 +202,25 @@ def _arrays(model: EditModel) -> Arrays:
 
 
 def read_3(facts: Mapping[str, Any], arrays: Arrays, where: str) -> EditModel:
-    """Read format 3, in which every marker is transformed by arcsinh."""
+    """Read format 3, in which every marker is transformed by arcsinh.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> facts, arrays = _facts(example_model(), ""), _arrays(example_model())
+        >>> facts["panel"] = {"markers": ["CD3", "CD4", "pSTAT1"], "cofactors": [5.0, 5.0, 5.0]}
+        >>> read_3(facts, arrays, "model").panel == example_model().panel
+        True
+    """
     return _model(facts, Panel(facts["panel"]["markers"], facts["panel"]["cofactors"]), arrays, where)
 
 
 def read_4(facts: Mapping[str, Any], arrays: Arrays, where: str) -> EditModel:
-    """Read format 4, which names each marker's transform.
+    """Read format 4, which names each marker's transform; one that does not exist is a ``ModelError``.
 
-    Raises:
-        ModelError: There is no such transform.
+    Example:
+        >>> read_4({"panel": {"transforms": [{"name": "cube"}]}}, {}, "model")
+        Traceback (most recent call last):
+        neuronedit.errors.ModelError: model: there is no transform 'cube'; expected one of 'arcsinh', ...
     """
     try:
         transforms = [

@@ -1,103 +1,22 @@
 """Quality control of a transform: each group's and marker's values before and after, and their distance to a reference.
 
 A group is the events that the same edits apply to: those of one ``batch_id``, or all.
-
-A marker's cumulative distribution as a line: the share of events up to each value.
 """
 
 import math
 import re
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from neuronedit.arrays import Float32s, Float64s, Int64s
+from neuronedit.arrays import Float32s
 from neuronedit.cells.design import INVERSE, PAIR_EDIT
 from neuronedit.edits.support import Support
+from neuronedit.model.cumulative import Cumulative
 from neuronedit.model.edit_model import EditModel, Observer, Route
-from neuronedit.model.tally import AFTER, AT_ZERO, BEFORE, EDGES, N_BINS, NOT_FINITE, Counts, Tally, sampled
+from neuronedit.model.tally import AFTER, BEFORE, NOT_FINITE, Counts, Tally, sampled
 from neuronedit.network.autoencoder import tensor
-
-
-@dataclass(frozen=True)
-class Cumulative:
-    """A cumulative distribution, straight between its points; several points at one value are a jump.
-
-    Attributes:
-        values: (n_points,) ascending, standard deviations from the mean.
-        shares: (n_points,) ascending from 0 to 1, the share of events up to each value.
-        spike: The share at exact zero intensity, 0 if it was not counted apart.
-    """
-
-    values: Float64s
-    shares: Float64s
-    spike: float = 0.0
-
-    @classmethod
-    def from_percentiles(cls, percentiles: Float32s) -> Self:
-        """Make the line through evenly spaced percentiles, (n_percentiles,)."""
-        return cls(percentiles.astype(np.float64), np.linspace(0, 1, len(percentiles)))
-
-    @classmethod
-    def from_counts(cls, counts: Int64s, lowest: float, highest: float, zero: float) -> Self | None:
-        """Make the line of one marker's counts in a tally, spreading a bin's events evenly; None without events.
-
-        Args:
-            counts: (N_BINS + 2,) int64, see ``Counts.values``.
-            lowest: The least value: the first bin that is not empty begins there.
-            highest: The greatest value: the last bin that is not empty ends there.
-            zero: Zero intensity, standardised.
-        """
-        total = counts[: AT_ZERO + 1].sum()
-        if not total:
-            return None
-        edges = np.clip([min(lowest, EDGES[0]), *EDGES[1:-1], max(highest, EDGES[-1])], lowest, highest)
-        shares = np.concatenate([[0], np.cumsum(counts[:N_BINS])]) / total
-        if not counts[AT_ZERO]:
-            return cls(edges, shares)
-        place = int(np.searchsorted(edges, zero, side="right"))
-        below, spike = float(np.interp(zero, edges, shares)), float(counts[AT_ZERO] / total)
-        return cls(
-            np.concatenate([edges[:place], [zero, zero], edges[place:]]),
-            np.concatenate([shares[:place], [below, below + spike], shares[place:] + spike]),
-            spike,
-        )
-
-    def quantiles(self, levels: npt.ArrayLike) -> Float64s:
-        """Find the least value up to which a share of the events lies: (n_levels,) between 0 and 1 → (n_levels,)."""
-        levels = np.asarray(levels, dtype=np.float64)
-        return self._on(np.searchsorted(self.shares, levels, side="left"), levels)
-
-    def emd(self, other: Self) -> float:
-        """Compute the earth mover's distance, standard deviations: the exact area between the two lines.
-
-        Example:
-            >>> line = Cumulative.from_percentiles(np.array([0.0, 1.0]))
-            >>> line.emd(Cumulative.from_percentiles(np.array([2.0, 3.0])))
-            2.0
-        """
-        levels = np.unique(np.concatenate([self.shares, other.shares]))
-        starts, ends = levels[:-1], levels[1:]
-        # Between two levels both lines are straight, so the gaps at both ends give the area.
-        at_start, at_end = (self._between(starts, place) - other._between(starts, place) for place in (starts, ends))
-        far = np.abs(at_start) + np.abs(at_end)
-        crossing = (at_start**2 + at_end**2) / np.where(far > 0, 2 * far, 1)
-        return float(((ends - starts) * np.where(at_start * at_end < 0, crossing, far / 2)).sum())
-
-    def _between(self, starts: Float64s, levels: Float64s) -> Float64s:
-        """Interpolate values at levels, each on the piece that begins at its start or contains it."""
-        return self._on(np.searchsorted(self.shares, starts, side="right"), levels)
-
-    def _on(self, ends: Int64s, levels: Float64s) -> Float64s:
-        """Interpolate values at levels, each on the piece that ends at the given point."""
-        ends = np.clip(ends, 1, len(self.shares) - 1)
-        height = self.shares[ends] - self.shares[ends - 1]
-        part = np.divide(levels - self.shares[ends - 1], height, out=np.zeros_like(levels), where=height > 0)
-        return self.values[ends - 1] + np.clip(part, 0, 1) * (self.values[ends] - self.values[ends - 1])
-
 
 PERCENTS: Final = (1, 5, 25, 50, 75, 95, 99)
 """The quantiles in the quality table."""
@@ -123,6 +42,14 @@ def observer(tally: Tally, model: EditModel, route: Route) -> Observer:
         tally: The tally to add to.
         model: The model that is applied.
         route: The edits that the events get.
+
+    Example:
+        >>> from neuronedit.model.example import example_batches, example_cells
+        >>> model = example_batches()
+        >>> tally, markers = Tally(model.scaling.zeros), model.standardised(example_cells())
+        >>> observer(tally, model, Route())("day1", markers, markers + 1, None)
+        >>> tally.groups["day1"].n_events
+        400
     """
 
     def observe(group: str, before: Float32s, after: Float32s, support: Float32s | None) -> None:
@@ -135,7 +62,13 @@ def observer(tally: Tally, model: EditModel, route: Route) -> Observer:
 
 
 def edits_of(group: str, model: EditModel, route: Route) -> tuple[str, ...]:
-    """List the edits that a group's events get, in order; empty if the events pass unedited."""
+    """List the edits that a group's events get, in order; empty if the events pass unedited.
+
+    Example:
+        >>> from neuronedit.model.example import example_batches
+        >>> [edits_of(day, example_batches(), Route()) for day in ("day1", "day2")]
+        [('day1',), ()]
+    """
     if route.edits:
         return route.edits
     if model.batch_column is None:
@@ -148,6 +81,11 @@ def target_of(group: str, model: EditModel, route: Route) -> Float32s | None:
 
     They are the target's percentiles of the last edit. The reference group, which passes unedited, has the target that
     all edits share; if targets were weighted to each source's mix of cell types they differ, and it has none.
+
+    Example:
+        >>> from neuronedit.model.example import example_batches
+        >>> [target_of(day, example_batches(), Route()) is not None for day in ("day1", "day2", "day3")]
+        [True, True, False]
     """
     edits = edits_of(group, model, route)
     if edits:
@@ -166,6 +104,14 @@ def quality_table(tally: Tally, model: EditModel, route: Route) -> pd.DataFrame:
     ``q01`` to ``q99``, ``highest``, and ``emd``, the distance to the reference, NaN if there is none; ``worse``,
     whether ``emd`` grew by more than ``RESOLUTION``; ``scored``, the number of the group's events whose support was
     scored, and ``unsupported``, the share of these that the source has nothing like.
+
+    Example:
+        >>> from neuronedit.model.example import example_batches, example_cells
+        >>> model, tally = example_batches(), Tally(example_batches().scaling.zeros)
+        >>> before, after = (model.standardised(example_cells(seed=2, treated=rise)) for rise in (0.0, 1.0))
+        >>> tally.observe("day1", before, after)
+        >>> quality_table(tally, model, Route()).set_index("marker")["emd_before"].round(1).to_dict()
+        {'CD3': 0.0, 'CD4': 0.0, 'pSTAT1': 1.0}
     """
     rows = [
         row

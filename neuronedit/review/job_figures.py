@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neuronedit.measures.synergy import UNDECIDED
-from neuronedit.model.combination import A_ON_B, B_ON_A, MEASURED
+from neuronedit.model.combination import MEASURED
+from neuronedit.model.predictions import A_ON_B, B_ON_A
 from neuronedit.review.charts import BLACK, BLUE, GREY, ORANGE, SMALL, VERMILLION, tidy
 
 

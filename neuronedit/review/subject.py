@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Final, Self
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy.typing as npt
 import torch
 
 from neuronedit.arrays import Float32s, Int64s, Texts
+from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.edits.edit import Edit, Member
 from neuronedit.errors import DataError, listing, nearest_name
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.example import example_cells, example_labels, example_model
 from neuronedit.network.autoencoder import CODE, Autoencoder, tensor
 from neuronedit.network.chunks import CHUNK, activations
 
@@ -215,6 +218,22 @@ def edited_layer(edit: Edit) -> str:
     """
     member = _member(edit)
     return member.steps[0].plan.layer if member else CODE
+
+
+@cache
+def example_subject() -> EditSubject:
+    """Give the one edit of ``example_model`` as a subject, with other control cells that it is to be applied to.
+
+    Example:
+        >>> subject = example_subject()
+        >>> subject.layer, subject.marker_names, subject.populations.keys()
+        ('code', ('CD3', 'CD4', 'pSTAT1'), dict_keys(['source', 'target', 'other']))
+        >>> (subject.change.mean(axis=0) > 0).tolist()
+        [False, False, True]
+    """
+    source, other = (LabelledEvents(example_cells(seed), example_labels()) for seed in (0, 2))
+    target = LabelledEvents(example_cells(1, treated=1.0), example_labels("treated"))
+    return EditSubject.from_model(example_model(), PAIR_EDIT, source, target, {"other": other})
 
 
 def _member(edit: Edit, layer: str | None = None) -> Member | None:

@@ -29,7 +29,7 @@ from neuronedit_jobs.benchmarks.accuracy.two_drugs import (
 )
 
 from neuronedit.cells.arms import Arm
-from neuronedit.model.combination import ROUTES
+from neuronedit.model.predictions import ROUTES
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 from tests.jobs.conftest import Command

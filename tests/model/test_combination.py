@@ -12,21 +12,15 @@ from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.errors import DataError, ModelError, PanelError
 from neuronedit.measures.distances import FLOOR, noise_floor
 from neuronedit.model.combination import (
-    A_ON_B,
-    A_THEN_B,
     ADDITIVITY,
-    B_ON_A,
-    B_THEN_A,
     BETWEEN_SAMPLES,
     MEASURED,
-    ROUTES,
     Combination,
     combine,
-    panel_edit,
-    predict,
     write_combination,
 )
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.predictions import A_ON_B, A_THEN_B, B_ON_A, B_THEN_A, ROUTES, panel_edit, predict
 from tests.two_drugs import CHANGE_A, CHANGE_B, COFACTOR, EXCESS, MARKERS, experiment, raw, shift
 
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from neuronedit.model.combination import A_ON_B, B_ON_A, MEASURED, combine
+from neuronedit.model.combination import MEASURED, combine
+from neuronedit.model.predictions import A_ON_B, B_ON_A
 from neuronedit.review.job_figures import MAX_BATCHES, MAX_MARKERS, NONE, excess_figure, quality_figure
 from tests.two_drugs import CHANGE_A, CHANGE_B, experiment, shift
 

@@ -21,8 +21,9 @@ from neuronedit.cells.selection import Where, select
 from neuronedit.edits.edit import AUTO, EditConfig, Preset
 from neuronedit.measures.distances import normalised_residual
 from neuronedit.measures.synergy import ANTAGONISTIC, SYNERGISTIC, SynergyRule
-from neuronedit.model.combination import A_ON_B, B_ON_A, MEASURED, ROUTES, Combination, combine, panel_edit
+from neuronedit.model.combination import MEASURED, Combination, combine
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.predictions import A_ON_B, B_ON_A, ROUTES, panel_edit
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 

@@ -100,6 +100,12 @@ def leave_types_out(cells: Cells, column: str) -> tuple[list[Described], Float64
         DataError: There is no such column.
 
     Source: the harmonic mean is generalised zero-shot learning's, Xian et al. 2018 (arXiv 1707.00600), equation 12.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> found, harmonic = leave_types_out(Cells.from_subject(example_subject(), seed=0), "type")
+        >>> {described.name: described.text for described in found}
+        {'B': 'CD3− CD4−', 'CD4 T': 'CD3+ CD4+', 'CD8 T': 'CD3+ CD4−', 'monocyte': 'CD3− CD4+'}
     """
     labels = cells.population.label(column).astype(str)
     found, harmonic = [], []
@@ -134,6 +140,12 @@ def descriptions_part(
 
     Raises:
         DataError: A description names an unknown marker, or not all populations have the column.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> part = descriptions_part(example_subject(), descriptions={"helpers": "CD3+ CD4+"})
+        >>> part.tables["descriptions"][["population", "description", "events"]].values.tolist()
+        [['helpers', 'CD3+ CD4+', 300]]
     """
     cells = Cells.from_subject(subject, seed)
     found, harmonic = leave_types_out(cells, column) if column else ([], np.empty(0))

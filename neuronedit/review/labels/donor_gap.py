@@ -72,6 +72,14 @@ def donor_gap_part(subject: EditSubject, donor: str, given: str | None = None, s
 
     Raises:
         DataError: Not all populations have the columns, or no type has enough events.
+
+    Example:
+        Which condition a cell is of, the neuron of the treatment's marker tells:
+
+        >>> from neuronedit.review.subject import example_subject
+        >>> part = donor_gap_part(example_subject(), "condition", "type")
+        >>> part.tables["gap_condition"]["leading_marker"][0], round(part.scalars["gap_condition"], 1)
+        ('pSTAT1', 0.4)
     """
     gap = donor_gap(subject.pooled, donor, given, seed)
     leading = leading_markers(receptive_fields(subject, seed), subject.marker_names)

@@ -165,6 +165,11 @@ def explanation_table(subject: EditSubject, seed: int) -> pd.DataFrame:
 
     Columns: neuron, end (``high``, ``low``), events, formula, markers, iou, by_chance (the largest of random sets);
     a neuron that tells no events apart has no formula.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> explanation_table(example_subject(), seed=0)[["neuron", "end", "formula"]].head(2).values.tolist()
+        [[0, 'high', 'CD3 high'], [0, 'low', 'CD3 low']]
     """
     population = subject.sample(MAX_FORMULA_EVENTS, seed).source
     gates = Positivity.fit(population.markers, seed)
@@ -194,6 +199,11 @@ def explanations_part(subject: EditSubject, weights: Floats, seed: int = 0, n_sh
         weights: (n_neurons,) shares of the edit; the heaviest neurons are drawn.
         seed: Draws events and random sets.
         n_shown: Neurons drawn.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> explanations_part(example_subject(), np.array([0.0, 0.0, 1.0]), n_shown=1).drawings[0].reading
+        'Best explained is the high end of neuron 2: pSTAT1 high (IoU 1.00, by chance 0.15).'
     """
     table = explanation_table(subject, seed)
     heaviest = np.argsort(-weights, kind="stable")[:n_shown]

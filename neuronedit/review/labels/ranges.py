@@ -166,6 +166,12 @@ def ranges_part(subject: EditSubject, column: str, seed: int = 0) -> Part:
 
     Raises:
         DataError: Not all populations have that column.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> part = ranges_part(example_subject(), "condition")
+        >>> part.tables["information_condition"]["information"].round(1).tolist()
+        [0.0, 0.0, 0.4]
     """
     ranges = associate(subject.pooled, column, seed)
     enrichment, of_neurons = _enrichment_table(ranges), _neuron_table(ranges)

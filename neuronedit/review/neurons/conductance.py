@@ -84,6 +84,11 @@ def edit_conductance(subject: EditSubject, n_segments: int = N_SEGMENTS) -> Cond
     Args:
         subject: The edit, as a layer's neurons see it.
         n_segments: Each event's path is cut into so many; see ``Decoder``.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> edit_conductance(example_subject()).share.round(2).tolist()
+        [0.0, 0.0, 1.0]
     """
     before, after, change = subject.source.activations, subject.edited, subject.change
     decoder = Decoder.at_layer(subject.autoencoder, subject.layer)
@@ -109,6 +114,15 @@ def conductance_figure(conductance: pd.DataFrame, neurons: pd.DataFrame) -> Figu
     Args:
         conductance: Columns neuron, name, trusted, marker, conductance.
         neurons: Columns neuron, name, trusted, share, net_share; a row each, in the order to be shown.
+
+    Example:
+        >>> from neuronedit.review.neurons.names import name_neurons
+        >>> from neuronedit.review.subject import example_subject
+        >>> found = edit_conductance(example_subject())
+        >>> names = name_neurons(example_subject(), found.neuron_cancellation)
+        >>> figure = conductance_figure(names.beside(found.table()), names.beside(found.neuron_table()))
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['2: pSTAT1↑', '0: CD3↑', '1: CD4↑']
     """
     shown = neurons.head(MAX_NEURONS)
     values = conductance.pivot(index="neuron", columns="marker", values="conductance").loc[shown["neuron"]]
@@ -134,7 +148,16 @@ def conductance_figure(conductance: pd.DataFrame, neurons: pd.DataFrame) -> Figu
 
 
 def conductance_part(found: Conductance, names: NeuronNames) -> Part:
-    """The neurons through which the edit changes each marker."""
+    """The neurons through which the edit changes each marker.
+
+    Example:
+        >>> from neuronedit.review.neurons.names import name_neurons
+        >>> from neuronedit.review.subject import example_subject
+        >>> found = edit_conductance(example_subject())
+        >>> part = conductance_part(found, name_neurons(example_subject(), found.neuron_cancellation))
+        >>> part.tables["conductance_neurons"][["neuron", "name", "share"]].round(2).values.tolist()
+        [[2, 'pSTAT1↑', 1.0], [0, 'CD3↑', 0.0], [1, 'CD4↑', 0.0]]
+    """
     table, neurons = names.beside(found.table()), names.beside(found.neuron_table())
     reading = read_conductance(found, names)
     return Part(
@@ -161,7 +184,17 @@ MIN_SHARE: Final = 0.05
 
 
 def read_conductance(found: Conductance, names: NeuronNames) -> str:
-    """Name the neurons that carry the edit, and say how much of all changes cancels."""
+    """Name the neurons that carry the edit, and say how much of all changes cancels.
+
+    Example:
+        Two neurons of two markers, the second of which undoes half of the first's work on CD3:
+
+        >>> values = np.array([[1.0, 0.0], [-0.5, 0.0]])
+        >>> names = NeuronNames(("CD3", "CD4"), values, values, np.array([0.0, 0.9]))
+        >>> read_conductance(Conductance(("CD3", "CD4"), values, values.sum(axis=0)), names)
+        'Neurons 0 (CD3↑) and 1 carry 100% of what the edit does; 67% of what single neurons do to the markers is
+        undone by others.'
+    """
     if not found.share.any():
         return NOTHING
     few = found.order[:FEW]
@@ -175,7 +208,14 @@ def read_conductance(found: Conductance, names: NeuronNames) -> str:
 
 
 def warn_conductance(found: Conductance) -> str:
-    """Warn that no neuron is the effect by itself, where most changes cancel."""
+    """Warn that no neuron is the effect by itself, where most changes cancel.
+
+    Example:
+        >>> values = np.array([[1.0], [-0.5]])
+        >>> warn_conductance(Conductance(("CD3",), values, values.sum(axis=0)))
+        '67% of what single neurons do is undone by others: the edit is the work of all together, and no neuron is the
+        effect by itself.'
+    """
     if found.cancellation < HIGH_CANCELLATION:
         return ""
     return (

@@ -64,6 +64,13 @@ def faithfulness(subject: EditSubject, conductance: Conductance, seed: int) -> F
         subject: The edit, as a layer's neurons see it.
         conductance: The conductance of the same edit.
         seed: Draws the events and the random orders.
+
+    Example:
+        >>> from neuronedit.review.neurons.conductance import edit_conductance
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject = example_subject()
+        >>> round(faithfulness(subject, edit_conductance(subject), seed=0).kept_by(1), 2)
+        1.0
     """
     generator = np.random.default_rng(seed)
     rows = generator.permutation(len(subject.edited))[:MAX_FAITHFULNESS_EVENTS]
@@ -90,7 +97,7 @@ def faithfulness(subject: EditSubject, conductance: Conductance, seed: int) -> F
     return Faithfulness(counts, curves, random)
 
 
-def faithfulness_figure(curves: pd.DataFrame) -> Figure:
+def _faithfulness_figure(curves: pd.DataFrame) -> Figure:
     """Draw the share of the edit kept by the number of neurons, from ``Faithfulness.table``."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.subplots()
@@ -119,6 +126,14 @@ def faithfulness_part(subject: EditSubject, conductance: Conductance, seed: int 
         subject: The edit, as a layer's neurons see it.
         conductance: The conductance of the same edit.
         seed: Draws random orders of neurons.
+
+    Example:
+        >>> from neuronedit.review.neurons.conductance import edit_conductance
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject = example_subject()
+        >>> faithfulness_part(subject, edit_conductance(subject)).reading
+        'The first 3 neurons by conductance keep 100% of the edit, by EMD 100%, in a random order 100%; 1 of 3 keep
+        nine tenths.'
     """
     found = faithfulness(subject, conductance, seed)
     table, reading = found.table(), read_faithfulness(found)
@@ -131,7 +146,7 @@ def faithfulness_part(subject: EditSubject, conductance: Conductance, seed: int 
         (
             Drawing(
                 "faithfulness",
-                lambda: faithfulness_figure(table),
+                lambda: _faithfulness_figure(table),
                 "Lines: share of the edit kept by the number of neurons edited, for three orders of neurons",
                 reading,
             ),
@@ -141,7 +156,15 @@ def faithfulness_part(subject: EditSubject, conductance: Conductance, seed: int 
 
 
 def read_faithfulness(found: Faithfulness) -> str:
-    """Say how much of the edit a few neurons keep, beside other orders, and how many keep nine tenths."""
+    """Say how much of the edit a few neurons keep, beside other orders, and how many keep nine tenths.
+
+    Example:
+        >>> shares = {CONDUCTANCE: [0.6, 0.95, 1.0], EMD: [0.5, 0.8, 1.0], RANDOM: [0.2, 0.7, 1.0]}
+        >>> kept = {order: np.array(values) for order, values in shares.items()}
+        >>> read_faithfulness(Faithfulness(np.array([1, 4, 8]), kept, kept[RANDOM][None]))
+        'The first 4 neurons by conductance keep 95% of the edit, by EMD 80%, in a random order 70%; 4 of 8 keep nine
+        tenths.'
+    """
     if np.isnan(found.random).all():
         return NOTHING
     few = min(FEW, int(found.counts[-1]))

@@ -79,6 +79,16 @@ def activation_ladder(subject: EditSubject, prior: CodePrior, seed: int) -> Ladd
         subject: The edit, as a layer's neurons see it.
         prior: The layer's likely activations.
         seed: Draws the real events to which cells are compared.
+
+    Example:
+        From its lowest to its highest activations, cells rise in the marker that the neuron reads:
+
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject = example_subject()
+        >>> prior = CodePrior.fit(subject.source.activations, seed=0)
+        >>> ladder = activation_ladder(subject, prior, seed=0)
+        >>> (np.diff(ladder.cells[2, :, 2]) > 0).tolist()
+        [True, True, True, True]
     """
     activations = np.concatenate([subject.source.activations, subject.target.activations])
     levels = np.percentile(activations, PERCENTILES, axis=0).T.astype(np.float32)
@@ -118,6 +128,13 @@ def realism(cells: Float32s, real: Float32s, seed: int) -> Float32s:
 
     Returns:
         (n_cells,) distances over the median distance of real events to their nearest other.
+
+    Example:
+        Real events lie 1 apart; of two cells, one is as near, the other three times as far:
+
+        >>> real = np.arange(5, dtype=np.float32)[:, None]
+        >>> realism(np.float32([[5.0], [7.0]]), real, seed=0).tolist()
+        [1.0, 3.0]
     """
     drawn = np.random.default_rng(seed).permutation(len(real))[:MAX_REAL]
     kept = Landmarks(np.unique(real[drawn], axis=0))
@@ -126,7 +143,7 @@ def realism(cells: Float32s, real: Float32s, seed: int) -> Float32s:
     return np.asarray(distances[:, 0] / np.median(own.max(axis=1)))
 
 
-def ladder_figure(rungs: pd.DataFrame) -> Figure:
+def _ladder_figure(rungs: pd.DataFrame) -> Figure:
     """Draw a strip for each neuron: the likeliest cell at each percentile of its activations.
 
     Args:
@@ -170,6 +187,16 @@ def ladder_part(
         conductance: Orders the neurons.
         names: The neurons' names.
         seed: Draws real events to compare the cells with.
+
+    Example:
+        >>> from neuronedit.review.neurons.conductance import edit_conductance
+        >>> from neuronedit.review.neurons.names import name_neurons
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject, conductance = example_subject(), edit_conductance(example_subject())
+        >>> names = name_neurons(subject, conductance.neuron_cancellation)
+        >>> part = ladder_part(subject, CodePrior.fit(subject.source.activations, seed=0), conductance, names)
+        >>> part.tables["ladder"]["name"].drop_duplicates().tolist()
+        ['pSTAT1↑', 'CD3↑', 'CD4↑']
     """
     found = activation_ladder(subject, prior, seed)
     live = [int(neuron) for neuron in conductance.order if found.live[neuron]]
@@ -186,7 +213,7 @@ def ladder_part(
         (
             Drawing(
                 "ladder",
-                lambda: ladder_figure(rungs),
+                lambda: _ladder_figure(rungs),
                 "Heatmaps: the likeliest cell at five percentiles of a neuron's activations, for the first neurons",
                 reading,
             ),
@@ -203,7 +230,15 @@ MAX_ERROR: Final = 0.05
 
 
 def read_ladder(found: Ladder, neuron: int, names: NeuronNames) -> str:
-    """Say which markers change along one neuron's ladder, and how real the cells of all neurons are."""
+    """Say which markers change along one neuron's ladder, and how real the cells of all neurons are.
+
+    Example:
+        >>> cells, levels = np.linspace([-2, 0], [2, 1], 5)[None], np.linspace(-2, 2, 5)[None]
+        >>> found = Ladder(("CD3", "CD4"), levels, levels, np.ones(1), cells, np.full((1, 5), 0.8))
+        >>> read_ladder(found, 0, NeuronNames(("CD3", "CD4"), np.eye(1, 2), np.eye(1, 2), np.zeros(1)))
+        'From its 1st to its 99th percentile neuron 0 (CD3↑) goes with CD3 (+4.0), CD4 (+1.0) standard deviations; the
+        cells are 0.80 times as far from the nearest real one as real ones are from one another.'
+    """
     if not found.live.any():
         return "No neuron of this layer varies."
     rise = found.cells[neuron, -1] - found.cells[neuron, 0]
@@ -218,7 +253,13 @@ def read_ladder(found: Ladder, neuron: int, names: NeuronNames) -> str:
 
 
 def warn_ladder(found: Ladder) -> str:
-    """Warn where cells are unlike real ones, or miss the activations asked for."""
+    """Warn where cells are unlike real ones, or miss the activations asked for.
+
+    Example:
+        >>> levels = np.linspace(-2, 2, 5)[None]
+        >>> warn_ladder(Ladder(("CD3",), levels, levels, np.ones(1), levels[..., None], np.full((1, 5), 1.8)))
+        'Not to be read as cells: 100% of the cells are further from real ones than 1.1 times what is usual.'
+    """
     if not found.live.any():
         return ""
     unreal = float((found.realism[found.live] > MAX_REALISM).mean())

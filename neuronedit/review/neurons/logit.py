@@ -92,6 +92,13 @@ def attribute_logit(
         head: The classifier.
         conductance: The edit's, to compare with.
         n_segments: Each event's path is cut into so many; 1 is DeepLIFT, many are layer conductance.
+
+    Example:
+        >>> from neuronedit.review.neurons.conductance import edit_conductance
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject, head = example_subject(), TreatedHead(np.float32([0.0, 0.0, 2.0]), 0.0, 0.9)
+        >>> attribute_logit(subject, head, edit_conductance(subject)).mean.round(1).tolist()
+        [0.0, 0.0, 2.8]
     """
     slopes = Decoder.at_layer(subject.autoencoder, subject.layer).path_slopes(
         subject.source.activations, subject.edited, head.weights[None], n_segments
@@ -114,6 +121,12 @@ def logit_figure(neurons: pd.DataFrame) -> Figure:
 
     Args:
         neurons: Columns neuron, name, trusted, conductance (of all markers, without sign), logit.
+
+    Example:
+        >>> table = pd.DataFrame({"neuron": [2, 0], "name": ["pSTAT1↑", "CD3↑"], "trusted": True})
+        >>> figure = logit_figure(table.assign(conductance=[1.4, 0.0], logit=[2.8, 0.0]))
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['2: pSTAT1↑', '0: CD3↑']
     """
     shown = neurons.head(MAX_NEURONS)
     figure = Figure(figsize=(8.4, 1.4 + 0.23 * len(shown)), layout="constrained")
@@ -135,7 +148,17 @@ def logit_figure(neurons: pd.DataFrame) -> Figure:
 
 
 def logit_part(subject: EditSubject, head: TreatedHead, conductance: Conductance, names: NeuronNames) -> Part:
-    """The neurons that lead from control to treated."""
+    """The neurons that lead from control to treated.
+
+    Example:
+        >>> from neuronedit.review.neurons.conductance import edit_conductance
+        >>> from neuronedit.review.neurons.names import name_neurons
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject, conductance = example_subject(), edit_conductance(example_subject())
+        >>> names = name_neurons(subject, conductance.neuron_cancellation)
+        >>> logit_part(subject, TreatedHead.fit(subject), conductance, names).tables["logit"]["name"].tolist()
+        ['pSTAT1↑', 'CD3↑', 'CD4↑']
+    """
     found = attribute_logit(subject, head, conductance)
     low, high = np.percentile(found.values, (5, 95), axis=0)
     columns = {
@@ -170,7 +193,14 @@ MIN_RANK_CORRELATION: Final = 0.8
 
 
 def read_logit(found: LogitAttribution, names: NeuronNames) -> str:
-    """Say how well treated and control are told apart, by which neurons, and whether conductance agrees."""
+    """Say how well treated and control are told apart, by which neurons, and whether conductance agrees.
+
+    Example:
+        >>> names = NeuronNames(("CD3", "CD4"), np.eye(2), np.eye(2), np.zeros(2))
+        >>> read_logit(LogitAttribution(np.float32([[0.1, 0.7]]), auroc=0.9, rank_correlation=0.5), names)
+        'A classifier tells treated from control events with AUROC 0.90; neurons 1 (CD4↑) and 0 (CD3↑) lead there
+        most; neurons rank by their part in it as by conductance with 0.50.'
+    """
     if not found.values.any():
         return NOTHING
     first = np.argsort(-found.mean, kind="stable")[:2]
@@ -182,7 +212,13 @@ def read_logit(found: LogitAttribution, names: NeuronNames) -> str:
 
 
 def warn_logit(found: LogitAttribution) -> str:
-    """Warn where the rankings by logit and by conductance disagree."""
+    """Warn where the rankings by logit and by conductance disagree.
+
+    Example:
+        >>> warn_logit(LogitAttribution(np.float32([[0.1, 0.7]]), auroc=0.9, rank_correlation=0.5))
+        'Neurons rank otherwise by the classifier than by conductance (rank correlation 0.50, below 0.8): the markers
+        that tell treated from control best are not those that the edit moves most.'
+    """
     if not found.rank_correlation < MIN_RANK_CORRELATION:
         return ""
     return (

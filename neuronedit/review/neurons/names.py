@@ -112,6 +112,11 @@ def name_neurons(subject: EditSubject, cancellation: Float64s) -> NeuronNames:
     Args:
         subject: The edit, as a layer's neurons see it.
         cancellation: (n_neurons,) float64, how much of each neuron's work others undo, 0 to 1.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> name_neurons(example_subject(), np.zeros(3)).names
+        ('CD3↑', 'CD4↑', 'pSTAT1↑')
     """
     before = subject.source.activations
     n_markers = len(subject.marker_names)
@@ -133,7 +138,7 @@ def _correlations(a: Float64s, b: Float64s) -> Float64s:
     return np.asarray(scaled[0].T @ scaled[1])
 
 
-def names_figure(profiles: pd.DataFrame) -> Figure:
+def _names_figure(profiles: pd.DataFrame) -> Figure:
     """Draw neurons × markers that they write, beside those that they read, for the markers of the first neurons.
 
     Args:
@@ -159,7 +164,14 @@ def names_figure(profiles: pd.DataFrame) -> Figure:
 
 
 def names_part(names: NeuronNames, order: Int64s) -> Part:
-    """The neurons' names, and whether a neuron may be called by its own."""
+    """The neurons' names, and whether a neuron may be called by its own.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> names_part(name_neurons(example_subject(), np.zeros(3)), np.arange(3)).reading
+        '3 of 3 neurons may be called by their names, as they read what they write and others undo less than half of
+        it.'
+    """
     table = names.table().iloc[order].reset_index(drop=True)
     profiles = names.beside(long_table(order, names.marker_names, writes=names.writes, reads=names.reads))
     reading = read_names(names)
@@ -172,7 +184,7 @@ def names_part(names: NeuronNames, order: Int64s) -> Part:
         (
             Drawing(
                 "names",
-                lambda: names_figure(profiles),
+                lambda: _names_figure(profiles),
                 "Two heatmaps, neuron by marker: what neurons write, and what they read",
                 reading,
             ),
@@ -188,7 +200,13 @@ ONE_VERSION: Final = (
 
 
 def read_names(names: NeuronNames) -> str:
-    """Say how many neurons may be called by their names."""
+    """Say how many neurons may be called by their names.
+
+    Example:
+        >>> read_names(NeuronNames(("CD3", "CD4"), np.eye(2), np.eye(2), cancellation=np.array([0.0, 0.9])))
+        '1 of 2 neurons may be called by their names, as they read what they write and others undo less than half of
+        it.'
+    """
     silent = sum(not markers for markers in names.written)
     return (
         f"{names.trusted.sum()} of {len(names.names)} neurons may be called by their names, as they read what they "
@@ -197,7 +215,13 @@ def read_names(names: NeuronNames) -> str:
 
 
 def warn_names(names: NeuronNames) -> str:
-    """Warn that names belong to one version, and explain grey ones."""
+    """Warn that names belong to one version, and explain grey ones.
+
+    Example:
+        >>> warn_names(NeuronNames(("CD3", "CD4"), np.eye(2), np.eye(2), cancellation=np.array([0.0, 0.9])))
+        'Names belong to this version of the model: trained anew, the layer as a whole comes back, single neurons do
+        not. Grey names are of neurons whose work others undo by half or more, or that read other markers than ...'
+    """
     grey = (
         ""
         if names.trusted.all()
@@ -208,7 +232,13 @@ def warn_names(names: NeuronNames) -> str:
 
 
 def neurons_in_words(neurons: np.ndarray, names: NeuronNames) -> str:
-    """Neurons in words, with their names where these may be used."""
+    """Neurons in words, with their names where these may be used.
+
+    Example:
+        >>> names = NeuronNames(("CD3", "CD4"), np.eye(2), np.eye(2), cancellation=np.array([0.0, 0.9]))
+        >>> neurons_in_words(np.array([1, 0]), names)
+        'neurons 1 and 0 (CD3↑)'
+    """
     words = [f"{neuron} ({names.names[neuron]})" if names.trusted[neuron] else f"{neuron}" for neuron in neurons]
     listed = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
     return f"neuron{'s' if len(words) > 1 else ''} {listed}"

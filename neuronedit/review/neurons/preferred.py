@@ -70,6 +70,14 @@ def preferred_cell(subject: EditSubject, prior: CodePrior, head: TreatedHead) ->
         subject: The edit, as a layer's neurons see it.
         prior: The layer's likely activations.
         head: The classifier of treated and control.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject = example_subject()
+        >>> prior = CodePrior.fit(subject.source.activations, seed=0)
+        >>> found = preferred_cell(subject, prior, TreatedHead(np.float32([0.0, 0.0, 2.0]), 0.0, 0.9))
+        >>> found.table()["marker"][0], round(float(found.measured[2]), 1), found.met
+        ('pSTAT1', 1.4, True)
     """
     weights = tensor(head.weights)
     decoded = [subject.decode(population.activations) for population in (subject.source, subject.target)]
@@ -94,7 +102,7 @@ def preferred_cell(subject: EditSubject, prior: CodePrior, head: TreatedHead) ->
     )
 
 
-def preferred_figure(markers: pd.DataFrame) -> Figure:
+def _preferred_figure(markers: pd.DataFrame) -> Figure:
     """Draw each marker's difference of the preferred treated cell from its control, from ``PreferredCell.table``."""
     shown = markers.head(MAX_NEURONS)
     figure = Figure(figsize=(7.2, 1.2 + 0.22 * len(shown)), layout="constrained")
@@ -122,6 +130,14 @@ def preferred_part(subject: EditSubject, prior: CodePrior, head: TreatedHead) ->
         subject: The edit, as a layer's neurons see it.
         prior: The layer's likely activations.
         head: Tells treated from control events.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject = example_subject()
+        >>> prior = CodePrior.fit(subject.source.activations, seed=0)
+        >>> part = preferred_part(subject, prior, TreatedHead.fit(subject))
+        >>> part.tables["preferred_cell"]["marker"][0], part.warning
+        ('pSTAT1', '')
     """
     found = preferred_cell(subject, prior, head)
     table, reading = found.table(), read_preferred(found)
@@ -134,7 +150,7 @@ def preferred_part(subject: EditSubject, prior: CodePrior, head: TreatedHead) ->
         (
             Drawing(
                 "preferred",
-                lambda: preferred_figure(table),
+                lambda: _preferred_figure(table),
                 "Bars: by how much each marker of the preferred treated cell differs from its control",
                 reading,
             ),
@@ -144,7 +160,14 @@ def preferred_part(subject: EditSubject, prior: CodePrior, head: TreatedHead) ->
 
 
 def read_preferred(found: PreferredCell) -> str:
-    """Name the markers that differ most between the preferred treated cell and its control."""
+    """Name the markers that differ most between the preferred treated cell and its control.
+
+    Example:
+        >>> treated, control, measured = np.float32([[3.0, 0.5], [1.0, 1.0], [1.0, -0.1]])
+        >>> read_preferred(PreferredCell(("CD3", "CD4"), treated, control, measured, (-1.0, 2.0), met=True))
+        'From the likeliest control cell to the likeliest one that is as treated as the most treated hundredth, CD3
+        (+2.0; measured +1.0), CD4 (-0.5; measured -0.1) change most, standard deviations.'
+    """
     table = found.table().head(FEW)
     markers = ", ".join(f"{row.marker} ({row.change:+.1f}; measured {row.measured:+.1f})" for row in table.itertuples())
     return (
@@ -154,5 +177,11 @@ def read_preferred(found: PreferredCell) -> str:
 
 
 def warn_preferred(found: PreferredCell) -> str:
-    """Warn where no likely cell has the classifier's logits asked for."""
+    """Warn where no likely cell has the classifier's logits asked for.
+
+    Example:
+        >>> treated, control, measured = np.float32([[3.0, 0.5], [1.0, 1.0], [1.0, -0.1]])
+        >>> warn_preferred(PreferredCell(("CD3", "CD4"), treated, control, measured, (-1.0, 2.0), met=False))
+        'No likely cell has the logits that were asked for: this is the nearest found.'
+    """
     return "" if found.met else "No likely cell has the logits that were asked for: this is the nearest found."

@@ -27,6 +27,11 @@ def receptive_fields(subject: EditSubject, seed: int) -> Float64s:
     Args:
         subject: Gives the source.
         seed: Draws ``MAX_RECEPTIVE_EVENTS`` of it.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> (receptive_fields(example_subject(), seed=0) > 0).tolist()
+        [[True, False, False], [False, True, False], [False, False, True]]
     """
     markers = subject.sample(MAX_RECEPTIVE_EVENTS, seed).source.markers
     events = tensor(markers).clone().requires_grad_()
@@ -44,6 +49,10 @@ def participation(fields: Float64s) -> Float64s:
     NaN for a neuron that no marker moves.
 
     Source: Ingrosso & Goldt 2022, PNAS 119(40), equation 5.
+
+    Example:
+        >>> participation(np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])).tolist()
+        [1.0, 0.5, nan]
     """
     squares = fields**2
     total = squares.sum(axis=1)
@@ -51,12 +60,23 @@ def participation(fields: Float64s) -> Float64s:
 
 
 def leading_markers(fields: Float64s, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The marker that moves each neuron most: (n_neurons, n_markers) → (n_neurons,); empty where none does."""
+    """The marker that moves each neuron most: (n_neurons, n_markers) → (n_neurons,); empty where none does.
+
+    Example:
+        >>> leading_markers(np.array([[0.1, 0.9], [0.0, 0.0]]), ("CD3", "CD4"))
+        ('CD4', '')
+    """
     return tuple(names[int(field.argmax())] if field.any() else "" for field in fields)
 
 
 def localisation_part(subject: EditSubject, seed: int = 0) -> Part:
-    """Row 21: how many markers move each neuron, and which moves it most."""
+    """Row 21: how many markers move each neuron, and which moves it most.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> localisation_part(example_subject()).tables["localisation"]["leading_marker"].tolist()
+        ['CD3', 'CD4', 'pSTAT1']
+    """
     fields = receptive_fields(subject, seed)
     ratios = participation(fields)
     table = pd.DataFrame(
@@ -99,6 +119,13 @@ def exceedance_ratios(subject: EditSubject, seed: int) -> Float64s:
         seed: Scrambles.
 
     Source: the product of empirical margins, Shi & Horvath 2006, J. Comput. Graph. Stat. 15(1), section 2.
+
+    Example:
+        Each neuron reads one marker, so that scrambling the others changes nothing:
+
+        >>> from neuronedit.review.subject import example_subject
+        >>> exceedance_ratios(example_subject(), seed=0).round(2).tolist()
+        [1.0, 1.0, 1.0]
     """
     generator = np.random.default_rng(seed)
     low, high = np.percentile(subject.source.activations, TAILS, axis=0)
@@ -115,7 +142,14 @@ def exceedance_ratios(subject: EditSubject, seed: int) -> Float64s:
 
 
 def dependence_part(subject: EditSubject, seed: int = 0) -> Part:
-    """Row 20: the neurons that need markers to go together."""
+    """Row 20: the neurons that need markers to go together.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> dependence_part(example_subject()).reading
+        '0 of 3 live neurons need markers that go together (scrambled events reach their extremes at most 0.5 times as
+        often); 3 are as extreme without.'
+    """
     ratios = exceedance_ratios(subject, seed)
     n_live = int(np.isfinite(ratios).sum())
     joint, single = int((ratios <= JOINT).sum()), int((np.abs(ratios - 1) <= SINGLE).sum())

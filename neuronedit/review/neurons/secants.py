@@ -116,5 +116,10 @@ def _secants(before: Tensor, after: Tensor) -> Tensor:
 
 
 def each_marker(n_markers: int) -> Float32s:
-    """The readouts that are the markers themselves: (n_markers, n_markers)."""
+    """The readouts that are the markers themselves: (n_markers, n_markers).
+
+    Example:
+        >>> each_marker(2).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
     return np.eye(n_markers, dtype=np.float32)

@@ -242,6 +242,13 @@ def review_edit(
         refits: Autoencoders like the model's first, trained from other seeds.
         descriptions: Populations by name, such as ``CD3+ CD56-``: can the layer express them?
         seed: Draws events, random orders and null distributions.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.subject import example_subject
+        >>> review = review_edit("pair", example_subject(), example_model(), LabelColumns(cell_type="type"))
+        >>> [part.name for part in review.in_family("composition")]
+        ['confounding', 'matching', 'patterns']
     """
     context = ReviewContext(subject, model, columns, refits, descriptions or {}, seed)
     parts, seconds = [], {}

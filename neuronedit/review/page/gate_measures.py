@@ -52,14 +52,23 @@ def measure_gates(
         config: Thresholds.
         seed: Starts the search for kinds of cell.
         cell_types: Labels of the training pairs' events, by edit; without them, kinds are found in the events.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.transfer import example_comparison
+        >>> gates = measure_gates(example_review(), example_model(), [example_comparison()], {}, GateConfig())
+        >>> {gate.name: gate.outcome for gate in gates}
+        {'reconstruction': 'pass', 'confounding': 'not measured', 'support': 'pass', 'expected_error': 'pass',
+        'quantile_map': 'pass'}
     """
-    applied = judge_applied(model, comparisons, populations)
+    applied = _judge_applied(model, comparisons, populations)
     measured: dict[GateName, Finding] = {
         "reconstruction": least_explained(review.reconstruction),
         "confounding": largest_composition_share(model, comparisons, seed, cell_types),
-        "support": furthest_reach(applied),
+        "support": _furthest_reach(applied),
         "expected_error": largest_error(model, applied, review.methods),
-        "quantile_map": furthest_behind_quantile_map(review.methods),
+        "quantile_map": _furthest_behind_quantile_map(review.methods),
     }
     return tuple(
         Gate(
@@ -76,7 +85,13 @@ def measure_gates(
 
 
 def least_explained(reconstruction: pd.DataFrame) -> Finding:
-    """The least share of variance that the autoencoder returns, of the rows of ``reconstruction_table``."""
+    """The least share of variance that the autoencoder returns, of the rows of ``reconstruction_table``.
+
+    Example:
+        >>> table = pd.DataFrame({"population": ["source", "target"], "explained": [0.9, 0.8]})
+        >>> least_explained(table)
+        (0.8, 'the autoencoder returns 80% of the variance of target, the least of all.')
+    """
     shares = dict(zip(reconstruction["population"], reconstruction["explained"].astype(float), strict=True))
     known = {name: share for name, share in shares.items() if np.isfinite(share)}
     if not known:
@@ -91,6 +106,14 @@ def largest_composition_share(
     """The largest share of any training pair's difference that its mix of cell types makes.
 
     It is that of the markers, each counting for what the edit does to it.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.page.transfer import example_comparison
+        >>> pair = replace(example_comparison(), kind=TRAINING_PAIR)
+        >>> round(largest_composition_share(example_model(), [pair], seed=0)[0], 1)
+        0.0
     """
     if model.facts.get("match_composition"):
         return 0.0, "the edits were fitted with source and target in the same mix of cell types."
@@ -128,7 +151,7 @@ def _beside_labels(model: EditModel, pair: Comparison, seed: int) -> str:
     return told if share > CLEAN else ""
 
 
-def judge_applied(
+def _judge_applied(
     model: EditModel, comparisons: Sequence[Comparison], populations: Mapping[str, Float32s]
 ) -> dict[str, Applied]:
     """The populations that edits are to be applied to, by name: held-out events, and the design's extrapolation."""
@@ -142,7 +165,7 @@ def judge_applied(
     }
 
 
-def furthest_reach(applied: Mapping[str, Applied]) -> Finding:
+def _furthest_reach(applied: Mapping[str, Applied]) -> Finding:
     """How many times as far as the target the furthest population unlike the source lies; 0 where none is unlike it."""
     if not applied:
         return None, "no population was named that the edits are to be applied to (held_out, or design.extrapolation)"
@@ -157,6 +180,13 @@ def largest_error(model: EditModel, applied: Mapping[str, Applied], methods: pd.
 
     Without a named population it is the error on populations left out in training. An edit that changes nothing has
     none.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.page.report import example_review
+        >>> error, reason = largest_error(example_model(), {}, example_review().methods)
+        >>> error < 0.1, reason
+        (True, 'measured on other cells (held out); 0 is noise, 1 is doing nothing.')
     """
     choices = {name: edit.choice for name, edit in model.edits.items() if edit.choice and edit.choice.edits}
     errors = {
@@ -177,7 +207,7 @@ def largest_error(model: EditModel, applied: Mapping[str, Applied], methods: pd.
     return known[worst], f"{worst}; 0 is noise, 1 is doing nothing."
 
 
-def furthest_behind_quantile_map(methods: pd.DataFrame) -> Finding:
+def _furthest_behind_quantile_map(methods: pd.DataFrame) -> Finding:
     """How far the edit is behind the quantile map in its worst held-out comparison, in parts of what is to correct."""
     behind = {name: _behind(rows, QUANTILE_MAP) for name, rows in _held_out(methods)}
     if not behind:

@@ -16,7 +16,7 @@ from neuronedit.measures.distances import DECISIVE
 from neuronedit.model.gates import headline, joint_tone
 from neuronedit.review.job_figures import loss_figure
 from neuronedit.review.page.report import Review, sections
-from neuronedit.review.page.transfer_figures import read_losses, read_reconstruction
+from neuronedit.review.page.transfer_readings import read_losses, read_reconstruction
 from neuronedit.review.page.verdict import decisive_kind
 from neuronedit.review.part import FAMILIES, Drawing, slug
 
@@ -38,7 +38,14 @@ _PLACES, _TOO_FINE = re.compile(r' (?:d|x|y)="[^"]*"'), re.compile(r"(\.\d\d)\d+
 
 
 def render_page(review: Review) -> str:
-    """The page: summary, what the model is, reconstruction, every comparison, losses; no reference leads outside."""
+    """The page: summary, what the model is, reconstruction, every comparison, losses; no reference leads outside.
+
+    Example:
+        >>> from neuronedit.review.page.report import example_review
+        >>> page = render_page(example_review())
+        >>> page[:15], "example, version 1" in page
+        ('<!doctype html>', True)
+    """
     return page_template("page.html.j2").render(
         review=review,
         title=_title(review.identity),
@@ -55,7 +62,12 @@ def render_page(review: Review) -> str:
 
 
 def page_template(name: str) -> jinja2.Template:
-    """A template of this package; it can embed figures, offer tables for download, and write numbers."""
+    """A template of this package; it can embed figures, offer tables for download, and write numbers.
+
+    Example:
+        >>> "rows_of" in page_template("page.html.j2").globals
+        True
+    """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.globals.update(embed=_embed, download=_download, number=_number, percent=_percent, rows_of=_rows_of)
     environment.globals.update(metrics=DECISIVE)
@@ -63,7 +75,16 @@ def page_template(name: str) -> jinja2.Template:
 
 
 def write_review(review: Review, folder: Path) -> None:
-    """Write ``review.html``, the tables as CSV and the figures as PNG into an existing folder."""
+    """Write ``review.html``, the tables as CSV and the figures as PNG into an existing folder.
+
+    Example:
+        >>> import tempfile
+        >>> from neuronedit.review.page.report import example_review
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_review(example_review(), Path(folder))
+        ...     sorted(path.name for path in Path(folder).glob("m*"))
+        ['markers.csv', 'methods.csv']
+    """
     (folder / PAGE).write_text(render_page(review), encoding="utf-8")
     for name, table in review_tables(review).items():
         table.to_csv(folder / f"{name}.csv", index=False)
@@ -80,7 +101,13 @@ def write_review(review: Review, folder: Path) -> None:
 
 
 def review_tables(review: Review) -> dict[str, pd.DataFrame]:
-    """The tables by the name of their file."""
+    """The tables by the name of their file.
+
+    Example:
+        >>> from neuronedit.review.page.report import example_review
+        >>> list(review_tables(example_review()))
+        ['summary', 'gates', 'methods', 'markers', 'densities', 'reconstruction', 'losses']
+    """
     return {
         "summary": review.summary(),
         "gates": review.gate_table(),

@@ -10,7 +10,14 @@ from neuronedit.model.edit_model import EditModel
 
 
 def model_facts(model: EditModel) -> dict[str, str]:
-    """Panel, design, edits, network, and whether the extrapolation population was seen, in words."""
+    """Panel, design, edits, network, and whether the extrapolation population was seen, in words.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> facts = model_facts(example_model())
+        >>> facts["panel"], facts["autoencoder"]
+        ('3 markers: CD3, CD4, pSTAT1', '3-3-3 neurons')
+    """
     architecture = model.autoencoder.architecture
     widths = [model.panel.n_markers, *architecture.hidden, architecture.code]
     plans = {

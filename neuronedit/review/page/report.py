@@ -5,6 +5,7 @@ One comparison's part of the page: its verdict, its rows of the review's tables,
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -14,15 +15,17 @@ from neuronedit.edits.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTIL
 from neuronedit.errors import DataError, listing
 from neuronedit.measures.distances import DECISIVE, DECISIVE_NAMES, FLOOR
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.example import example_model
 from neuronedit.model.gates import GATE_COLUMNS, Gate
 from neuronedit.review.page import transfer_figures as figures
-from neuronedit.review.page import transfer_figures as reading
+from neuronedit.review.page import transfer_readings as reading
 from neuronedit.review.page.edit_review import EditReview
 from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.transfer import (
     NEURONEDIT,
     Comparison,
     density_table,
+    example_comparison,
     measure_transfer,
     method_table,
     reconstruction_table,
@@ -133,6 +136,12 @@ def review_model(
     Raises:
         DataError: There is no comparison or no population, or two comparisons have the same name.
         ModelError: A comparison names an edit that the model does not have.
+
+    Example:
+        >>> comparison = example_comparison()
+        >>> review = review_model(example_model(), [comparison], {"source": comparison.source}, None, {})
+        >>> review.comparisons, review.verdicts[0].against_nothing
+        (['other cells'], 'better than')
     """
     _check(comparisons, populations)
     transfers = [measure_transfer(model, comparison, seed) for comparison in comparisons]
@@ -146,6 +155,20 @@ def review_model(
         pd.DataFrame(columns=LOSS_COLUMNS) if losses is None else losses[LOSS_COLUMNS],
         model.panel.unit,
     )
+
+
+@cache
+def example_review() -> Review:
+    """Review ``example_model`` on the cells of ``example_comparison``.
+
+    Example:
+        >>> example_review().verdict()
+        'Of 1 held-out comparison, neuronedit is better than doing nothing in 1 (worse in 0), and ...'
+    """
+    comparison = example_comparison()
+    losses = pd.DataFrame({"epoch": [1, 2], "train_loss": [0.9, 0.5], "validation_loss": [0.8, 0.6]})
+    populations = {"source": comparison.source, "target": comparison.target}
+    return review_model(example_model(), [comparison], populations, losses, {"name": "example", "version": "1"})
 
 
 def _check(comparisons: Sequence[Comparison], populations: Mapping[str, Float32s]) -> None:
@@ -257,7 +280,12 @@ class Section:
 
 
 def sections(review: Review) -> list[Section]:
-    """A section for each comparison, in the review's order."""
+    """A section for each comparison, in the review's order.
+
+    Example:
+        >>> [section.title for section in sections(example_review())]
+        ['other cells (held out)']
+    """
     return [
         Section(
             verdict,

@@ -1,15 +1,9 @@
-"""Two models compared: their differences, and the results of both on the same events.
-
-A comparison of two models as one self-contained HTML file, and as a folder with its tables.
-"""
+"""Two models compared: their differences, and the results of both on the same events."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from neuronedit.arrays import Float32s
 from neuronedit.cells.panel import Panel
@@ -18,12 +12,9 @@ from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, quantile_map
 from neuronedit.errors import ModelError, listing
 from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR, Distance, distance_to_truth, noise_floor
 from neuronedit.model.edit_model import EditModel
-from neuronedit.review.charts import BLUE, GREY, ORANGE
-from neuronedit.review.page.html import page_template
 from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.transfer import HELD_OUT, Comparison
 from neuronedit.review.page.verdict import changes, relate
-from neuronedit.review.part import Drawing
 
 
 @dataclass(frozen=True)
@@ -88,7 +79,13 @@ class SideBySide:
 
 
 def joint_panel(first: Panel, second: Panel) -> Panel:
-    """The first panel's markers, then those that the second has besides."""
+    """The first panel's markers, then those that the second has besides.
+
+    Example:
+        >>> joint = joint_panel(Panel(("CD3", "CD4"), (5.0, 5.0)), Panel(("CD4", "CD8"), (150.0, 150.0)))
+        >>> joint.markers, [transform.cofactor for transform in joint.transforms]
+        (('CD3', 'CD4', 'CD8'), [5.0, 5.0, 150.0])
+    """
     own = dict(zip(first.markers, first.transforms, strict=True))
     further = zip(second.markers, second.transforms, strict=True)
     joint = own | {marker: transform for marker, transform in further if marker not in own}
@@ -110,6 +107,13 @@ def compare_models(
 
     Raises:
         ModelError: It is the same model twice, or they share no marker or no edit.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.page.transfer import example_comparison
+        >>> models = (Contender(name, example_model(), {}, {}, {}) for name in ("models:/pair/1", "models:/pair/2"))
+        >>> compare_models(*models, [example_comparison()], example_model().panel).verdicts()
+        {'other cells': 'models:/pair/2 is no different from models:/pair/1 (EMD ...
     """
     shared = _shared_markers(first, second)
     both = [each for each in comparisons if each.edit in first.model.edits and each.edit in second.model.edits]
@@ -232,65 +236,3 @@ def _notes(first: Contender, second: Contender, comparisons: Sequence[Comparison
 
 def _words(relation: str, other: str) -> str:
     return f"{relation} {other}" if relation != "mixed against" else f"better than {other} by one distance only"
-
-
-COMPARE_PAGE = "compare.html"
-
-SUBJECTS = {
-    "facts": "The models",
-    "settings": "Settings of their training",
-    "gates": "Gates",
-    "scalars": "Numbers of their reviews",
-}
-
-
-def render_comparison(compared: SideBySide) -> str:
-    """Render the page: the second model beside the first on the same events, by marker, and their differences."""
-    return page_template("compare.html.j2").render(
-        compared=compared,
-        verdicts=compared.verdicts(),
-        sections=[
-            (str(name), rows, compared.markers[compared.markers["comparison"] == name], _drawing(compared, str(name)))
-            for name, rows in compared.methods.groupby("comparison", sort=False)
-        ],
-        subjects=SUBJECTS,
-    )
-
-
-def write_comparison(compared: SideBySide, folder: Path) -> None:
-    """Write ``compare.html`` and the tables as CSV into an existing folder."""
-    (folder / COMPARE_PAGE).write_text(render_comparison(compared), encoding="utf-8")
-    tables = {"methods": compared.methods, "markers": compared.markers, **compared.differences}
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
-
-
-def _drawing(compared: SideBySide, comparison: str) -> Drawing:
-    rows = compared.markers[compared.markers["comparison"] == comparison]
-    furthest = rows.iloc[0]
-    nearer = int((rows["second"] < rows["first"]).sum())
-    return Drawing(
-        "markers",
-        lambda: side_by_side_figure(rows, compared.names, compared.unit),
-        f"Dots: every marker's EMD to the truth by both models, {comparison}",
-        f"{compared.names[1]} is nearer to the truth on {nearer} of {len(rows)} markers; the models differ most on "
-        f"{furthest['marker']} ({furthest['first']:.3f} and {furthest['second']:.3f}).",
-    )
-
-
-def side_by_side_figure(rows: pd.DataFrame, names: tuple[str, str], unit: str) -> Figure:
-    """Draw each marker's EMD without edit, by either model, and its noise floor, from one comparison's rows."""
-    figure = Figure(figsize=(8, 1.2 + 0.22 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    heights = np.arange(len(rows))[::-1]
-    axes.hlines(heights, rows["first"], rows["second"], color=GREY, lw=1)
-    axes.plot(rows["before"], heights, "|", color=ORANGE, ms=9, label="without edit")
-    axes.plot(rows["floor"], heights, "|", color="black", ms=9, label="noise floor")
-    axes.plot(rows["first"], heights, "o", color="white", mec=GREY, ms=6, label=names[0])
-    axes.plot(rows["second"], heights, "o", color=BLUE, ms=5, label=names[1])
-    axes.set_yticks(heights, list(rows["marker"]), fontsize=8)
-    axes.set_xlim(left=0)
-    axes.set_xlabel(f"EMD to the measured truth, {unit}", fontsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=4, fontsize=8, frameon=False)
-    return figure

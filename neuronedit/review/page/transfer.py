@@ -5,19 +5,21 @@ Histograms of each marker before the edit, after it, and in the truth: shares of
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
 
 from neuronedit.arrays import Float32s, Float64s
-from neuronedit.cells.design import MIN_POPULATION_EVENTS
+from neuronedit.cells.design import MIN_POPULATION_EVENTS, PAIR_EDIT
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import Transform
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, baselines
 from neuronedit.errors import DataError
 from neuronedit.measures.distances import FLOOR, Distance, distance_to_truth, made_worse, noise_floor
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.example import example_cells
 
 NEURONEDIT: Final = "neuronedit"
 
@@ -67,6 +69,18 @@ class Comparison:
                 )
 
 
+@cache
+def example_comparison() -> Comparison:
+    """Give held-out cells for the edit of ``example_model``, and other cells that were treated as their truth.
+
+    Example:
+        >>> example_comparison().kind, example_comparison().events.shape
+        ('held out', (400, 3))
+    """
+    control, treated = ([example_cells(seed, rise) for seed in (0, 2)] for rise in (0.0, 1.0))
+    return Comparison("other cells", HELD_OUT, PAIR_EDIT, control[0], treated[0], control[1], treated[1])
+
+
 @dataclass(frozen=True)
 class Transfer:
     """One comparison with every method's result on its events.
@@ -89,6 +103,12 @@ def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Tra
 
     Raises:
         ModelError: The model has no edit of the comparison's name.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> found = measure_transfer(example_model(), example_comparison(), seed=0)
+        >>> found.distances[NO_EDIT].emd.round(1).tolist(), found.distances[NEURONEDIT].emd.round(1).tolist()
+        ([0.1, 0.1, 1.0], [0.1, 0.1, 0.0])
     """
     source, target, events, truth = (
         model.scaling.transform(population)
@@ -107,6 +127,12 @@ def method_table(transfers: Sequence[Transfer]) -> pd.DataFrame:
 
     Columns: comparison, kind, method, each score of ``metrics.DECISIVE`` (emd, energy), its normalised residual
     (r_emd, r_energy), markers_worse (markers further from the truth than without edit, by more than their noise floor).
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> table = method_table([measure_transfer(example_model(), example_comparison(), seed=0)])
+        >>> table.set_index("method").loc[[NO_EDIT, NEURONEDIT], "emd"].round(1).tolist()
+        [0.4, 0.1]
     """
     return pd.DataFrame(
         [
@@ -127,6 +153,12 @@ def transfer_table(transfers: Sequence[Transfer], markers: Sequence[str]) -> pd.
 
     Columns: comparison, kind, marker, and EMDs to the truth in transformed units: before, after, quantile_map, floor;
     worse: whether the edit leaves the marker further away, by more than its noise floor.
+
+    Example:
+        >>> from neuronedit.model.example import MARKERS, example_model
+        >>> transfer = measure_transfer(example_model(), example_comparison(), seed=0)
+        >>> transfer_table([transfer], MARKERS)[["marker", "before", "after"]].round(1).values.tolist()
+        [['pSTAT1', 1.0, 0.0], ['CD3', 0.1, 0.1], ['CD4', 0.1, 0.1]]
     """
     tables = []
     for transfer in transfers:
@@ -153,6 +185,12 @@ def reconstruction_table(model: EditModel, populations: Mapping[str, Float32s]) 
     Args:
         model: Its autoencoder reconstructs.
         populations: Raw intensities, (n_events, n_markers) each.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> table = reconstruction_table(example_model(), {"source": example_cells()})
+        >>> table[["population", "events", "explained"]].values.tolist()
+        [['source', 400, 1.0]]
     """
     rows = []
     for name, intensities in populations.items():
@@ -183,6 +221,12 @@ def density_table(transfers: Sequence[Transfer], panel: Panel) -> pd.DataFrame:
 
     Columns: comparison, marker, value (the bin's centre, transformed units), and the shares of events in the bin:
     before, edited, truth; each sums to 1 over a marker's bins.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> transfer = measure_transfer(example_model(), example_comparison(), seed=0)
+        >>> density_table([transfer], example_model().panel).groupby("marker")["before"].sum().round(6).to_dict()
+        {'CD3': 1.0, 'CD4': 1.0, 'pSTAT1': 1.0}
     """
     return pd.concat(
         [

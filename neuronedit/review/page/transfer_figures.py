@@ -1,7 +1,4 @@
-"""The review's figures, drawn from its tables alone, in colours that colour-blind readers can tell apart.
-
-Computed sentences about the figures of a comparison, the reconstruction and the training.
-"""
+"""The review's figures, drawn from its tables alone, in colours that colour-blind readers can tell apart."""
 
 from collections.abc import Sequence
 
@@ -20,7 +17,14 @@ N_OVERVIEW = 6
 
 
 def transfer_figure(markers: pd.DataFrame, unit: str) -> Figure:
-    """Each marker's EMD before and after, with its noise floor, from one comparison's rows of ``marker_table``."""
+    """Each marker's EMD before and after, with its noise floor, from one comparison's rows of ``marker_table``.
+
+    Example:
+        >>> from neuronedit.review.page.report import example_review
+        >>> figure = transfer_figure(example_review().markers, "arcsinh units")
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['pSTAT1', 'CD3', 'CD4']
+    """
     figure = Figure(figsize=(6.4, 1 + 0.21 * len(markers)), layout="constrained")
     axes = figure.subplots()
     heights = np.arange(len(markers))
@@ -46,7 +50,13 @@ def transfer_figure(markers: pd.DataFrame, unit: str) -> Figure:
 
 
 def method_figure(methods: pd.DataFrame) -> Figure:
-    """Every method's decisive distances, with their noise floors, from one comparison's rows of ``method_table``."""
+    """Every method's decisive distances, with their noise floors, from one comparison's rows of ``method_table``.
+
+    Example:
+        >>> from neuronedit.review.page.report import example_review
+        >>> [label.get_text() for label in method_figure(example_review().methods).axes[0].get_yticklabels()]
+        ['neuronedit', 'no edit', 'mean shift', 'quantile map', 'latent mean']
+    """
     figure = Figure(figsize=(9, 2.5), layout="constrained")
     grid = figure.subplots(1, len(DECISIVE), sharey=True, squeeze=False)
     for axes, metric in zip(grid.flat, DECISIVE, strict=True):
@@ -55,7 +65,14 @@ def method_figure(methods: pd.DataFrame) -> Figure:
 
 
 def density_figure(densities: pd.DataFrame, markers: Sequence[str], unit: str, n_columns: int = 5) -> Figure:
-    """Small multiples: the distribution of each marker, from one comparison's rows of ``density_table``."""
+    """Small multiples: the distribution of each marker, from one comparison's rows of ``density_table``.
+
+    Example:
+        >>> from neuronedit.review.page.report import example_review
+        >>> figure = density_figure(example_review().densities, ["pSTAT1"], "arcsinh units")
+        >>> figure.axes[0].get_title()
+        'pSTAT1'
+    """
     n_rows = -(-len(markers) // n_columns)
     height = 0.9 + 1.35 * n_rows  # inches: a legend above, a label below, and the rows
     figure = Figure(figsize=(11, height))
@@ -91,6 +108,13 @@ def overview_figure(
         densities: Its rows of ``density_table``.
         unit: Of the markers.
         n_markers: How many markers to show.
+
+    Example:
+        >>> from neuronedit.review.page.report import example_review
+        >>> review = example_review()
+        >>> figure = overview_figure("Other cells", review.methods, review.markers, review.densities, "arcsinh units")
+        >>> figure.axes[0].get_title()
+        'pSTAT1   EMD 1.00 → 0.03'
     """
     chosen = most_changed(densities, n_markers)
     figure = Figure(figsize=(14, 4.6), layout="constrained")
@@ -117,7 +141,13 @@ def overview_figure(
 
 
 def most_changed(densities: pd.DataFrame, n_markers: int = N_OVERVIEW) -> list[str]:
-    """The markers that the edit moves furthest, by the EMD between before and edited, of one comparison's rows."""
+    """The markers that the edit moves furthest, by the EMD between before and edited, of one comparison's rows.
+
+    Example:
+        >>> from neuronedit.review.page.report import example_review
+        >>> most_changed(example_review().densities, n_markers=1)
+        ['pSTAT1']
+    """
     moved = {}
     for marker, rows in densities.groupby("marker", sort=False):
         width = rows["value"].diff().max()
@@ -170,68 +200,3 @@ def _share_axis(axes: Axes, densities: pd.DataFrame) -> None:
     percents = [percent for percent in (0, 5, 25, 50, 100) if percent <= 100 * highest]
     axes.set_ylim(0, 1.05 * np.sqrt(highest))
     axes.set_yticks(np.sqrt(np.array(percents) / 100), [f"{percent} %" for percent in percents])
-
-
-def read_methods(methods: pd.DataFrame) -> str:
-    """Say which method comes nearest to the truth, from one comparison's rows of ``method_table``."""
-    scores = methods.set_index("method").drop(FLOOR)
-    best = [str(scores[metric.name].astype(float).idxmin()) for metric in DECISIVE]
-    (first, by_first), *others = zip(best, (metric.title for metric in DECISIVE), strict=True)
-    nearest = (
-        f"{first} comes nearest to the truth by {'both' if len(best) == 2 else 'all'} distances"
-        if len(set(best)) == 1
-        else ", ".join([f"{first} comes nearest by {by_first}", *(f"{name} by {title}" for name, title in others)])
-    )
-    residuals = {metric.title: float(scores[f"r_{metric.name}"].astype(float)[NEURONEDIT]) for metric in DECISIVE}
-    if not np.isfinite(list(residuals.values())).all():
-        return f"{_sentence(nearest)}; without edit the events are within noise of the truth already."
-    left = " and ".join(f"{max(residual, 0):.0%} of the {title}" for title, residual in residuals.items())
-    return f"{_sentence(nearest)}; neuronedit leaves {left} above the noise floor."
-
-
-def read_markers(markers: pd.DataFrame) -> str:
-    """Say how many markers improve, which moves most, and which are made worse, from one comparison's rows."""
-    gain = markers["before"] - markers["after"]
-    best, better = markers.iloc[int(gain.argmax())], int((gain > markers["floor"]).sum())
-    worse = list(markers.loc[markers["worse"], "marker"])
-    told = f"made worse: {', '.join(worse)}" if worse else "none is made worse"
-    if better == 0:
-        return f"No marker comes nearer to the truth by more than its noise floor; {told}."
-    return (
-        f"{better} of {len(markers)} markers come nearer to the truth by more than their noise floor, most of all "
-        f"{best['marker']} ({best['before']:.2f} → {best['after']:.2f}); {told}."
-    )
-
-
-def read_densities(densities: pd.DataFrame, markers: pd.DataFrame) -> str:
-    """Name the markers that the edit moves most and the largest distance that remains, from one comparison's rows."""
-    furthest = markers.iloc[int(markers["after"].argmax())]
-    return (
-        f"The edited line should lie on the measured one; the edit moves {', '.join(most_changed(densities, 3))} most, "
-        f"and the largest distance that remains is {furthest['marker']}'s (EMD {furthest['after']:.2f})."
-    )
-
-
-def read_reconstruction(reconstruction: pd.DataFrame) -> str:
-    """Name the population that the autoencoder returns least well."""
-    hardest = reconstruction.iloc[int(reconstruction["mse"].argmax())]
-    return (
-        f"The autoencoder returns {reconstruction['explained'].min():.0%} to {reconstruction['explained'].max():.0%} "
-        f"of each population's variance; the hardest is {hardest['population']} "
-        f"(mean squared error {hardest['mse']:.3f})."
-    )
-
-
-def read_losses(losses: pd.DataFrame) -> str:
-    """Compare the last validation error with the lowest, and with the training error."""
-    validation = losses["validation_loss"].to_numpy(dtype=float)
-    last, best = validation[-1], int(np.argmin(validation))
-    train = float(losses["train_loss"].iloc[-1])
-    return (
-        f"After {len(losses)} epochs the validation error is {last:.3f} (training {train:.3f}); "
-        f"it was lowest, {validation[best]:.3f}, after epoch {int(losses['epoch'].iloc[best])}."
-    )
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:] if not text.startswith(NEURONEDIT) else text

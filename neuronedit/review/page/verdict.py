@@ -56,17 +56,35 @@ class Verdict:
 
 
 def judge_comparisons(methods: pd.DataFrame) -> list[Verdict]:
-    """A verdict for each comparison of a method table, in its order."""
+    """A verdict for each comparison of a method table, in its order.
+
+    Example:
+        >>> from neuronedit.review.page.report import example_review
+        >>> judge_comparisons(example_review().methods)[0].label
+        'matches the quantile map'
+    """
     return [_judge_one(str(name), rows.set_index("method")) for name, rows in methods.groupby("comparison", sort=False)]
 
 
 def decisive_kind(methods: pd.DataFrame) -> str:
-    """The kind that the overall verdict rests on: held-out comparisons where there are any, else training pairs."""
+    """The kind that the overall verdict rests on: held-out comparisons where there are any, else training pairs.
+
+    Example:
+        >>> decisive_kind(pd.DataFrame({"kind": [TRAINING_PAIR, HELD_OUT]}))
+        'held out'
+    """
     return HELD_OUT if (methods["kind"] == HELD_OUT).any() else TRAINING_PAIR
 
 
 def overall(verdicts: list[Verdict], kind: str) -> str:
-    """One sentence over all comparisons of a kind; it says so where no sample was held out."""
+    """One sentence over all comparisons of a kind; it says so where no sample was held out.
+
+    Example:
+        >>> verdict = Verdict("other cells", HELD_OUT, "better than", "worse than", sentence="")
+        >>> overall([verdict], HELD_OUT)
+        'Of 1 held-out comparison, neuronedit is better than doing nothing in 1 (worse in 0), and better than a
+        per-marker quantile map in 0 (worse in 1, no different in 0, mixed in 0).'
+    """
     chosen = [verdict for verdict in verdicts if verdict.kind == kind]
     nothing, simple = ([getattr(v, name) for v in chosen] for name in ("against_nothing", "against_map"))
     counted = f"{len(chosen)} {kind.replace(' ', '-')} comparison{'' if len(chosen) == 1 else 's'}"
@@ -98,6 +116,11 @@ def changes(rows: pd.DataFrame, before: str, after: str) -> str:
         rows: One comparison's: a row for each method, a column for each distance.
         before: The first method.
         after: The second.
+
+    Example:
+        >>> scores = pd.DataFrame({"emd": [0.5, 0.1], "energy": [1.2, 0.3]}, index=[NO_EDIT, NEURONEDIT])
+        >>> changes(scores, NO_EDIT, NEURONEDIT)
+        'EMD 0.500 → 0.100, energy distance 1.200 → 0.300'
     """
     scores = {metric.title: rows[metric.name].astype(float) for metric in DECISIVE}
     return ", ".join(f"{title} {values[before]:.3f} → {values[after]:.3f}" for title, values in scores.items())
@@ -110,6 +133,11 @@ def relate(rows: pd.DataFrame, method: str, other: str) -> Relation:
         rows: One comparison's: a row for each method, a column for each distance.
         method: Is judged.
         other: Is beside it.
+
+    Example:
+        >>> scores = {"emd": [1.0, 0.3, 0.1], "energy": [1.0, 0.3, 0.1]}
+        >>> relate(pd.DataFrame(scores, index=[NO_EDIT, NEURONEDIT, FLOOR]), NEURONEDIT, NO_EDIT)
+        'better than'
     """
     signs = {_sign(rows[metric], method, other) for metric in DECISIVE_NAMES}
     if signs == {0}:

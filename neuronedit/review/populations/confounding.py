@@ -63,6 +63,12 @@ def judge_confounding(subject: EditSubject, weights: Floats, column: str | None,
 
     Raises:
         DataError: Source or target lacks the column.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> judged = judge_confounding(example_subject(), np.array([0.0, 0.0, 1.0]), "type", seed=0)
+        >>> judged.verdict, round(judged.share, 2)
+        ('clean', 0.0)
     """
     labels = None if column is None else (subject.source.label(column), subject.target.label(column))
     shares = weights / weights.sum() if weights.sum() > 0 else np.full(len(weights), 1 / len(weights))
@@ -78,6 +84,14 @@ def compose(subject: EditSubject, labels: tuple[Texts, Texts] | None, seed: int)
 
     Raises:
         DataError: They share no stratum, or one with a substantial share of the source has no counterparts.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject = example_subject()
+        >>> labels = subject.source.label("type"), subject.target.label("type")
+        >>> composition = compose(subject, labels, seed=0)
+        >>> dict(zip(composition.strata, composition.source_shares.tolist(), strict=True))
+        {'B': 0.25, 'CD4 T': 0.25, 'CD8 T': 0.25, 'monocyte': 0.25}
     """
     return match(subject.source.markers, subject.target.markers, seed, labels)
 
@@ -87,6 +101,12 @@ def confounding_part(subject: EditSubject, weights: Floats, column: str | None =
 
     Raises:
         DataError: Source or target lacks the column.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> confounding_part(example_subject(), np.array([0.0, 0.0, 1.0]), "type").reading
+        'Green, clean: 0% of the difference between source and target, in the neurons that carry the edit, is a
+        differing mix of cells (clean up to 10%, confounded from 30%).'
     """
     judged = judge_confounding(subject, weights, column, seed)
     name, title = "confounding", "Confounding verdict"

@@ -50,6 +50,13 @@ def refit_on_matched(subject: EditSubject, composition: Composition) -> Matched:
     Args:
         subject: Gives source and target.
         composition: Their strata: labels, kinds found in the events, or activation patterns.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject = example_subject()
+        >>> matched = refit_on_matched(subject, compose(subject, None, seed=0))
+        >>> [change.round(1).tolist() for change in matched.rms]
+        [[0.0, 0.0, 1.4], [0.0, 0.0, 1.4]]
     """
     plan = (EditStep(layer=subject.layer),)
 
@@ -71,6 +78,14 @@ def matching_part(subject: EditSubject, column: str | None = None, seed: int = 0
 
     Raises:
         DataError: Source or target lacks the column.
+
+    Example:
+        Source and target have the same mix of cells, so that matching changes nothing:
+
+        >>> from neuronedit.review.subject import example_subject
+        >>> part = matching_part(example_subject(), "type")
+        >>> part.tables["matching"][["marker", "before", "after"]].round(1).values.tolist()
+        [['CD3', 0.0, 0.0], ['CD4', 0.0, 0.0], ['pSTAT1', 1.4, 1.4]]
     """
     name, title = "matching", "Composition-matched edit"
     labels = None if column is None else (subject.source.label(column), subject.target.label(column))

@@ -80,6 +80,16 @@ def next_sample(
 
     Raises:
         DataError: There is no refit, or no candidate.
+
+    Example:
+        Untrained networks stand for refits:
+
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject = example_subject()
+        >>> refits = [Autoencoder(3, subject.autoencoder.architecture, seed) for seed in (1, 2)]
+        >>> candidates = {"source": subject.source.markers, "far": subject.source.markers + 3}
+        >>> next_sample(subject, refits, candidates, seed=0).table()["population"].tolist()
+        ['far', 'source']
     """
     if not refits or not candidates:
         raise DataError(
@@ -93,7 +103,13 @@ def next_sample(
 
 
 def plan_of(subject: EditSubject) -> Plan:
-    """The steps, ending with the decoder, that the heaviest member takes on neurons; else the paper's on the code."""
+    """The steps, ending with the decoder, that the heaviest member takes on neurons; else the paper's on the code.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> [(step.layer, step.form) for step in plan_of(example_subject())]
+        [('code', 'plain')]
+    """
     latent = [member for member in subject.edit.members if member.steps[0].plan.latent]
     steps = max(latent, key=lambda member: member.weight).steps[:1] if latent else ()
     plan = [step.plan for step in steps] or [EditStep(layer=subject.layer)]
@@ -124,6 +140,12 @@ def next_sample_part(
 
     Raises:
         DataError: There is no refit, or a population has no such label.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> refits = [Autoencoder(3, example_subject().autoencoder.architecture, seed) for seed in (1, 2)]
+        >>> sorted(next_sample_part(example_subject(), refits, "type").tables["next_sample"]["population"])
+        ['other, B', 'other, CD4 T', 'other, CD8 T', 'other, monocyte', 'source']
     """
     candidates = {SOURCE: subject.source.markers} | candidates_of(subject, column)
     found = next_sample(subject, refits, candidates, seed)
@@ -156,6 +178,11 @@ def candidates_of(subject: EditSubject, column: str | None) -> dict[str, Float32
 
     Raises:
         DataError: A population has no such label.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> {name: len(events) for name, events in candidates_of(example_subject(), "type").items()}
+        {'other, B': 100, 'other, CD4 T': 100, 'other, CD8 T': 100, 'other, monocyte': 100}
     """
     if column is None:
         return {name: events.markers for name, events in subject.extrapolation.items()}

@@ -66,6 +66,13 @@ def find_patterns(subject: EditSubject, seed: int) -> Patterns:
 
     Source: Bäuerle, Jönsson & Ropinski 2022 (Neural Activation Patterns, arXiv 2206.10611); the clusters are the
     leaves of HDBSCAN's tree (Campello, Moulavi & Sander 2013): its choice by stability joins types of unequal spread.
+
+    Example:
+        Four types of cell, far apart, are four patterns at least:
+
+        >>> from neuronedit.review.subject import example_subject
+        >>> find_patterns(example_subject(), seed=0).n_patterns >= 4
+        True
     """
     from sklearn.cluster import HDBSCAN
 
@@ -112,6 +119,12 @@ def patterns_part(subject: EditSubject, column: str | None = None, seed: int = 0
 
     Raises:
         DataError: Source or target lacks the column.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> table = patterns_part(example_subject(), "type").tables["patterns"]
+        >>> bool((table.loc[table["pattern"] != "none", "label_share"] > 0.9).all())
+        True
     """
     patterns = find_patterns(subject, seed)
     table = _table(patterns, column)

@@ -99,6 +99,12 @@ def profiles_part(subject: EditSubject, column: str, condition: str | None = Non
 
     Raises:
         DataError: Not all populations have the columns, or there are fewer than three samples.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> part = profiles_part(example_subject(), "sample", "condition")
+        >>> part.tables["profiles"][["sample", "cluster"]].values.tolist()
+        [['d1 control', 1], ['d1 treated', 2], ['d2 control', 1], ['d2 treated', 2]]
     """
     from sklearn.metrics import adjusted_rand_score
 

@@ -67,7 +67,7 @@ class Coverage:
         return np.asarray(((activations < self.low) | (activations > self.high)) @ self.weights)
 
 
-def score(subject: EditSubject, population: Population, coverage: Coverage) -> dict[str, Floats]:
+def _score(subject: EditSubject, population: Population, coverage: Coverage) -> dict[str, Floats]:
     """Compute all three scores of a population's events, (n_events,) each, by the names of ``SCORES``."""
     return {
         OUTSIDE: coverage.outside(population.activations),
@@ -76,10 +76,10 @@ def score(subject: EditSubject, population: Population, coverage: Coverage) -> d
     }
 
 
-def score_source(subject: EditSubject, coverage: Coverage) -> dict[str, Floats]:
+def _score_source(subject: EditSubject, coverage: Coverage) -> dict[str, Floats]:
     """Compute the source's own scores; an event does not count as its own neighbour."""
     support = subject.edit.support
-    return score(subject, subject.source, coverage) | {
+    return _score(subject, subject.source, coverage) | {
         DISTANCE: support.own_distances / np.float32(support.own_distance)
     }
 
@@ -90,11 +90,17 @@ def coverage_part(subject: EditSubject, weights: Floats) -> Part:
     Args:
         subject: Gives the populations to score.
         weights: (n_neurons,) each neuron's weight in the edit, not negative: its share of the conductance.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> part = coverage_part(example_subject(), np.array([0.0, 0.0, 1.0]))
+        >>> part.tables["support"][["population", "events", "weighted_outside"]].values.tolist()
+        [['source', 400, 0.02], ['other', 400, 0.02]]
     """
     coverage = Coverage.from_source(subject.source.activations, weights)
-    own = score_source(subject, coverage)
+    own = _score_source(subject, coverage)
     scores = {SOURCE: own} | {
-        name: score(subject, population, coverage) for name, population in subject.extrapolation.items()
+        name: _score(subject, population, coverage) for name, population in subject.extrapolation.items()
     }
     table, bins = _table(subject, scores), _bins(scores)
     applied = table[table["population"] != SOURCE]

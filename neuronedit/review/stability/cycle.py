@@ -71,6 +71,13 @@ def cycle(subject: EditSubject, model: EditModel, seed: int) -> Cycle:
         model: The edit's model. Its edit ``NAME inverse`` is the way back; without one, the edit's own plans are
             fitted from target to source.
         seed: Draws events for fitting.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.subject import example_subject
+        >>> found = cycle(example_subject(), example_model(), seed=0)
+        >>> found.moved.round(1).tolist(), found.left.round(1).tolist()
+        ([0.0, 0.0, 1.4], [0.0, 0.0, 0.0])
     """
     name, x = f"{subject.edit.name}{INVERSE}", subject.source.markers
     own = model.edits.get(name)
@@ -89,7 +96,16 @@ def cycle(subject: EditSubject, model: EditModel, seed: int) -> Cycle:
 
 
 def fit_way_back(subject: EditSubject, model: EditModel, seed: int) -> Edit:
-    """Fit the edit's plans from target to source, with the weights that they have in the edit."""
+    """Fit the edit's plans from target to source, with the weights that they have in the edit.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.subject import example_subject
+        >>> subject, model = example_subject(), example_model()
+        >>> back = fit_way_back(subject, model, seed=0).apply(model.autoencoders, subject.target.markers)
+        >>> (back - subject.target.markers).mean(axis=0, dtype=float).round(1).tolist()
+        [0.0, 0.0, -1.4]
+    """
     edit = subject.edit
     if not edit.members:
         return edit
@@ -107,7 +123,14 @@ def fit_way_back(subject: EditSubject, model: EditModel, seed: int) -> Edit:
 
 
 def cycle_part(subject: EditSubject, model: EditModel, seed: int = 0) -> Part:
-    """Row 19: the distance left after the edit and the way back, and the drift of edited activations encoded again."""
+    """Row 19: the distance left after the edit and the way back, and the drift of edited activations encoded again.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.subject import example_subject
+        >>> cycle_part(example_subject(), example_model()).tables["cycle_markers"].round(1).values.tolist()
+        [['pSTAT1', 1.4, 0.0], ['CD3', 0.0, 0.0], ['CD4', 0.0, 0.0]]
+    """
     found = cycle(subject, model, seed)
     markers = found.marker_table()
     drawing = Drawing(
@@ -117,13 +140,13 @@ def cycle_part(subject: EditSubject, model: EditModel, seed: int = 0) -> Part:
             "root mean square distance of an event from where it was (standard deviations)",
         ),
         "Each marker's distance from where it was after the edit and its inverse, the largest first",
-        read_cycle_markers(found),
+        _read_cycle_markers(found),
     )
     return Part(
         "cycle",
         "Cycle consistency",
         "consistency",
-        read_cycle(found),
+        _read_cycle(found),
         {"cycle_markers": markers, "cycle_neurons": found.neuron_table()},
         (drawing,),
         {"cycle_rmse": found.rmse, "cycle_share": found.share, "reencode_drift": found.mean_drift},
@@ -131,7 +154,7 @@ def cycle_part(subject: EditSubject, model: EditModel, seed: int = 0) -> Part:
     )
 
 
-def read_cycle(found: Cycle) -> str:
+def _read_cycle(found: Cycle) -> str:
     """Say how much is left after the way back, and how far the network misreads its own output."""
     return (
         f"After the edit and its inverse the source's events are {found.rmse:.3f} standard deviations from where they "
@@ -140,7 +163,7 @@ def read_cycle(found: Cycle) -> str:
     )
 
 
-def read_cycle_markers(found: Cycle) -> str:
+def _read_cycle_markers(found: Cycle) -> str:
     """Name the marker that comes back least well."""
     furthest = found.marker_table().iloc[0]
     return (

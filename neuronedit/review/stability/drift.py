@@ -15,15 +15,32 @@ LARGE = 0.1
 
 
 def is_update(model: EditModel) -> bool:
-    """Whether the model was made from a parent, so that old edits may have drifted."""
+    """Whether the model was made from a parent, so that old edits may have drifted.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> is_update(example_model())
+        False
+    """
     return bool(model.facts.get("parent") and model.facts.get("update"))
 
 
 def drift_part(model: EditModel) -> Part:
-    """How far each old edit drifted, from the facts of an updated model (see ``is_update``)."""
+    """How far each old edit drifted, from the facts of an updated model (see ``is_update``).
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from neuronedit.model.example import example_batches
+        >>> update = {"retrained": False, "new_edits": ["day3"], "reconstruction_ratio": {"control day3": 1.1}}
+        >>> update |= {"replay": {"above": 2.0}, "drift": {"day1": {"rms": 0.0, "change": 0.6, "relative": 0.0}}}
+        >>> facts = {"parent": {"uri": "models:/days/1"}, "update": update}
+        >>> drift_part(replace(example_batches(), facts=facts)).reading
+        'models:/days/1 plus day3: new events were reconstructed 1.10 times as badly as those known (limit 2), so no
+        weight changed, and old edits give the same results, bit for bit.'
+    """
     parent, update = model.facts["parent"], model.facts["update"]
-    table = drift_table(update["drift"])
-    reading = read_drift(table, str(parent["uri"]), update, model.panel.unit)
+    table = _drift_table(update["drift"])
+    reading = _read_drift(table, str(parent["uri"]), update, model.panel.unit)
     drawing = Drawing(
         "old_edit_drift",
         lambda: bar_figure(
@@ -44,7 +61,7 @@ def drift_part(model: EditModel) -> Part:
     return Part("drift", "Drift of old edits", "consistency", reading, tables, (drawing,), scalars, warning)
 
 
-def drift_table(drift: Mapping[str, Mapping[str, float | None]]) -> pd.DataFrame:
+def _drift_table(drift: Mapping[str, Mapping[str, float | None]]) -> pd.DataFrame:
     """A row for each edit that the parent had, the largest drift first.
 
     Columns: edit, rms and change (transformed units), relative (rms / change; missing where the edit changed nothing).
@@ -55,7 +72,7 @@ def drift_table(drift: Mapping[str, Mapping[str, float | None]]) -> pd.DataFrame
     return table.sort_values("relative", ascending=False, na_position="first", kind="stable", ignore_index=True)
 
 
-def read_drift(table: pd.DataFrame, parent: str, update: Mapping[str, Any], unit: str) -> str:
+def _read_drift(table: pd.DataFrame, parent: str, update: Mapping[str, Any], unit: str) -> str:
     """Say whether the network was trained on, why, and what that did to old edits."""
     added = ", ".join(map(str, update["new_edits"]))
     ratio, limit = max(update["reconstruction_ratio"].values()), update["replay"]["above"]

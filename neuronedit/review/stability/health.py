@@ -1,7 +1,4 @@
-"""Neuron health: which neurons of a layer are dead, which say the same, and in how many directions the layer varies.
-
-Neuron health on the page: the table, the dendrogram, what they say.
-"""
+"""Neuron health: which neurons of a layer are dead, which say the same, and in how many directions the layer varies."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,21 +6,16 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from scipy.cluster.hierarchy import dendrogram
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from neuronedit.arrays import Float32s, Float64s, Int64s, Masks
 from neuronedit.measures.moments import rms
-from neuronedit.review.charts import BLACK, BLUE, SMALL, VERMILLION
 from neuronedit.review.part import Drawing, Part
+from neuronedit.review.stability.neuron_tree import DUPLICATE, neuron_tree_figure, read_tree
 from neuronedit.review.subject import EditSubject
 
 DEAD: Final = 0.01
 """A neuron is dead where its spread is less than this share of the layer's root mean square spread."""
-
-DUPLICATE: Final = 0.99
-"""Two neurons are duplicates where they correlate as strongly, in whichever direction."""
 
 N_ENTROPY_BINS: Final = 32
 """Bins of equal width over each neuron's own range: a neuron that fills them evenly has log2(32) = 5 bits."""
@@ -107,7 +99,14 @@ class Health:
 
 
 def neuron_health(subject: EditSubject) -> Health:
-    """Measure the source's and the target's activations, pooled."""
+    """Measure the source's and the target's activations, pooled.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> found = neuron_health(example_subject())
+        >>> found.dead.tolist(), found.duplicates, round(found.participation, 1)
+        ([False, False, False], [], 3.0)
+    """
     return measure_health(np.concatenate([subject.source.activations, subject.target.activations]))
 
 
@@ -116,6 +115,14 @@ def measure_health(activations: Float32s) -> Health:
 
     Source: participation ratio (Σλ)² / Σλ² over eigenvalues λ of the covariance: Gao et al. 2017 (bioRxiv 214262),
     equation 5; tree of correlations: Ballester et al. 2023 (arXiv 2308.04870).
+
+    Example:
+        The second neuron says what the first says, and the third is dead:
+
+        >>> levels = np.linspace(0, 1, 100)[:, None]
+        >>> found = measure_health(np.concatenate([levels, -levels, 0 * levels], axis=1))
+        >>> found.duplicates, found.dead.tolist()
+        ([(0, 1)], [False, False, True])
     """
     values = activations.astype(np.float64)
     centred = values - values.mean(axis=0)
@@ -171,12 +178,15 @@ def _without_diagonal(pairs: Float64s) -> Float64s:
     return np.where(np.eye(len(pairs), dtype=bool), 0, pairs)
 
 
-MAX_LEAVES: Final = 64
-"""Leaves drawn at most: a wider layer shows its last joins, and a number in brackets stands for so many neurons."""
-
-
 def health_part(subject: EditSubject) -> Part:
-    """Row 14: dead neurons, duplicates, information that neurons share, and directions that the layer varies in."""
+    """Row 14: dead neurons, duplicates, information that neurons share, and directions that the layer varies in.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> health_part(example_subject()).reading
+        'None of 3 neurons is dead; no two are duplicates (the largest correlation is 0.00); the layer varies as if in
+        3.0 directions of equal spread.'
+    """
     found = neuron_health(subject)
     tree = found.tree()
     drawing = Drawing(
@@ -189,7 +199,7 @@ def health_part(subject: EditSubject) -> Part:
         "health",
         "Neuron health",
         "health",
-        read_health(found),
+        _read_health(found),
         {"neuron_health": found.table(), "neuron_tree": tree},
         (drawing,) if len(tree) else (),
         {
@@ -202,7 +212,7 @@ def health_part(subject: EditSubject) -> Part:
     )
 
 
-def read_health(found: Health) -> str:
+def _read_health(found: Health) -> str:
     """Name dead neurons and duplicates, and say in how many directions the layer varies."""
     n_dead, pairs = int(found.dead.sum()), found.duplicates
     dead = f"{n_dead} of {len(found.dead)} neurons are dead ({spans(np.flatnonzero(found.dead))})"
@@ -215,72 +225,13 @@ def read_health(found: Health) -> str:
     )
 
 
-def read_tree(tree: pd.DataFrame) -> str:
-    """Name the two closest neurons, and say how close neurons are to their nearest."""
-    if not len(tree):
-        return "Fewer than two neurons are alive: there is nothing to compare."
-    closest = tree.iloc[0]
-    return (
-        f"The closest neurons are {closest['first']:.0f} and {closest['second']:.0f} (r {closest['r']:.2f}); "
-        f"along the tree the median |r| is {tree['r'].abs().median():.2f}."
-    )
-
-
-def neuron_tree_figure(tree: pd.DataFrame) -> Figure:
-    """Draw the dendrogram of single linkage, from ``Health.tree``; crosses mark joins of duplicates."""
-    joined = linkage(tree)
-    n_leaves = min(len(joined) + 1, MAX_LEAVES)
-    figure = Figure(figsize=(7.2, 1.2 + 0.15 * n_leaves), layout="constrained")
-    axes = figure.subplots()
-    names = [*map(str, _neurons(tree)), *(f"({size:.0f})" for size in joined[:, 3])]
-    drawn = dendrogram(
-        joined,
-        p=MAX_LEAVES,
-        truncate_mode="lastp",
-        orientation="left",
-        ax=axes,
-        leaf_label_func=names.__getitem__,
-        link_color_func=lambda place: VERMILLION if joined[place - len(joined) - 1, 2] <= 1 - DUPLICATE else BLUE,
-        leaf_font_size=SMALL,
-    )
-    links = zip(drawn["icoord"], drawn["dcoord"], drawn["color_list"], strict=True)
-    crosses = [(max(distances), np.mean(heights)) for heights, distances, colour in links if colour == VERMILLION]
-    where, heights = np.array(crosses).reshape(-1, 2).T
-    axes.scatter(where, heights, marker="X", s=34, color=VERMILLION, zorder=3, clip_on=False)
-    axes.axvline(1 - DUPLICATE, color=BLACK, ls="--", lw=0.8)
-    ticks = np.array([0, 0.25, 0.5, 0.75, 1])
-    axes.set_xticks(ticks, [f"{1 - tick:g}" for tick in ticks], fontsize=SMALL)
-    axes.set_xlim(1, -0.02)
-    axes.set_xlabel(f"|r| at which neurons are joined; from {DUPLICATE:g} on (dashed) duplicates (×)", fontsize=9)
-    axes.set_ylabel("neuron", fontsize=9)
-    axes.spines[["top", "left", "right"]].set_visible(False)
-    return figure
-
-
-def linkage(tree: pd.DataFrame) -> Float64s:
-    """Single linkage in SciPy's form, (n_leaves − 1, 4), from a minimum spanning tree's edges, the shortest first.
-
-    Leaves stand for the tree's neurons in ascending order.
-
-    Source: Gower & Ross 1969, J. R. Stat. Soc. C 18(1): single linkage joins along the tree's edges, in their order.
-    """
-    neurons = np.array(_neurons(tree))
-    clusters, joined = np.arange(len(neurons)), np.zeros((len(tree), 4))
-    ends = np.searchsorted(neurons, tree[["first", "second"]].to_numpy())  # (n_edges, 2) places of leaves
-    for step, (leaves, distance) in enumerate(zip(ends, tree["distance"], strict=True)):
-        pair = np.sort(clusters[leaves])
-        members = np.isin(clusters, pair)
-        joined[step] = (*pair, max(distance, 0), members.sum())
-        clusters[members] = len(neurons) + step
-    return joined
-
-
 def spans(numbers: Iterable[int]) -> str:
-    """Write ascending numbers as text: ``3, 26–31``."""
+    """Write ascending numbers as text: ``3, 26–31``.
+
+    Example:
+        >>> spans([1, 2, 3, 7])
+        '1–3, 7'
+    """
     ordered = np.array(list(numbers))
     runs = np.split(ordered, np.flatnonzero(np.diff(ordered) != 1) + 1)
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs if len(run))
-
-
-def _neurons(tree: pd.DataFrame) -> list[int]:
-    return sorted({*tree["first"], *tree["second"]})

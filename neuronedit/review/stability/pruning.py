@@ -77,6 +77,12 @@ def prune(subject: EditSubject, seed: int) -> Pruning:
     Args:
         subject: Their layer is pruned; the network stays as it is.
         seed: Draws minibatches, gates, and the events of the curve.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> found = prune(example_subject(), seed=0)
+        >>> found.errors.round(2).tolist(), found.suggested_width
+        ([1.0, 0.67, 0.33, 0.0], 3)
     """
     parts = (subject.source, subject.target)
     markers, activations = (np.concatenate([getattr(part, of) for part in parts]) for of in ("markers", "activations"))
@@ -157,20 +163,27 @@ FROZEN = (
 
 
 def pruning_part(subject: EditSubject, seed: int = 0) -> Part:
-    """Row 16: the neurons that the reconstruction does without, and the error with the best 0, 1, … of them."""
+    """Row 16: the neurons that the reconstruction does without, and the error with the best 0, 1, … of them.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> pruning_part(example_subject()).reading
+        "Trained gates close none of 3 neurons; 3 suffice for a reconstruction error within 5% of the whole layer's
+        (0.000)."
+    """
     found = prune(subject, seed)
     curve, width = found.curve(), found.suggested_width
     drawing = Drawing(
         "ablation",
         lambda: ablation_figure(curve, width),
         "Reconstruction error with the most important neurons open, by their number",
-        read_curve(found),
+        _read_curve(found),
     )
     return Part(
         "pruning",
         "Pruning",
         "health",
-        read_pruning(found),
+        _read_pruning(found),
         {"pruning": found.table(), "ablation": curve},
         (drawing,),
         {"closed_neurons": float(len(found.closed)), "suggested_width": float(width)},
@@ -178,7 +191,7 @@ def pruning_part(subject: EditSubject, seed: int = 0) -> Part:
     )
 
 
-def read_pruning(found: Pruning) -> str:
+def _read_pruning(found: Pruning) -> str:
     """Say which gates close, and how many neurons suffice."""
     n_closed, n_neurons = len(found.closed), len(found.gates)
     closed = f"gates close {n_closed} of {n_neurons} neurons ({spans(found.closed)})"
@@ -188,7 +201,7 @@ def read_pruning(found: Pruning) -> str:
     )
 
 
-def read_curve(found: Pruning) -> str:
+def _read_curve(found: Pruning) -> str:
     """Say the error with no neuron, with half of them, and with all."""
     half = len(found.gates) // 2
     return (
@@ -198,7 +211,13 @@ def read_curve(found: Pruning) -> str:
 
 
 def ablation_figure(curve: pd.DataFrame, width: int) -> Figure:
-    """Draw the error by the number of open neurons, from ``Pruning.curve``, with the suggested width."""
+    """Draw the error by the number of open neurons, from ``Pruning.curve``, with the suggested width.
+
+    Example:
+        >>> figure = ablation_figure(pd.DataFrame({"open": [0, 1, 2], "mse": [1.0, 0.4, 0.1]}), width=2)
+        >>> figure.axes[0].lines[0].get_ydata().tolist()
+        [1.0, 0.4, 0.1]
+    """
     figure = Figure(figsize=(7.2, 3), layout="constrained")
     axes = figure.subplots()
     axes.plot(curve["open"], curve["mse"], color=BLUE, marker=".", ms=5, lw=1.2)

@@ -75,6 +75,15 @@ def refit_consistency(subject: EditSubject, refits: Sequence[Autoencoder], seed:
     Raises:
         DataError: There is no refit.
         ConfigError: A refit has no such layer.
+
+    Example:
+        Untrained networks stand for refits; a linear map leads from any to any other:
+
+        >>> from neuronedit.review.subject import example_subject
+        >>> refits = [Autoencoder(3, example_subject().autoencoder.architecture, seed) for seed in (1, 2)]
+        >>> found = refit_consistency(example_subject(), refits, seed=0)
+        >>> round(found.mean_r2, 2), found.matches.shape
+        (1.0, (2, 3))
     """
     if not refits:
         raise DataError(
@@ -91,6 +100,14 @@ def compare_fits(fits: Sequence[Float32s], seed: int) -> Consistency:
 
     Source: Schneider et al. 2023 (Nature 617), consistency across runs: R² of a linear map between embeddings. Here
     scored on held-out events, and every neuron weighs by its variance, so that dead ones have no part in it.
+
+    Example:
+        The second fit has the first's neurons in another order, doubled:
+
+        >>> first = np.random.default_rng(0).standard_normal((100, 2))
+        >>> found = compare_fits([first, 2 * first[:, ::-1]], seed=0)
+        >>> found.r2.round(2).tolist(), found.matches.round(2).tolist()
+        ([[1.0, 1.0], [1.0, 1.0]], [[1.0, 1.0]])
     """
     order = np.random.default_rng(seed).permutation(len(fits[0]))
     fitted_on, scored_on = np.array_split(order, 2)
@@ -133,6 +150,12 @@ def refits_part(subject: EditSubject, refits: Sequence[Autoencoder], seed: int =
     Raises:
         DataError: There is no refit.
         ConfigError: A refit has no such layer.
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> refits = [Autoencoder(3, example_subject().autoencoder.architecture, seed) for seed in (1, 2)]
+        >>> refits_part(example_subject(), refits).drawings[0].reading
+        "Between any two fits the lowest R² is 1.00; fit 0 is this model's own."
     """
     found = refit_consistency(subject, refits, seed)
     r2, matches = found.r2_table(), found.match_table()
@@ -140,7 +163,7 @@ def refits_part(subject: EditSubject, refits: Sequence[Autoencoder], seed: int =
         "refits",
         "Refit consistency",
         "consistency",
-        read_refits(found),
+        _read_refits(found),
         {"refit_r2": r2, "refit_matches": matches},
         (
             Drawing(
@@ -168,7 +191,7 @@ def refits_part(subject: EditSubject, refits: Sequence[Autoencoder], seed: int =
     )
 
 
-def read_refits(found: Consistency) -> str:
+def _read_refits(found: Consistency) -> str:
     """Say how much of one fit's latent space another explains, and how well single neurons are found again."""
     n_refits = len(found.matches)
     return (
@@ -179,7 +202,12 @@ def read_refits(found: Consistency) -> str:
 
 
 def read_matches(found: Consistency) -> str:
-    """Name the neuron that is found again least well."""
+    """Name the neuron that is found again least well.
+
+    Example:
+        >>> read_matches(Consistency(np.ones((2, 2)), matches=np.array([[0.9, 0.4]])))
+        'The least stable neuron is 1 (best |r| 0.40).'
+    """
     table = found.match_table().dropna()
     if not len(table):
         return "No neuron is alive."
@@ -188,7 +216,13 @@ def read_matches(found: Consistency) -> str:
 
 
 def names_warning(found: Consistency) -> str:
-    """Warn that names belong to one model version, with this model's numbers."""
+    """Warn that names belong to one model version, with this model's numbers.
+
+    Example:
+        >>> names_warning(Consistency(np.ones((2, 2)), matches=np.array([[0.9, 0.4]])))
+        'Across seeds the latent space has R² 1.00, single neurons a best-match r of 0.65: names belong to one model
+        version.'
+    """
     return (
         f"Across seeds the latent space has R² {found.mean_r2:.2f}, single neurons a best-match r of "
         f"{found.mean_match:.2f}: names belong to one model version."

@@ -3,13 +3,8 @@ from collections.abc import Callable
 import pandas as pd
 
 from neuronedit.review.page.report import Review
-from neuronedit.review.page.transfer_figures import (
-    most_changed,
-    read_losses,
-    read_markers,
-    read_methods,
-    read_reconstruction,
-)
+from neuronedit.review.page.transfer_figures import most_changed
+from neuronedit.review.page.transfer_readings import read_losses, read_markers, read_methods, read_reconstruction
 from tests.review.planted import MARKERS, TRUE_SHIFT
 
 

@@ -4,16 +4,8 @@ from neuronedit_jobs.benchmarks.review.planted import EDITED_NEURONS
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from neuronedit.review.stability.health import (
-    Health,
-    health_part,
-    linkage,
-    measure_health,
-    neuron_health,
-    neuron_tree_figure,
-    read_tree,
-    spans,
-)
+from neuronedit.review.stability.health import Health, health_part, measure_health, neuron_health, spans
+from neuronedit.review.stability.neuron_tree import linkage, neuron_tree_figure, read_tree
 from neuronedit.review.subject import EditSubject
 
 
