@@ -1,5 +1,6 @@
 """A job's output folder: complete or absent, and replaced only where an earlier run of the same job wrote it."""
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -8,7 +9,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from neuronedit.adapters.files.storage import storage_error, storage_errors
 from neuronedit.errors import OutputError, listing
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ESTALE)
 
 
 @contextmanager
@@ -23,10 +27,14 @@ def staged_folder(output: str | Path, record: str, *, overwrite: bool) -> Iterat
         overwrite: Replace an earlier output of the same job.
 
     Raises:
-        OutputError: The output exists and may not be replaced, or cannot be written.
+        OutputError: The output is no local folder, exists and may not be replaced, or cannot be written.
+        StorageError: The disk fails or is full.
     """
+    if "://" in str(output):
+        raise OutputError(f"{output}: expected a folder of this machine; found a URI. Write here, then copy it.")
     output = Path(output)
-    check_replaceable(output, record, overwrite=overwrite)
+    with storage_errors(str(output)):
+        check_replaceable(output, record, overwrite=overwrite)
     staging = output.with_name(f".{output.name}-{uuid4().hex}")
     try:
         staging.mkdir(parents=True)
@@ -36,6 +44,10 @@ def staged_folder(output: str | Path, record: str, *, overwrite: bool) -> Iterat
         yield staging
         check_replaceable(output, record, overwrite=overwrite)
         _swap(staging, output)
+    except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise storage_error(str(output), error) from error
+        raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

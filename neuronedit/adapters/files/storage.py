@@ -168,10 +168,11 @@ def storage_error(where: str, error: Exception) -> StorageError:
     """
     message = first_line(error)
     cause, remedy = next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, message)), _UNKNOWN)
-    if isinstance(error, FileNotFoundError):
-        cause, remedy = "not there", "Check its name; if it was there before, restore it."
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        cause, remedy = "no room is left", "Make room."
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (told := re.search(r"\[errno (\d+)\]", message, re.IGNORECASE)):
+        number = int(told[1])
+    if number is not None:
+        cause, remedy = next((meaning for numbers, meaning in _ERRNO_MEANINGS if number in numbers), _UNKNOWN_ERRNO)
     return StorageError(f"{where}: {cause} ({masked(message)}). {remedy}")
 
 
@@ -246,3 +247,33 @@ _MEANINGS = (
     ),
 )
 _UNKNOWN = ("the storage does not do as asked", "Try again when it answers.")
+
+_ERRNO_MEANINGS = (
+    ((errno.ENOENT,), ("not there", "Check its name; if it was there before, restore it.")),
+    ((errno.ENOSPC,), ("no room is left", "Make room.")),
+    ((errno.EDQUOT,), ("the quota is used up", "Remove files of yours, or have the quota raised.")),
+    ((errno.EROFS,), ("read-only", "Choose another folder, or have it mounted for writing.")),
+    (
+        (errno.EACCES, errno.EPERM),
+        ("permission is denied", "Have the right given to the user that runs this, or choose another folder."),
+    ),
+    ((errno.ENAMETOOLONG,), ("the name is too long", "Shorten it: most file systems take 255 bytes.")),
+    ((errno.EILSEQ,), ("the file system does not take the name", "Rename the file, or choose another folder.")),
+    ((errno.ESTALE,), ("the network's file system lost it (stale handle)", "Have it mounted anew, then run again.")),
+    ((errno.EIO, errno.ENXIO, errno.ENODEV), ("the disk fails", "Have the disk checked, then run again.")),
+    ((errno.EISDIR,), ("a folder, where a file is expected", "Move it away, or choose another name.")),
+    ((errno.ELOOP,), ("links lead in a circle", "Remove one of them.")),
+    ((errno.EFBIG,), ("too large for the file system", "Choose a folder on another one.")),
+    ((errno.EMFILE, errno.ENFILE), ("too many files are open", "Raise the limit (ulimit -n), then run again.")),
+    ((errno.EBUSY, errno.ETXTBSY), ("in use by another process", "Wait for its end, then run again.")),
+    ((errno.EAGAIN, errno.EINTR), ("the storage keeps failing", "Try again when it answers.")),
+    (
+        (errno.ETIMEDOUT, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN),
+        ("no answer", "Check the network and the storage, then run again."),
+    ),
+    (
+        (errno.ENOTDIR, errno.EEXIST),
+        ("the storage does not do as asked", "A file is where a folder is needed: move it away."),
+    ),
+)
+_UNKNOWN_ERRNO = ("the storage does not do as asked", "Mend the reason that it gives, then run again.")
