@@ -10,7 +10,9 @@ copies objects of at most 5 GB.
 """
 
 import errno
+import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +29,9 @@ from neuronedit.adapters.files.s3 import PatientS3FileSystem
 from neuronedit.errors import DataError, StorageError, masked
 
 OBJECT_STORES = ("s3", "gcs", "abfs")
+
+LONGEST_NAME = 255
+"""Bytes that file systems take for a name."""
 
 GCS_SECONDS = 60.0
 """How long a request to GCS is repeated, unless the URI has retry_limit_seconds; Google's own limit is 15 minutes."""
@@ -101,7 +106,7 @@ class Location:
         if self.filesystem.type_name not in OBJECT_STORES:  # there it would be an object for every folder in the path
             with storage_errors(folder):
                 self.filesystem.create_dir(folder, recursive=True)
-        return Location(self.filesystem, join(folder, f".{name}.{uuid4().hex}.part"))
+        return Location(self.filesystem, join(folder, f".{short_name(name, LONGEST_NAME - 39)}.{uuid4().hex}.part"))
 
     def move_to(self, target: "Location") -> None:
         """Give a file on the same file system another name; a file of that name is replaced."""
@@ -148,6 +153,12 @@ def locate(uri: str) -> Location:
             f"{masked(uri)}: cannot be opened ({masked(str(error))}). Expected a path, or a URI such as "
             "s3://bucket/folder, gs://…, abfss://… or, for what fsspec knows, fsspec+SCHEME://…"
         ) from error
+
+
+def short_name(name: str, n_bytes: int) -> str:
+    """Give a name, or its SHA-256 where it is longer than so many bytes: for names that are made of another."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= n_bytes else hashlib.sha256(encoded).hexdigest()
 
 
 def move(source: Location, target: Location) -> None:
