@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from neuronedit.config import Config, explain_fields, top_level_settings
-from neuronedit.errors import NeuroneditError
+from neuronedit.errors import NeuroneditError, masked
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 
@@ -90,7 +90,7 @@ def run(command: click.Command, name: str, argv: Sequence[str] | None = None) ->
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else name
         hint = "" if error.__cause__ else f" See `{path} --help`."
-        sys.stderr.write(f"{path}: {error.format_message()}{hint}\n")
+        sys.stderr.write(f"{path}: {masked(error.format_message())}{hint}\n")
     return 2
 
 
@@ -116,11 +116,15 @@ def _parameters(config_type: type[Config], positional: Sequence[str]) -> Iterato
     yield click.Option(["--verbose"], is_flag=True, help="log more")
 
 
+class _MaskedFormatter(logging.Formatter):
+    """Writes log lines, other libraries' too, without credentials."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
+
+
 def _log_to_stderr(verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_MaskedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("neuronedit").setLevel(logging.INFO)

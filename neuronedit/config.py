@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import tomllib
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +25,14 @@ class Config(BaseModel):
     def load(cls, path: Path | None, overrides: Sequence[str] = ()) -> Self:
         """Read a TOML file (or start from nothing) and apply ``section.key=value`` overrides in order.
 
+        An override of a setting that is text is taken as it stands, but for quotes around all of it; others are TOML.
+
         Raises:
             ConfigError: The file is missing or not TOML, a key is unknown, or a value has the wrong type.
         """
         values = _read_toml(path) if path else {}
         for override in overrides:
-            _apply_override(values, override)
+            _apply_override(cls, values, override)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -143,14 +146,28 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_Number)
     except OSError as error:
         raise ConfigError(f"{path}: the configuration cannot be read ({error.strerror}). Check the path.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}.") from error
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
+class _Number(float):
+    """A number that a setting which is text takes as it was written: 1e5, not 100000.0."""
+
+    def __new__(cls, text: str) -> Self:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _apply_override(config: type[Config], values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {override}: expected section.key=value.")
@@ -160,12 +177,39 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override}: {section!r} is a value, not a section.")
+    table[name] = _read_value(text, _types_of(config, [*sections, name]))
+
+
+def _types_of(annotation: Any, keys: Sequence[str] = ()) -> list[Any]:
+    """The types that a key may have: those of a union are told apart, and a choice between texts is each of them."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return [found for part in parts for found in _types_of(part, keys)]
+    if origin is Annotated:
+        return _types_of(parts[0], keys)
+    if not keys:
+        return list(parts) if origin is Literal else [] if annotation is type(None) else [annotation]
+    if origin is dict:
+        return _types_of(parts[1], keys[1:])
+    if isinstance(annotation, type) and issubclass(annotation, Config) and keys[0] in annotation.model_fields:
+        return _types_of(annotation.model_fields[keys[0]].annotation, keys[1:])
+    return []
+
+
+def _read_value(text: str, expected: Sequence[Any]) -> Any:
+    """Read a value given on the command line: text as it stands where the setting is text, else TOML or bare words."""
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    if text in expected or (not quoted and set(expected) == {str}):
+        return text
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}", parse_float=_Number)["value"]
     except tomllib.TOMLDecodeError:
-        value = text  # bare words are text: --set data.path=cells/
-    # A bare day is text, too: no setting is a date, and batches are often named by one.
-    table[name] = text if isinstance(value, date | time) else value
+        return text  # bare words are text: --set design.source.condition=basal
+    # A bare day is text, too: no setting is a date, and batches are often named by one. Where a number and a text are
+    # both possible, as in a column's values, 1_000 and 1e5 are names.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    named = str in expected and is_number and not re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", text)
+    return text if named or isinstance(value, date | time) else value
 
 
 def _explain(config: type[Config], detail: ErrorDetails) -> str:
@@ -180,6 +224,15 @@ def _explain(config: type[Config], detail: ErrorDetails) -> str:
             f"unknown key {key!r}{nearest_name(location[-1], known)}. "
             f"Known keys{f' of {section}' if section else ''}: {listing(known, limit=30)}."
         )
+    inner = [section for found in _types_of(config, location) for section in _sections(found)]
+    if inner and detail["type"] in ("missing", "model_type", "model_attributes_type"):
+        keys = list(dict.fromkeys(name for section in inner for name in section.model_fields))
+        fault = (
+            f"the section {key!r} is missing"
+            if detail["type"] == "missing"
+            else f"{key}: expected a section, not a value; found {_as_text(_short(detail['input']))}"
+        )
+        return f"{fault}. Give its keys, as --set {key}.{keys[0]}=VALUE. Known keys: {listing(keys, limit=30)}."
     if detail["type"] == "missing":
         return f"the key {key!r} is missing. Add it to the file, or give --set {key}=VALUE."
     if detail["type"] in ("union_tag_not_found", "union_tag_invalid"):

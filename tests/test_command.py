@@ -62,6 +62,20 @@ def test_an_error_for_the_user_is_one_message_and_status_2(capsys):
     assert captured.out == ""
 
 
+def test_neither_the_log_nor_a_message_on_usage_shows_credentials(capsys):
+    def look(config: GreetConfig) -> int:
+        logging.getLogger("another.library").warning("no answer from %s", config.name)
+        return 0
+
+    secret = "postgresql://lab:s3#cr@t@db/runs"
+    assert JobCommand("greet", GreetConfig, look)(["--set", f"name={secret}"]) == 0
+    assert capsys.readouterr().err.endswith("WARNING another.library: no answer from postgresql://***@db/runs\n")
+    assert JobCommand("greet", GreetConfig, look)(["greet.toml", secret]) == 2
+    assert capsys.readouterr().err == (
+        "neuronedit greet: Got unexpected extra argument (postgresql://***@db/runs) See `neuronedit greet --help`.\n"
+    )
+
+
 def test_an_error_of_the_program_is_not_hidden():
     def fail(config: GreetConfig) -> int:
         raise ZeroDivisionError(config.name)

@@ -129,6 +129,25 @@ def test_a_preset_and_steps_are_one_plan_too_many(toml):
         ("design.source.condition=basal", ("design", "source"), {"condition": "basal"}),
         ('design.source={condition = "basal", donor = 1}', ("design", "source"), {"condition": "basal", "donor": 1}),
         ("design.source.donor=1", ("design", "source"), {"condition": "untreated", "donor": 1}),
+        ("design.source.donor=true", ("design", "source"), {"condition": "untreated", "donor": True}),
+        ("design.source.donor=0.5", ("design", "source"), {"condition": "untreated", "donor": 0.5}),
+        ("design.source.donor=007", ("design", "source"), {"condition": "untreated", "donor": "007"}),
+        ("design.source.donor=1e5", ("design", "source"), {"condition": "untreated", "donor": "1e5"}),
+        ("design.source.donor=0x10", ("design", "source"), {"condition": "untreated", "donor": "0x10"}),
+        ("design.source.donor=['A', 1]", ("design", "source"), {"condition": "untreated", "donor": ["A", 1]}),
+        ("design.source.donor=2026-01-01", ("design", "source"), {"condition": "untreated", "donor": "2026-01-01"}),
+        ("data.path=1e5", ("data", "path"), "1e5"),
+        ("data.path=0x10", ("data", "path"), "0x10"),
+        ("data.path=5 # x", ("data", "path"), "5 # x"),
+        ("data.path=true", ("data", "path"), "true"),
+        ("data.path=2026-01-01", ("data", "path"), "2026-01-01"),
+        ("data.path=[x]", ("data", "path"), "[x]"),
+        ("data.path={a = 1}", ("data", "path"), "{a = 1}"),
+        ("data.path='5 # x'", ("data", "path"), "5 # x"),
+        ("tracking.uri=1e5", ("tracking", "uri"), "1e5"),
+        ("panel.markers=['CD3', 1e5]", ("panel", "markers"), ("CD3", "1e5")),
+        ("training_data.events_per_population=all", ("training_data", "events_per_population"), "all"),
+        ("training_data.events_per_population=1_000", ("training_data", "events_per_population"), 1000),
     ],
 )
 def test_set_reads_a_toml_value_or_else_bare_text(toml, override, path, value):
@@ -158,9 +177,19 @@ def test_overrides_alone_are_enough():
         ("training.epochs=0", r"training.epochs: Input should be greater than or equal to 1; found 0\."),
         ("training.epochs=ten", r"training.epochs: Input should be a valid integer, .*; found ten\."),
         (
-            "tracking.experiment=[2026-01-01]",
-            r"tracking.experiment: Input should be a valid string; found \[\"2026-01-01\"\]\.",
+            "edit.preset=2026-01-01",
+            r"edit.preset: Input should be .*; found 2026-01-01\.",
         ),
+        (
+            "panel=panel.csv",
+            r"panel: expected a section, not a value; found panel\.csv\. "
+            r"Give its keys, as --set panel\.file=VALUE\. Known keys: 'file', 'markers', 'cofactor', 'exclude'\.",
+        ),
+        (
+            "data=cells",
+            r"data: expected a section, not a value; found cells\. Give its keys, as --set data\.path=VALUE\. ",
+        ),
+        ("sample=5", r"sample: expected a section, not a value; found 5\. Give its keys, as --set sample\.events"),
         ("panel.file=panel.csv", r"panel: give either panel.file or panel.markers"),
         ("edit.steps=[]", r"edit: edit.steps is empty; expected at least one step\. Remove the key for the default"),
         ("edit.steps=[{layr = 'code'}]", r"unknown key 'edit.steps.0.layr'; nearest name 'layer'\. Known keys of edit"),
@@ -220,6 +249,22 @@ def test_an_unknown_key_of_a_design_is_compared_with_the_keys_of_its_kind(toml):
         ConfigError, match=r"unknown key 'design.sources'.*Known keys of design: 'kind', 'batch_column'"
     ):
         TrainConfig.load(toml(CONTROLS + "sources = 1\n"))
+
+
+def test_a_section_that_is_missing_is_told_with_its_keys():
+    overrides = ["data.path=cells", 'design={kind="controls", control={role="control"}, reference="1"}']
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig.load(None, overrides)
+    assert str(caught.value) == (
+        "command line: the section 'panel' is missing. Give its keys, as --set panel.file=VALUE. "
+        "Known keys: 'file', 'markers', 'cofactor', 'exclude'."
+    )
+
+
+def test_a_number_in_a_file_is_a_text_as_it_is_written(toml):
+    path = toml(TRAIN + "[tracking]\nexperiment = 1.50\n[training]\nlearning_rate = 1e-2\n")
+    assert TrainConfig.load(path).tracking.experiment == "1.50"
+    assert TrainConfig.load(path).training.learning_rate == 0.01
 
 
 def test_a_file_that_is_missing_is_told(tmp_path):

@@ -50,7 +50,7 @@ def read_spillover(keywords: Mapping[str, str], where: str) -> Spillover:
             "Set compensate = false, or export the file with its matrix."
         )
     fields = [field.strip() for field in keywords[found].split(",")]
-    n_channels = int(fields[0]) if fields[0].isdecimal() else 0
+    n_channels = int(fields[0]) if fields[0].isdecimal() and len(fields[0]) < 9 else 0
     if n_channels == 0 or len(fields) != 1 + n_channels + n_channels**2:
         raise DataError(
             f"{where}: {found.upper()} is not a spillover matrix: expected a count n, n channel names and n × n "

@@ -3,6 +3,7 @@
 The memory that reading takes depends neither on a file's size nor on that of its row groups.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pyarrow import fs
 
 from neuronedit.adapters.files.dataset import FOOTER_READERS, EventFile
 from neuronedit.adapters.files.parquet import check_storage, open_parquet
-from neuronedit.adapters.files.storage import first_line
+from neuronedit.adapters.files.storage import LONGEST_NAME, first_line
 from neuronedit.errors import DataError
 
 EVENTS_PER_BLOCK = 131_072
@@ -172,9 +173,16 @@ def file_parts(files: Sequence[EventFile], filesystem: fs.FileSystem, max_bytes:
     output is larger than what an object store copies in one go.
 
     Raises:
-        DataError: Two parts would have the same output name.
+        DataError: Two parts would have the same output name, or a part's would be too long.
     """
     parts = split_into_parts(files, filesystem, max_bytes)
+    for part in parts:
+        n_bytes = len(os.fsencode(part.output.rpartition("/")[2]))
+        if part.output != part.file.name and n_bytes > LONGEST_NAME:
+            raise DataError(
+                f"{part.file.path}: the name of a part of this large file would have {n_bytes} bytes; expected at most "
+                f"{LONGEST_NAME}. Shorten the file's name."
+            )
     names = [part.output for part in parts]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

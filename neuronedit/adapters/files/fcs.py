@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import flowio
 import numpy as np
@@ -28,9 +29,12 @@ UNREADABLE = (
     ValueError,  # also UnicodeDecodeError
     LookupError,
     EOFError,
-    OverflowError,
+    ArithmeticError,
     TypeError,
-    ZeroDivisionError,
+    AttributeError,
+    RecursionError,
+    SystemError,
+    MemoryError,
     struct.error,
     re.error,
     UserWarning,
@@ -132,9 +136,10 @@ def _parse(path: Path) -> flowio.FlowData:
             # flowio guesses, with a warning, where it does not know a byte order or a bit width.
             warnings.simplefilter("error", UserWarning)
             warnings.filterwarnings("ignore", message=".*reported incorrect data offset", category=UserWarning)
-            flow = flowio.FlowData(file, ignore_offset_error=True)
+            flow = flowio.FlowData(_Bounded(file, path), ignore_offset_error=True)
     except UNREADABLE as error:
-        reason = f"keyword {error}" if isinstance(error, KeyError) else str(error) or "unexpected end of file"
+        silent = "no memory is left" if isinstance(error, MemoryError) else "unexpected end of file"
+        reason = f"keyword {error}" if isinstance(error, KeyError) else str(error) or silent
         raise DataError(
             f"{path}: expected a complete FCS file; found one that is damaged, truncated or of an unsupported kind "
             f"({type(error).__name__}: {reason}). Export or copy it again."
@@ -180,8 +185,28 @@ def _linear_intensities(path: Path, flow: flowio.FlowData) -> Float64s:
     try:
         with np.errstate(all="ignore"):  # what overflows is found by check_finite
             return flow.as_array(preprocess=True)
-    except ValueError as error:
-        raise DataError(f"{path}: the FCS file's keywords cannot be used ({error}). Export it again.") from error
+    except UNREADABLE as error:
+        raise DataError(
+            f"{path}: the FCS file's keywords cannot be used ({str(error) or type(error).__name__}). Export it again."
+        ) from error
+
+
+class _Bounded:
+    """An open file that is asked for no more bytes than it has: flowio makes room for what a damaged file promises."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.file = file
+        self.name = path.name
+        self.size = path.stat().st_size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def read(self, n_bytes: int) -> bytes:
+        left = self.size - self.file.tell()
+        if n_bytes > left:
+            raise EOFError(f"a segment of {n_bytes} bytes, where the file has {max(left, 0)} more")
+        return self.file.read(n_bytes)
 
 
 def _marker_names(path: Path, channels: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:

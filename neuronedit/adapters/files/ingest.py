@@ -19,6 +19,7 @@ from neuronedit import __version__
 from neuronedit.adapters.files.fcs import FcsFile, check_finite, read_fcs
 from neuronedit.adapters.files.sample_sheet import SheetRow, read_sample_sheet
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
+from neuronedit.adapters.files.storage import storage_errors
 from neuronedit.cells.panel import Panel, read_panel
 from neuronedit.config import Config
 from neuronedit.errors import DataError, PanelError, listing, nearest_name
@@ -188,7 +189,7 @@ def _write_events(
         )
     if first is not None:
         _check_same_columns(where, names, first)
-    with sample.path.open("rb") as file:
+    with storage_errors(where), sample.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     entry = IngestedFile(
         sample.labels["file"],

@@ -1,5 +1,6 @@
 """A job's output folder: complete or absent, and replaced only where an earlier run of the same job wrote it."""
 
+import errno
 import json
 import logging
 import os
@@ -12,11 +13,13 @@ from uuid import uuid4
 
 from pyarrow.fs import LocalFileSystem
 
-from neuronedit.adapters.files.storage import Location
+from neuronedit.adapters.files.storage import Location, storage_error, storage_errors
 from neuronedit.adapters.files.walk import own_entries, printable
 from neuronedit.errors import OutputError, listing
 
 log = logging.getLogger(__name__)
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ESTALE)
 
 
 @contextmanager
@@ -31,10 +34,14 @@ def staged_folder(output: str | Path, record: str, *, overwrite: bool) -> Iterat
         overwrite: Replace an earlier output of the same job.
 
     Raises:
-        OutputError: The output exists and may not be replaced, or cannot be written.
+        OutputError: The output is no local folder, exists and may not be replaced, or cannot be written.
+        StorageError: The disk fails or is full.
     """
+    if "://" in str(output):
+        raise OutputError(f"{output}: expected a folder of this machine; found a URI. Write here, then copy it.")
     output = Path(output)
-    check_replaceable(output, record, overwrite=overwrite)
+    with storage_errors(str(output)):
+        check_replaceable(output, record, overwrite=overwrite)
     staging = output.with_name(f".{output.name}-{uuid4().hex}")
     try:
         staging.mkdir(parents=True)
@@ -44,6 +51,10 @@ def staged_folder(output: str | Path, record: str, *, overwrite: bool) -> Iterat
         yield staging
         check_replaceable(output, record, overwrite=overwrite)
         _swap(staging, output, record)
+    except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise storage_error(str(output), error) from error
+        raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -10,7 +10,9 @@ copies objects of at most 5 GB.
 """
 
 import errno
+import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +29,9 @@ from neuronedit.adapters.files.s3 import PatientS3FileSystem
 from neuronedit.errors import DataError, StorageError, masked
 
 OBJECT_STORES = ("s3", "gcs", "abfs")
+
+LONGEST_NAME = 255
+"""Bytes that file systems take for a name."""
 
 GCS_SECONDS = 60.0
 """How long a request to GCS is repeated, unless the URI has retry_limit_seconds; Google's own limit is 15 minutes."""
@@ -101,7 +106,7 @@ class Location:
         if self.filesystem.type_name not in OBJECT_STORES:  # there it would be an object for every folder in the path
             with storage_errors(folder):
                 self.filesystem.create_dir(folder, recursive=True)
-        return Location(self.filesystem, join(folder, f".{name}.{uuid4().hex}.part"))
+        return Location(self.filesystem, join(folder, f".{short_name(name, LONGEST_NAME - 39)}.{uuid4().hex}.part"))
 
     def move_to(self, target: "Location") -> None:
         """Give a file on the same file system another name; a file of that name is replaced."""
@@ -150,6 +155,12 @@ def locate(uri: str) -> Location:
         ) from error
 
 
+def short_name(name: str, n_bytes: int) -> str:
+    """Give a name, or its SHA-256 where it is longer than so many bytes: for names that are made of another."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= n_bytes else hashlib.sha256(encoded).hexdigest()
+
+
 def move(source: Location, target: Location) -> None:
     """Move a file as ``Location.move_to`` does, but let the file system's own errors through."""
     try:
@@ -168,10 +179,11 @@ def storage_error(where: str, error: Exception) -> StorageError:
     """
     message = first_line(error)
     cause, remedy = next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, message)), _UNKNOWN)
-    if isinstance(error, FileNotFoundError):
-        cause, remedy = "not there", "Check its name; if it was there before, restore it."
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        cause, remedy = "no room is left", "Make room."
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (told := re.search(r"\[errno (\d+)\]", message, re.IGNORECASE)):
+        number = int(told[1])
+    if number is not None:
+        cause, remedy = next((meaning for numbers, meaning in _ERRNO_MEANINGS if number in numbers), _UNKNOWN_ERRNO)
     return StorageError(f"{where}: {cause} ({masked(message)}). {remedy}")
 
 
@@ -246,3 +258,33 @@ _MEANINGS = (
     ),
 )
 _UNKNOWN = ("the storage does not do as asked", "Try again when it answers.")
+
+_ERRNO_MEANINGS = (
+    ((errno.ENOENT,), ("not there", "Check its name; if it was there before, restore it.")),
+    ((errno.ENOSPC,), ("no room is left", "Make room.")),
+    ((errno.EDQUOT,), ("the quota is used up", "Remove files of yours, or have the quota raised.")),
+    ((errno.EROFS,), ("read-only", "Choose another folder, or have it mounted for writing.")),
+    (
+        (errno.EACCES, errno.EPERM),
+        ("permission is denied", "Have the right given to the user that runs this, or choose another folder."),
+    ),
+    ((errno.ENAMETOOLONG,), ("the name is too long", "Shorten it: most file systems take 255 bytes.")),
+    ((errno.EILSEQ,), ("the file system does not take the name", "Rename the file, or choose another folder.")),
+    ((errno.ESTALE,), ("the network's file system lost it (stale handle)", "Have it mounted anew, then run again.")),
+    ((errno.EIO, errno.ENXIO, errno.ENODEV), ("the disk fails", "Have the disk checked, then run again.")),
+    ((errno.EISDIR,), ("a folder, where a file is expected", "Move it away, or choose another name.")),
+    ((errno.ELOOP,), ("links lead in a circle", "Remove one of them.")),
+    ((errno.EFBIG,), ("too large for the file system", "Choose a folder on another one.")),
+    ((errno.EMFILE, errno.ENFILE), ("too many files are open", "Raise the limit (ulimit -n), then run again.")),
+    ((errno.EBUSY, errno.ETXTBSY), ("in use by another process", "Wait for its end, then run again.")),
+    ((errno.EAGAIN, errno.EINTR), ("the storage keeps failing", "Try again when it answers.")),
+    (
+        (errno.ETIMEDOUT, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN),
+        ("no answer", "Check the network and the storage, then run again."),
+    ),
+    (
+        (errno.ENOTDIR, errno.EEXIST),
+        ("the storage does not do as asked", "A file is where a folder is needed: move it away."),
+    ),
+)
+_UNKNOWN_ERRNO = ("the storage does not do as asked", "Mend the reason that it gives, then run again.")

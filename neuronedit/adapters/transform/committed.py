@@ -6,12 +6,20 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from posixpath import join
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neuronedit.adapters.files.storage import Location, move, storage_error, storage_errors
+from neuronedit.adapters.files.storage import (
+    LONGEST_NAME,
+    Location,
+    move,
+    short_name,
+    storage_error,
+    storage_errors,
+)
 from neuronedit.errors import StorageError
 
 KEEP = "keep"
@@ -187,7 +195,8 @@ def standing_receipt(folder: Location, output: str, claim: str) -> Receipt | Non
 
 def receipt_name(output: str) -> str:
     """The path of an output's receipt, relative to the output folder."""
-    return f"{RECEIPTS}/{output}.json"
+    folder, _, name = output.rpartition("/")
+    return join(RECEIPTS, folder, f"{short_name(name, LONGEST_NAME - len('.json'))}.json")
 
 
 def _write(staged: Location, schema: pa.Schema, tables: Iterable[pa.Table], layout: Layout) -> Committed:

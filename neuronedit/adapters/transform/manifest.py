@@ -101,8 +101,11 @@ def summary(manifest: Mapping[str, Any], place: str) -> str:
     written = f"{manifest['events']:,} events in {len(manifest['outputs'])} files ({counts})"
     lines = [f"{place}: {written} by {manifest['model']['uri']}"]
     if manifest["left_out"]:
-        n_left_out = sum(left_out["events"] or 0 for left_out in manifest["left_out"])
-        lines.append(f"left out {n_left_out:,} events in {len(manifest['left_out'])} places: see {place}/{MANIFEST}")
+        known = [left_out["events"] for left_out in manifest["left_out"] if left_out["events"] is not None]
+        n_unknown = len(manifest["left_out"]) - len(known)
+        counted = [f"{sum(known):,} events in {len(known)} places"] * bool(known)
+        whole = [f"{n_unknown} whole files, whose number of events is unknown"] * bool(n_unknown)
+        lines.append(f"left out {' and '.join([*counted, *whole])}: see {place}/{MANIFEST}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,5 @@
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -175,4 +176,13 @@ def test_a_part_may_not_take_another_files_name(dataset: EventDataset, tmp_path:
     pq.write_table(CELLS, tmp_path / "batch_id=B/b7-00002-of-00005.parquet")
     dataset = list_dataset(str(tmp_path))
     with pytest.raises(DataError, match=r"batch_id=B/b7-00002-of-00005\.parquet: a part of a large file would have"):
+        file_parts(dataset.files, dataset.filesystem, 1)
+
+
+def test_a_part_whose_name_would_be_too_long_is_told_before_any_work(tmp_path: Path) -> None:
+    name = "b" * 240 + ".parquet"
+    pq.write_table(CELLS, tmp_path / name, row_group_size=200)
+    dataset = list_dataset(str(tmp_path))
+    expected = "the name of a part of this large file would have 263 bytes; expected at most 255. Shorten the file"
+    with pytest.raises(DataError, match=rf"^{tmp_path}/{name}: {re.escape(expected)}"):
         file_parts(dataset.files, dataset.filesystem, 1)

@@ -1,4 +1,5 @@
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,7 @@ def test_compensation_recovers_the_light_before_it_spilled(tmp_path, keyword, or
     ("keywords", "parts"),
     [
         ({}, ["expected a spillover matrix", "found none of the keywords $SPILLOVER, SPILL and $COMP", "compensate"]),
+        ({"SPILL": "9" * 5000 + ",FITC-A"}, ["SPILL is not a spillover matrix", "found 2 fields"]),
         ({"SPILL": "2,FITC-A,PE-A,1,2,2,4"}, ["2 channels cannot be inverted", "condition number", "export"]),
         ({"SPILL": "2,FITC,PE-A,1,0,0,1"}, ["'FITC', which the file does not have", "nearest name 'FITC-A'"]),
         ({"SPILL": "2,FITC-A,PE-A,1,0,0"}, ["SPILL is not a spillover matrix", "n × n numbers; found 6 fields"]),
@@ -196,6 +198,38 @@ def test_fewer_channel_names_than_channels_are_refused(tmp_path):
 def test_damaged_keywords_are_refused_with_flowios_reason(tmp_path, keywords, reason):
     path = write(tmp_path / "a.fcs", fcs_bytes(FLOATS, CHANNELS, keywords=keywords))
     refuses(path, "damaged, truncated or of an unsupported kind", reason, "again")
+
+
+@pytest.mark.parametrize("size", ["1e5", "9" * 8, "9" * 10, "9" * 13, "9" * 30, "9" * 5000, "-9999999999"])
+@pytest.mark.parametrize("keyword", ["$ENDANALYSIS", "$ENDDATA", "$BEGINDATA", "$TOT", "$PAR", "$P2B", "$P2R", "$P2E"])
+@pytest.mark.parametrize("values", [FLOATS, INTEGERS], ids=["floats", "integers"])
+def test_a_size_that_the_file_does_not_have_takes_no_memory(tmp_path, keyword, size, values):
+    keywords = {"$BEGINANALYSIS": "58", "$ENDANALYSIS": "58"} | {keyword: size}
+    content = fcs_bytes(values, CHANNELS, keywords=keywords)
+    if keyword in ("$ENDDATA", "$BEGINDATA"):
+        offset = re.search(rb"\%s\|(\d+)\|" % keyword.encode(), content)
+        content = content.replace(offset[0], f"{keyword}|{size:>{len(offset[1])}}|".encode())
+    path = write(tmp_path / "a.fcs", content)
+    tracemalloc.start()
+    try:
+        read_fcs(path)
+    except DataError as error:
+        assert str(path) in str(error)  # noqa: PT017 - a range may be as large as it likes
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 1e6
+
+
+def test_a_segment_beyond_the_files_end_is_told(tmp_path):
+    keywords = {"$BEGINANALYSIS": "58", "$ENDANALYSIS": "1000000000000"}
+    path = write(tmp_path / "a.fcs", fcs_bytes(FLOATS, CHANNELS, keywords=keywords))
+    refuses(path, "damaged, truncated", "EOFError: a segment of 999999999943 bytes, where the file has", "again")
+
+
+def test_a_channel_beyond_those_that_the_file_has_is_refused(tmp_path):
+    text = {"$P3N": None, "$P9N": "PE-A", "$P9R": "1024", "$P9G": "2"}
+    refuses(write(tmp_path / "a.fcs", fcs_bytes(FLOATS, CHANNELS, keywords=text)), "keywords cannot be used", "again")
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,15 @@ def test_quarantine_goes_on_without_unreadable_files_and_exits_with_3(folder):
     assert ds.dataset(cells).to_table()["sample_id"].to_pylist() == ["s2"] * 20
 
 
+def test_a_file_that_promises_more_than_it_has_is_quarantined(folder):
+    promises = {"$BEGINANALYSIS": "58", "$ENDANALYSIS": "1000000000000"}
+    (folder / "a.fcs").write_bytes(fcs_bytes(np.float32(events(0)), CHANNELS, keywords=promises))
+    report = ingest(settings(folder, on_error="quarantine"))
+    assert (report.files, report.quarantined) == (1, ("a.fcs",))
+    (entry,) = json.loads((folder / "cells/_quarantine.json").read_text())
+    assert "EOFError: a segment of 999999999943 bytes, where the file has " in entry["reason"]
+
+
 def test_quarantine_of_every_file_is_an_error(folder):
     (folder / "a.fcs").write_bytes(b"")
     (folder / "b.fcs").write_bytes(b"")

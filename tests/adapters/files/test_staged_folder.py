@@ -1,3 +1,4 @@
+import errno
 import re
 import shutil
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
-from neuronedit.errors import OutputError
+from neuronedit.errors import OutputError, StorageError
 
 RECORD = "_ingest.json"
 
@@ -124,3 +125,25 @@ def test_what_comes_in_the_last_moment_stays(tmp_path, monkeypatch, caplog):
     (kept,) = tmp_path.glob(".output-*")
     assert contents(kept) == {"figures/notes.txt": "years of work"}
     assert f"{kept}: holds files that no job of ours wrote" in caplog.text
+
+
+def test_a_disk_that_fills_while_a_job_writes_is_told_and_leaves_nothing(tmp_path):
+    def fill_up():
+        with staged_folder(tmp_path / "output", RECORD, overwrite=False) as staging:
+            (staging / "cells").write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StorageError, match=rf"^{tmp_path}/output: no room is left \(.*\)\. Make room\.$"):
+        fill_up()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path):
+    with pytest.raises(StorageError, match=r": the name is too long \(.*\)\. Shorten it: most file systems take 255"):
+        fill(tmp_path / ("a" * 300), "")
+
+
+def test_a_uri_is_told_to_be_no_folder_of_this_machine():
+    expected = "s3://***@lab/out: expected a folder of this machine; found a URI. Write here, then copy it."
+    with pytest.raises(OutputError, match=rf"^{re.escape(expected)}$"):
+        fill("s3://AKIA:secret@lab/out", "")

@@ -1,4 +1,5 @@
 import errno
+import os
 import pickle
 from pathlib import Path
 
@@ -91,8 +92,37 @@ def test_a_file_that_is_not_there_or_may_not_be_written_is_told(tmp_path: Path) 
     with pytest.raises(StorageError, match=rf"^{tmp_path}/none: not there \(.*\)\. Check its name"):
         locate(str(tmp_path / "none")).read_bytes()
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=rf"^{tmp_path}/file: the storage does not do as asked \("):
+    with pytest.raises(StorageError, match=rf"^{tmp_path}/file: the storage does not do as asked \(.*A file is where"):
         (locate(str(tmp_path / "file")) / "note").write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("number", "cause", "remedy"),
+    [
+        (errno.EROFS, "read-only", "Choose another folder, or have it mounted for writing."),
+        (errno.EACCES, "permission is denied", "Have the right given to the user that runs this"),
+        (errno.EPERM, "permission is denied", "Have the right given to the user that runs this"),
+        (errno.EDQUOT, "the quota is used up", "Remove files of yours, or have the quota raised."),
+        (errno.ENAMETOOLONG, "the name is too long", "Shorten it: most file systems take 255 bytes."),
+        (errno.ESTALE, "the network's file system lost it (stale handle)", "Have it mounted anew, then run again."),
+        (errno.EIO, "the disk fails", "Have the disk checked, then run again."),
+        (errno.ETIMEDOUT, "no answer", "Check the network and the storage, then run again."),
+        (errno.ENOTDIR, "the storage does not do as asked", "A file is where a folder is needed: move it away."),
+        (errno.EXDEV, "the storage does not do as asked", "Mend the reason that it gives, then run again."),
+    ],
+)
+def test_each_fault_of_a_storage_has_its_own_remedy(number: int, cause: str, remedy: str) -> None:
+    reason = os.strerror(number)
+    told = str(storage_error("/out/b7", OSError(number, reason)))
+    assert told.startswith(f"/out/b7: {cause} ([Errno {number}] {reason}). {remedy}")
+    assert "Try again when it answers" not in told
+    # Arrow gives the number in the text only where it has no exception of that kind.
+    assert cause in str(storage_error("/out/b7", OSError(f"Cannot do it. Detail: [errno {number}] {reason}")))
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r": the name is too long \(.*\)\. Shorten it: most file systems take 255"):
+        (locate(str(tmp_path)) / ("a" * 300)).read_bytes()
 
 
 def test_no_room_is_told() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from neuronedit.adapters.transform.committed import LeftOut
-from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
+from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest, summary
 from neuronedit.adapters.transform.output_folder import MANIFEST, STARTED, TransformPlan
 from neuronedit.errors import OutputError
 from tests.adapters.claiming import (
@@ -58,3 +58,17 @@ def test_events_left_out_are_accounted_for(target: Path, plan: TransformPlan) ->
         )
     assert manifest["left_out"] == [asdict(left_out)]
     assert manifest["events"] == 2497
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ([None, None], "2 whole files, whose number of events is unknown"),
+        ([1500, 1], "1,501 events in 2 places"),
+        ([0, 7, None], "7 events in 2 places and 1 whole files, whose number of events is unknown"),
+    ],
+)
+def test_what_was_left_out_is_told_as_unknown_where_it_was_not_counted(events: list[int | None], told: str) -> None:
+    facts = {"counts": {}, "events": 0, "outputs": [], "model": {"uri": "m"}}
+    manifest = {**facts, "left_out": [{"events": n_events} for n_events in events]}
+    assert summary(manifest, "edited").splitlines()[1] == f"left out {told}: see edited/_manifest.json"

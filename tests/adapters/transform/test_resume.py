@@ -11,6 +11,7 @@ from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.transform import file_transformer
 from neuronedit.adapters.transform.committed import Receipt
 from neuronedit.adapters.transform.file_transformer import MAX_ATTEMPTS, FileTransformer
+from neuronedit.adapters.transform.manifest import verify_output
 from neuronedit.adapters.transform.pool import _TransformLedger
 from neuronedit.errors import ClusterError, DataError, StorageError
 from neuronedit.model.edit_model import EditModel
@@ -45,6 +46,24 @@ def test_resume_writes_only_what_is_missing(
     kept = [path for path in paths if (path.stat().st_ino, path.stat().st_mtime_ns) == before[path]]
     assert kept == paths[1::2]
     check(target, undisturbed)
+
+
+@pytest.mark.parametrize("n_bytes", [208, 215, 250, 255])
+def test_a_file_with_a_long_name_is_edited_verified_and_resumed(
+    cells: Path, target: Path, controls_model: EditModel, n_bytes: int
+) -> None:
+    name = "µ" * ((n_bytes - 8) // 2) + "b" * (n_bytes % 2) + ".parquet"
+    assert len(name.encode()) == n_bytes
+    for path in sorted(cells.glob("*.parquet"))[1:]:
+        path.unlink()
+    (path,) = cells.glob("*.parquet")
+    path.rename(cells / name)
+    run(cells, target, controls_model, transform=here)
+    assert verify_output(str(target)).problems == ()
+    before = (target / name).stat().st_mtime_ns
+    run(cells, target, controls_model, resume=True, transform=here)
+    assert (target / name).stat().st_mtime_ns == before
+    assert verify_output(str(target)).problems == ()
 
 
 def test_a_corrupt_file_among_good_ones_ends_the_job_and_the_good_ones_stand(
