@@ -37,7 +37,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def save_model(model: EditModel, folder: str | Path) -> str:
-    """Write a model into a new folder, all or nothing, and give its digest: SHA-256 over all that it consists of.
+    """Write a model into a new folder, all or nothing; make those above it. Give its digest, SHA-256 over all of it.
 
     Example:
         >>> import tempfile
@@ -107,7 +107,7 @@ def model_contents(folder: str | Path) -> dict[str, bytes]:
 
 
 def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
-    """Read a model from the bytes of its two files, as ``model_contents`` gives them; messages name their place.
+    """Read a model from the bytes of its two files, as ``model_contents`` gives them; messages say ``where``.
 
     Raises:
         ModelError: A file is damaged, of another model, or of a newer format.

@@ -226,9 +226,9 @@ def example_subject() -> EditSubject:
 
     Example:
         >>> subject = example_subject()
-        >>> subject.layer, subject.marker_names, subject.populations.keys()
-        ('code', ('CD3', 'CD4', 'pSTAT1'), dict_keys(['source', 'target', 'other']))
-        >>> (subject.change.mean(axis=0) > 0).tolist()
+        >>> subject.layer, subject.marker_names, list(subject.populations)
+        ('code', ('CD3', 'CD4', 'pSTAT1'), ['source', 'target', 'other'])
+        >>> (subject.change.mean(axis=0) > 0.1).tolist()
         [False, False, True]
     """
     source, other = (LabelledEvents(example_cells(seed), example_labels()) for seed in (0, 2))

@@ -65,8 +65,8 @@ def page_template(name: str) -> jinja2.Template:
     """A template of this package; it can embed figures, offer tables for download, and write numbers.
 
     Example:
-        >>> "rows_of" in page_template("page.html.j2").globals
-        True
+        >>> page_template("page.html.j2").globals["percent"](0.5)
+        '50.0%'
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.globals.update(embed=_embed, download=_download, number=_number, percent=_percent, rows_of=_rows_of)
