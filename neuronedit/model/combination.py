@@ -19,6 +19,7 @@ from neuronedit.cells.arms import CONTROL, A, Arm, B, Experiment
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.cells.events import check_finite
 from neuronedit.cells.panel import Panel
+from neuronedit.cells.tables import write_csv
 from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.errors import ModelError, PanelError, listing, nearest_name
 from neuronedit.measures.distances import (
@@ -257,10 +258,10 @@ def prediction_table(
 
 def write_combination(combination: Combination, folder: Path) -> None:
     """Write ``excess.csv``, ``markers.csv`` and, if A+B was measured, ``distances.csv``."""
-    combination.excess.to_csv(folder / "excess.csv", index=False)
-    combination.markers.to_csv(folder / "markers.csv", index=False)
+    write_csv(combination.excess, folder / "excess.csv")
+    write_csv(combination.markers, folder / "markers.csv")
     if len(combination.distances):
-        combination.distances.to_csv(folder / "distances.csv", index=False)
+        write_csv(combination.distances, folder / "distances.csv")
 
 
 def _mean(experiment: Experiment, arm: Arm) -> Float64s:

@@ -17,6 +17,7 @@ from neuronedit.adapters.files.parquet import EventDataset
 from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt, write_receipt
 from neuronedit.adapters.transform.lease import LEASE, Lease, lease
+from neuronedit.cells.tables import csv_text
 from neuronedit.errors import OutputError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.files import ARRAYS, FACTS, parse_model
@@ -78,7 +79,7 @@ class OutputFolder:
         """
         self.lease.check()
         self._remove_others({receipt.output: receipt.written for receipt in receipts})
-        (self.location / QUALITY).write_bytes(quality.to_csv(index=False).encode())
+        (self.location / QUALITY).write_bytes(csv_text(quality).encode())
         (self.location / MANIFEST).write_json(manifest)
         (self.location / STARTED).delete()
 

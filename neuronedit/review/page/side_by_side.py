@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from neuronedit.arrays import Float32s
 from neuronedit.cells.panel import Panel
+from neuronedit.cells.tables import write_csv
 from neuronedit.cells.transforms import common_unit, transform_markers
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, quantile_map
 from neuronedit.errors import ModelError, listing
@@ -262,7 +263,7 @@ def write_comparison(compared: SideBySide, folder: Path) -> None:
     (folder / COMPARE_PAGE).write_text(render_comparison(compared), encoding="utf-8")
     tables = {"methods": compared.methods, "markers": compared.markers, **compared.differences}
     for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
+        write_csv(table, folder / f"{name}.csv")
 
 
 def _drawing(compared: SideBySide, comparison: str) -> Drawing:
