@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from neuronedit.cells.tables import workbook_kind
 from neuronedit.cells.transforms import (
     MASS_COFACTOR,
     PARAMETERS,
@@ -26,20 +27,21 @@ from neuronedit.errors import PanelError, listing, nearest_name
 class Panel:
     """Ordered markers, each with the transform of its intensities.
 
-    A number stands for arcsinh with that cofactor: 5 for mass, 150 for fluorescence cytometry.
+        A number stands for arcsinh with that cofactor: 5 for mass, 150 for fluorescence cytometry.
 
     Example:
-        >>> from neuronedit import Panel
-        >>> from neuronedit.cells.transforms import Logicle
-        >>> Panel(("CD3", "CD19"), (5.0, Logicle())).transforms[0]
-        Arcsinh(cofactor=5.0)
+            >>> from neuronedit import Panel
+            >>> from neuronedit.cells.tables import workbook_kind
+    from neuronedit.cells.transforms import Logicle
+            >>> Panel(("CD3", "CD19"), (5.0, Logicle())).transforms[0]
+            Arcsinh(cofactor=5.0)
 
     Attributes:
-        markers: Their names, in the order of the columns of intensities.
-        transforms: Of each marker, in the same order.
+            markers: Their names, in the order of the columns of intensities.
+            transforms: Of each marker, in the same order.
 
     Raises:
-        PanelError: There is no marker, one is named twice or not at all, or transforms do not fit.
+            PanelError: There is no marker, one is named twice or not at all, or transforms do not fit.
     """
 
     markers: tuple[str, ...]
@@ -135,23 +137,50 @@ def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
         ...     read_panel(Path(folder, "panel.csv"))
         (Panel(markers=('CD45',), transforms=(Arcsinh(cofactor=5.0),)), {'Y89Di': 'CD45'})
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PanelError(f"{path}: the panel file cannot be read ({error}). Check the path.") from error
-    if not rows or "marker" not in rows[0]:
-        found = listing(rows[0]) if rows else "no rows"
-        raise PanelError(
-            f"{path}: expected a CSV with the column 'marker' (and 'channel', 'transform', 'cofactor'); found {found}."
-        )
+    lines, rows = _read_rows(Path(path))
     markers = tuple((row["marker"] or "").strip() for row in rows)
     channels = [(row.get("channel") or "").strip() for row in rows]
-    repeated = [channel for channel, count in Counter(channels).items() if channel and count > 1]
-    if repeated:
-        raise PanelError(f"{path}: channel {listing(repeated)} stands more than once. Name each channel once.")
+    if "" in markers:
+        number = markers.index("")
+        raise PanelError(
+            f"{path}, line {lines[number]}: Marker {number + 1} of the panel has no name. "
+            "Name it, or leave its row out."
+        )
+    for noun, names in (("marker", markers), ("channel", channels)):
+        repeated = [name for name, count in Counter(names).items() if name and count > 1]
+        if repeated:
+            places = ", ".join(str(line) for line, name in zip(lines, names, strict=True) if name in repeated)
+            fault = f"names {listing(repeated)} more than once" if noun == "marker" else ""
+            fault = fault or f"channel {listing(repeated)} stands more than once"
+            raise PanelError(f"{path}, lines {places}: {fault}. Name each {noun} once.")
     panel = Panel(markers, tuple(_transform(row, path) for row in rows))
     return panel, {channel: marker for channel, marker in zip(channels, markers, strict=True) if channel}
+
+
+def _read_rows(path: Path) -> tuple[list[int], list[dict[str, str | None]]]:
+    """Read the line's number and the cells of every row; rows of empty cells, as Excel leaves them, are none."""
+    try:
+        if workbook := workbook_kind(path):
+            raise PanelError(f"{path}: expected a CSV in UTF-8; found {workbook}. Save the panel as one.")
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            found = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise PanelError(f"{path}: the panel file cannot be read ({error}). Check the path.") from error
+    if not found or "marker" not in found[0][1]:
+        names = listing(found[0][1]) if found else "no rows"
+        raise PanelError(
+            f"{path}: expected a CSV with the column 'marker' (and 'channel', 'transform', 'cofactor'); found {names}."
+        )
+    surplus = [line for line, row in found if any(cell.strip() for cell in row.get(None, ()))]
+    if surplus:
+        raise PanelError(
+            f"{path}, line {surplus[0]}: has more cells than the first line has names. Quote cells that hold a comma."
+        )
+    filled = [(line, row) for line, row in found if any((row[name] or "").strip() for name in row if name)]
+    if not filled:
+        raise PanelError(f"{path}: no row of the panel has a marker. Name at least one.")
+    return [line for line, _ in filled], [row for _, row in filled]
 
 
 def _transform(row: Mapping[str, str | None], path: str | Path) -> Transform:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from neuronedit.arrays import Float32s, Float64s, Int64s
 from neuronedit.cells.arms import CONTROL, A, Arm, B, Experiment
+from neuronedit.cells.tables import write_csv
 from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.measures.distances import (
     DECISIVE,
@@ -212,10 +213,10 @@ def write_combination(combination: Combination, folder: Path) -> None:
         ...     sorted(path.name for path in Path(folder).iterdir())
         ['excess.csv', 'markers.csv']
     """
-    combination.excess.to_csv(folder / "excess.csv", index=False)
-    combination.markers.to_csv(folder / "markers.csv", index=False)
+    write_csv(combination.excess, folder / "excess.csv")
+    write_csv(combination.markers, folder / "markers.csv")
     if len(combination.distances):
-        combination.distances.to_csv(folder / "distances.csv", index=False)
+        write_csv(combination.distances, folder / "distances.csv")
 
 
 def _prediction_table(

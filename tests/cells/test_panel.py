@@ -105,6 +105,19 @@ def test_a_panel_file_saved_by_excel_is_read(panel_file):
     assert panel.markers == ("CD3",)
 
 
+def test_rows_that_excel_left_empty_are_none(panel_file):
+    panel, channels = read_panel(panel_file("channel,marker,cofactor\nNd1,CD3,5\n,,\n , ,\n,,,,\nNd2,CD4,\n,,\n"))
+    assert (panel.markers, channels) == (("CD3", "CD4"), {"Nd1": "CD3", "Nd2": "CD4"})
+
+
+@pytest.mark.parametrize(("content", "kind"), [(b"PK\x03\x04", r"\.xlsx, \.ods"), (b"\xd0\xcf\x11\xe0\xa1", r"\.xls")])
+def test_a_workbook_that_is_given_as_a_panel_is_told(tmp_path, content, kind):
+    (tmp_path / "panel.xlsx").write_bytes(content)
+    message = rf"panel\.xlsx: expected a CSV in UTF-8; found a workbook \({kind}\)\. Save the panel as one\."
+    with pytest.raises(PanelError, match=message):
+        read_panel(tmp_path / "panel.xlsx")
+
+
 def test_a_panel_file_that_cannot_be_read_is_told(tmp_path):
     with pytest.raises(
         PanelError, match=r"none.csv: the panel file cannot be read \(.*No such file.*\)\. Check the path"
@@ -124,7 +137,14 @@ def test_a_panel_file_in_another_encoding_is_told(panel_file):
         ("marker\n", r"found no rows"),
         ("name,cofactor\nCD3,5\n", r"found 'name', 'cofactor'"),
         ("marker,cofactor\nCD3,five\n", r"marker 'CD3': cofactor is 'five'; expected a number"),
-        ("channel,marker\nNd1,CD3\nNd1,CD4\n", r"channel 'Nd1' stands more than once\. Name each channel once"),
+        ("channel,marker\n,,\n,\n", r"panel.csv: no row of the panel has a marker\. Name at least one\."),
+        ("marker,cofactor\nCD3,1,5\n", r"panel.csv, line 2: has more cells than the first line has names\. Quote"),
+        ("channel,marker\n,,\nNd1,CD3\n,,\n,CD3\n", r"panel.csv, lines 3, 5: names 'CD3' more than once"),
+        ("channel,marker\n,,\nNd1,CD3\nTime,\n", r"panel.csv, line 4: Marker 2 of the panel has no name\. Name it"),
+        (
+            "channel,marker\nNd1,CD3\nNd1,CD4\n",
+            r"panel.csv, lines 2, 3: channel 'Nd1' stands more than once\. Name each channel once",
+        ),
         ("channel,marker\nNd1,CD3\nNd2,CD3\n", r"names 'CD3' more than once"),
         ("channel,marker\nNd1,CD3\nTime,\n", r"Marker 2 of the panel has no name"),
         ("marker,cofactor\nCD3,-1\n", r"panel.csv: marker 'CD3': arcsinh has cofactor -1.0; expected a positive"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from neuronedit.cells.tables import workbook_kind
 from neuronedit.errors import DataError, listing, nearest_name
 
 REQUIRED = ("file", "sample_id", "batch_id")
@@ -54,9 +55,10 @@ def read_sample_sheet(
         if empty:
             raise DataError(f"{path}, line {number}: the cell of column {listing(empty)} is empty. Fill it in.")
         samples.append(SheetRow(folder / labels["file"], labels))
-    _check_unique(path, "file", [str(sample.path.resolve()) for sample in samples])
-    _check_unique(path, "sample_id", [sample.sample_id for sample in samples])
-    missing = [sample.labels["file"] for sample in samples if not sample.path.is_file()]
+    lines = [number for number, _ in rows]
+    _check_unique(path, "file", lines, [_resolved(sample.path) for sample in samples])
+    _check_unique(path, "sample_id", lines, [sample.sample_id for sample in samples])
+    missing = [sample.labels["file"] for sample in samples if not _is_file(sample.path)]
     if missing:
         raise DataError(
             f"{path}: {len(missing)} of {len(samples)} FCS files do not exist in {folder}: "
@@ -68,6 +70,10 @@ def read_sample_sheet(
 def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The first line's cells, and every other line's with its number; blank lines are left out."""
     try:
+        if workbook := workbook_kind(path):
+            raise DataError(
+                f"{path}: expected a sample sheet that is a CSV in UTF-8; found {workbook}. Save it as one."
+            )
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, skipinitialspace=True, strict=True)
             rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
@@ -99,7 +105,25 @@ def _check_columns(path: Path, columns: Sequence[str], markers: Iterable[str]) -
         raise DataError(f"{path}: column {listing(taken)} has the name of a marker. Rename the column.")
 
 
-def _check_unique(path: Path, column: str, values: Sequence[str]) -> None:
+def _check_unique(path: Path, column: str, lines: Sequence[int], values: Sequence[str]) -> None:
     repeated = [value for value, count in Counter(values).items() if count > 1]
     if repeated:
-        raise DataError(f"{path}: {column} {listing(repeated)} stands more than once. Give each sample its own line.")
+        places = ", ".join(str(line) for line, value in zip(lines, values, strict=True) if value in repeated)
+        raise DataError(
+            f"{path}, lines {places}: {column} {listing(repeated)} stands more than once. "
+            "Give each sample its own line."
+        )
+
+
+def _resolved(path: Path) -> str:
+    try:
+        return str(path.resolve())
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a null byte
+        return str(path.absolute())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False

@@ -12,6 +12,7 @@ from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.registry.runs import log_dataset, log_series, metric_slug
 from neuronedit.adapters.registry.versions import PARENT_TAG, PinnedModel
 from neuronedit.cells.draw import DrawnPopulations
+from neuronedit.cells.tables import csv_text
 from neuronedit.fitting.edits import edit_scores
 from neuronedit.fitting.search_result import SearchResult, SearchTrial
 from neuronedit.fitting.update import Update
@@ -37,7 +38,7 @@ def log_search(result: SearchResult) -> None:
     chosen = result.best.row()
     mlflow.log_params({f"chosen.{name}": chosen[name] for name in SEARCHED})
     mlflow.log_metrics({"search/left_out_error": result.best.error, "search/trials": len(result.trials)})
-    mlflow.log_text(result.table().to_csv(index=False), "search.csv")
+    mlflow.log_text(csv_text(result.table()), "search.csv")
 
 
 def log_training(model: EditModel, drawn: DrawnPopulations, dataset: EventDataset, losses: Figure) -> None:

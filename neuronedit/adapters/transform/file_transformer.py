@@ -13,6 +13,7 @@ from pyarrow import fs
 
 from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failure_row, parse_items
 from neuronedit.adapters.files.blocks import Block, FilePart, FileReader, RowGroup
+from neuronedit.adapters.files.damage import probe
 from neuronedit.adapters.files.parquet import finite_events
 from neuronedit.adapters.transform.committed import Committed, Layout, LeftOut, Receipt, commit_parquet
 from neuronedit.adapters.transform.event_editor import OUTCOMES, Edited, EditedError, EventEditor, TransformRules
@@ -106,10 +107,10 @@ class FileTransformer:
         return receipt
 
     def _write(self, part: FilePart) -> Receipt:
-        self._check_attempts(part)
         content = pin(self.filesystem, part)
         stream = _PartStream(self.editor, part, self.files.quarantine, self._advance)
         try:
+            self._check_attempts(part)
             return self._commit(stream, part, content)
         except (DataError, PanelError) as error:
             if not self.files.quarantine:
@@ -156,6 +157,8 @@ class FileTransformer:
             return
         # Where the ledger is lost, it is started again, and waited for; it forgets its counts.
         attempts: int = ray.get(self.ledger.begin.options(max_task_retries=-1).remote(part.output))
+        if attempts == 2:  # a worker was lost over it: is it the file?
+            probe(self.filesystem, part.file.path)
         if attempts > MAX_ATTEMPTS:
             raise ClusterError(
                 f"{part.file.path}: {MAX_ATTEMPTS} workers were lost over it. Look for their reason in Ray's logs "

@@ -21,6 +21,7 @@ from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.files.walk import own_entries, printable
 from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt, write_receipt
 from neuronedit.adapters.transform.lease import LEASE, Lease, lease
+from neuronedit.cells.tables import csv_text
 from neuronedit.errors import OutputError, listing
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.files import ARRAYS, FACTS, parse_model
@@ -99,7 +100,7 @@ class OutputFolder:
         kept |= {receipt_name(receipt.output) for receipt in receipts}
         for name in _Contents.of(self.location).stale(kept):
             (self.location / name).delete()
-        (self.location / QUALITY).write_bytes(quality.to_csv(index=False).encode())
+        (self.location / QUALITY).write_bytes(csv_text(quality).encode())
         (self.location / MANIFEST).write_json(manifest)
         (self.location / STARTED).delete()
 

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 from markupsafe import Markup, escape
 
+from neuronedit.cells.tables import csv_text, write_csv
 from neuronedit.measures.distances import DECISIVE
 from neuronedit.model.gates import headline, joint_tone
 from neuronedit.review.job_figures import loss_figure
@@ -87,7 +88,7 @@ def write_review(review: Review, folder: Path) -> None:
     """
     (folder / PAGE).write_text(render_page(review), encoding="utf-8")
     for name, table in review_tables(review).items():
-        table.to_csv(folder / f"{name}.csv", index=False)
+        write_csv(table, folder / f"{name}.csv")
     for index, section in enumerate(sections(review), start=1):
         for drawing in section.drawings():
             drawing.draw().savefig(folder / f"{index}_{drawing.name}.png", dpi=PNG_DPI)
@@ -181,7 +182,7 @@ def _cell(value: object) -> str:
 
 def _download(table: pd.DataFrame, name: str) -> Markup:
     """A link that saves the table as CSV, held in the page itself."""
-    content = base64.b64encode(table.to_csv(index=False).encode()).decode()
+    content = base64.b64encode(csv_text(table).encode()).decode()
     return Markup(
         f'<a class="download" download="{escape(name)}.csv" href="data:text/csv;charset=utf-8;base64,{content}">'
         f"{escape(name)}.csv</a>"

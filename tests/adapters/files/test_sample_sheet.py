@@ -52,7 +52,7 @@ def test_files_may_lie_elsewhere(folder):
         ("file,sample_id,batch_id,file\na.fcs,s1,b1,x\n", "column 'file' stands more than once. Name each column once"),
         (SHEET.replace("b.fcs", "a.fcs"), "a.fcs' stands more than once. Give each sample its own line."),
         (SHEET.replace("b.fcs", "./a.fcs"), "a.fcs' stands more than once"),
-        (SHEET.replace("s2", "s1"), "sample_id 's1' stands more than once. Give each sample its own line."),
+        (SHEET.replace("s2", "s1"), "samples.csv, lines 2, 3: sample_id 's1' stands more than once. Give each"),
         (SHEET.replace("b.fcs", ""), "line 3: the cell of column 'file' is empty. Fill it in."),
         (SHEET.replace("s2", " "), "line 3: the cell of column 'sample_id' is empty."),
         (SHEET.replace("s1,b1", "s1,"), "line 2: the cell of column 'batch_id' is empty."),
@@ -67,6 +67,23 @@ def test_a_faulty_sheet_is_refused(folder, text, message):
     with pytest.raises(DataError, match=re.escape(message)) as error:
         read_sample_sheet(path, markers=["CD3", "CD4"])
     assert str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"), [(b"PK\x03\x04", "a workbook (.xlsx, .ods)"), (b"\xd0\xcf\x11\xe0\xa1", "a workbook (.xls)")]
+)
+def test_a_workbook_that_is_given_as_a_sheet_is_told(folder, content, kind):
+    (folder / "samples.xlsx").write_bytes(content)
+    message = f"samples.xlsx: expected a sample sheet that is a CSV in UTF-8; found {kind}. Save it as one."
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_sample_sheet(folder / "samples.xlsx")
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b.fcs", "loop/a.fcs"], ids=["long", "null byte", "circle"])
+def test_a_name_that_no_file_can_have_is_of_no_file(folder, name):
+    (folder / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match="1 of 1 FCS files do not exist in "):
+        read_sample_sheet(write(folder, f"file,sample_id,batch_id\n{name},s1,b1\n"))
 
 
 def test_all_missing_files_are_listed(folder):
