@@ -24,6 +24,9 @@ MAX_LAYERS = 1_000
 MAX_COUNT = 1_000_000
 """The most that a model's file may count of anything, autoencoders or neurons, before arrays are compared with it."""
 
+TABLES = ("data", "events", "parent", "search", "training", "extrapolation", "update")
+"""Further facts that others look into; the rest is only shown."""
+
 REMEDY = "Restore the model's folder from a good copy, or train the model again."
 
 Number = int | Annotated[float, Field(allow_inf_nan=False)]
@@ -128,8 +131,7 @@ class ModelFacts(_Facts):
     @field_validator("facts")
     @classmethod
     def _tables(cls, facts: dict[str, Any]) -> dict[str, Any]:
-        """Check the facts that others look into; all others are only shown."""
-        wrong = [name for name in ("data", "events", "parent") if not isinstance(facts.get(name, {}), dict | None)]
+        wrong = [name for name in TABLES if not isinstance(facts.get(name, {}), dict | None)]
         if wrong:
             raise ValueError(f"{wrong[0]} is no table")
         return facts

@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.parquet import list_dataset
 from neuronedit.adapters.registry.lineage import Trail, trace_output
-from neuronedit.adapters.registry.promotion import promote, write_gates
+from neuronedit.adapters.registry.promotion import gates_of_review, promote
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_dataset, tracked_run
 from neuronedit.adapters.registry.versions import PARENT_TAG, RegistryConfig, pinned_model, register_model
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
@@ -57,7 +57,9 @@ def made_once(
             log_dataset(dataset, "events", "training")
             register_model(model, RegistryConfig(name="cells"), example(model))
     gates = [Gate(name, 2.0, 1.0, "bad.") if name == "support" else Gate(name, 0.5, 1.0, "good.") for name in GATES]
-    write_gates(pinned_model("models:/cells/2"), gates, "Of 1 held-out comparison, better in 1.")
+    judged = gates_of_review(pinned_model("models:/cells/2"), gates, "Of 1 held-out comparison, better in 1.")
+    assert judged
+    judged.write()
     promote("cells", "2", "champion", "no other has day 3")
     pinned = pinned_model("models:/cells@champion")
     plan = TransformPlan(pinned.uri, pinned.digest, {}, dataset)
