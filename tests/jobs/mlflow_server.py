@@ -33,9 +33,10 @@ def server_process(
     if migrated_store:
         shutil.copy(migrated_store, folder / "mlflow.db")
     database = os.environ.get("NEURONEDIT_TEST_DATABASE", f"sqlite:///{folder}/mlflow.db")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", port))
-        port = free.getsockname()[1]
+    if not port:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
     store = ["--backend-store-uri", database, "--artifacts-destination", str(folder / "kept")]
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", *store, "--port", str(port), "--workers", "1"],

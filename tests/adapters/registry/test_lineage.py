@@ -251,3 +251,22 @@ def test_json_has_every_link() -> None:
     assert found["origins"] == [
         {"kind": "data", "title": "cells", "facts": {"events": 600}, "problems": [], "origins": []}
     ]
+
+
+def test_gates_that_were_changed_and_a_damaged_override_are_told(world: World) -> None:
+    client = MlflowClient()
+    client.set_model_version_tag("cells", "2", "neuronedit.gate.support", "pass 0.5 <= 1: good.")
+    client.set_model_version_tag("cells", "2", "neuronedit.override", "yes")
+    (problem,) = world.trail().broken
+    assert problem.startswith("models:/cells/2: its gates were changed after the review of ")
+    assert "its tag neuronedit.override is damaged (not JSON of an override) and holds for nothing" in problem
+
+
+def test_files_that_were_exchanged_are_told(world: World) -> None:
+    MlflowClient().set_model_version_tag("cells", "2", "neuronedit.digest", "0" * 64)
+    files, gates = world.trail().broken
+    assert files == (
+        f"models:/cells/2: its files are not those that were registered: expected SHA-256 {'0' * 64}, found "
+        f"{world.digest}. Restore them in the artifact store, or use another version."
+    )
+    assert gates.startswith("models:/cells/2: its gates were changed after the review of ")

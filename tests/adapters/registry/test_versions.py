@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 from mlflow.tracking import MlflowClient
 
-from neuronedit.adapters.registry.runs import TrackingConfig
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 from neuronedit.adapters.registry.versions import (
     PinnedModel,
     RegistryConfig,
@@ -21,9 +21,10 @@ from neuronedit.adapters.registry.versions import (
     register_model,
 )
 from neuronedit.cells.draw import DrawnPopulations
-from neuronedit.errors import ModelError
+from neuronedit.errors import ModelError, TrackingError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.files import save_model
+from tests.disasters import small_disk
 from tests.synthetic_cells import MARKERS
 
 
@@ -243,3 +244,20 @@ def test_the_example_has_events_of_an_edited_population(controls_model: EditMode
         {"source": np.zeros((60, 6), np.float32), "target": np.ones((60, 6), np.float32)}, {"source": 60, "target": 60}
     )
     assert example_events(pair_model, pair).columns.tolist() == list(MARKERS)
+
+
+@pytest.mark.faults
+def test_a_full_disk_of_artifacts_is_told_and_nothing_is_registered(
+    migrated_store: Path, controls_model: EditModel, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", kilobytes=64) as disk:
+        shutil.copy(migrated_store, tmp_path / "mlflow.db")
+        connect(TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="small", artifacts=str(disk)))
+        with (
+            pytest.raises(
+                TrackingError, match=r"no room is left for records or artifacts \(.*No space left.*Make room"
+            ),
+            tracked_run("train", {}),
+        ):
+            register_model(controls_model, RegistryConfig(name="cells"), example(controls_model))
+    assert MlflowClient().search_registered_models() == []
