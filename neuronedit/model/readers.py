@@ -1,5 +1,7 @@
 """Readers of saved models, one for each format: facts and arrays become a model, once they are checked."""
 
+import re
+
 import numpy as np
 import torch
 
@@ -17,8 +19,11 @@ from neuronedit.model.saved_arrays import Rule, Rules, checked_scaling
 from neuronedit.model.saved_facts import REMEDY, EditFacts, ModelFacts
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 
+MOVES = re.compile(r"^autoencoders\.|\.network\.|shifts$|drift$")
+"""Arrays that move events: weights and shifts; with others, an event is only looked up."""
+
 STRANGE = 30
-"""Models of real cells have hardly a value above this; where there is one, all edits are tried before any is used."""
+"""Models of real cells have hardly a larger weight or shift; where there is one, edits are tried before any is used."""
 
 N_TRIED = 64
 """Events that a strange model's edits are tried on."""
@@ -60,7 +65,7 @@ def _model(facts: ModelFacts, panel: Panel, arrays: Arrays, further: Rules, wher
         facts.design,
         facts.facts,
     )
-    if any((np.abs(array) > STRANGE).any() for array in arrays.values() if array.dtype != np.bool_):
+    if any(MOVES.search(name) and (np.abs(array) > STRANGE).any() for name, array in arrays.items()):
         _check_overflow(model, where)
     return model
 
