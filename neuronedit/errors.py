@@ -167,6 +167,10 @@ class StorageError(NeuroneditError):
     """A storage does not answer, or is full."""
 
 
+class TrackingError(NeuroneditError):
+    """MLflow does not answer, refuses, or cannot be used."""
+
+
 class ClusterError(NeuroneditError):
     """The Ray cluster cannot run what was asked of it."""
 

@@ -27,21 +27,20 @@ from neuronedit.errors import PanelError, listing, nearest_name
 class Panel:
     """Ordered markers, each with the transform of its intensities.
 
-        A number stands for arcsinh with that cofactor: 5 for mass, 150 for fluorescence cytometry.
+    A number stands for arcsinh with that cofactor: 5 for mass, 150 for fluorescence cytometry.
 
     Example:
-            >>> from neuronedit import Panel
-            >>> from neuronedit.cells.tables import workbook_kind
-    from neuronedit.cells.transforms import Logicle
-            >>> Panel(("CD3", "CD19"), (5.0, Logicle())).transforms[0]
-            Arcsinh(cofactor=5.0)
+        >>> from neuronedit import Panel
+        >>> from neuronedit.cells.transforms import Logicle
+        >>> Panel(("CD3", "CD19"), (5.0, Logicle())).transforms[0]
+        Arcsinh(cofactor=5.0)
 
     Attributes:
-            markers: Their names, in the order of the columns of intensities.
-            transforms: Of each marker, in the same order.
+        markers: Their names, in the order of the columns of intensities.
+        transforms: Of each marker, in the same order.
 
     Raises:
-            PanelError: There is no marker, one is named twice or not at all, or transforms do not fit.
+        PanelError: There is no marker, one is named twice or not at all, or transforms do not fit.
     """
 
     markers: tuple[str, ...]

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,27 +13,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
-import torch
-from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
-from neuronedit.cells.design import Design
-from neuronedit.cells.panel import Panel
-from neuronedit.cells.scaling import Scaling
-from neuronedit.cells.transforms import make_transform, transform_facts
-from neuronedit.edits.auto import PlanChoice
-from neuronedit.edits.edit import Edit, Member
-from neuronedit.edits.spikes import Spikes
-from neuronedit.edits.steps import OPERATORS, EditStep, FittedStep
-from neuronedit.edits.support import Support
-from neuronedit.errors import ModelError, OutputError, PanelError
+from neuronedit.cells.transforms import transform_facts
+from neuronedit.edits.edit import Edit
+from neuronedit.errors import ModelError, NeuroneditError, OutputError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.model.readers import READERS
+from neuronedit.model.saved_facts import MAX_FACTS_BYTES, REMEDY, parse_facts, parse_json, short
 
 MODEL_FORMAT = 4
 """The format that is written; ``READERS`` names those that can be read."""
 
 FACTS, ARRAYS = "model.json", "model.safetensors"
+
+MAX_ARRAYS_BYTES = 16 * 1024**3
+"""An edit has about 3 MB of arrays: five thousand of them."""
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -51,22 +48,25 @@ def save_model(model: EditModel, folder: str | Path) -> str:
 
     Raises:
         OutputError: The folder exists.
+        ModelError: The model could not be loaded again: it is not finite.
     """
     folder = Path(folder)
     if folder.exists():
         raise OutputError(f"{folder}: the model's folder exists. Choose another name, or remove it first.")
     arrays = safetensors.numpy.save(_arrays(model))
     facts = json.dumps(_facts(model, hashlib.sha256(arrays).hexdigest()), indent=2, sort_keys=True)
+    contents = {FACTS: f"{facts}\n".encode(), ARRAYS: arrays}
+    parse_model(contents, f"{folder}: not saved")
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        (staging / ARRAYS).write_bytes(arrays)
-        (staging / FACTS).write_text(facts + "\n", encoding="utf-8")
+        for name, content in contents.items():
+            (staging / name).write_bytes(content)
         staging.chmod(0o755)
         staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return model_digest(folder)
+    return contents_digest(contents)
 
 
 def load_model(folder: str | Path) -> EditModel:
@@ -79,7 +79,7 @@ def load_model(folder: str | Path) -> EditModel:
         neuronedit.errors.ModelError: nowhere: not a neuronedit model (No such file or directory: ...
 
     Raises:
-        ModelError: A file is missing, damaged, of another model, or of a newer format.
+        ModelError: A file is missing, damaged, of another model, or of a newer format; or the model is not finite.
     """
     return parse_model(model_contents(folder), str(folder))
 
@@ -88,7 +88,7 @@ def model_contents(folder: str | Path) -> dict[str, bytes]:
     """Read the bytes of a model's two files, by name.
 
     Raises:
-        ModelError: A file is missing.
+        ModelError: A file is missing, huge, or no file.
 
     Example:
         >>> from neuronedit.model.example import example_model
@@ -97,50 +97,89 @@ def model_contents(folder: str | Path) -> dict[str, bytes]:
         ...     list(model_contents(f"{folder}/model"))
         ['model.json', 'model.safetensors']
     """
+    return {
+        name: _read_file(Path(folder) / name, folder, limit)
+        for name, limit in ((FACTS, MAX_FACTS_BYTES), (ARRAYS, MAX_ARRAYS_BYTES))
+    }
+
+
+def _read_file(path: Path, folder: str | Path, limit: int) -> bytes:
     try:
-        return {name: (Path(folder) / name).read_bytes() for name in (FACTS, ARRAYS)}
+        # A FIFO is not waited for: what it is shows once it is open.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise ModelError(f"{path}: expected a file, found a folder, device or pipe. {REMEDY}")
+            if found.st_size > limit:
+                raise ModelError(f"{path}: {found.st_size:,} bytes; expected at most {limit:,}. {REMEDY}")
+            return file.read()
     except OSError as error:
         raise ModelError(
             f"{folder}: not a neuronedit model ({error.strerror}: {error.filename}). "
             f"Expected a folder with {FACTS} and {ARRAYS}."
         ) from error
+    except (MemoryError, ValueError) as error:  # ValueError: a null byte in the name
+        raise ModelError(f"{path}: cannot be read ({error or 'no memory is left'}). {REMEDY}") from error
+
+
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    NeuroneditError,
+    RuntimeError,  # of torch, and nesting without end
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
+"""What a file that was damaged in a way that no check names lets the reading code raise."""
 
 
 def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
     """Read a model from the bytes of its two files, as ``model_contents`` gives them; messages say ``where``.
 
     Raises:
-        ModelError: A file is damaged, of another model, or of a newer format.
+        ModelError: A file is damaged, of another model, or of a newer format; or the model is not finite.
 
     Example:
         >>> parse_model({FACTS: b'{"format": 5}', ARRAYS: b""}, "model")
         Traceback (most recent call last):
         neuronedit.errors.ModelError: model: expected model format 3 or 4, found 5. Use the neuronedit that wrote ...
     """
-    try:
-        facts = json.loads(contents[FACTS])
-    except ValueError as error:
-        raise ModelError(f"{where}: {FACTS}: damaged, not valid JSON ({error}). Restore the model's folder.") from error
-    found = facts.get("format") if isinstance(facts, dict) else None
-    if found not in tuple(READERS):  # JSON may hold what no dict can be asked for
+    read = parse_json(contents[FACTS], f"{where}: {FACTS}")
+    found = read.get("format") if isinstance(read, dict) else None
+    if type(found) is not int or found not in READERS:  # JSON may hold what no dict can be asked for
         formats = " or ".join(map(str, READERS))
         raise ModelError(
-            f"{where}: expected model format {formats}, found {found!r}. Use the neuronedit that wrote the model."
+            f"{where}: expected model format {formats}, found {short(found)}. Use the neuronedit that wrote the model."
+        )
+    facts = parse_facts(read, f"{where}: {FACTS}")
+    if hashlib.sha256(contents[ARRAYS]).hexdigest() != facts.arrays_sha256:
+        raise ModelError(
+            f"{where}: {ARRAYS} does not belong to {FACTS} beside it (SHA-256 differs). Weights, panel, scaling "
+            "and percentiles are one artefact: restore both files."
         )
     try:
-        if hashlib.sha256(contents[ARRAYS]).hexdigest() != facts["arrays_sha256"]:
-            raise ModelError(
-                f"{where}: {ARRAYS} does not belong to {FACTS} beside it (SHA-256 differs). Weights, panel, scaling "
-                "and percentiles are one artefact: restore both files."
-            )
         return READERS[found](facts, safetensors.numpy.load(contents[ARRAYS]), where)
-    # RuntimeError is what torch raises where weights do not fit the network.
-    except (AttributeError, KeyError, TypeError, RuntimeError, ValidationError, SafetensorError) as error:
-        raise ModelError(f"{where}: incomplete model ({type(error).__name__}: {error}). Restore the folder.") from error
+    except ModelError:
+        raise
+    except DAMAGE as error:
+        told = (str(error).splitlines() or [""])[0][:200]
+        raise ModelError(f"{where}: incomplete model ({type(error).__name__}: {told}). {REMEDY}") from error
+
+
+def contents_digest(contents: Mapping[str, bytes]) -> str:
+    """Compute the SHA-256 of ``model.json``, which holds the SHA-256 of ``model.safetensors``."""
+    return hashlib.sha256(contents[FACTS]).hexdigest()
 
 
 def model_digest(folder: str | Path) -> str:
-    """Compute the SHA-256 of ``model.json``, which holds the SHA-256 of ``model.safetensors``.
+    """Compute the digest of the model in a folder (see ``contents_digest``).
+
+    Raises:
+        ModelError: A file is missing, huge, or no file.
 
     Example:
         >>> from neuronedit.model.example import example_model
@@ -148,7 +187,7 @@ def model_digest(folder: str | Path) -> str:
         ...     save_model(example_model(), f"{folder}/model") == model_digest(f"{folder}/model")
         True
     """
-    return hashlib.sha256((Path(folder) / FACTS).read_bytes()).hexdigest()
+    return contents_digest(model_contents(folder))
 
 
 def _facts(model: EditModel, arrays_sha256: str) -> dict[str, Any]:
@@ -199,100 +238,3 @@ def _arrays(model: EditModel) -> Arrays:
         arrays |= {f"edits.{name}.{part}.{key}": array for part, found in parts.items() for key, array in found.items()}
     # Only contiguous arrays are written faithfully.
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-
-
-def read_3(facts: Mapping[str, Any], arrays: Arrays, where: str) -> EditModel:
-    """Read format 3, in which every marker is transformed by arcsinh.
-
-    Example:
-        >>> from neuronedit.model.example import example_model
-        >>> facts, arrays = _facts(example_model(), ""), _arrays(example_model())
-        >>> facts["panel"] = {"markers": ["CD3", "CD4", "pSTAT1"], "cofactors": [5.0, 5.0, 5.0]}
-        >>> read_3(facts, arrays, "model").panel == example_model().panel
-        True
-    """
-    return _model(facts, Panel(facts["panel"]["markers"], facts["panel"]["cofactors"]), arrays, where)
-
-
-def read_4(facts: Mapping[str, Any], arrays: Arrays, where: str) -> EditModel:
-    """Read format 4, which names each marker's transform; one that does not exist is a ``ModelError``.
-
-    Example:
-        >>> read_4({"panel": {"transforms": [{"name": "cube"}]}}, {}, "model")
-        Traceback (most recent call last):
-        neuronedit.errors.ModelError: model: there is no transform 'cube'; expected one of 'arcsinh', ...
-    """
-    try:
-        transforms = [
-            make_transform(recorded["name"], {name: value for name, value in recorded.items() if name != "name"})
-            for recorded in facts["panel"]["transforms"]
-        ]
-    except PanelError as error:
-        raise ModelError(f"{where}: {error} Or use the neuronedit that wrote the model.") from error
-    return _model(facts, Panel(facts["panel"]["markers"], transforms), arrays, where)
-
-
-READERS = {3: read_3, 4: read_4}
-"""Readers by format; ``tests/golden`` has a model of each."""
-
-
-def _model(facts: Mapping[str, Any], panel: Panel, arrays: Arrays, where: str) -> EditModel:
-    architecture = _architecture(facts["architecture"], where)
-    return EditModel(
-        panel,
-        Scaling(panel.transforms, arrays["scaling.means"], arrays["scaling.spreads"]),
-        tuple(
-            _autoencoder(panel.n_markers, architecture, _below(f"autoencoders.{number}.", arrays))
-            for number in range(facts["autoencoders"])
-        ),
-        {name: _edit(name, found, _below(f"edits.{name}.", arrays)) for name, found in facts["edits"].items()},
-        TypeAdapter[Design](Design).validate_python(facts["design"]),
-        facts["facts"],
-    )
-
-
-def _architecture(recorded: Mapping[str, Any], where: str) -> Architecture:
-    """Read the layers' widths; older models also record in which blocks the code's neurons compete."""
-    block = recorded.get("competitive", 1)
-    if block != 1:
-        raise ModelError(
-            f"{where}: expected a code whose neurons do not compete, found architecture.competitive = {block!r}. Use "
-            "the neuronedit that wrote the model, or train it again without autoencoder.competitive."
-        )
-    return Architecture.model_validate({name: value for name, value in recorded.items() if name != "competitive"})
-
-
-def _autoencoder(n_markers: int, architecture: Architecture, weights: Arrays) -> Autoencoder:
-    autoencoder = Autoencoder(n_markers, architecture)
-    autoencoder.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    return autoencoder.eval().requires_grad_(False)
-
-
-def _edit(name: str, facts: Mapping[str, Any], arrays: Arrays) -> Edit:
-    members = tuple(
-        Member(
-            member["plan"],
-            member["weight"],
-            member["autoencoder"],
-            tuple(_step(plan, _below(f"{number}.{index}.", arrays)) for index, plan in enumerate(member["steps"])),
-        )
-        for number, member in enumerate(facts["members"])
-    )
-    return Edit(
-        name,
-        members,
-        Spikes.from_arrays(_below("spikes.", arrays)),
-        Support.from_arrays(_below("support.", arrays)),
-        arrays["target.percentiles"],
-        facts["shrinks"],
-        PlanChoice.from_facts(facts["choice"]) if facts["choice"] else None,
-    )
-
-
-def _step(plan: Mapping[str, Any], arrays: Arrays) -> FittedStep:
-    step = EditStep.model_validate(plan)
-    return FittedStep(step, OPERATORS[step.operator].restore(step, arrays))
-
-
-def _below(prefix: str, arrays: Arrays) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

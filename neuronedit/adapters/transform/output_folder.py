@@ -27,6 +27,7 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.model.files import ARRAYS, FACTS, parse_model
 
 STARTED, MANIFEST, MODEL = "_started.json", "_manifest.json", "_model"
+UNLOGGED = "_unlogged.json"
 
 QUALITY = "_quality.csv"
 """The table of quality; not Parquet, so that readers of ``*.parquet`` do not take it for events."""
