@@ -11,6 +11,7 @@ from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import PanelConfig
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
+from neuronedit.errors import NOT_MEASURED
 from neuronedit.measures.evaluation import evaluate, write_evaluation
 
 RECORD = "_evaluate.json"
@@ -60,7 +61,7 @@ def job(config: EvaluateConfig) -> int:
         facts = {"data": digests, "scores": evaluation.scalars(), "run": run_id, "settings": config.flat()}
         write_record(folder, RECORD, facts)
         log_results("evaluate", folder, evaluation.scalars(), datasets)
-    print(f"{evaluation.scores.round(3).to_string()}\nThe tables: {config.output}")
+    print(f"{evaluation.scores.round(3).to_string(na_rep=NOT_MEASURED)}\nThe tables: {config.output}")
     return 0
 
 

@@ -16,6 +16,7 @@ from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
+from neuronedit.errors import NOT_MEASURED
 from neuronedit.fitting.fit import model_refits
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import GateConfig
@@ -80,7 +81,8 @@ def job(config: ReviewConfig) -> int:
         with tracked_run("review", config.flat(), pinned.run_id):
             log_results("review", folder, review.scalars(), {"events": dataset})
             write_gates(pinned, gates, review.verdict())
-    print(review.decisive_table().round(3).to_string())
+    print(review.decisive_table().round(3).to_string(na_rep=NOT_MEASURED))
+    print("".join(f"{sentence}\n" for sentence in review.left_markers), end="")
     print("\n".join(f"gate {gate.name}: {gate.text}" for gate in gates))
     print(f"{review.verdict()}\nThe page: {config.output}/{PAGE}")
     return 0

@@ -20,7 +20,7 @@ from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.cells.events import check_finite
 from neuronedit.cells.panel import Panel
 from neuronedit.edits.baselines import NO_EDIT
-from neuronedit.errors import ModelError, PanelError, listing, nearest_name
+from neuronedit.errors import NOT_MEASURED, ModelError, PanelError, listing, nearest_name
 from neuronedit.measures.distances import (
     DECISIVE,
     DECISIVE_NAMES,
@@ -103,7 +103,7 @@ class Combination:
         ]
         parts = [f"Order effect: {', '.join(told)}", calls.reindex(self.excess["source"].unique()).to_string()]
         if len(self.distances):
-            parts.insert(0, self.distances.set_index("method").round(3).to_string())
+            parts.insert(0, self.distances.set_index("method").round(3).to_string(na_rep=NOT_MEASURED))
         return "\n".join(parts)
 
     def _foreseen(self) -> dict[str, float]:

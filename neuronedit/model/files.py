@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from neuronedit.cells.scaling import Scaling
 from neuronedit.cells.transforms import make_transform, transform_facts
 from neuronedit.edits.auto import PlanChoice
 from neuronedit.edits.edit import Edit, Member
+from neuronedit.edits.learnable import UNLEARNABLE, by_column, by_marker, hidden_columns
 from neuronedit.edits.spikes import Spikes
 from neuronedit.edits.steps import OPERATORS, EditStep, FittedStep
 from neuronedit.edits.support import Support
@@ -167,13 +168,13 @@ def _facts(model: EditModel, arrays_sha256: str) -> dict[str, Any]:
         "architecture": model.autoencoder.architecture.model_dump(mode="json"),
         "design": model.design.model_dump(mode="json"),
         "autoencoders": len(model.autoencoders),
-        "edits": {name: _edit_facts(edit) for name, edit in model.edits.items()},
+        "edits": {name: _edit_facts(edit, model.panel.markers) for name, edit in model.edits.items()},
         "facts": dict(model.facts),
     }
 
 
-def _edit_facts(edit: Edit) -> dict[str, Any]:
-    return {
+def _edit_facts(edit: Edit, markers: Sequence[str]) -> dict[str, Any]:
+    return ({UNLEARNABLE: by_marker(edit.unlearnable, markers)} if edit.unlearnable else {}) | {
         "members": [
             {
                 "plan": member.plan,
@@ -243,7 +244,7 @@ def _model(facts: Mapping[str, Any], panel: Panel, arrays: Arrays, where: str) -
             _autoencoder(panel.n_markers, architecture, _below(f"autoencoders.{number}.", arrays))
             for number in range(facts["autoencoders"])
         ),
-        {name: _edit(name, found, _below(f"edits.{name}.", arrays)) for name, found in facts["edits"].items()},
+        {name: _edit(name, found, panel, _below(f"edits.{name}.", arrays)) for name, found in facts["edits"].items()},
         TypeAdapter[Design](Design).validate_python(facts["design"]),
         facts["facts"],
     )
@@ -266,7 +267,8 @@ def _autoencoder(n_markers: int, architecture: Architecture, weights: Arrays) ->
     return autoencoder.eval().requires_grad_(False)
 
 
-def _edit(name: str, facts: Mapping[str, Any], arrays: Arrays) -> Edit:
+def _edit(name: str, facts: Mapping[str, Any], panel: Panel, arrays: Arrays) -> Edit:
+    unlearnable = by_column(facts.get(UNLEARNABLE, {}), panel.markers)
     members = tuple(
         Member(
             member["plan"],
@@ -280,10 +282,11 @@ def _edit(name: str, facts: Mapping[str, Any], arrays: Arrays) -> Edit:
         name,
         members,
         Spikes.from_arrays(_below("spikes.", arrays)),
-        Support.from_arrays(_below("support.", arrays)),
+        Support.from_arrays(_below("support.", arrays), hidden_columns(unlearnable, panel.n_markers)),
         arrays["target.percentiles"],
         facts["shrinks"],
         PlanChoice.from_facts(facts["choice"]) if facts["choice"] else None,
+        unlearnable,
     )
 
 

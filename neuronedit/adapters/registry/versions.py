@@ -22,6 +22,7 @@ from neuronedit.adapters.registry import pyfunc_model
 from neuronedit.adapters.registry.aliases import move_alias
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.config import Config
+from neuronedit.edits.learnable import UNLEARNABLE
 from neuronedit.errors import ModelError, listing, masked, nearest_name
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.files import FACTS, load_model, model_digest, save_model
@@ -71,6 +72,7 @@ class PinnedModel:
             "run": self.run_id,
             "registry": masked(mlflow.get_registry_uri()) if registered else None,
             "gates": self.standing.facts() if self.standing else None,
+            UNLEARNABLE: self.model.unlearnable,
         }
 
 

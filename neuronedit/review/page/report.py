@@ -51,6 +51,7 @@ class Review:
         unit: Of transformed values and their distances.
         gates: The gates' outcomes; empty where they were not computed.
         edits: Reviews of edits, neuron by neuron; may be empty.
+        left_markers: A sentence for each marker that an edit leaves as it is, as it cannot be learned.
     """
 
     identity: Mapping[str, str]
@@ -63,6 +64,7 @@ class Review:
     unit: str
     gates: tuple[Gate, ...] = ()
     edits: tuple[EditReview, ...] = ()
+    left_markers: tuple[str, ...] = ()
 
     def gate_table(self) -> pd.DataFrame:
         """A row for each gate: gate, outcome, tone (green, amber, red), value, threshold, rule, reason."""
@@ -145,6 +147,11 @@ def review_model(
         reconstruction_table(model, populations),
         pd.DataFrame(columns=LOSS_COLUMNS) if losses is None else losses[LOSS_COLUMNS],
         model.panel.unit,
+        left_markers=tuple(
+            f"The edit {name!r} leaves {marker} as it is, which it cannot learn: {reason}."
+            for name, reasons in model.unlearnable.items()
+            for marker, reason in reasons.items()
+        ),
     )
 
 
