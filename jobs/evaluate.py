@@ -13,6 +13,7 @@ from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import PanelConfig
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
+from neuronedit.errors import NOT_MEASURED
 from neuronedit.measures.evaluation import evaluate, write_evaluation
 
 RECORD = "_evaluate.json"
@@ -63,7 +64,7 @@ def job(config: EvaluateConfig) -> int:
         write_record(folder, RECORD, facts)
         results = folder_results("evaluate", evaluation.scalars(), datasets)
         logged = log_or_keep(results, run_id, folder, config.output, RECORD)
-    print(f"{evaluation.scores.round(3).to_string()}\nThe tables: {config.output}")
+    print(f"{evaluation.scores.round(3).to_string(na_rep=NOT_MEASURED)}\nThe tables: {config.output}")
     return 0 if logged else NOT_LOGGED
 
 

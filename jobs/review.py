@@ -18,6 +18,7 @@ from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
+from neuronedit.errors import NOT_MEASURED
 from neuronedit.fitting.fit import model_refits
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import GateConfig
@@ -82,7 +83,8 @@ def job(config: ReviewConfig) -> int:
         version = gates_of_review(pinned, gates, review.verdict())
         results = folder_results("review", review.scalars(), {"events": dataset}, version=version)
         logged = log_in_run(results, config.tracking, config.flat(), pinned.run_id, folder, config.output)
-    print(review.decisive_table().round(3).to_string())
+    print(review.decisive_table().round(3).to_string(na_rep=NOT_MEASURED))
+    print("".join(f"{sentence}\n" for sentence in review.left_markers), end="")
     print("\n".join(f"gate {gate.name}: {gate.text}" for gate in gates))
     print(f"{review.verdict()}\nThe page: {config.output}/{PAGE}")
     return 0 if logged else NOT_LOGGED

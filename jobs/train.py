@@ -21,6 +21,7 @@ from neuronedit.cells.panel import PanelConfig
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.edits.edit import EditConfig
+from neuronedit.fitting.edits import edits_sentence
 from neuronedit.fitting.fit import fit_prepared
 from neuronedit.fitting.prepare import Prepared, prepare
 from neuronedit.fitting.search import search_network
@@ -78,7 +79,7 @@ def job(config: TrainConfig) -> int:
         model = fitted.drawn_from(dataset.facts(), config.sample).model
         log_training(model, drawn, dataset, loss_figure(fitted.loss_table))
         pinned = register_model(model, config.model, example_events(model, drawn))
-    print(f"{pinned.uri}: {len(model.edits)} edit(s) of {panel.n_markers} markers, sha256 {pinned.digest[:12]}")
+    print(f"{pinned.uri}: {edits_sentence(model)}, sha256 {pinned.digest[:12]}")
     return 0
 
 

@@ -14,6 +14,7 @@ from neuronedit.adapters.sampling.update_events import draw_update
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.errors import ConfigError
+from neuronedit.fitting.edits import edits_sentence
 from neuronedit.fitting.update import ReplayConfig, update_model
 
 NOT_REGISTERED = "Nothing was registered: run the same command again."
@@ -69,7 +70,7 @@ def job(config: UpdateConfig) -> int:
         update = update.drawn_from(dataset.facts(), {"uri": parent.uri, "sha256": parent.digest})
         log_update(update, parent, dataset)
         pinned = register_model(update.model, version, example_events(update.model, update.drawn))
-    print(f"{pinned.uri}, from {parent.uri}: {update.sentence}")
+    print(f"{pinned.uri}, from {parent.uri}: {update.sentence}; {edits_sentence(update.model)}")
     return 0
 
 

@@ -18,6 +18,7 @@ from neuronedit.arrays import Float32s, Float64s, Int64s
 from neuronedit.cells.arms import CONTROL, A, Arm, B, Experiment
 from neuronedit.cells.tables import write_csv
 from neuronedit.edits.baselines import NO_EDIT
+from neuronedit.errors import NOT_MEASURED
 from neuronedit.measures.distances import (
     DECISIVE,
     DECISIVE_NAMES,
@@ -87,7 +88,7 @@ class Combination:
         ]
         parts = [f"Order effect: {', '.join(told)}", calls.reindex(self.excess["source"].unique()).to_string()]
         if len(self.distances):
-            parts.insert(0, self.distances.set_index("method").round(3).to_string())
+            parts.insert(0, self.distances.set_index("method").round(3).to_string(na_rep=NOT_MEASURED))
         return "\n".join(parts)
 
     def _foreseen(self) -> dict[str, float]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from neuronedit.cells.design import INVERSE, PAIR_EDIT, POOLED, ControlsDesign, 
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling
 from neuronedit.edits.edit import Edit
+from neuronedit.edits.learnable import by_marker
 from neuronedit.errors import DataError, ModelError, listing, nearest_name
 from neuronedit.model.device import found_device
 from neuronedit.model.passage import NotFiniteError, Pipeline, PipelineResult
@@ -118,10 +119,7 @@ class EditModel:
         """Give the same model, whose ``apply`` and ``transform`` compute on a device of torch.
 
         A GPU's results are the processor's to float32's rounding, but depend in their last bits on which events are
-        given together. Weights and edits are taken to the device when they are first needed there.
-
-        Args:
-            device: ``cpu``, ``cuda`` or ``cuda:1``.
+        given together. Weights and edits are taken to the device (``cpu``, ``cuda``, ``cuda:1``) at their first use.
 
         Raises:
             ModelError: There is no such device.
@@ -146,6 +144,12 @@ class EditModel:
             return self.design.reference
         return None
 
+    @property
+    def unlearnable(self) -> dict[str, dict[str, str]]:
+        """Each edit's markers that stay as they are, with the reasons; edits without such markers are left out."""
+        edits = {name: edit for name, edit in self.edits.items() if edit.unlearnable}
+        return {name: by_marker(edit.unlearnable, self.panel.markers) for name, edit in edits.items()}
+
     def standardised(self, intensities: npt.ArrayLike) -> Float32s:
         """Transform and standardise raw intensities, (n_events, n_markers), as the autoencoder sees them, float32."""
         return self.scaling.standardise(self.scaling.transform(intensities))
@@ -153,8 +157,7 @@ class EditModel:
     def reconstruct(self, intensities: npt.ArrayLike) -> Float32s:
         """Encode and decode raw intensities, (n_events, n_markers), without an edit → standardised, float32."""
         with torch.inference_mode():
-            output: Float32s = self.autoencoder(torch.from_numpy(self.standardised(intensities))).numpy()
-            return output
+            return cast(Float32s, self.autoencoder(torch.from_numpy(self.standardised(intensities))).numpy())
 
     def apply(self, intensities: Floats, edit: str | Sequence[str], strength: float = 1.0) -> Floats:
         """Apply one edit, or several one after another, to raw intensities: (n_events, n_markers) → the same.
@@ -285,10 +288,8 @@ class EditModel:
             )
 
     def _unknown_batch_message(self, batch: str, where: str) -> str:
-        known = [
-            *(name for name in self.edits if not name.endswith(INVERSE)),
-            *([self.reference] if self.reference else []),
-        ]
+        forth = [name for name in self.edits if not name.endswith(INVERSE)]
+        known = [*forth, *([self.reference] if self.reference else [])]
         found = f"{self.batch_column!r} is {batch!r}" if batch else f"{self.batch_column!r} has no value"
         return (
             f"{where}: {found}, a batch that the model does not know "

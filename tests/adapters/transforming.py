@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from neuronedit.model.saved.files import model_contents, model_digest, save_model
 from pyarrow import fs
 
 from neuronedit.adapters.files.blocks import FilePart, file_parts
@@ -18,7 +19,6 @@ from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest, 
 from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
 from neuronedit.adapters.transform.pool import transform_parts
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import model_contents, model_digest, save_model
 from neuronedit.model.quality import manifest_facts, quality_table
 from neuronedit.model.tally import Tally
 

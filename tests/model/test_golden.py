@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+from neuronedit.model.saved.files import ARRAYS, FACTS, MODEL_FORMAT, load_model, model_contents, save_model
 
 from neuronedit.model.device import Transfers
-from neuronedit.model.files import ARRAYS, FACTS, MODEL_FORMAT, load_model, model_contents, save_model
-from neuronedit.model.readers import READERS
+from neuronedit.model.saved.readers import READERS
 from tests.golden.cases import EVENTS, HASHES, VALUES, Case, cases, digest, edited, golden_folder, kept, machine
 
 ROUNDING = {"after": 1e-4, "scores": 1e-4}

@@ -17,6 +17,7 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 import ray
+from neuronedit.model.saved.files import load_model, model_contents
 
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.files.blocks import FilePart, file_parts
@@ -28,7 +29,6 @@ from neuronedit.adapters.transform.file_transformer import FileTransformer
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
 from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
 from neuronedit.model.edit_model import BATCHES_OWN
-from neuronedit.model.files import load_model, model_contents
 from neuronedit.model.quality import quality_table
 from neuronedit.model.tally import Tally
 

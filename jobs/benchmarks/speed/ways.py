@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from neuronedit.model.saved.files import load_model, model_contents
 
 from neuronedit.adapters.cluster.session import GpuShare, RayConfig, ray_session
 from neuronedit.adapters.files.blocks import FilePart, file_parts
@@ -25,7 +26,6 @@ from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer
 from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
 from neuronedit.adapters.transform.pool import transform_parts
-from neuronedit.model.files import load_model, model_contents
 from neuronedit.model.tally import Tally
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 

@@ -23,7 +23,7 @@ from neuronedit.adapters.registry.versions import PARENT_TAG, find_version, pinn
 from neuronedit.adapters.transform.manifest import read_manifest
 from neuronedit.adapters.transform.output_folder import MODEL
 from neuronedit.errors import ModelError, NeuroneditError, TrackingError
-from neuronedit.model.files import FACTS
+from neuronedit.model.saved.files import FACTS
 from neuronedit.model.standing import DIGEST_TAG, REVIEWED_TAG, VERDICT_TAG, Standing
 
 

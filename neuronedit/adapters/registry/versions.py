@@ -23,9 +23,10 @@ from neuronedit.adapters.registry.aliases import move_alias
 from neuronedit.adapters.registry.tracker import is_missing, tracker_errors
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.config import Config
+from neuronedit.edits.learnable import UNLEARNABLE
 from neuronedit.errors import ModelError, NeuroneditError, TrackingError, listing, masked, nearest_name
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import FACTS, contents_digest, model_contents, parse_model, save_model
+from neuronedit.model.saved.files import FACTS, contents_digest, model_contents, parse_model, save_model
 from neuronedit.model.standing import DIGEST_TAG, Standing
 
 
@@ -83,6 +84,7 @@ class PinnedModel:
             "run": self.run_id,
             "registry": masked(mlflow.get_registry_uri()) if registered else None,
             "gates": self.standing.facts() if self.standing else None,
+            UNLEARNABLE: self.model.unlearnable,
         }
 
 

@@ -26,7 +26,7 @@ from neuronedit.model.edit_model import (
     Route,
     same_outcome,
 )
-from neuronedit.model.files import load_model
+from neuronedit.model.saved.files import load_model
 
 FLAG_COLUMN = "neuronedit"
 """The output column with each event's outcome; written if events may pass for another reason than being the

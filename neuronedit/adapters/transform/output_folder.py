@@ -24,7 +24,7 @@ from neuronedit.adapters.transform.lease import LEASE, Lease, lease
 from neuronedit.cells.tables import csv_text
 from neuronedit.errors import OutputError, listing
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import ARRAYS, FACTS, parse_model
+from neuronedit.model.saved.files import ARRAYS, FACTS, parse_model
 
 STARTED, MANIFEST, MODEL = "_started.json", "_manifest.json", "_model"
 UNLOGGED = "_unlogged.json"

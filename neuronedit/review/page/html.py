@@ -16,7 +16,8 @@ from neuronedit.cells.tables import csv_text, write_csv
 from neuronedit.measures.distances import DECISIVE
 from neuronedit.model.gates import headline, joint_tone
 from neuronedit.review.job_figures import loss_figure
-from neuronedit.review.page.report import Review, sections
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.sections import sections
 from neuronedit.review.page.transfer_readings import read_losses, read_reconstruction
 from neuronedit.review.page.verdict import decisive_kind
 from neuronedit.review.part import FAMILIES, Drawing, slug

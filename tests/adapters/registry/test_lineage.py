@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
+from neuronedit.model.saved.files import model_contents
 
 from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.registry.lineage import Trail, trace_output
@@ -20,7 +21,6 @@ from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
 from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
 from neuronedit.errors import OutputError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import model_contents
 from neuronedit.model.gates import GATES, Gate
 from tests.adapters.claiming import NO_QUALITY, parts, write_file
 from tests.adapters.registry.test_versions import example

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 from mlflow.tracking import MlflowClient
+from neuronedit.model.saved.files import save_model
 
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 from neuronedit.adapters.registry.versions import (
@@ -23,7 +24,6 @@ from neuronedit.adapters.registry.versions import (
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.errors import ModelError, TrackingError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import save_model
 from tests.disasters import small_disk
 from tests.synthetic_cells import MARKERS
 

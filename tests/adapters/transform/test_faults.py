@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from neuronedit.model.saved.files import save_model
 
 from neuronedit.adapters.transform import pool as ray_data
 from neuronedit.errors import ClusterError, OutputError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import save_model
 from tests.adapters.killers import LOST_AT_MOST, DiesAlways, DiesOnce, Slow
 from tests.adapters.transforming import check, here, outputs, run
 from tests.disasters import start_driver, wait_for
@@ -31,7 +31,7 @@ from pathlib import Path
 from neuronedit.adapters.transform import pool as ray_data
 from neuronedit.adapters.cluster import session as ray_session
 from neuronedit.adapters.cluster.session import RayConfig
-from neuronedit.model.files import load_model
+from neuronedit.model.saved.files import load_model
 from tests.adapters import killers, transforming
 cells, target = Path(sys.argv[1]), Path(sys.argv[2])
 ray_data.FileTransformer = killers.Slow
@@ -45,7 +45,7 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 from neuronedit.adapters.transform import pool as ray_data
-from neuronedit.model.files import load_model
+from neuronedit.model.saved.files import load_model
 from tests.adapters import killers, transforming
 from tests.adapters.transform.test_faults import wait_for_outputs, in_background
 cells, target = Path(sys.argv[1]), Path(sys.argv[2])

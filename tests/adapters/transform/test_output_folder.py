@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from neuronedit.model.saved.files import model_contents, save_model
 
 from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.files.storage import Location
@@ -12,7 +13,6 @@ from neuronedit.adapters.transform.lease import LEASE
 from neuronedit.adapters.transform.output_folder import MANIFEST, MODEL, QUALITY, STARTED, TransformPlan, claimed_output
 from neuronedit.errors import OutputError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import model_contents, save_model
 from tests.adapters.claiming import NO_QUALITY, claim, finish, leave, standing, start, tree, write_file
 
 

@@ -82,6 +82,8 @@ class EditFacts(_Facts):
     members: list[MemberFacts]
     shrinks: bool
     choice: ChoiceFacts | None
+    unlearnable: dict[str, str] = Field(default_factory=dict)
+    """Reasons by marker; models of before the first that looked for such markers have none."""
 
     @field_validator("members")
     @classmethod

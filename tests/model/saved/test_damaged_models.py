@@ -19,9 +19,9 @@ import safetensors.numpy
 from neuronedit.edits.steps import OPERATORS
 from neuronedit.errors import ModelError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import ARRAYS, FACTS, load_model, model_contents, parse_model, save_model
-from neuronedit.model.readers import READERS
-from neuronedit.model.saved_arrays import operator_rules
+from neuronedit.model.saved.arrays import operator_rules
+from neuronedit.model.saved.files import ARRAYS, FACTS, load_model, model_contents, parse_model, save_model
+from neuronedit.model.saved.readers import READERS
 from tests.golden.cases import golden_folder
 
 Facts = dict[str, Any]

@@ -15,7 +15,7 @@ from neuronedit.cells.transforms import Transform
 from neuronedit.edits.operators.transport import LAYERS, WIDTH
 from neuronedit.edits.support import OWN_PERCENTILE
 from neuronedit.errors import ModelError, listing
-from neuronedit.model.saved_facts import REMEDY, EditFacts, ModelFacts
+from neuronedit.model.saved.facts import REMEDY, EditFacts, ModelFacts
 from neuronedit.network.autoencoder import VISIBLE, Architecture
 
 MAX_VALUE: Final = 1e15

@@ -10,13 +10,14 @@ from neuronedit.cells.events import MAX_INTENSITY
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import make_transform
 from neuronedit.edits.edit import Edit, Member
+from neuronedit.edits.learnable import by_column, hidden_columns
 from neuronedit.edits.spikes import Spikes
 from neuronedit.edits.steps import OPERATORS, FittedStep
 from neuronedit.edits.support import Support
 from neuronedit.errors import ModelError, PanelError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.saved_arrays import Rule, Rules, checked_scaling
-from neuronedit.model.saved_facts import REMEDY, EditFacts, ModelFacts
+from neuronedit.model.saved.arrays import Rule, Rules, checked_scaling
+from neuronedit.model.saved.facts import REMEDY, EditFacts, ModelFacts
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 
 MOVES = re.compile(r"^autoencoders\.|\.network\.|shifts$|drift$")
@@ -61,7 +62,7 @@ def _model(facts: ModelFacts, panel: Panel, arrays: Arrays, further: Rules, wher
             _autoencoder(panel.n_markers, facts.architecture, _below(f"autoencoders.{number}.", arrays))
             for number in range(facts.autoencoders)
         ),
-        {name: _edit(name, found, _below(f"edits.{name}.", arrays)) for name, found in facts.edits.items()},
+        {name: _edit(name, found, panel, _below(f"edits.{name}.", arrays)) for name, found in facts.edits.items()},
         facts.design,
         facts.facts,
     )
@@ -90,7 +91,8 @@ def _autoencoder(n_markers: int, architecture: Architecture, weights: Arrays) ->
     return autoencoder.eval().requires_grad_(False)
 
 
-def _edit(name: str, facts: EditFacts, arrays: Arrays) -> Edit:
+def _edit(name: str, facts: EditFacts, panel: Panel, arrays: Arrays) -> Edit:
+    unlearnable = by_column(facts.unlearnable, panel.markers)
     members = tuple(
         Member(
             member.plan,
@@ -107,10 +109,11 @@ def _edit(name: str, facts: EditFacts, arrays: Arrays) -> Edit:
         name,
         members,
         Spikes.from_arrays(_below("spikes.", arrays)),
-        Support.from_arrays(_below("support.", arrays)),
+        Support.from_arrays(_below("support.", arrays), hidden_columns(unlearnable, panel.n_markers)),
         arrays["target.percentiles"],
         facts.shrinks,
         facts.choice.choice() if facts.choice else None,
+        unlearnable,
     )
 
 

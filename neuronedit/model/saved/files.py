@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from safetensors import SafetensorError
 
 from neuronedit.cells.transforms import transform_facts
 from neuronedit.edits.edit import Edit
+from neuronedit.edits.learnable import UNLEARNABLE, by_marker
 from neuronedit.errors import ModelError, NeuroneditError, OutputError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.readers import READERS
-from neuronedit.model.saved_facts import MAX_FACTS_BYTES, REMEDY, parse_facts, parse_json, short
+from neuronedit.model.saved.facts import MAX_FACTS_BYTES, REMEDY, parse_facts, parse_json, short
+from neuronedit.model.saved.readers import READERS
 
 MODEL_FORMAT = 4
 """The format that is written; ``READERS`` names those that can be read."""
@@ -198,13 +199,13 @@ def _facts(model: EditModel, arrays_sha256: str) -> dict[str, Any]:
         "architecture": model.autoencoder.architecture.model_dump(mode="json"),
         "design": model.design.model_dump(mode="json"),
         "autoencoders": len(model.autoencoders),
-        "edits": {name: _edit_facts(edit) for name, edit in model.edits.items()},
+        "edits": {name: _edit_facts(edit, model.panel.markers) for name, edit in model.edits.items()},
         "facts": dict(model.facts),
     }
 
 
-def _edit_facts(edit: Edit) -> dict[str, Any]:
-    return {
+def _edit_facts(edit: Edit, markers: Sequence[str]) -> dict[str, Any]:
+    return ({UNLEARNABLE: by_marker(edit.unlearnable, markers)} if edit.unlearnable else {}) | {
         "members": [
             {
                 "plan": member.plan,

@@ -7,9 +7,9 @@ import pytest
 
 from neuronedit.edits.steps import EditStep
 from neuronedit.errors import ModelError, OutputError
-from neuronedit.model import files as model_files
-from neuronedit.model.files import MODEL_FORMAT, load_model, model_digest, save_model
-from neuronedit.model.readers import READERS
+from neuronedit.model.saved import files as model_files
+from neuronedit.model.saved.files import MODEL_FORMAT, load_model, model_digest, save_model
+from neuronedit.model.saved.readers import READERS
 from neuronedit.network.autoencoder import Architecture
 from tests.golden.cases import golden_folder
 
