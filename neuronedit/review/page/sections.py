@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from neuronedit.measures.distances import DECISIVE
 from neuronedit.review.page import transfer_figures as figures
 from neuronedit.review.page import transfer_readings as reading
 from neuronedit.review.page.report import Review
