@@ -109,11 +109,21 @@ def _waiting(limits: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def tracker_errors(consequence: str = "") -> Iterator[None]:
-    """Turn whatever MLflow raises in this block into one error for a user.
+def tracker_errors() -> Iterator[None]:
+    """Turn whatever MLflow raises in this block into one error for a user; the block does nothing else.
 
-    Args:
-        consequence: What follows for the job, as a sentence; also added to errors that were turned already.
+    Raises:
+        TrackingError: MLflow does not answer, refuses, or cannot be used.
+    """
+    try:
+        yield
+    except (MlflowException, OSError, ImportError, *_loaded_errors()) as error:
+        raise TrackingError(_told(error)) from error
+
+
+@contextmanager
+def told_with(consequence: str) -> Iterator[None]:
+    """Add to MLflow's errors in this block what follows for the job, as a sentence.
 
     Raises:
         TrackingError: MLflow does not answer, refuses, or cannot be used.
@@ -121,11 +131,7 @@ def tracker_errors(consequence: str = "") -> Iterator[None]:
     try:
         yield
     except TrackingError as error:
-        if not consequence:
-            raise
         raise TrackingError(f"{error} {consequence}") from error
-    except (MlflowException, OSError, ImportError, *_loaded_errors()) as error:
-        raise TrackingError(" ".join(filter(None, (_told(error), consequence)))) from error
 
 
 def check_database(uri: str) -> None:

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run, use_store
-from neuronedit.adapters.registry.tracker import PATIENCE, impatient, set_patience, tracker_errors, uploading
+from neuronedit.adapters.registry.tracker import PATIENCE, impatient, set_patience, told_with, tracker_errors, uploading
 from neuronedit.errors import DataError, TrackingError
 
 CHECK = r"Check tracking\.uri and \$MLFLOW_TRACKING_URI\."
@@ -117,15 +117,20 @@ def test_patience_is_set_where_the_user_has_set_none(own_patience: None, monkeyp
 
 
 def test_other_errors_pass_and_a_consequence_is_added_once(tracking: TrackingConfig) -> None:
-    with pytest.raises(DataError, match=r"^no cells$"), tracker_errors("Nothing was registered."):
+    with pytest.raises(DataError, match=r"^no cells$"), told_with("Nothing was registered."), tracker_errors():
         raise DataError("no cells")
     with pytest.raises(TrackingError, match=rf"^MLflow at sqlite:.*: no answer, or refused \(gone\)\. {CHECK} Lost\.$"):
         raise_lost()
 
 
-@tracker_errors("Lost.")
+def test_an_error_of_the_jobs_own_is_not_laid_at_mlflows_door() -> None:
+    with pytest.raises(OSError, match=r"^the input's disk$"), told_with("Nothing was registered."):
+        raise OSError("the input's disk")
+
+
+@told_with("Lost.")
 def raise_lost() -> None:
-    with tracker_errors():
+    with tracker_errors(), tracker_errors():
         raise MlflowException("gone\nand more")
 
 
