@@ -10,7 +10,7 @@ from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.registry.aliases import check_alias_is_free
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_losses, tracked_run
-from neuronedit.adapters.registry.tracker import tracker_errors
+from neuronedit.adapters.registry.tracker import told_with
 from neuronedit.adapters.registry.training_runs import log_search, log_training, log_trial
 from neuronedit.adapters.registry.versions import RegistryConfig, example_events, register_model
 from neuronedit.adapters.sampling.populations import draw_populations
@@ -64,7 +64,7 @@ def job(config: TrainConfig) -> int:
     dataset = list_dataset(config.data.path)
     connect(config.tracking)
     check_alias_is_free(config.model.name, config.model.alias)
-    with ray_session(config.ray), tracker_errors(NOT_REGISTERED), tracked_run("train", config.flat()) as run_id:
+    with ray_session(config.ray), told_with(NOT_REGISTERED), tracked_run("train", config.flat()) as run_id:
         drawn = draw_populations(dataset, panel, config.design, config.sample, config.edit.label_columns)
         prepared = prepare(drawn, panel, config.design, config.edit, config.training.seed)
         fitted = fit_prepared(

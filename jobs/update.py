@@ -7,7 +7,7 @@ from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.registry.aliases import check_alias_is_free
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
-from neuronedit.adapters.registry.tracker import tracker_errors
+from neuronedit.adapters.registry.tracker import told_with
 from neuronedit.adapters.registry.training_runs import log_update
 from neuronedit.adapters.registry.versions import RegistryConfig, example_events, pinned_model, register_model
 from neuronedit.adapters.sampling.update_events import draw_update
@@ -64,7 +64,7 @@ def job(config: UpdateConfig) -> int:
     version = config.model.registered_as(parent.uri)
     check_alias_is_free(version.name, version.alias)
     dataset = list_dataset(config.data.path)
-    with ray_session(config.ray), tracker_errors(NOT_REGISTERED), tracked_run("update", config.flat()):
+    with ray_session(config.ray), told_with(NOT_REGISTERED), tracked_run("update", config.flat()):
         old, new = draw_update(parent.model, parent.uri, dataset, config.parent_data)
         update = update_model(parent.model, parent.uri, old, new, config.replay, run_on_cluster)
         update = update.drawn_from(dataset.facts(), {"uri": parent.uri, "sha256": parent.digest})

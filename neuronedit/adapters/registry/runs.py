@@ -21,7 +21,7 @@ from mlflow.tracking import MlflowClient
 from pydantic import Field
 
 from neuronedit.adapters.files.dataset import EventDataset
-from neuronedit.adapters.registry.tracker import check_database, impatient, set_patience, tracker_errors
+from neuronedit.adapters.registry.tracker import check_database, impatient, set_patience, told_with, tracker_errors
 from neuronedit.config import Config
 from neuronedit.errors import TrackingError
 from neuronedit.network.state import EpochLosses
@@ -59,7 +59,7 @@ def connect(config: TrackingConfig) -> None:
         TrackingError: The store does not answer, or cannot be used.
     """
     uri = _point_at(config)
-    with tracker_errors("Nothing was done."):
+    with told_with("Nothing was done."), tracker_errors():
         if database := _sqlite_file(uri):
             database.parent.mkdir(parents=True, exist_ok=True)
         check_database(uri)

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 import mlflow
@@ -22,11 +22,11 @@ from sqlalchemy import create_engine, inspect
 from neuronedit.errors import TrackingError
 
 PATIENCE: Final[Mapping[str, str]] = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
-"""How long a server is waited for, a minute in all, unless the environment says otherwise; MLflow's own is minutes."""
+"""How long a server is waited for, 50 s in all, unless the environment says otherwise; MLflow's own is minutes."""
 
 FIRST_PATIENCE: Final[Mapping[str, str]] = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
@@ -34,6 +34,9 @@ FIRST_PATIENCE: Final[Mapping[str, str]] = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
 }
 """The same where nothing has been done yet, and where it has failed before."""
+
+UPLOAD_PATIENCE: Final[Mapping[str, str]] = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}
+"""The same while a model is handed over, which a server may have to hand on before it answers; MLflow's own."""
 
 MAX_TOLD: Final = 300
 """Characters of MLflow's own message."""
@@ -73,18 +76,27 @@ _MEANINGS: Final = (
 
 
 def set_patience() -> None:
-    """Have MLflow's client give up after a minute, and without a warning for each attempt."""
+    """Have MLflow give up after a minute, without a warning for each attempt or a traceback for each failure."""
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
-    for name in ("urllib3", "mlflow.system_metrics"):
+    for name in ("urllib3", "mlflow.system_metrics", "mlflow.store.db"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-@contextmanager
-def impatient() -> Iterator[None]:
+def impatient() -> AbstractContextManager[None]:
     """Wait less for MLflow while the block runs, unless the environment has its own limits."""
-    before = {name: os.environ.get(name) for name in FIRST_PATIENCE}
-    changed = {name: value for name, value in FIRST_PATIENCE.items() if before[name] in (None, PATIENCE[name])}
+    return _waiting(FIRST_PATIENCE)
+
+
+def uploading() -> AbstractContextManager[None]:
+    """Wait longer for MLflow's answers while the block runs, unless the environment has its own limits."""
+    return _waiting(UPLOAD_PATIENCE)
+
+
+@contextmanager
+def _waiting(limits: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in limits}
+    changed = {name: value for name, value in limits.items() if before[name] in (None, PATIENCE[name])}
     os.environ.update(changed)
     try:
         yield
@@ -97,11 +109,21 @@ def impatient() -> Iterator[None]:
 
 
 @contextmanager
-def tracker_errors(consequence: str = "") -> Iterator[None]:
-    """Turn whatever MLflow raises in this block into one error for a user.
+def tracker_errors() -> Iterator[None]:
+    """Turn whatever MLflow raises in this block into one error for a user; the block does nothing else.
 
-    Args:
-        consequence: What follows for the job, as a sentence; also added to errors that were turned already.
+    Raises:
+        TrackingError: MLflow does not answer, refuses, or cannot be used.
+    """
+    try:
+        yield
+    except (MlflowException, OSError, ImportError, *_loaded_errors()) as error:
+        raise TrackingError(_told(error)) from error
+
+
+@contextmanager
+def told_with(consequence: str) -> Iterator[None]:
+    """Add to MLflow's errors in this block what follows for the job, as a sentence.
 
     Raises:
         TrackingError: MLflow does not answer, refuses, or cannot be used.
@@ -109,11 +131,7 @@ def tracker_errors(consequence: str = "") -> Iterator[None]:
     try:
         yield
     except TrackingError as error:
-        if not consequence:
-            raise
         raise TrackingError(f"{error} {consequence}") from error
-    except (MlflowException, OSError, ImportError, *_loaded_errors()) as error:
-        raise TrackingError(" ".join(filter(None, (_told(error), consequence)))) from error
 
 
 def check_database(uri: str) -> None:

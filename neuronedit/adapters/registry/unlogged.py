@@ -15,7 +15,7 @@ from pyarrow import fs
 from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.registry.results import Results
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run, use_store
-from neuronedit.adapters.registry.tracker import impatient, tracker_errors
+from neuronedit.adapters.registry.tracker import impatient, told_with, tracker_errors
 from neuronedit.adapters.transform.output_folder import UNLOGGED
 from neuronedit.errors import OutputError, TrackingError, masked
 
@@ -144,7 +144,8 @@ def log_kept(uri: str, store: str | None = None) -> str:
             "remove it, or restore it."
         ) from error
     tracking = TrackingConfig(uri=store or (None if "***" in kept.store else kept.store), experiment=kept.experiment)
-    with tracker_errors("Nothing was lost: try again, with --tracking-uri URI if MLflow is elsewhere now."):
+    nothing_lost = "Nothing was lost: try again, with --tracking-uri URI if MLflow is elsewhere now."
+    with told_with(nothing_lost), tracker_errors():
         use_store(tracking)
         if kept.run is None:
             connect(tracking)

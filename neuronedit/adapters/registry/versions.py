@@ -20,7 +20,7 @@ from pydantic import Field
 import neuronedit
 from neuronedit.adapters.registry import pyfunc_model
 from neuronedit.adapters.registry.aliases import move_alias
-from neuronedit.adapters.registry.tracker import is_missing, tracker_errors
+from neuronedit.adapters.registry.tracker import is_missing, tracker_errors, uploading
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.config import Config
 from neuronedit.edits.learnable import UNLEARNABLE
@@ -104,7 +104,7 @@ def register_model(model: EditModel, config: RegistryConfig, example: pd.DataFra
     with tempfile.TemporaryDirectory(prefix="neuronedit-model-") as temporary:
         folder = Path(temporary) / pyfunc_model.ARTIFACT
         digest = save_model(model, folder)
-        with tracker_errors():
+        with tracker_errors(), uploading():
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=pyfunc_model.__file__,

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run, use_store
-from neuronedit.adapters.registry.tracker import PATIENCE, impatient, set_patience, tracker_errors
+from neuronedit.adapters.registry.tracker import PATIENCE, impatient, set_patience, told_with, tracker_errors, uploading
 from neuronedit.errors import DataError, TrackingError
 
 CHECK = r"Check tracking\.uri and \$MLFLOW_TRACKING_URI\."
@@ -107,19 +107,30 @@ def test_patience_is_set_where_the_user_has_set_none(own_patience: None, monkeyp
     with impatient():
         assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    with uploading():
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", PATIENCE["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+        with uploading():
+            assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "120"
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     assert {name: os.environ[name] for name in PATIENCE} == patient
 
 
 def test_other_errors_pass_and_a_consequence_is_added_once(tracking: TrackingConfig) -> None:
-    with pytest.raises(DataError, match=r"^no cells$"), tracker_errors("Nothing was registered."):
+    with pytest.raises(DataError, match=r"^no cells$"), told_with("Nothing was registered."), tracker_errors():
         raise DataError("no cells")
     with pytest.raises(TrackingError, match=rf"^MLflow at sqlite:.*: no answer, or refused \(gone\)\. {CHECK} Lost\.$"):
         raise_lost()
 
 
-@tracker_errors("Lost.")
+def test_an_error_of_the_jobs_own_is_not_laid_at_mlflows_door() -> None:
+    with pytest.raises(OSError, match=r"^the input's disk$"), told_with("Nothing was registered."):
+        raise OSError("the input's disk")
+
+
+@told_with("Lost.")
 def raise_lost() -> None:
-    with tracker_errors():
+    with tracker_errors(), tracker_errors():
         raise MlflowException("gone\nand more")
 
 
@@ -134,7 +145,9 @@ def test_a_full_disk_is_told(tracking: TrackingConfig) -> None:
 
 
 @pytest.mark.faults  # it lasts for the seconds that are waited for
-def test_a_database_that_another_process_has_locked_is_told(tracking: TrackingConfig) -> None:
+def test_a_database_that_another_process_has_locked_is_told(
+    tracking: TrackingConfig, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert tracking.uri
     path = tracking.uri.removeprefix("sqlite:///")
     message = r"its database is locked by another process \(.*\)\. Try again when that has ended\. Check"
@@ -148,6 +161,7 @@ def test_a_database_that_another_process_has_locked_is_told(tracking: TrackingCo
         assert time.monotonic() - started < 60
     connect(tracking)
     assert mlflow.active_run() is None
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.faults  # it lasts for the seconds that are waited for

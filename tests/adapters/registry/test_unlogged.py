@@ -1,6 +1,9 @@
 """Results that MLflow does not take: kept beside the output, and logged when it answers again."""
 
 import json
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
@@ -151,3 +154,24 @@ def test_credentials_are_not_kept(tracking: TrackingConfig, tmp_path: Path) -> N
         mlflow.set_tracking_uri("http://ada:secret@127.0.0.1:9")
         log_or_keep(results(), run_id, tmp_path, str(tmp_path))
     assert "secret" not in (tmp_path / "_unlogged.json").read_text()
+
+
+@pytest.mark.faults  # it lasts for the seconds that a lock is waited for
+def test_a_database_that_is_locked_at_the_end_does_not_hold_up_the_output(
+    tracking: TrackingConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert tracking.uri
+    (tmp_path / "out").mkdir()
+    with closing(sqlite3.connect(tracking.uri.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        with tracked_run("evaluate", {}) as run_id:
+            other.execute("BEGIN EXCLUSIVE")
+            started = time.monotonic()
+            assert not log_or_keep(results(), run_id, tmp_path / "out", "out")
+        assert time.monotonic() - started < 60
+        with pytest.raises(
+            TrackingError, match=r"its database is locked by another process \(.*\)\. Try again when that"
+        ):
+            log_kept(str(tmp_path / "out"))
+    assert "Traceback" not in capfd.readouterr().err
+    log_kept(str(tmp_path / "out"))
+    assert MlflowClient().get_run(run_id).info.status == "FINISHED"
