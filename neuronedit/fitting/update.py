@@ -89,8 +89,10 @@ class Update:
         if not self.retrained:
             return f"{self.familiarity.sentence}; no weight and no old edit has changed"
         worst = self.worst_drift
-        share = f"by {worst.relative:.0%} of their own change" if np.isfinite(worst.relative) else "without bound"
-        return f"{self.familiarity.sentence}; retrained with replay: old edits drifted {share} at most ({worst.edit!r})"
+        share = (
+            f"by {worst.relative:.0%} of their own change at most" if np.isfinite(worst.relative) else "without bound"
+        )
+        return f"{self.familiarity.sentence}; retrained with replay: old edits drifted {share} ({worst.edit!r})"
 
     def drawn_from(self, data: Mapping[str, Any], parent: Mapping[str, Any]) -> "Update":
         """Record the new events' dataset and the parent in the model's facts.
