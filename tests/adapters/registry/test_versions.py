@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -164,3 +165,13 @@ def test_the_example_has_events_of_an_edited_population(controls_model: EditMode
         {"source": np.zeros((60, 6), np.float32), "target": np.ones((60, 6), np.float32)}, {"source": 60, "target": 60}
     )
     assert example_events(pair_model, pair).columns.tolist() == list(MARKERS)
+
+
+def test_a_models_facts_name_the_markers_that_its_edits_leave_as_they_are(
+    pair_model: EditModel, tmp_path: Path
+) -> None:
+    save_model(pair_model, tmp_path / "whole")
+    assert pinned_model(str(tmp_path / "whole")).facts()["unlearnable"] == {}
+    edit = replace(pair_model.edits["pair"], unlearnable={1: "no signal"})
+    save_model(replace(pair_model, edits={"pair": edit}), tmp_path / "left")
+    assert pinned_model(str(tmp_path / "left")).facts()["unlearnable"] == {"pair": {MARKERS[1]: "no signal"}}
