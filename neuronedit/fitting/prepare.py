@@ -136,7 +136,7 @@ def judge_markers(
         >>> drawn = DrawnPopulations(days, {name: 99 for name in days})
         >>> design = ControlsDesign.of_arrays(reference="day1")
         >>> judge_markers(design.edits(drawn.counts), drawn, Panel(("CD8",), (5.0,)), design, "leave")
-        {'day2': {0: "'control day2' has no signal: 100.0% of its 99 events are at 0"}}
+        {'day2': {0: "'control day2' has no signal: 100.0% of its events are at 0"}}
     """
     if handling == "learn":
         return {}

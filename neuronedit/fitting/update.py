@@ -88,8 +88,10 @@ class Update:
         if not self.retrained:
             return f"{self.familiarity.sentence}; no weight and no old edit has changed"
         worst = self.worst_drift
-        share = f"by {worst.relative:.0%} of their own change" if np.isfinite(worst.relative) else "without bound"
-        return f"{self.familiarity.sentence}; retrained with replay: old edits drifted {share} at most ({worst.edit!r})"
+        share = (
+            f"by {worst.relative:.0%} of their own change at most" if np.isfinite(worst.relative) else "without bound"
+        )
+        return f"{self.familiarity.sentence}; retrained with replay: old edits drifted {share} ({worst.edit!r})"
 
     def drawn_from(self, data: Mapping[str, Any], parent: Mapping[str, Any]) -> "Update":
         """Record facts of the new events' dataset, its ``uri`` among them, and of the parent in the model's facts."""
@@ -133,11 +135,8 @@ def update_model(
         (['day1', 'day3'], False)
     """
     replay = replay or ReplayConfig()
-    design, record, drawn = (
-        check_controls_design(model, name),
-        TrainingRecord.from_facts(model.facts, name),
-        old.merge(new),
-    )
+    design, record = check_controls_design(model, name), TrainingRecord.from_facts(model.facts, name)
+    drawn = old.merge(new)
     pairs = [replace(pair, target=record.goal) for pair in design.edits(drawn.counts)]
     familiarity = _familiarity(model, record, new, replay.above)
     log.info("update: %s", familiarity.sentence)

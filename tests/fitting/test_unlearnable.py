@@ -1,4 +1,4 @@
-"""Markers without a signal in a control: patients' values stay as they are, whatever route they take."""
+"""What cannot be learned stays as it is, whatever route it takes, and is told: markers, and whole edits."""
 
 import json
 import logging
@@ -6,8 +6,8 @@ from dataclasses import replace
 from math import exp
 
 import numpy as np
+import pandas as pd
 import pytest
-from neuronedit.model.saved.files import load_model, save_model
 
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
@@ -21,9 +21,10 @@ from neuronedit.fitting.search_result import SearchConfig
 from neuronedit.fitting.update import ReplayConfig, update_model
 from neuronedit.model.edit_model import Route
 from neuronedit.model.gates import GateConfig
+from neuronedit.model.saved.files import load_model, save_model
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
-from neuronedit.review.page.gate_measures import measure_gates
+from neuronedit.review.page.gate_measures import largest_error, measure_gates
 from neuronedit.review.page.html import render_page
 from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.report import review_model
@@ -34,7 +35,7 @@ CD3, CD4, CD8 = range(3)
 PANEL = Panel(MARKERS, (150.0,) * 3)
 DAYS = ControlsDesign.of_arrays(reference="1")
 SHIFT = 0.4
-NO_SIGNAL = "'control 1' has no signal: 100.0% of its 400 events are at 0"
+NO_SIGNAL = "'control 1' has no signal: 100.0% of its events are at 0"
 
 PLANS = (None, "paper", "quantile-map")
 
@@ -116,7 +117,7 @@ def test_a_pair_leaves_a_constant_marker_and_learns_a_stimulation_from_nothing()
     perk = rng.normal(0, 20, 400), rng.lognormal(7.5, 0.4, 400)
     source, target = (with_marker(events, CD3, values) for events, values in zip((REFERENCE, BATCH), perk, strict=True))
     model = fitted({"source": with_marker(source, CD8, 0), "target": target}, PairDesign.of_arrays()).model
-    assert model.unlearnable == {"pair": {"CD8": "'source' has no signal: 100.0% of its 400 events are at 0"}}
+    assert model.unlearnable == {"pair": {"CD8": "'source' has no signal: 100.0% of its events are at 0"}}
     other = with_marker(PATIENT, CD3, rng.normal(0, 20, 400))
     edited = model.apply(other, "pair")
     assert np.median(edited[:, CD3]) == pytest.approx(exp(7.5), rel=0.1)
@@ -257,3 +258,54 @@ def test_the_review_names_the_marker_on_its_first_screen_and_in_its_facts(dead):
     told = "The edit &#39;2&#39; leaves CD8 as it is, which it cannot learn: &#39;control 1&#39; has no signal"
     assert page.index(told) < page.index('<table class="gates">')
     assert model_facts(model)["markers that 2 leaves as they are"] == f"CD8: {NO_SIGNAL}"
+
+
+# Edits of which doing nothing is expected to be as good.
+
+
+def test_controls_too_alike_to_learn_from_are_told_in_the_same_words_by_log_count_and_review(caplog, two_candidates):
+    caplog.set_level(logging.INFO)
+    model = fitted({"1": REFERENCE, "2": BATCH}, preset="auto").model
+    told = (
+        "no edit: source and target are no further apart than two halves of the target are; more events would tell "
+        "more, and a plan given by name (edit.preset) is applied in any case"
+    )
+    expected = (
+        "expected extrapolation error 1.00 (0 is noise, 1 is doing nothing), on events like the source's, as none to "
+        "be edited were named"
+    )
+    assert ("WARNING", f"edit 2: {told}") in [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert f"edit 2: {expected}" in caplog.messages
+    assert model.facts["expected_extrapolation_error"] == {"2": 1.0}
+    assert edits_sentence(model) == "0 edit(s) of 3 markers; 1 without effect: '2'"
+    assert model.apply(PATIENT, "2").tobytes() == PATIENT.tobytes()
+    facts = model_facts(model)
+    assert (facts["choice for 2"], facts["error of 2"], facts["plan of the edit"]) == (told, expected, "none")
+    nothing_held_out = pd.DataFrame(columns=["comparison", "kind", "method"])
+    assert largest_error(model, nothing_held_out) == (
+        None,
+        "no sample was held out (held_out), and no extrapolation error is expected: the edit '2' does nothing "
+        f"({told})",
+    )
+    assert not [message for message in caplog.messages if " nan" in message]
+
+
+def test_a_plan_that_was_given_is_applied_with_a_warning_where_doing_nothing_scores_better(caplog):
+    same = blood(1), blood(2)
+    model = fitted({"1": same[0], "2": same[1]}).model
+    doubts = [
+        message for message in caplog.messages if message.startswith("edit 2: the plan was given and is applied, ")
+    ]
+    assert len(doubts) == 1
+    assert not np.array_equal(model.apply(PATIENT, "2"), PATIENT)
+    assert model.facts["expected_extrapolation_error"] == {"2": None}
+    assert model_facts(model)["error of 2"] == (
+        "expected extrapolation error not measured: the plan of the edit '2' was given (edit.preset = auto measures "
+        "plans)"
+    )
+
+
+def test_a_plan_that_was_given_and_does_better_than_nothing_is_not_warned_of(caplog):
+    caplog.set_level(logging.WARNING)
+    fitted({"1": blood(1, n_events=1000), "2": blood(2, 1.2, n_events=1000)})
+    assert caplog.messages == []

@@ -33,7 +33,7 @@ QUALITY = "_quality.csv"
 """The table of quality; not Parquet, so that readers of ``*.parquet`` do not take it for events."""
 
 NOTES = frozenset({STARTED, MANIFEST})
-BESIDE = frozenset({QUALITY, f"{MODEL}/{FACTS}", f"{MODEL}/{ARRAYS}"})
+BESIDE = frozenset({QUALITY, UNLOGGED, f"{MODEL}/{FACTS}", f"{MODEL}/{ARRAYS}"})
 """What is written when a note is there already."""
 
 STAGED = re.compile(r"\..+\.[0-9a-f]{32}\.part")
@@ -210,6 +210,7 @@ def claimed_output(
             (location / name).delete()
         # From here on the folder may not hold what an old manifest vouches for.
         (location / MANIFEST).delete()
+        (location / UNLOGGED).delete()
         yield OutputFolder(location, started["claim"], started["started"], held)
 
 

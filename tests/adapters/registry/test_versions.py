@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 from mlflow.tracking import MlflowClient
-from neuronedit.model.saved.files import save_model
 
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 from neuronedit.adapters.registry.versions import (
@@ -24,6 +23,7 @@ from neuronedit.adapters.registry.versions import (
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.errors import ModelError, TrackingError
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.saved.files import save_model
 from tests.disasters import small_disk
 from tests.synthetic_cells import MARKERS
 
@@ -261,3 +261,13 @@ def test_a_full_disk_of_artifacts_is_told_and_nothing_is_registered(
         ):
             register_model(controls_model, RegistryConfig(name="cells"), example(controls_model))
     assert MlflowClient().search_registered_models() == []
+
+
+def test_a_models_facts_name_the_markers_that_its_edits_leave_as_they_are(
+    pair_model: EditModel, tmp_path: Path
+) -> None:
+    save_model(pair_model, tmp_path / "whole")
+    assert pinned_model(str(tmp_path / "whole")).facts()["unlearnable"] == {}
+    edit = replace(pair_model.edits["pair"], unlearnable={1: "no signal"})
+    save_model(replace(pair_model, edits={"pair": edit}), tmp_path / "left")
+    assert pinned_model(str(tmp_path / "left")).facts()["unlearnable"] == {"pair": {MARKERS[1]: "no signal"}}
