@@ -153,8 +153,8 @@ class Nothing(Config):
     "No settings."
 
 def job(config):
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         {work}
     finally:
         {end}

@@ -52,6 +52,7 @@ def run(
     files: FileRules = FILES,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     max_bytes: int = 2**30,
     transform: Transform = transform_parts,
 ) -> dict[str, Any]:
@@ -59,11 +60,11 @@ def run(
     folder = target.with_name(f"{target.name}-model")
     if not folder.exists():
         save_model(model, folder)
-    settings = {"where": rules.where, "unknown_batch": rules.route.unknown_batch}
+    settings = {"where": rules.where, "unknown_batch": rules.route.unknown_batch, "strength": rules.route.strength}
     inputs = list_dataset(str(cells), pass_over=files.quarantine)
     plan = TransformPlan("m", model_digest(folder), settings, inputs)
     parts = file_parts(inputs.files, inputs.filesystem, max_bytes)
-    with claimed_output(str(target), plan, model_contents(folder), overwrite=False, resume=resume) as output:
+    with claimed_output(str(target), plan, model_contents(folder), overwrite=overwrite, resume=resume) as output:
         tally = Tally(model.scaling.zeros)
         receipts = transform(parts, inputs.filesystem, output, rules, files, tally)
         quality = quality_table(tally, model, rules.route)

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -113,7 +113,13 @@ class Receipt:
         return cls(**{**facts, "left_out": tuple(LeftOut(**part) for part in facts["left_out"])})
 
 
-def commit_parquet(target: Location, schema: pa.Schema, tables: Iterable[pa.Table], layout: Layout) -> Committed:
+def commit_parquet(
+    target: Location,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    layout: Layout,
+    move: Callable[[Location, Location], None] = move,
+) -> Committed:
     """Stream tables to a hidden file and move it to its name when it is complete; on any failure remove it.
 
     Args:
@@ -121,8 +127,10 @@ def commit_parquet(target: Location, schema: pa.Schema, tables: Iterable[pa.Tabl
         schema: The schema of every table, with its metadata.
         tables: The events, in order.
         layout: The layout of the file.
+        move: Moves it to its name: ``Lease.move`` where others may want to write there.
 
     Raises:
+        OutputError: Another transform took the output over.
         StorageError: The storage is full, or does not take the file.
     """
     staged = target.staged()
@@ -152,11 +160,6 @@ def sha256_of(location: Location) -> str:
         while piece := stream.read(READ_BYTES):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def write_receipt(folder: Location, receipt: Receipt) -> None:
-    """Write a receipt into an output folder."""
-    (folder / receipt_name(receipt.output)).write_bytes(receipt.to_json().encode())
 
 
 def standing_receipt(folder: Location, output: str, plan: str) -> Receipt | None:

@@ -17,7 +17,7 @@ from neuronedit.adapters.transform.committed import Committed, Layout, LeftOut, 
 from neuronedit.adapters.transform.event_editor import OUTCOMES, Edited, EventEditor, TransformRules
 from neuronedit.adapters.transform.output_folder import OutputFolder
 from neuronedit.cells.events import one_ahead
-from neuronedit.errors import ClusterError, DataError, NeuroneditError, PanelError
+from neuronedit.errors import ClusterError, DataError, NeuroneditError, PanelError, StorageError
 from neuronedit.model.quality import observer
 from neuronedit.model.tally import Tally
 
@@ -92,10 +92,15 @@ class FileTransformer:
             PanelError: A marker is missing.
             DataError: The file is damaged, or an intensity is not a finite number.
             ModelError: A batch is unknown.
+            OutputError: Another transform took the output over.
             StorageError: The storage fails, or is full.
             ClusterError: Too many workers were lost over it.
         """
-        receipt = self.output.receipt(part) or self._write(part)
+        try:
+            receipt = self.output.receipt(part) or self._write(part)
+        except StorageError:
+            self.output.lease.check()  # what is missing, the other transform removed
+            raise
         self._advance(part, part.n_events, finished=True)
         return receipt
 
@@ -135,6 +140,7 @@ class FileTransformer:
                 self.editor.schema(schema),
                 stream.edited(reader),
                 self.files.layout.like(reader.parquet.metadata),
+                self.output.lease.move,
             )
 
     def _check_attempts(self, part: FilePart) -> None:

@@ -15,7 +15,7 @@ from pyarrow import fs
 from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.files.parquet import EventDataset
 from neuronedit.adapters.files.storage import Location, locate
-from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt, write_receipt
+from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt
 from neuronedit.adapters.transform.lease import LEASE, Lease, lease
 from neuronedit.errors import OutputError
 from neuronedit.model.edit_model import EditModel
@@ -62,7 +62,7 @@ class OutputFolder:
 
     def accept(self, receipt: Receipt) -> Receipt:
         """Write the receipt of an output that is complete."""
-        write_receipt(self.location, receipt)
+        self.lease.write(self.location / receipt_name(receipt.output), receipt.to_json().encode())
         return receipt
 
     def complete(self, manifest: Mapping[str, Any], receipts: Sequence[Receipt], quality: pd.DataFrame) -> None:
@@ -78,8 +78,8 @@ class OutputFolder:
         """
         self.lease.check()
         self._remove_others({receipt.output: receipt.written for receipt in receipts})
-        (self.location / QUALITY).write_bytes(quality.to_csv(index=False).encode())
-        (self.location / MANIFEST).write_json(manifest)
+        self.lease.write(self.location / QUALITY, quality.to_csv(index=False).encode())
+        self.lease.write(self.location / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
         (self.location / STARTED).delete()
 
     def _remove_others(self, outputs: Mapping[str, bool]) -> None:
