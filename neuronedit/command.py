@@ -138,19 +138,11 @@ def catch_signals() -> None:
     """
     if _running:
         for number in SIGNALS:
-            signal.signal(number, stop_job)
+            signal.signal(number, _stop)
 
 
-def stop_job(number: int, frame: object = None) -> None:
-    """Stop the running job as a signal does.
-
-    Args:
-        number: The signal's.
-        frame: Unused; the interpreter hands it to a handler of signals.
-
-    Raises:
-        KeyboardInterrupt: To interrupt the job; where it was stopped before, the process ends.
-    """
+def _stop(number: int, frame: object) -> None:
+    """Stop the running job: handles the signals that ask for it."""
     job = _running
     if job:
         job.begin_to_end(128 + number, f"Stopped. {job.remedy}")

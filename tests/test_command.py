@@ -8,7 +8,7 @@ from subprocess import PIPE
 import pytest
 from pydantic import Field
 
-from neuronedit.command import JobCommand, end_job, stop_job
+from neuronedit.command import JobCommand, _stop, end_job
 from neuronedit.config import Config
 from neuronedit.errors import DataError
 from tests.disasters import wait_for
@@ -246,7 +246,7 @@ def test_a_job_leaves_the_signals_as_they_were():
         return 0
 
     assert JobCommand("greet", GreetConfig, look)(["--set", "name=Ada"]) == 0
-    assert inside == [stop_job, stop_job]
+    assert inside == [_stop, _stop]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     end_job("Nobody runs.")  # nothing happens
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import ray
 from pydantic import Field, PositiveInt
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from neuronedit.command import catch_signals, end_job, stop_job
+from neuronedit.command import catch_signals, end_job
 from neuronedit.config import Config
 from neuronedit.errors import ClusterError, ModelError
 from neuronedit.model.device import found_device
@@ -66,11 +65,8 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     # Every actor pool of Ray Data prints one alarming line about its arguments (ray #53727); they live as long
     # as the driver does, so the line tells nothing.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        _start(config)
-    except SystemExit:  # of the handler that Ray gives SIGTERM while it starts
-        stop_job(signal.SIGTERM)
-    catch_signals()
+    _start(config)
+    catch_signals()  # Ray's C++ core has handlers of its own
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     logging.getLogger("ray.train").setLevel(logging.ERROR)
@@ -84,6 +80,7 @@ def ray_session(config: RayConfig) -> Iterator[None]:
 def _start(config: RayConfig) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     ray._private.worker.print_to_stdstream = _log_message
+    ray._private.utils.set_sigterm_handler = lambda handler: None  # SIGTERM stops the job, not Ray alone
     address = config.address or os.environ.get("RAY_ADDRESS")
     if address:
         try:

@@ -89,19 +89,19 @@ def test_a_job_that_is_stopped_ends_soon_and_ray_with_it(tmp_path: Path, number:
     driver = start(tmp_path)
     of_ray = below(driver.pid)
     os.killpg(driver.pid, number)  # as a terminal does
-    assert ended(driver, 10) == (status, STOPPED)
+    assert ended(driver, 20) == (status, STOPPED)
     check_ended(of_ray)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("seconds", [0.3, 1.5])
+@pytest.mark.parametrize("seconds", [0, 1.5])
 def test_a_job_that_is_stopped_while_ray_starts_ends_soon(tmp_path: Path, number: int, seconds: float) -> None:
     driver = start_driver(JOB, Path("here"), tmp_path / "at-work")
     wait_for(lambda: any(process.name() == "gcs_server" for process in below(driver.pid)), driver)
     time.sleep(seconds)
     of_ray = below(driver.pid)
-    driver.send_signal(number)
-    assert ended(driver, 20) == (128 + number, STOPPED)
+    os.killpg(driver.pid, number)  # SIGTERM ends what Ray has started, too
+    assert ended(driver, 60) == (128 + number, STOPPED)
     check_ended(of_ray)
 
 
@@ -120,7 +120,7 @@ def test_a_job_that_loses_ray_says_so_and_ends(tmp_path: Path, killed: list[str]
     for process in of_ray:
         if not killed or process.name() in killed:
             process.kill()
-    status, said = ended(driver, 15)
+    status, said = ended(driver, 30)
     assert (status, said) in [(2, lost(told)), (2, lost(told.partition(",")[0]))]
     check_ended(of_ray)
 

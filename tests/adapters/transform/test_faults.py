@@ -21,6 +21,7 @@ from neuronedit.errors import ClusterError, OutputError
 from neuronedit.model.edit_model import EditModel, Route
 from neuronedit.model.files import save_model
 from tests.adapters.killers import LOST_AT_MOST, DiesAlways, DiesOnce, Slow
+from tests.adapters.transform.kill_matrix import VICTIMS, run_trials
 from tests.adapters.transform.test_lease import TAKEN_OVER
 from tests.adapters.transforming import check, here, outputs, run
 from tests.disasters import start_driver, wait_for
@@ -210,7 +211,7 @@ def test_a_driver_that_slept_and_its_workers_write_nothing_over_the_next_ones_ou
         of_ray = psutil.Process(sleeper.pid).children(recursive=True)
         sleeper.send_signal(signal.SIGSTOP)
         second = start_driver(WRITER, "FileTransformer", *arguments, "--overwrite", "--strength", "0.5")
-        out, err = second.communicate(timeout=150)
+        out, err = second.communicate(timeout=300)
         assert second.returncode == 0, err.decode()
         assert "left the output unfinished: its work is taken over" in err.decode()
         written = outputs(target)
@@ -232,3 +233,9 @@ def test_a_driver_that_slept_and_its_workers_write_nothing_over_the_next_ones_ou
     half = TransformRules(route=Route(strength=0.5))
     run(cells_once, tmp_path / "alone", controls_model, half, transform=here)
     assert written == outputs(tmp_path / "alone")
+
+
+def test_random_kills_of_the_command_lose_and_double_no_row(tmp_path: Path) -> None:
+    for trial in run_trials(len(VICTIMS), seed=7, root=tmp_path):
+        assert (trial.lost, trial.doubled, trial.faults) == (0, 0, ""), trial
+        assert trial.status is not None, "stuck"
