@@ -115,32 +115,42 @@ def _log_message(message: Mapping[str, Any], ignore_prefix: bool) -> None:
 @contextmanager
 def _watched() -> Iterator[None]:
     """End the job when Ray is lost while the block runs."""
-    done = Event()
-    Thread(target=_watch, args=(done,), daemon=True).start()
+    done, processes = Event(), _processes_here()
+    Thread(target=_watch, args=(processes, done), daemon=True).start()
     try:
         yield
+    except Exception:
+        _end_without(processes)  # that is the reason, whatever came of it
+        raise
     finally:
         done.set()
 
 
-def _watch(done: Event) -> None:
-    processes = _processes_here()
+def _watch(processes: Mapping[str, psutil.Process], done: Event) -> None:
     called = answered = monotonic()
     while not done.wait(SECONDS_BETWEEN_LOOKS):
-        lost = [f"its process {name} ended" for name, process in processes.items() if not _lives(process)]
-        if not lost and monotonic() - called >= SECONDS_BETWEEN_CALLS:
+        if _end_without(processes, done):
+            return
+        if monotonic() - called >= SECONDS_BETWEEN_CALLS:
             answers = _head_answers()
             called = monotonic()
             answered = called if answers else answered
-            if called - answered >= SECONDS_WITHOUT_ANSWER:
-                lost = [f"its head has not answered for {called - answered:.0f} s"]
-        if lost and not done.is_set():
-            ends = end_job(f"Ray was lost ({', '.join(lost)}).")
-            if ends and HEAD in processes and not _lives(processes[HEAD]):  # nobody else ends the others
-                for process in psutil.Process().children(recursive=True):
-                    with suppress(psutil.NoSuchProcess):
-                        process.kill()
-            return
+            if called - answered >= SECONDS_WITHOUT_ANSWER and not done.is_set():
+                end_job(f"Ray was lost (its head has not answered for {called - answered:.0f} s).")
+                return
+
+
+def _end_without(processes: Mapping[str, psutil.Process], done: Event | None = None) -> bool:
+    """End the job if one of these processes has ended, unless it is done; tell whether one has."""
+    ended = [name for name, process in processes.items() if not _lives(process)]
+    if not ended or (done and done.is_set()):
+        return bool(ended)
+    ends = end_job(f"Ray was lost ({', '.join(f'its process {name} ended' for name in ended)}).")
+    if ends and HEAD in ended:  # nobody else ends the others
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    return True
 
 
 def _processes_here() -> dict[str, psutil.Process]:

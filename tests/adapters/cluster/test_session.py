@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from neuronedit.adapters.cluster import session
 from tests.disasters import start_driver, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.faults]
@@ -123,6 +124,18 @@ def test_a_job_that_loses_ray_says_so_and_ends(tmp_path: Path, killed: list[str]
     status, said = ended(driver, 30)
     assert (status, said) in [(2, lost(told)), (2, lost(told.partition(",")[0]))]
     check_ended(of_ray)
+
+
+def test_whatever_came_of_it_that_ray_was_lost_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    ended = psutil.Popen(["true"])
+    ended.wait()
+    monkeypatch.setattr(session, "SECONDS_BETWEEN_LOOKS", 600)
+    monkeypatch.setattr(session, "_processes_here", lambda: {"raylet": ended})
+    monkeypatch.setattr(session, "end_job", told.append)
+    with pytest.raises(RuntimeError, match="The actor died"), session._watched():
+        raise RuntimeError("The actor died.")
+    assert told == ["Ray was lost (its process raylet ended)."]
 
 
 @pytest.mark.parametrize("name", ["raylet", "gcs_server"])

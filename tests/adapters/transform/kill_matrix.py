@@ -42,7 +42,7 @@ VICTIMS = {
 ENDS = {"driver": {-9}, "worker": {0}, "raylet": {0, 2}, "head": {0, 2}, "all of Ray": {0, 2}}
 """The exit statuses that a kill may lead to; a job may be done before its end is noticed."""
 
-N_FILES, N_EVENTS = 16, 4_000
+N_FILES, N_EVENTS = 16, 20_000
 SECONDS_TO_END = 240.0
 """After which a job counts as stuck."""
 
@@ -87,7 +87,7 @@ class Workplace:
         (root / "cells").mkdir()
         for number in range(N_FILES):
             table = sample_table(BATCHES[number % len(BATCHES)], "control", N_EVENTS, seed=number)
-            pq.write_table(table, root / "cells" / f"f{number:03d}.parquet", row_group_size=1000)
+            pq.write_table(table, root / "cells" / f"f{number:03d}.parquet", row_group_size=5000)
         connect(TrackingConfig(uri=f"sqlite:///{root}/mlflow.db"))
         return cls(root)
 
@@ -111,7 +111,7 @@ class Workplace:
 def try_kill(place: Workplace, number: int, victim: str, chance: random.Random) -> Trial:
     """Kill a transform at a random moment, resume it until it is done, and count."""
     output = place.root / f"output-{number:03d}"
-    n_files, delay = chance.randrange(N_FILES), chance.uniform(0, 0.5)
+    n_files, delay = chance.randrange(N_FILES), chance.uniform(0, 0.2)
     if chance.random() < 0.2:  # while it starts
         n_files, delay = 0, chance.uniform(0, 8)
     job = place.start(output)
