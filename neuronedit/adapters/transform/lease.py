@@ -120,8 +120,8 @@ def lease(folder: Location) -> Iterator[Lease]:
     own = Lease(folder / f"{LEASE}{os.urandom(16).hex()}.json")
     stop = Event()
     signs = Thread(target=_give_signs, args=(own, stop), daemon=True)
+    own.place.write_bytes(_sign_of_life())
     try:
-        own.place.write_bytes(_sign_of_life())
         _outlast_others(folder, own)
         _remove_staged(folder)
         signs.start()

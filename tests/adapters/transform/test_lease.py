@@ -287,6 +287,17 @@ def test_a_storage_that_misses_what_the_other_driver_removed_is_told_as_lost(fol
         work(of_another=False)
 
 
+def test_a_storage_that_does_not_take_the_lease_is_told_as_such(
+    folder: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(location: Location, content: bytes) -> None:
+        raise StorageError(f"{location.path}: no room is left")
+
+    monkeypatch.setattr(Location, "write_bytes", fail)
+    with pytest.raises(StorageError, match="no room is left"), lease(folder):
+        pass
+
+
 def test_a_file_is_not_moved_once_the_lease_is_lost(folder: Location) -> None:
     root = Path(folder.path)
     with lease(folder) as held:
