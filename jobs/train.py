@@ -92,7 +92,7 @@ def searched(prepared: Prepared, config: TrainConfig) -> SearchResult:
     return found
 
 
-main = JobCommand("train", TrainConfig, job)
+main = JobCommand("train", TrainConfig, job, remedy="Its checkpoints stand: run the same command again.")
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def job(config: TransformConfig) -> int:
     return 3 if manifest["left_out"] else 0
 
 
-main = JobCommand("transform", TransformConfig, job)
+main = JobCommand("transform", TransformConfig, job, remedy="Finished files stand: run again with resume = true.")
 
 
 if __name__ == "__main__":

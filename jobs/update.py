@@ -74,7 +74,7 @@ def job(config: UpdateConfig) -> int:
     return 0
 
 
-main = JobCommand("update", UpdateConfig, job)
+main = JobCommand("update", UpdateConfig, job, remedy="Nothing was registered: run it again.")
 
 
 if __name__ == "__main__":

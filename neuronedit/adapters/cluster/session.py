@@ -1,16 +1,20 @@
-"""A Ray session for one job: quiet, closed at the end, with checks for free cores and GPUs."""
+"""A Ray session for one job: quiet, watched, closed at the end, with checks for free cores and GPUs."""
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
+import psutil
 import ray
 from pydantic import Field, PositiveInt
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from neuronedit.command import catch_signals, end_job
 from neuronedit.config import Config
 from neuronedit.errors import ClusterError, ModelError
 from neuronedit.model.device import found_device
@@ -32,12 +36,24 @@ LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
 FREE_GPU_SECONDS = 120
 """How long a GPU may take to be free, and a worker to start on it."""
 
+RAYLET, HEAD = "raylet", "gcs_server"
+"""The names of Ray's processes for a node, and for the cluster."""
+
+SECONDS_BETWEEN_LOOKS = 0.1
+"""Between looks at Ray's processes on this machine: its C++ core may end ours within a second of their end."""
+
+SECONDS_BETWEEN_CALLS = 5.0
+SECONDS_WITHOUT_ANSWER = 45.0
+"""After which a cluster's head counts as lost; Ray itself ends the driver's process after 60 s, without a word."""
+
 
 @contextmanager
 def ray_session(config: RayConfig) -> Iterator[None]:
     """Connect to the cluster that the configuration or $RAY_ADDRESS names, else start Ray on this machine.
 
     A session that is open already is used as it is, and left open.
+
+    A job of the command line is ended if Ray is lost, which Ray itself would do without a word.
 
     Raises:
         ClusterError: The cluster does not answer.
@@ -49,7 +65,22 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     # Every actor pool of Ray Data prints one alarming line about its arguments (ray #53727); they live as long
     # as the driver does, so the line tells nothing.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    _start(config)
+    catch_signals()  # Ray's C++ core has handlers of its own
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    try:
+        with _watched():
+            yield
+    finally:
+        ray.shutdown()
+
+
+def _start(config: RayConfig) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    ray._private.worker.print_to_stdstream = _log_message
+    ray._private.utils.set_sigterm_handler = lambda handler: None  # SIGTERM stops the job, not Ray alone
     address = config.address or os.environ.get("RAY_ADDRESS")
     if address:
         try:
@@ -61,20 +92,99 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     else:
         cores = config.num_cpus or os.cpu_count() or 1
         # One slot above the cores: Ray Data hangs without a word when workers take every slot.
-        ray.init(
-            address="local",
-            num_cpus=cores + 1,
-            include_dashboard=False,
-            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
-            **quiet,
-        )
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    logging.getLogger("ray.train").setLevel(logging.ERROR)
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cores + 1,
+                include_dashboard=False,
+                object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+                **quiet,
+            )
+        except Exception as error:  # Ray raises bare ones
+            raise ClusterError(
+                f"Ray did not start on this machine ({' '.join(str(error).split())}). Check that the home folder and "
+                "/tmp/ray can be written, look at Ray's logs there, and run again."
+            ) from error
+
+
+def _log_message(message: Mapping[str, Any], ignore_prefix: bool) -> None:
+    """Log what Ray has to tell of its processes; it would print it amid the job's own result."""
+    logging.getLogger("raylet").info("%s", "\n".join(message["lines"]))
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    """End the job when Ray is lost while the block runs."""
+    done, processes = Event(), _processes_here()
+    Thread(target=_watch, args=(processes, done), daemon=True).start()
     try:
         yield
+    except Exception:
+        _end_without(processes)  # that is the reason, whatever came of it
+        raise
     finally:
-        ray.shutdown()
+        done.set()
+
+
+def _watch(processes: Mapping[str, psutil.Process], done: Event) -> None:
+    called = answered = monotonic()
+    while not done.wait(SECONDS_BETWEEN_LOOKS):
+        if _end_without(processes, done):
+            return
+        if monotonic() - called >= SECONDS_BETWEEN_CALLS:
+            answers = _head_answers()
+            called = monotonic()
+            answered = called if answers else answered
+            if called - answered >= SECONDS_WITHOUT_ANSWER and not done.is_set():
+                end_job(f"Ray was lost (its head has not answered for {called - answered:.0f} s).")
+                return
+
+
+def _end_without(processes: Mapping[str, psutil.Process], done: Event | None = None) -> bool:
+    """End the job if one of these processes has ended, unless it is done; tell whether one has."""
+    ended = [name for name, process in processes.items() if not _lives(process)]
+    if not ended or (done and done.is_set()):
+        return bool(ended)
+    ends = end_job(f"Ray was lost ({', '.join(f'its process {name} ended' for name in ended)}).")
+    if ends and HEAD in ended:  # nobody else ends the others
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    return True
+
+
+def _processes_here() -> dict[str, psutil.Process]:
+    """Find the processes that this driver cannot do without: its raylet, and the head if Ray was started here."""
+    node = ray._private.worker._global_node
+    if node is None:  # a driver that speaks to the cluster through Ray Client
+        return {}
+    here = {}
+    for process in psutil.process_iter(["name", "ppid", "cmdline"]):
+        words = process.info["cmdline"] or []
+        if process.info["name"] == RAYLET and f"--raylet_socket_name={node.raylet_socket_name}" in words:
+            here[RAYLET] = process
+        if process.info["name"] == HEAD and process.info["ppid"] == os.getpid():
+            here[HEAD] = process
+    return here
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _head_answers() -> bool:
+    """Whether the cluster's head answers, a driver without one of its own included."""
+    head = getattr(ray._private.worker.global_worker, "gcs_client", None)
+    if head is None:
+        return True
+    try:
+        head.check_alive([ray.NodeID.from_hex(ray.get_runtime_context().get_node_id())], timeout=SECONDS_BETWEEN_CALLS)
+    except ray.exceptions.RayError:
+        return False
+    return True
 
 
 @contextmanager

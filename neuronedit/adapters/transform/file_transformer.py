@@ -20,7 +20,7 @@ from neuronedit.adapters.transform.event_editor import OUTCOMES, Edited, EditedE
 from neuronedit.adapters.transform.input_pin import check_as_listed, check_same_input, pin
 from neuronedit.adapters.transform.output_folder import OutputFolder
 from neuronedit.cells.events import one_ahead
-from neuronedit.errors import ClusterError, DataError, NeuroneditError, PanelError
+from neuronedit.errors import ClusterError, DataError, NeuroneditError, PanelError, StorageError
 from neuronedit.model.quality import observer
 from neuronedit.model.tally import Tally
 
@@ -95,15 +95,22 @@ class FileTransformer:
             PanelError: A marker is missing.
             DataError: The file is damaged, or an intensity is not a finite number.
             ModelError: A batch is unknown.
+            OutputError: Another transform took the output over.
             StorageError: The storage fails, or is full.
             ClusterError: Too many workers were lost over it.
         """
+        try:
+            receipt = self._standing(part) or self._write(part)
+        except StorageError:
+            self.output.lease.check()  # what is missing, the other transform removed
+            raise
+        self._advance(part, part.n_events, finished=True)
+        return receipt
+
+    def _standing(self, part: FilePart) -> Receipt | None:
         receipt = self.output.receipt(part)
         if receipt:
             check_same_input(self.filesystem, part, receipt.content)
-        else:
-            receipt = self._write(part)
-        self._advance(part, part.n_events, finished=True)
         return receipt
 
     def _write(self, part: FilePart) -> Receipt:
@@ -144,7 +151,8 @@ class FileTransformer:
                 self.editor.schema(schema),
                 self._still_as_listed(stream.edited(reader), part),
                 self.files.layout.like(reader.parquet.metadata),
-                vouch=lambda written: self.output.accept(self._receipt(part, content, written, stream)),
+                lambda written: self.output.accept(self._receipt(part, content, written, stream)),
+                self.output.lease.move,
             )
         return self._receipt(part, content, written, stream)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -19,8 +18,8 @@ from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.files.walk import own_entries, printable
-from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt, write_receipt
-from neuronedit.adapters.transform.lease import LEASE, Lease, lease
+from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt
+from neuronedit.adapters.transform.lease import LEASE, STAGED, Lease, lease
 from neuronedit.cells.tables import csv_text
 from neuronedit.errors import OutputError, listing
 from neuronedit.model.edit_model import EditModel
@@ -35,9 +34,6 @@ QUALITY = "_quality.csv"
 NOTES = frozenset({STARTED, MANIFEST})
 BESIDE = frozenset({QUALITY, UNLOGGED, f"{MODEL}/{FACTS}", f"{MODEL}/{ARRAYS}"})
 """What is written when a note is there already."""
-
-STAGED = re.compile(r"\..+\.[0-9a-f]{32}\.part")
-"""The name of a file that is not in its place yet (see ``Location.staged``)."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ class OutputFolder:
 
     def accept(self, receipt: Receipt) -> Receipt:
         """Write the receipt of an output that is complete."""
-        write_receipt(self.location, receipt)
+        self.lease.write(self.location / receipt_name(receipt.output), receipt.to_json().encode())
         return receipt
 
     def complete(self, manifest: Mapping[str, Any], receipts: Sequence[Receipt], quality: pd.DataFrame) -> None:
@@ -101,8 +97,8 @@ class OutputFolder:
         kept |= {receipt_name(receipt.output) for receipt in receipts}
         for name in _Contents.of(self.location).stale(kept):
             (self.location / name).delete()
-        (self.location / QUALITY).write_bytes(csv_text(quality).encode())
-        (self.location / MANIFEST).write_json(manifest)
+        self.lease.write(self.location / QUALITY, csv_text(quality).encode())
+        self.lease.write(self.location / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
         (self.location / STARTED).delete()
 
 
