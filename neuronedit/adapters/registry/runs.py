@@ -21,7 +21,14 @@ from mlflow.tracking import MlflowClient
 from pydantic import Field
 
 from neuronedit.adapters.files.dataset import EventDataset
-from neuronedit.adapters.registry.tracker import check_database, impatient, set_patience, told_with, tracker_errors
+from neuronedit.adapters.registry.tracker import (
+    check_database,
+    check_uri,
+    impatient,
+    set_patience,
+    told_with,
+    tracker_errors,
+)
 from neuronedit.config import Config
 from neuronedit.errors import TrackingError
 from neuronedit.network.state import EpochLosses
@@ -93,6 +100,7 @@ def _point_at(config: TrackingConfig) -> str:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout holds the job's own result alone
     set_patience()
+    check_uri(uri)
     with tracker_errors():
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)

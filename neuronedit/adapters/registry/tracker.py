@@ -12,12 +12,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.db.db_types import DATABASE_ENGINES
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, make_url
+from sqlalchemy.exc import ArgumentError
 
 from neuronedit.errors import TrackingError
 
@@ -53,6 +55,10 @@ _STORAGE_ERRORS: Final = (
 )
 """Errors of what MLflow keeps its records and artifacts with, by module and name."""
 
+_CHECK: Final = "Check tracking.uri and $MLFLOW_TRACKING_URI."
+
+_USABLE: Final = ("it cannot be used", "Use a server (http://…) or a database (sqlite:///FILE, postgresql://…)")
+
 _MEANINGS: Final = (
     (
         "database is locked|database table is locked",
@@ -70,7 +76,7 @@ _MEANINGS: Final = (
     ("FileStore|file store|filesystem tracking", ("a folder is no store any more", "Use a database or a server")),
     (
         "Unsupported|unsupported|Model registry functionality is unavailable|Could not parse|Can't load plugin",
-        ("it cannot be used", "Use a server (http://…) or a database (sqlite:///FILE, postgresql://…)"),
+        _USABLE,
     ),
 )
 
@@ -134,6 +140,21 @@ def told_with(consequence: str) -> Iterator[None]:
         raise TrackingError(f"{error} {consequence}") from error
 
 
+def check_uri(uri: str) -> None:
+    """Check that a store's URI can be read.
+
+    Raises:
+        TrackingError: It makes no sense.
+    """
+    try:
+        if uri.startswith(("http:", "https:")):
+            _ = urlsplit(uri).port
+        elif _is_database(uri):
+            make_url(uri)
+    except (ValueError, ArgumentError) as error:
+        raise TrackingError(f"MLflow at {uri}: {_USABLE[0]} ({error}). {_USABLE[1]}. {_CHECK}") from error
+
+
 def check_database(uri: str) -> None:
     """Look into a database once, before MLflow does, which asks one that does not open fifteen times.
 
@@ -143,11 +164,15 @@ def check_database(uri: str) -> None:
     Raises:
         TrackingError: It does not open, is locked, or its driver is not installed.
     """
-    if uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
+    if _is_database(uri):
         with tracker_errors():
             engine = create_engine(uri)
             inspect(engine).has_table("experiments")
             engine.dispose()
+
+
+def _is_database(uri: str) -> bool:
+    return uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES
 
 
 def is_missing(error: MlflowException) -> bool:
@@ -174,5 +199,4 @@ def _told(error: Exception) -> str:
     if caused := re.search(r"\(Caused by (.*)\)$", detail):  # what MLflow and others tell before it is long
         detail = caused[1]
     shown = detail if len(detail) <= MAX_TOLD else f"{detail[:MAX_TOLD]}…"
-    check = "Check tracking.uri and $MLFLOW_TRACKING_URI."
-    return f"MLflow at {mlflow.get_tracking_uri()}: {cause} ({shown}). {f'{remedy}. ' if remedy else ''}{check}"
+    return f"MLflow at {mlflow.get_tracking_uri()}: {cause} ({shown}). {f'{remedy}. ' if remedy else ''}{_CHECK}"

@@ -53,6 +53,9 @@ def own_patience(monkeypatch: pytest.MonkeyPatch) -> None:
             r"a package that it needs is not installed \(.*\)\. Install pymysql",
         ),
         ("nosuch://host/x", r"it cannot be used \(.*\)\. Use a server \(http://…\) or a database \(sqlite:///FILE, "),
+        ("postgresql://ada:secret@127.0.0.1:port/x", r"it cannot be used \(invalid literal .*'port'\)\. Use a server "),
+        ("http://[::bad", r"it cannot be used \(Invalid IPv6 URL\)\. Use a server "),
+        ("http://127.0.0.1:99999", r"it cannot be used \(Port out of range 0-65535\)\. Use a server "),
         ("{folder}/mlruns", r"a folder is no store any more \(.*\)\. Use a database or a server\. "),
         (
             "http://127.0.0.1:9",
