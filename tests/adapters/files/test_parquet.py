@@ -9,7 +9,7 @@ import pytest
 
 from neuronedit.adapters.files import blocks as file_blocks
 from neuronedit.adapters.files.blocks import Block, FileReader
-from neuronedit.adapters.files.columns import choice_columns
+from neuronedit.adapters.files.columns import choice_columns, text_column
 from neuronedit.adapters.files.parquet import (
     EventDataset,
     EventFile,
@@ -118,6 +118,18 @@ class TestListing:
         assert str(chosen["batch_id"].to_numpy(dtype=object)[0]) == "3"
         assert select(chosen, {"batch_id": "3"}).tolist() == [True, False]
         assert select(chosen, {"batch_id": 3}).tolist() == [True, False]
+
+    @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+    @pytest.mark.parametrize("dictionary", [False, True])
+    def test_a_batch_numbered_by_floats_is_that_of_whole_numbers(self, kind: pa.DataType, dictionary: bool) -> None:
+        numbers = pa.array([3.0, 0.1, None, np.nan, -2.0, np.inf], kind)
+        table = pa.table({"batch_id": numbers.dictionary_encode() if dictionary else numbers})
+        file = EventFile("x", "x", 6, 1)
+        chosen = choice_columns(table, file, ["batch_id"])["batch_id"]
+        assert [str(value) for value in chosen[chosen.notna()]] == ["3", "0.1", "-2", "inf"]
+        assert select(chosen.to_frame(), {"batch_id": "3"}).tolist() == [True] + [False] * 5
+        assert select(chosen.to_frame(), {"batch_id": 3}).tolist() == [True] + [False] * 5
+        assert list(text_column(table, file, "batch_id", "none"))[:3] == ["3", "0.1", "none"]
 
 
 class TestDamage:
