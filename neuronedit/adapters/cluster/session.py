@@ -5,9 +5,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import ray
@@ -90,6 +92,7 @@ def _start(config: RayConfig) -> None:
                 f"Ray cluster {address}: no connection ({error}). Check ray.address, $RAY_ADDRESS and the token."
             ) from error
     else:
+        _have_token()
         cores = config.num_cpus or os.cpu_count() or 1
         # One slot above the cores: Ray Data hangs without a word when workers take every slot.
         try:
@@ -287,3 +290,17 @@ def _unusable(device: str) -> str | None:
     except ModelError as error:
         return str(error)
     return None
+
+
+def _have_token() -> None:
+    """Give Ray on this machine a token of its own where it cannot keep one in the home folder, as in a container."""
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    try:
+        kept = Path.home() / ".ray" / "auth_token"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        usable = os.access(kept, os.R_OK) if kept.exists() else os.access(kept.parent, os.W_OK)
+    except (OSError, RuntimeError):  # no such user, a folder that may not be written
+        usable = False
+    if not usable:
+        os.environ["RAY_AUTH_TOKEN"] = uuid4().hex
