@@ -3,20 +3,18 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
-from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import ray
 from pydantic import Field, PositiveInt
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from neuronedit.command import catch_signals, end_job
+from neuronedit.adapters.cluster.watch import watched
+from neuronedit.command import catch_signals
 from neuronedit.config import Config
 from neuronedit.errors import ClusterError, ModelError
 from neuronedit.model.device import found_device
@@ -37,16 +35,6 @@ LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
 
 FREE_GPU_SECONDS = 120
 """How long a GPU may take to be free, and a worker to start on it."""
-
-RAYLET, HEAD = "raylet", "gcs_server"
-"""The names of Ray's processes for a node, and for the cluster."""
-
-SECONDS_BETWEEN_LOOKS = 0.1
-"""Between looks at Ray's processes on this machine: its C++ core may end ours within a second of their end."""
-
-SECONDS_BETWEEN_CALLS = 5.0
-SECONDS_WITHOUT_ANSWER = 45.0
-"""After which a cluster's head counts as lost; Ray itself ends the driver's process after 60 s, without a word."""
 
 
 @contextmanager
@@ -73,7 +61,7 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     try:
-        with _watched():
+        with watched():
             yield
     finally:
         ray.shutdown()
@@ -113,81 +101,6 @@ def _start(config: RayConfig) -> None:
 def _log_message(message: Mapping[str, Any], ignore_prefix: bool) -> None:
     """Log what Ray has to tell of its processes; it would print it amid the job's own result."""
     logging.getLogger("raylet").info("%s", "\n".join(message["lines"]))
-
-
-@contextmanager
-def _watched() -> Iterator[None]:
-    """End the job when Ray is lost while the block runs."""
-    done, processes = Event(), _processes_here()
-    Thread(target=_watch, args=(processes, done), daemon=True).start()
-    try:
-        yield
-    except Exception:
-        _end_without(processes)  # that is the reason, whatever came of it
-        raise
-    finally:
-        done.set()
-
-
-def _watch(processes: Mapping[str, psutil.Process], done: Event) -> None:
-    called = answered = monotonic()
-    while not done.wait(SECONDS_BETWEEN_LOOKS):
-        if _end_without(processes, done):
-            return
-        if monotonic() - called >= SECONDS_BETWEEN_CALLS:
-            answers = _head_answers()
-            called = monotonic()
-            answered = called if answers else answered
-            if called - answered >= SECONDS_WITHOUT_ANSWER and not done.is_set():
-                end_job(f"Ray was lost (its head has not answered for {called - answered:.0f} s).")
-                return
-
-
-def _end_without(processes: Mapping[str, psutil.Process], done: Event | None = None) -> bool:
-    """End the job if one of these processes has ended, unless it is done; tell whether one has."""
-    ended = [name for name, process in processes.items() if not _lives(process)]
-    if not ended or (done and done.is_set()):
-        return bool(ended)
-    ends = end_job(f"Ray was lost ({', '.join(f'its process {name} ended' for name in ended)}).")
-    if ends and HEAD in ended:  # nobody else ends the others
-        for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-    return True
-
-
-def _processes_here() -> dict[str, psutil.Process]:
-    """Find the processes that this driver cannot do without: its raylet, and the head if Ray was started here."""
-    node = ray._private.worker._global_node
-    if node is None:  # a driver that speaks to the cluster through Ray Client
-        return {}
-    here = {}
-    for process in psutil.process_iter(["name", "ppid", "cmdline"]):
-        words = process.info["cmdline"] or []
-        if process.info["name"] == RAYLET and f"--raylet_socket_name={node.raylet_socket_name}" in words:
-            here[RAYLET] = process
-        if process.info["name"] == HEAD and process.info["ppid"] == os.getpid():
-            here[HEAD] = process
-    return here
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _head_answers() -> bool:
-    """Whether the cluster's head answers, a driver without one of its own included."""
-    head = getattr(ray._private.worker.global_worker, "gcs_client", None)
-    if head is None:
-        return True
-    try:
-        head.check_alive([ray.NodeID.from_hex(ray.get_runtime_context().get_node_id())], timeout=SECONDS_BETWEEN_CALLS)
-    except ray.exceptions.RayError:
-        return False
-    return True
 
 
 @contextmanager

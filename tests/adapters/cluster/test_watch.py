@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from neuronedit.adapters.cluster import session
+from neuronedit.adapters.cluster import watch
 from tests.disasters import start_driver, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.faults]
@@ -22,12 +22,12 @@ import sys
 import time
 from pathlib import Path
 import ray
-from neuronedit.adapters.cluster import session
+from neuronedit.adapters.cluster import watch
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
 
-session.SECONDS_BETWEEN_CALLS, session.SECONDS_WITHOUT_ANSWER = 0.5, 3.0
+watch.SECONDS_BETWEEN_CALLS, watch.SECONDS_WITHOUT_ANSWER = 0.5, 3.0
 address, note = sys.argv[1:]
 
 class Nothing(Config):
@@ -128,10 +128,10 @@ def test_whatever_came_of_it_that_ray_was_lost_is_told(monkeypatch: pytest.Monke
     told: list[str] = []
     ended = psutil.Popen(["true"])
     ended.wait()
-    monkeypatch.setattr(session, "SECONDS_BETWEEN_LOOKS", 600)
-    monkeypatch.setattr(session, "_processes_here", lambda: {"raylet": ended})
+    monkeypatch.setattr(watch, "SECONDS_BETWEEN_LOOKS", 600)
+    monkeypatch.setattr(watch, "_processes_here", lambda: {"raylet": ended})
     monkeypatch.setattr(session, "end_job", told.append)
-    with pytest.raises(RuntimeError, match="The actor died"), session._watched():
+    with pytest.raises(RuntimeError, match="The actor died"), watch.watched():
         raise RuntimeError("The actor died.")
     assert told == ["Ray was lost (its process raylet ended)."]
 
