@@ -1,4 +1,4 @@
-"""A watch over Ray: where it is lost, the job ends in one line, before Ray's C++ core ends the process without a word."""
+"""A watch over Ray: where it is lost, the job ends in one line, before Ray's C++ core ends the process without one."""
 
 import os
 from collections.abc import Iterator, Mapping

@@ -130,7 +130,7 @@ def test_whatever_came_of_it_that_ray_was_lost_is_told(monkeypatch: pytest.Monke
     ended.wait()
     monkeypatch.setattr(watch, "SECONDS_BETWEEN_LOOKS", 600)
     monkeypatch.setattr(watch, "_processes_here", lambda: {"raylet": ended})
-    monkeypatch.setattr(session, "end_job", told.append)
+    monkeypatch.setattr(watch, "end_job", told.append)
     with pytest.raises(RuntimeError, match="The actor died"), watch.watched():
         raise RuntimeError("The actor died.")
     assert told == ["Ray was lost (its process raylet ended)."]
