@@ -195,6 +195,10 @@ def _stoppable(name: str) -> Iterator[None]:
         return
     before = [signal.getsignal(number) for number in SIGNALS]
     _running = job = _Running(name)
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    threading.Thread(target=_hear_signals, args=(heard, job), daemon=True).start()
+    told_before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     catch_signals()
     try:
         yield
@@ -204,6 +208,20 @@ def _stoppable(name: str) -> Iterator[None]:
         _running = None
         for number, handler in zip(SIGNALS, before, strict=True):
             signal.signal(number, handler)
+        signal.set_wakeup_fd(told_before)
+        os.close(told)
+
+
+def _hear_signals(heard: int, job: _Running) -> None:
+    """Heed signals also while the main thread is in a library that does not let it: there, no handler runs."""
+    n_heard = 0
+    while said := os.read(heard, 1):
+        if said[0] in SIGNALS:
+            job.begin_to_end(128 + said[0], f"Stopped. {job.remedy}")
+            n_heard += 1
+        if n_heard > 1:
+            os._exit(job.status or 1)
+    os.close(heard)
 
 
 def _run(command: click.Command, name: str, argv: Sequence[str] | None) -> int:

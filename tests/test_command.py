@@ -224,6 +224,19 @@ def test_a_job_that_does_not_heed_its_interruption_is_ended():
     assert ended(job) == (130, STOPPED)
 
 
+def test_a_job_that_is_stopped_amid_a_librarys_work_is_ended():
+    endless = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
+    job = start_job(f"command.SECONDS_TO_END = 0.5; {endless}")
+    job.send_signal(signal.SIGTERM)
+    assert ended(job) == (143, STOPPED)
+    job = start_job(f"command.SECONDS_TO_END = 600; {endless}")
+    job.send_signal(signal.SIGINT)
+    assert job.stderr
+    assert job.stderr.readline() == STOPPED
+    job.send_signal(signal.SIGINT)
+    assert ended(job) == (130, "")
+
+
 def test_a_job_that_is_stopped_twice_ends_at_once(tmp_path):
     job = start_job("command.SECONDS_TO_END = 600; time.sleep(600)", f"Path('{tmp_path}/a').touch(); time.sleep(600)")
     job.send_signal(signal.SIGINT)

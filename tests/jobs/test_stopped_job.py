@@ -20,9 +20,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.faults]
 
 
 def stop(job: subprocess.Popen[bytes], number: int) -> tuple[int, str, float]:
-    """Stop a job as a terminal does; its exit status, the last line that it said, and the seconds that it took."""
+    """Stop a job as a terminal or a scheduler does; its exit status, its last line, and the seconds that it took."""
     of_ray, began = psutil.Process(job.pid).children(recursive=True), time.monotonic()
-    os.killpg(job.pid, number)
+    os.kill(-job.pid if number == signal.SIGINT else job.pid, number)
     out, err = job.communicate(timeout=60)
     seconds = time.monotonic() - began
     assert out == b""
