@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from math import isfinite
+from typing import Any
 from urllib.parse import unquote
 
 _HIDDEN = "***"
@@ -160,6 +161,22 @@ class ModelError(NeuroneditError):
 
 class CheckpointError(NeuroneditError):
     """A training state is damaged, or belongs to another training run."""
+
+
+class EditedError(DataError):
+    """An edit gives events values that are not finite.
+
+    Attributes:
+        marker: The first such marker.
+        value: What it was given.
+        finite: (n_events,) bool, events all of whose values are finite.
+    """
+
+    def __init__(self, message: str, marker: str, value: float, finite: Any) -> None:
+        super().__init__(message)
+        self.marker = marker
+        self.value = value
+        self.finite = finite
 
 
 class OutputError(NeuroneditError):

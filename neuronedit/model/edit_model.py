@@ -13,6 +13,7 @@ import torch
 
 from neuronedit.arrays import Float32s, Floats, Texts, pickled_fields
 from neuronedit.cells.design import INVERSE, PAIR_EDIT, POOLED, ControlsDesign, Design
+from neuronedit.cells.events import check_edited
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling
 from neuronedit.edits.edit import Edit
@@ -147,8 +148,8 @@ class EditModel:
     @property
     def unlearnable(self) -> dict[str, dict[str, str]]:
         """Each edit's markers that stay as they are, with the reasons; edits without such markers are left out."""
-        edits = {name: edit for name, edit in self.edits.items() if edit.unlearnable}
-        return {name: by_marker(edit.unlearnable, self.panel.markers) for name, edit in edits.items()}
+        found = {name: by_marker(edit.unlearnable, self.panel.markers) for name, edit in self.edits.items()}
+        return {name: markers for name, markers in found.items() if markers}
 
     def standardised(self, intensities: npt.ArrayLike) -> Float32s:
         """Transform and standardise raw intensities, (n_events, n_markers), as the autoencoder sees them, float32."""
@@ -174,7 +175,9 @@ class EditModel:
             DataError: A value is not finite: through the network it would spoil its event's other markers too.
         """
         names = [edit] if isinstance(edit, str) else edit
-        return self._take(self._passage(names, strength), intensities).intensities
+        edited = self._take(self._passage(names, strength), intensities).intensities
+        check_edited(edited, self.panel.markers, "events")
+        return edited
 
     def get_edit(self, name: str) -> Edit:
         """Find the edit of that name.
@@ -207,12 +210,12 @@ class EditModel:
 
         Raises:
             ModelError: A batch or an edit is unknown, or the batches are not given where the design needs them.
-            DataError: A value of an event that is edited is not finite.
+            DataError: A value that is edited is not finite, or (``EditedError``) becomes so.
         """
         outcomes = same_outcome(len(intensities), EDITED)
-        if route.edits or self.batch_column is None:
-            names = route.edits or (PAIR_EDIT,)
+        if names := route.edits or ((PAIR_EDIT,) if self.batch_column is None else ()):
             passed = self._observed(" → ".join(names), names, intensities, route, observe)
+            check_edited(passed.intensities, self.panel.markers, where)
             return Transformed(passed.intensities, outcomes, passed.support)
         if batch_ids is None:
             raise ModelError(f"{where}: the model needs the column {self.batch_column!r} to choose each event's edit.")
@@ -233,6 +236,7 @@ class EditModel:
                     observe(batch, standardised, standardised, None)
             else:
                 raise ModelError(self._unknown_batch_message(batch, where))
+        check_edited(edited, self.panel.markers, where)
         return Transformed(edited, outcomes, support)
 
     def _observed(
@@ -274,8 +278,7 @@ class EditModel:
     def _check_shape(self, intensities: Floats) -> None:
         if intensities.shape[1:] != (self.panel.n_markers,):
             raise ModelError(
-                f"Intensities have shape {intensities.shape}; expected (n_events, {self.panel.n_markers}): "
-                f"the panel's {self.panel.n_markers} markers in its order."
+                f"Intensities have shape {intensities.shape}; expected (n_events, {self.panel.n_markers})."
             )
 
     def _check_finite(self, transformed: Floats) -> None:
@@ -288,8 +291,7 @@ class EditModel:
             )
 
     def _unknown_batch_message(self, batch: str, where: str) -> str:
-        forth = [name for name in self.edits if not name.endswith(INVERSE)]
-        known = [*forth, *([self.reference] if self.reference else [])]
+        known = [name for name in (*self.edits, self.reference) if name and not name.endswith(INVERSE)]
         found = f"{self.batch_column!r} is {batch!r}" if batch else f"{self.batch_column!r} has no value"
         return (
             f"{where}: {found}, a batch that the model does not know "

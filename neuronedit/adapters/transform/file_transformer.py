@@ -16,11 +16,11 @@ from neuronedit.adapters.files.blocks import Block, FilePart, FileReader, RowGro
 from neuronedit.adapters.files.damage import probe
 from neuronedit.adapters.files.parquet import finite_events
 from neuronedit.adapters.transform.committed import Committed, Layout, LeftOut, Receipt, commit_parquet
-from neuronedit.adapters.transform.event_editor import OUTCOMES, Edited, EditedError, EventEditor, TransformRules
+from neuronedit.adapters.transform.event_editor import OUTCOMES, Edited, EventEditor, TransformRules
 from neuronedit.adapters.transform.input_pin import check_as_listed, check_same_input, pin
 from neuronedit.adapters.transform.output_folder import OutputFolder
 from neuronedit.cells.events import one_ahead
-from neuronedit.errors import ClusterError, DataError, NeuroneditError, PanelError, StorageError
+from neuronedit.errors import ClusterError, DataError, EditedError, NeuroneditError, PanelError, StorageError
 from neuronedit.model.quality import observer
 from neuronedit.model.tally import Tally
 

@@ -14,14 +14,16 @@ by removing its source: where something was staged, the next driver waits for ``
 longer could still land.
 """
 
+import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 from time import monotonic, sleep
+from typing import Any
 
 from pyarrow import fs
 from pydantic import ValidationError
@@ -106,6 +108,20 @@ class Lease:
             with suppress(StorageError):
                 staged.delete()
             raise
+
+    def write_json(self, target: Location, content: Mapping[str, Any]) -> None:
+        """Write a JSON file as ``write`` does."""
+        self.write(target, (json.dumps(content, indent=2) + "\n").encode())
+
+    def delete(self, target: Location) -> None:
+        """Remove a file, if it is there, if the folder is still ours.
+
+        Raises:
+            OutputError: Another driver took it over.
+            StorageError: The storage fails.
+        """
+        self.check()
+        target.delete()
 
 
 @contextmanager

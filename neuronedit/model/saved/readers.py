@@ -14,7 +14,7 @@ from neuronedit.edits.learnable import by_column, hidden_columns
 from neuronedit.edits.spikes import Spikes
 from neuronedit.edits.steps import OPERATORS, FittedStep
 from neuronedit.edits.support import Support
-from neuronedit.errors import ModelError, PanelError
+from neuronedit.errors import EditedError, ModelError, PanelError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.arrays import Rule, Rules, checked_scaling
 from neuronedit.model.saved.facts import REMEDY, EditFacts, ModelFacts
@@ -77,12 +77,13 @@ def _check_overflow(model: EditModel, where: str) -> None:
         for name, edit in model.edits.items():
             markers = edit.support.landmarks[:N_TRIED]
             events = model.scaling.intensities(model.scaling.unstandardise(markers))
-            edited = model.apply(np.clip(events, -MAX_INTENSITY, MAX_INTENSITY), name)
-            if not (np.abs(edited) <= MAX_INTENSITY).all():
+            try:
+                model.apply(np.clip(events, -MAX_INTENSITY, MAX_INTENSITY), name)
+            except EditedError as error:
                 raise ModelError(
                     f"{where}: the edit {name!r} overflows on events that it was learned on: weights or shifts of its "
                     f"steps are too large. {REMEDY}"
-                )
+                ) from error
 
 
 def _autoencoder(n_markers: int, architecture: Architecture, weights: Arrays) -> Autoencoder:

@@ -10,9 +10,9 @@ from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.files.storage import Location
 from neuronedit.adapters.transform.lease import LEASE, Lease
 from neuronedit.adapters.transform.output_folder import MANIFEST, MODEL, QUALITY, STARTED, TransformPlan, claimed_output
-from neuronedit.errors import OutputError
+from neuronedit.errors import ModelError, OutputError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.saved.files import model_contents, save_model
+from neuronedit.model.saved.files import contents_digest, model_contents, save_model
 from tests.adapters.claiming import NO_QUALITY, claim, finish, leave, standing, start, tree, write_file
 
 
@@ -38,8 +38,13 @@ def test_the_claimed_folder_hands_out_the_model(
 ) -> None:
     save_model(controls_model, tmp_path / "model")
     contents = model_contents(tmp_path / "model")
+    plan = replace(plan, model_digest=contents_digest(contents))
     with claimed_output(str(target), plan, contents, overwrite=False, resume=False) as output:
         assert output.model().edits.keys() == controls_model.edits.keys()
+        with pytest.raises(
+            ModelError, match=r"/_model: expected the model d2, found \w{64}: something else wrote there"
+        ):
+            replace(output, model_digest="d2").model()
 
 
 def test_the_plans_digest_changes_with_model_settings_and_input(plan: TransformPlan) -> None:

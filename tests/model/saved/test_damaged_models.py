@@ -9,6 +9,7 @@ import socket
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 import safetensors.numpy
 
 from neuronedit.edits.steps import OPERATORS
-from neuronedit.errors import ModelError
+from neuronedit.errors import EditedError, ModelError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.arrays import operator_rules
 from neuronedit.model.saved.files import ARRAYS, FACTS, load_model, model_contents, parse_model, save_model
@@ -357,7 +358,7 @@ def test_whichever_bytes_are_damaged_is_told_or_harmless(tmp_path: Path) -> None
 
 
 def check_refused_or_loaded(spoilt: dict[str, bytes], number: int) -> None:
-    """Refused in one message; or it loads, and edits what it is made for to what is finite."""
+    """Refused in one message; or it loads, and edits to what is finite, or is told not to."""
     try:
         model = parse_model(spoilt, "model")
     except ModelError as error:
@@ -367,4 +368,5 @@ def check_refused_or_loaded(spoilt: dict[str, bytes], number: int) -> None:
     events = np.load(golden_folder(number) / "events.npy")[:50].astype(np.float64)
     if events.shape[1] == model.panel.n_markers:
         for name in model.edits:
-            assert np.isfinite(model.apply(events, name)).all(), name
+            with suppress(EditedError):
+                assert np.isfinite(model.apply(events, name)).all(), name
