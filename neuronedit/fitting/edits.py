@@ -147,7 +147,8 @@ def judge_errors(edits: Mapping[str, Edit], judged: Mapping[str, Mapping[str, An
     for name, error in errors.items():
         worse = edits[name].members and error >= 1
         sentence = expected_sentence(edits[name], error, named=name in judged)
-        log.log(logging.WARNING if worse else logging.INFO, "edit %s: %s", name, sentence)
+        if edits[name].choice:  # a plan that was given is not measured, which need not be said each time
+            log.log(logging.WARNING if worse else logging.INFO, "edit %s: %s", name, sentence)
     return {name: error if math.isfinite(error) else None for name, error in errors.items()}  # JSON has no NaN
 
 

@@ -57,9 +57,9 @@ class GateConfig(Config):
     expected_error: float = Field(
         0.9,
         gt=0,
-        description="at most this error where the edits are to be applied: measured on held-out events, and expected "
-        "from populations left out in training and the share of events unlike the source; 0 is noise, 1 is doing "
-        "nothing. Real effects that transfer left 0.02 to 0.86, those that do not 0.96 to 3.6",
+        description="at most this error where the edits are to be applied: measured on held-out events, and the "
+        "expected extrapolation error of each edit; 0 is noise, 1 is doing nothing. Real effects that transfer left "
+        "0.02 to 0.86, those that do not 0.96 to 3.6",
     )
     quantile_map: float = Field(
         MARGIN,
