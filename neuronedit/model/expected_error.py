@@ -40,6 +40,11 @@ def expected_sentence(edit: Edit, error: float, *, named: bool) -> str:
         edit: The edit.
         error: Its expected extrapolation error.
         named: Whether events to be edited were named.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> expected_sentence(example_model().edits["pair"], 0.25, named=True)
+        'expected extrapolation error 0.25 (0 is noise, 1 is doing nothing), on the events named to be edited'
     """
     if not isfinite(error):
         return f"expected extrapolation error {told(error)}: {why_unmeasured(edit, error)}"
@@ -53,6 +58,11 @@ def why_unmeasured(edit: Edit, error: float) -> str:
     Args:
         edit: The edit.
         error: Its expected extrapolation error: that of an edit that does nothing says nothing of it.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> why_unmeasured(example_model().edits["pair"], float("nan"))
+        "the plan of the edit 'pair' was given (edit.preset = auto measures plans)"
     """
     if not edit.members:
         return f"the edit {edit.name!r} does nothing ({edit.summary})"

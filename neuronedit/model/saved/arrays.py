@@ -72,6 +72,15 @@ def checked_scaling(
     Raises:
         ModelError: An array is missing or surplus, of another shape or type; or a value is not finite, so large that an
             edit would overflow, or of a sign that it cannot have.
+
+    Example:
+        >>> import json
+        >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.model.saved import files
+        >>> facts = ModelFacts.model_validate_json(json.dumps(files._facts(example_model(), "")))
+        >>> checked_scaling(facts, example_model().panel.transforms, {}, {}, "model")
+        Traceback (most recent call last):
+        neuronedit.errors.ModelError: model: 0 arrays; expected at least ...
     """
     n_markers = len(transforms)
     groups: dict[str, Rules] = {"": further, "scaling.": scaling_rules(n_markers)}

@@ -172,7 +172,12 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
 
 
 def contents_digest(contents: Mapping[str, bytes]) -> str:
-    """Compute the SHA-256 of ``model.json``, which holds the SHA-256 of ``model.safetensors``."""
+    """Compute the SHA-256 of ``model.json``, which holds the SHA-256 of ``model.safetensors``.
+
+    Example:
+        >>> contents_digest({FACTS: b"{}"})[:8]
+        '44136fa3'
+    """
     return hashlib.sha256(contents[FACTS]).hexdigest()
 
 

@@ -30,13 +30,13 @@ N_TRIED = 64
 """Events that a strange model's edits are tried on."""
 
 
-def read_3(facts: ModelFacts, arrays: Arrays, where: str) -> EditModel:
+def _read_3(facts: ModelFacts, arrays: Arrays, where: str) -> EditModel:
     """Read format 3, in which every marker is transformed by arcsinh."""
     panel = Panel(facts.panel.markers, facts.panel.cofactors or ())
     return _model(facts, panel, arrays, {"scaling.cofactors": Rule((panel.n_markers,), above=0)}, where)
 
 
-def read_4(facts: ModelFacts, arrays: Arrays, where: str) -> EditModel:
+def _read_4(facts: ModelFacts, arrays: Arrays, where: str) -> EditModel:
     """Read format 4, which names each marker's transform.
 
     Raises:
@@ -49,7 +49,7 @@ def read_4(facts: ModelFacts, arrays: Arrays, where: str) -> EditModel:
     return _model(facts, Panel(facts.panel.markers, transforms), arrays, {}, where)
 
 
-READERS = {3: read_3, 4: read_4}
+READERS = {3: _read_3, 4: _read_4}
 """Readers by format; ``tests/golden`` has a model of each."""
 
 
