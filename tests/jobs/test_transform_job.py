@@ -48,6 +48,7 @@ def test_output_and_manifest_are_what_the_model_makes_of_the_input(story: Story,
         "sha256": pinned.digest,
         "run": pinned.run_id,
         "registry": workplace.uri,
+        "unlearnable": {},
     }
     assert manifest["config"].items() >= {"unknown_batch": "error", "compression": "zstd"}.items()
     for path in cells_once.iterdir():
