@@ -24,14 +24,14 @@ FLOORS = (
     ("review/labels", "review/populations", "review/stability"),
     ("review/page",),
     ("adapters/files", "adapters/cluster"),
-    ("adapters/sampling", "adapters/transform"),
+    ("adapters/sampling", "adapters/transform", "adapters/fcs"),
     ("adapters/training", "adapters/registry"),
 )
 """Folders of the package, the lowest first; a folder imports itself and lower floors."""
 
 FLOOR = {folder: number for number, floor in enumerate(FLOORS) for folder in floor}
 
-FOR_ADAPTERS_ONLY = {"ray", "mlflow", "pyarrow", "flowio"}
+FOR_ADAPTERS_ONLY = {"ray", "mlflow", "pyarrow"}
 
 FRONT_DOOR = PACKAGE / "__init__.py"
 """The table of contents: it may name any room of the core."""

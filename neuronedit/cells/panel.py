@@ -1,6 +1,6 @@
 """The panel: which markers a model sees, in which order, on which scale."""
 
-import csv
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from neuronedit.cells.csv_table import Row, read_rows
+from neuronedit.cells.names import comparable, tell_no_markers
 from neuronedit.cells.transforms import (
     MASS_COFACTOR,
     PARAMETERS,
@@ -20,6 +22,8 @@ from neuronedit.cells.transforms import (
 )
 from neuronedit.config import Config
 from neuronedit.errors import PanelError, listing, nearest_name
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, init=False)
@@ -135,33 +139,77 @@ def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
         ...     read_panel(Path(folder, "panel.csv"))
         (Panel(markers=('CD45',), transforms=(Arcsinh(cofactor=5.0),)), {'Y89Di': 'CD45'})
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PanelError(f"{path}: the panel file cannot be read ({error}). Check the path.") from error
-    if not rows or "marker" not in rows[0]:
-        found = listing(rows[0]) if rows else "no rows"
+    first, *rows = read_rows(path, "panel file", PanelError) or [Row(1, ())]
+    columns = [cell.casefold() for cell in first.cells]
+    if "marker" not in columns or not rows:
+        found = "no rows" if "marker" in columns or not columns else listing(first.cells)
         raise PanelError(
             f"{path}: expected a CSV with the column 'marker' (and 'channel', 'transform', 'cofactor'); found {found}."
         )
-    markers = tuple((row["marker"] or "").strip() for row in rows)
-    channels = [(row.get("channel") or "").strip() for row in rows]
-    repeated = [channel for channel, count in Counter(channels).items() if channel and count > 1]
+    repeated = [column for column, count in Counter(columns).items() if column and count > 1]
     if repeated:
-        raise PanelError(f"{path}: channel {listing(repeated)} stands more than once. Name each channel once.")
-    panel = Panel(markers, tuple(_transform(row, path) for row in rows))
-    return panel, {channel: marker for channel, marker in zip(channels, markers, strict=True) if channel}
+        raise PanelError(f"{path}: column {listing(repeated)} stands more than once. Name each column once.")
+    _tell_unread(path, columns)
+    lines = [_PanelLine.of(path, row.line, columns, row.cells) for row in rows]
+    _check_unique(lines, "marker", [line.marker() for line in lines])
+    _check_unique(lines, "channel", [line.channel() for line in lines])
+    panel = Panel([line.marker() for line in lines], [line.transform() for line in lines])
+    return panel, {line.channel(): line.marker() for line in lines if line.channel()}
 
 
-def _transform(row: Mapping[str, str | None], path: str | Path) -> Transform:
-    columns = dict.fromkeys(column for names in PARAMETERS.values() for column in names)
-    texts = {column: (row.get(column) or "").strip() for column in ("transform", *columns)}
-    name = texts.pop("transform") or Arcsinh.name
-    try:
-        return make_transform(name, {column: _number(column, text) for column, text in texts.items() if text})
-    except PanelError as error:
-        raise PanelError(f"{path}: marker {row['marker']!r}: {error}") from error
+@dataclass(frozen=True)
+class _PanelLine:
+    """One line of a panel file: where it stands, and its cells by column."""
+
+    where: str
+    cells: Mapping[str, str]
+
+    @classmethod
+    def of(cls, path: str | Path, number: int, columns: Sequence[str], cells: Sequence[str]) -> Self:
+        where = f"{path}, line {number}"
+        if any(cells[len(columns) :]):
+            raise PanelError(
+                f"{where}: expected {len(columns)} cells, as the first line has; found {len(cells)}. "
+                "Quote cells that contain the separator."
+            )
+        found = cls(where, dict(zip(columns, cells, strict=False)))
+        if not found.marker():
+            raise PanelError(f"{where}: the marker has no name. Name it, or leave its row out.")
+        return found
+
+    def marker(self) -> str:
+        return self.cells.get("marker", "")
+
+    def channel(self) -> str:
+        return self.cells.get("channel", "")
+
+    def transform(self) -> Transform:
+        columns = dict.fromkeys(column for names in PARAMETERS.values() for column in names)
+        texts = {column: self.cells.get(column, "") for column in ("transform", *columns)}
+        name = texts.pop("transform") or Arcsinh.name
+        try:
+            return make_transform(name, {column: _number(column, text) for column, text in texts.items() if text})
+        except PanelError as error:
+            raise PanelError(f"{self.where}: marker {self.marker()!r}: {error}") from error
+
+
+def _check_unique(lines: Sequence[_PanelLine], column: str, names: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for line, name in zip(lines, names, strict=True):
+        twin = first.get(comparable(name))
+        if name and twin is not None:
+            alike = "" if twin == name else f" ({twin!r} looks alike)"
+            raise PanelError(f"{line.where}: {column} {name!r} stands more than once{alike}. Name each {column} once.")
+        first[comparable(name)] = name
+
+
+def _tell_unread(path: str | Path, columns: Sequence[str]) -> None:
+    """Warn of columns that are nearly named like those that are read."""
+    known = ("channel", "marker", "transform", *(name for names in PARAMETERS.values() for name in names))
+    for column in columns:
+        near = nearest_name(column, set(known) - set(columns)) if column not in known and column != "role" else ""
+        if near:
+            log.warning("%s: the column %r is not read%s. Rename it, if that is meant.", path, column, near)
 
 
 def _number(column: str, text: str) -> float:
@@ -206,4 +254,6 @@ class PanelConfig(Config):
                 "Correct the name."
             )
         kept = [pair for pair in zip(panel.markers, panel.transforms, strict=True) if pair[0] not in self.exclude]
-        return Panel([marker for marker, _ in kept], [transform for _, transform in kept])
+        panel = Panel([marker for marker, _ in kept], [transform for _, transform in kept])
+        tell_no_markers(panel.markers, self.file or "panel.markers")
+        return panel

@@ -113,7 +113,9 @@ def test_a_panel_file_that_cannot_be_read_is_told(tmp_path):
 
 
 def test_a_panel_file_in_another_encoding_is_told(panel_file):
-    with pytest.raises(PanelError, match=r"panel.csv: the panel file cannot be read \(.*utf-8.*\)"):
+    with pytest.raises(
+        PanelError, match=r"panel.csv: the panel file is not a CSV in UTF-8 \(.*utf-8.*\)\. Save it as one"
+    ):
         read_panel(panel_file("marker\nCD3\n", encoding="utf-16"))
 
 
@@ -125,9 +127,15 @@ def test_a_panel_file_in_another_encoding_is_told(panel_file):
         ("name,cofactor\nCD3,5\n", r"found 'name', 'cofactor'"),
         ("marker,cofactor\nCD3,five\n", r"marker 'CD3': cofactor is 'five'; expected a number"),
         ("channel,marker\nNd1,CD3\nNd1,CD4\n", r"channel 'Nd1' stands more than once\. Name each channel once"),
-        ("channel,marker\nNd1,CD3\nNd2,CD3\n", r"names 'CD3' more than once"),
-        ("channel,marker\nNd1,CD3\nTime,\n", r"Marker 2 of the panel has no name"),
-        ("marker,cofactor\nCD3,-1\n", r"panel.csv: marker 'CD3': arcsinh has cofactor -1.0; expected a positive"),
+        ("channel,marker\nNd1,CD3\nNd2,CD3\n", r"panel.csv, line 3: marker 'CD3' stands more than once"),
+        (
+            "channel,marker\nNd1,CD3\n,\nTime,\n",
+            r"panel.csv, line 4: the marker has no name\. Name it, or leave its row",
+        ),
+        (
+            "marker,cofactor\nCD3,-1\n",
+            r"panel.csv, line 2: marker 'CD3': arcsinh has cofactor -1.0; expected a positive",
+        ),
         ("marker,transform\nCD3,logicel\n", r"marker 'CD3': there is no transform 'logicel'; .*nearest name 'logicle'"),
         (
             "marker,transform,cofactor\nCD3,linear,5\n",

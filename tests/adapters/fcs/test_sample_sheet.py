@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from neuronedit.adapters.files.sample_sheet import read_sample_sheet
+from neuronedit.adapters.fcs.sample_sheet import read_sample_sheet
 from neuronedit.errors import DataError
 
 SHEET = "file,sample_id,batch_id,donor\na.fcs,s1,b1,d1\nb.fcs,s2,b1,007\n"
