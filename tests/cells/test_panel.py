@@ -1,6 +1,6 @@
 import pytest
 
-from neuronedit.cells.panel import Panel, read_panel
+from neuronedit.cells.panel import Panel, PanelConfig, read_panel
 from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
 from neuronedit.errors import PanelError
 
@@ -153,3 +153,61 @@ def test_a_panel_file_in_another_encoding_is_told(panel_file):
 def test_a_panel_file_that_makes_no_sense_is_refused(panel_file, text, message):
     with pytest.raises(PanelError, match=message):
         read_panel(panel_file(text))
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_a_panel_of_excel_with_its_own_separator_capitals_and_empty_rows(panel_file, separator):
+    text = "Channel,Marker,Cofactor,\r\nY89Di,CD45,5,\r\n,,,\r\nNd142Di,CD3,150,\r\n,,,\r\n"
+    panel, channels = read_panel(panel_file(text.replace(",", separator), encoding="utf-8-sig"))
+    assert panel == Panel(("CD45", "CD3"), (5.0, 150.0))
+    assert channels == {"Y89Di": "CD45", "Nd142Di": "CD3"}
+
+
+def test_a_column_that_is_nearly_named_right_is_told(panel_file, caplog):
+    path = panel_file("marker,cofactors,role,note\nCD3,150,lineage,x\n")
+    panel, _ = read_panel(path)
+    assert panel.transforms == (Arcsinh(5.0),)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        f"{path}: the column 'cofactors' is not read; nearest name 'cofactor'. Rename it, if that is meant."
+    ]
+
+
+def test_markers_that_only_look_alike_are_refused(panel_file):
+    path = panel_file("marker\nTNF-\u00b5\nTNF-\u03bc\n")
+    with pytest.raises(
+        PanelError, match="line 3: marker 'TNF-\u03bc' stands more than once \\('TNF-\u00b5' looks alike"
+    ):
+        read_panel(path)
+
+
+def test_a_workbook_given_as_panel_is_named(tmp_path):
+    path = tmp_path / "panel.xlsx"
+    path.write_bytes(b"PK\x03\x04")
+    with pytest.raises(
+        PanelError, match=r"expected the panel file as a CSV in UTF-8; found an Excel workbook \(\.xlsx\)"
+    ):
+        read_panel(path)
+
+
+def test_too_many_cells_are_refused_with_their_line(panel_file):
+    with pytest.raises(
+        PanelError, match=r"panel\.csv, line 2: expected 2 cells, as the first line has; found 3\. Quote"
+    ):
+        read_panel(panel_file("marker,cofactor\nCD3,1,5\n"))
+
+
+@pytest.mark.parametrize("name", ["Time", "FSC-A", "Event_length", "Center", "Residual", "SSC-B-H", "140Ce_beads"])
+def test_a_marker_that_is_none_by_its_name_is_told(name, caplog):
+    config = PanelConfig(markers=("CD3", name, "SSEA-4", "CD16", "Width7"))
+    assert config.read().markers[1] == name
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        f"panel.markers: {name!r}: no marker by its name, and yet an edit would change it like one. Take it out of the "
+        "panel, unless that is meant."
+    ]
+
+
+def test_a_marker_that_is_none_and_left_out_is_not_told(caplog):
+    PanelConfig(markers=("CD3", "Time"), exclude=("Time",)).read()
+    assert not caplog.records

@@ -233,7 +233,7 @@ def _matrix(sample: Sample, spillover: Spillover | None, told: Findings) -> Spil
     """The matrix that a file is compensated with: the one given, or its own."""
     where, labels = str(sample.row.path), [channel.label for channel in sample.fcs.described]
     found = spillover or read_spillover(sample.fcs.keywords, where)
-    look_at_spillover(sample.file, found, told)
+    look_at_spillover(sample.file, sample.fcs, found, told)
     return match_channels(found, sample.fcs.channels, labels, where)
 
 

@@ -116,13 +116,20 @@ def look_at_scale(
         )
 
 
-def look_at_spillover(name: str, spillover: Spillover, told: Findings) -> None:
-    """Look whether a matrix that is applied does anything."""
+def look_at_spillover(name: str, fcs: FcsFile, spillover: Spillover, told: Findings) -> None:
+    """Look whether a matrix that is applied does anything, and whether the file has others."""
+    others = [keyword for keyword in spillover_keywords(fcs.keywords) if keyword != spillover.source]
     if spillover.is_identity:
         told.add(
             name,
             f"the spillover matrix ({spillover.source}) is the identity: nothing is compensated. Give the matrix that "
             "was computed, --spillover matrix.csv, unless the events are unmixed or compensated already",
+        )
+    elif others and spillover.source in fcs.keywords:
+        told.add(
+            name,
+            f"of several spillover matrices, that of {spillover.source} is applied; not those of {listing(others)}, "
+            "which come later or are the identity",
         )
 
 

@@ -85,3 +85,45 @@ def test_a_sheet_that_is_missing_or_not_text_is_refused(folder):
     path.write_bytes(b"file,sample_id,batch_id\n\xff\xfe,s,b\n")
     with pytest.raises(DataError, match=r"samples\.csv: the sample sheet is not a CSV in UTF-8 \('utf-8' codec"):
         read_sample_sheet(path)
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), (",", None)])
+@pytest.mark.parametrize("start", ["", "\ufeff", "\n"])
+def test_cells_may_be_separated_by_commas_semicolons_or_tabs(folder, separator, name, start, caplog):
+    caplog.set_level("INFO")
+    path = write(folder, start + SHEET.replace(",", separator))
+    assert [sample.labels["donor"] for sample in read_sample_sheet(path)] == ["d1", "007"]
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ([f"{path}: read as cells separated by {name}"] if name else [])
+
+
+def test_excels_hint_at_the_separator_is_understood(folder):
+    samples = read_sample_sheet(write(folder, "sep=;\r\n" + SHEET.replace(",", ";")))
+    assert [sample.sample_id for sample in samples] == ["s1", "s2"]
+    with pytest.raises(DataError, match=r"line 4: the cell of column 'sample_id' is empty"):
+        read_sample_sheet(write(folder, "sep=;\r\n" + SHEET.replace(",", ";").replace("s2", "")))
+
+
+def test_columns_may_be_named_in_capitals(folder):
+    first, _ = read_sample_sheet(
+        write(folder, SHEET.replace("file,sample_id,batch_id,donor", "File,Sample_ID,BATCH_ID,Donor"))
+    )
+    assert first.labels == {"file": "a.fcs", "sample_id": "s1", "batch_id": "b1", "Donor": "d1"}
+
+
+def test_empty_rows_and_columns_of_excel_are_no_part_of_the_sheet(folder):
+    lines = [*(f"{line},," for line in SHEET.splitlines()), ",,,,,", " , ,,,,", ""]
+    _, second = read_sample_sheet(write(folder, "\r\n".join(lines)))
+    assert second.labels == {"file": "b.fcs", "sample_id": "s2", "batch_id": "b1", "donor": "007"}
+
+
+@pytest.mark.parametrize(("start", "name"), [(b"PK\x03\x04", "xlsx"), (b"\xd0\xcf\x11\xe0", "xls")])
+def test_a_workbook_is_named(folder, start, name):
+    path = folder / "samples.xlsx"
+    path.write_bytes(start + b"\0" * 99)
+    message = (
+        f"{path}: expected the sample sheet as a CSV in UTF-8; found an Excel workbook (.{name}). "
+        "Save it from Excel as CSV UTF-8."
+    )
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_sample_sheet(path)
