@@ -1,4 +1,5 @@
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -320,3 +321,17 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(DataError, match=re.escape(f"{path}: the FCS file ended while it was read. Copy it again.")):
         list(fcs.blocks())
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "BLOCK_BYTES", 2**20)
+    values = np.zeros((400_000, 3), dtype="<f4")
+    path = saved(tmp_path, raw_fcs(text_of(of(n_events=len(values))), values.tobytes()))
+    tracemalloc.start()
+    try:
+        n_events = sum(len(block) for block in read_fcs(path).blocks())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert n_events == len(values)
+    assert peak < 4 * 2**20 < path.stat().st_size
