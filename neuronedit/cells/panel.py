@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from neuronedit.arrays import Floats
 from neuronedit.cells.csv_table import Row, read_rows
 from neuronedit.cells.names import comparable, tell_no_markers
 from neuronedit.cells.transforms import (
@@ -24,6 +25,11 @@ from neuronedit.config import Config
 from neuronedit.errors import PanelError, listing, nearest_name
 
 log = logging.getLogger(__name__)
+
+FLUORESCENCE_COFACTOR = 150.0
+
+BELOW_ZERO = 0.05
+"""The share of events below -15 from which a cofactor of 5 is taken for a mistake."""
 
 
 @dataclass(frozen=True, init=False)
@@ -109,6 +115,34 @@ class Panel:
                 f"this file has {self.n_markers - len(missing)} of them"
                 f"{nearest_name(missing[0], set(columns) - set(self.markers))}). "
                 "Rename the column, or train a model on a panel without the marker."
+            )
+
+    def tell_small_cofactors(self, intensities: Iterable[Floats]) -> None:
+        """Warn of markers that have the cofactor of mass cytometry and spread below zero like fluorescence.
+
+        Mass cytometers count ions: noise below zero is a count or two there, and hundreds on flow cytometers.
+
+        Args:
+            intensities: Raw, (n_events, n_markers) of each population.
+
+        Example:
+            >>> Panel(("CD3",), (5.0,)).tell_small_cofactors([np.random.default_rng(0).poisson(4, (99, 1)) - 0.5])
+        """
+        populations = [np.asarray(events) for events in intensities]
+        small = [
+            marker
+            for column, (marker, transform) in enumerate(zip(self.markers, self.transforms, strict=True))
+            if transform == Arcsinh(MASS_COFACTOR)
+            and any(np.mean(events[:, column] < -3 * MASS_COFACTOR) > BELOW_ZERO for events in populations)
+        ]
+        if small:
+            log.warning(
+                "The cofactor of %s is %g, that of mass cytometry, and many of their values are far below zero, as "
+                "those of fluorescence are: %g is usual there. Set panel.cofactor, or the column cofactor of the panel "
+                "file.",
+                listing(small),
+                MASS_COFACTOR,
+                FLUORESCENCE_COFACTOR,
             )
 
 

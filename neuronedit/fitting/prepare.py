@@ -89,6 +89,7 @@ def prepare(
             "arrays of intensities alone. Hand in DrawnPopulations with labels, or leave population_column out."
         )
     pairs = with_inverses(design.edits(drawn.counts), edit)
+    panel.tell_small_cofactors(drawn.intensities.values())
     scaling = fit_scaling(drawn.intensities.values(), panel.transforms)
     markers = {name: scaling.standardise(scaling.transform(events)) for name, events in drawn.intensities.items()}
     # Pooled and matched first: a mix that cannot be matched is told before anything is trained.

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from neuronedit.cells.panel import Panel, PanelConfig, read_panel
@@ -211,3 +212,18 @@ def test_a_marker_that_is_none_by_its_name_is_told(name, caplog):
 def test_a_marker_that_is_none_and_left_out_is_not_told(caplog):
     PanelConfig(markers=("CD3", "Time"), exclude=("Time",)).read()
     assert not caplog.records
+
+
+def test_fluorescence_with_the_cofactor_of_mass_cytometry_is_told(caplog):
+    random = np.random.default_rng(0)
+    dim, bright, ions = (
+        random.normal(40, 120, 999),
+        random.lognormal(8, 1, 999),
+        random.poisson(4, 999) - random.random(999),
+    )
+    events = np.column_stack([dim, bright, ions, dim])
+    Panel(("CD3", "CD4", "CD8", "CD19"), (5.0, 5.0, 5.0, 150.0)).tell_small_cofactors([np.zeros((9, 4)), events])
+    assert [record.getMessage() for record in caplog.records] == [
+        "The cofactor of 'CD3' is 5, that of mass cytometry, and many of their values are far below zero, as those of "
+        "fluorescence are: 150 is usual there. Set panel.cofactor, or the column cofactor of the panel file."
+    ]

@@ -9,10 +9,9 @@ from neuronedit.adapters.fcs.columns import labels_of
 from neuronedit.adapters.fcs.file import FcsFile
 from neuronedit.cells.compensation import read_spillover, spillover_keywords
 from neuronedit.cells.names import comparable, no_markers
+from neuronedit.cells.panel import FLUORESCENCE_COFACTOR
 from neuronedit.cells.transforms import MASS_COFACTOR, Arcsinh
 from neuronedit.errors import DataError, listing
-
-FLUORESCENCE_COFACTOR = 150.0
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,8 @@ def _read_files(
         where = str(row.path)
         fcs = read_fcs(row.path, data_set=config.data_set, offsets=config.offsets)
         sample = Sample(row, fcs, channel_columns(fcs, given, where))
-        taken = [name for name in sample.columns.values() if name in row.labels]
+        kept = given.panel.markers if given and config.passengers == "none" else sample.columns.values()
+        taken = [name for name in kept if name in row.labels]
         if taken:
             raise DataError(
                 f"{where}: channel {listing(taken)} has the name of a column of the sample sheet. "

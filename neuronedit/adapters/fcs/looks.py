@@ -11,6 +11,7 @@ from neuronedit.adapters.fcs.file import FcsFile
 from neuronedit.arrays import Floats
 from neuronedit.cells.compensation import Spillover, read_spillover, spillover_keywords
 from neuronedit.cells.names import no_markers
+from neuronedit.cells.panel import FLUORESCENCE_COFACTOR
 from neuronedit.cells.transforms import MASS_COFACTOR, Arcsinh
 from neuronedit.errors import DataError, listing
 
@@ -178,8 +179,8 @@ def _look_at_cofactors(name: str, fcs: FcsFile, given: PanelFile, told: Findings
         told.add(
             name,
             f"the cofactor of {listing(small)} is {MASS_COFACTOR:g}, that of mass cytometry, and channel "
-            f"{scatter[0]!r} is that of a flow cytometer, whose fluorescence needs about 150 (several thousands on "
-            "spectral ones). Give it in the panel's column cofactor",
+            f"{scatter[0]!r} is that of a flow cytometer, whose fluorescence needs about "
+            f"{FLUORESCENCE_COFACTOR:g} (several thousands on spectral ones). Give it in the panel's column cofactor",
         )
 
 

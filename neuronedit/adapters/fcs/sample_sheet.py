@@ -61,8 +61,9 @@ def read_sample_sheet(
         if empty:
             raise DataError(f"{path}, line {row.line}: the cell of column {listing(empty)} is empty. Fill it in.")
         samples.append(SheetRow(folder / labels["file"], labels))
-    _check_unique(path, "file", [str(sample.path.resolve()) for sample in samples])
-    _check_unique(path, "sample_id", [sample.sample_id for sample in samples])
+    lines = [row.line for row in rows]
+    _check_unique(path, "file", [str(sample.path.resolve()) for sample in samples], lines)
+    _check_unique(path, "sample_id", [sample.sample_id for sample in samples], lines)
     missing = [sample.labels["file"] for sample in samples if not sample.path.is_file()]
     if missing:
         raise DataError(
@@ -89,7 +90,12 @@ def _check_columns(path: Path, columns: Sequence[str], markers: Iterable[str]) -
         raise DataError(f"{path}: column {listing(taken)} has the name of a marker. Rename the column.")
 
 
-def _check_unique(path: Path, column: str, values: Sequence[str]) -> None:
-    repeated = [value for value, count in Counter(values).items() if count > 1]
-    if repeated:
-        raise DataError(f"{path}: {column} {listing(repeated)} stands more than once. Give each sample its own line.")
+def _check_unique(path: Path, column: str, values: Sequence[str], lines: Sequence[int]) -> None:
+    first: dict[str, int] = {}
+    for line, value in zip(lines, values, strict=True):
+        if value in first:
+            raise DataError(
+                f"{path}, line {line}: {column} {value!r} stands more than once (in line {first[value]}, too). "
+                "Give each sample its own line."
+            )
+        first[value] = line

@@ -50,9 +50,15 @@ def test_files_may_lie_elsewhere(folder):
         ("file,sample,batch_id\na.fcs,s1,b1\n", "; nearest name 'sample'). Add or rename the column."),
         ("file,sample_id,batch_id,\na.fcs,s1,b1,x\n", "column 4 has no name. Name it in the first line."),
         ("file,sample_id,batch_id,file\na.fcs,s1,b1,x\n", "column 'file' stands more than once. Name each column once"),
-        (SHEET.replace("b.fcs", "a.fcs"), "a.fcs' stands more than once. Give each sample its own line."),
+        (
+            SHEET.replace("b.fcs", "a.fcs"),
+            "a.fcs' stands more than once (in line 2, too). Give each sample its own line.",
+        ),
         (SHEET.replace("b.fcs", "./a.fcs"), "a.fcs' stands more than once"),
-        (SHEET.replace("s2", "s1"), "sample_id 's1' stands more than once. Give each sample its own line."),
+        (
+            SHEET.replace("s2", "s1"),
+            "samples.csv, line 3: sample_id 's1' stands more than once (in line 2, too). Give each sample",
+        ),
         (SHEET.replace("b.fcs", ""), "line 3: the cell of column 'file' is empty. Fill it in."),
         (SHEET.replace("s2", " "), "line 3: the cell of column 'sample_id' is empty."),
         (SHEET.replace("s1,b1", "s1,"), "line 2: the cell of column 'batch_id' is empty."),
