@@ -126,7 +126,7 @@ def check_finite(where: str, names: Sequence[str], intensities: Floats, first: i
     event, column = np.argwhere(wrong)[0]
     raise DataError(
         f"{where}: expected finite intensities; channel {names[column]!r} has {intensities[event, column]} at event "
-        f"{first + event}. Remove such events, export the file again, or leave the channel out of the panel."
+        f"{first + event}. Remove such events, export the file again, or leave the channel out with a panel."
     )
 
 

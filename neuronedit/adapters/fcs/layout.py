@@ -143,6 +143,9 @@ class _Reader:
         if not 1 <= bits <= MAX_INTEGER_BITS:
             self.refuse(f"{key}B", f"integers of 1 to {MAX_INTEGER_BITS} bits")
         decades, lowest = self.scale(f"{key}E") if kind == "I" else (0.0, 0.0)
+        told = self.text(f"{key}E")
+        if kind != "I" and told[:1] not in ("", "0"):
+            self.notes.append(f"{key}E is {told!r} of floating-point values, which are linear by the standard: ignored")
         is_time = name.casefold() == "time"
         return Channel(
             name,

@@ -72,9 +72,10 @@ def test_the_gain_of_a_linear_channel_is_divided_out(tmp_path):
     np.testing.assert_array_equal(read_fcs(path).intensities, FLOATS / np.float32([1, 4, 1]))
 
 
-def test_a_logarithm_stated_for_floats_is_ignored(tmp_path):
-    content = fcs_bytes(FLOATS, CHANNELS, keywords={"$P2E": "4,1"})
-    np.testing.assert_array_equal(read_fcs(write(tmp_path / "a.fcs", content)).intensities, FLOATS)
+def test_a_logarithm_stated_for_floats_is_ignored_and_told(tmp_path):
+    fcs = read_fcs(write(tmp_path / "a.fcs", fcs_bytes(FLOATS, CHANNELS, keywords={"$P2E": "4,1"})))
+    np.testing.assert_array_equal(fcs.intensities, FLOATS)
+    assert fcs.notes == ("$P2E is '4,1' of floating-point values, which are linear by the standard: ignored",)
 
 
 def test_a_data_segment_that_ends_one_byte_late_by_its_header_is_read(tmp_path):
