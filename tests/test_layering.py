@@ -24,7 +24,8 @@ FLOORS = (
     ("review/labels", "review/populations", "review/stability"),
     ("review/page",),
     ("adapters/files", "adapters/cluster"),
-    ("adapters/sampling", "adapters/transform", "adapters/fcs"),
+    ("adapters/fcs",),
+    ("adapters/sampling", "adapters/transform"),
     ("adapters/training", "adapters/registry"),
 )
 """Folders of the package, the lowest first; a folder imports itself and lower floors."""
