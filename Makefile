@@ -8,9 +8,11 @@ STAMP := .venv/.installed
 
 setup: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
+# By hash but for torch, whose builds come from several indexes; NVIDIA's libraries come with it, where it has them.
+$(STAMP): requirements.lock requirements.hashes pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "neuronedit needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.hashes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
@@ -49,6 +51,10 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet ".[dev]"
 	(echo "# Exact versions of everything that neuronedit and its tests need, written by \`make lock\`."; \
 	  .venv-lock/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -v -E '^neuronedit|^nvidia|^cuda|^triton') > requirements.lock
+	.venv-lock/bin/python -m pip install --quiet uv
+	(echo "# The packages of requirements.lock but torch, with the SHA-256 of each of their files, written by \`make lock\`."; \
+	  grep -v '^torch==' requirements.lock | .venv-lock/bin/uv pip compile --quiet --generate-hashes --no-deps \
+	  --no-annotate --no-header -) > requirements.hashes
 	rm -rf .venv-lock
 
 clean:

@@ -31,6 +31,8 @@ names the nearest known one. `neuronedit JOB --help` explains every setting of a
 | 1 | `verify`: a file differs; `lineage`: a link is broken; any job: an error of the program, with a traceback |
 | 2 | something that you can mend, told in one message |
 | 3 | done without what was quarantined |
+| 4 | the output is complete, as with 0 or 3, but MLflow did not take its run: `neuronedit log OUTPUT` does that later |
+| 130, 143 | stopped by Ctrl-C, by SIGTERM: one line says what stands |
 """
 
 SETTINGS_HEAD = """# Settings

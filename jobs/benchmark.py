@@ -89,12 +89,14 @@ def module_of(name: str) -> str:
 
 def _log(arguments: argparse.Namespace, output: Path, figures: Mapping[str, float]) -> None:
     # Imported here: every process that a benchmark starts imports this script, and MLflow would count as its memory.
-    from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, tracked_run
+    from neuronedit.adapters.files.storage import locate
+    from neuronedit.adapters.registry.results import folder_results
+    from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 
     connect(TrackingConfig(uri=arguments.tracking_uri))
     settings = {"benchmark": arguments.name, "quick": str(arguments.quick)}
     with tracked_run(f"benchmark {arguments.name}", settings):
-        log_results("benchmark", output, figures, prefix="")
+        folder_results("benchmark", figures, prefix="").log(locate(str(output)))
 
 
 if __name__ == "__main__":

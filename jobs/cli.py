@@ -16,6 +16,7 @@ JOBS = {
     "train": "train the autoencoder, fit the edits, register the model",
     "update": "add new batches to a model, whose other edits stay",
     "transform": "apply a pinned model to a Parquet dataset",
+    "log": "log the run of an output that was complete when MLflow did not answer",
     "verify": "check a transform's output against its manifest",
     "review": "show what a model learned, and how well it does",
     "promote": "give an alias to a version that has passed its review",

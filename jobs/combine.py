@@ -5,7 +5,9 @@ from pydantic import Field
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
-from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, tracked_run
+from neuronedit.adapters.registry.results import folder_results
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
+from neuronedit.adapters.registry.unlogged import NOT_LOGGED, log_or_keep
 from neuronedit.adapters.registry.versions import pinned_model
 from neuronedit.adapters.sampling.experiments import draw_experiment
 from neuronedit.cells.arms import BOTH, CONTROL, A, ArmChoice, B
@@ -75,9 +77,10 @@ def job(config: CombineConfig) -> int:
             "scores": combination.scalars(),
         }
         write_record(folder, RECORD, {**facts, "run": run_id, "settings": config.flat()})
-        log_results("combine", folder, combination.scalars(), {"events": dataset})
+        results = folder_results("combine", combination.scalars(), {"events": dataset})
+        logged = log_or_keep(results, run_id, folder, config.output, RECORD)
     print(f"{combination.summary()}\nThe tables and the figure: {config.output}")
-    return 0
+    return 0 if logged else NOT_LOGGED
 
 
 main = JobCommand("combine", CombineConfig, job)

@@ -5,7 +5,9 @@ from pydantic import Field
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
-from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, read_run, tracked_run
+from neuronedit.adapters.registry.results import folder_results
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, read_run, tracked_run
+from neuronedit.adapters.registry.unlogged import NOT_LOGGED, log_or_keep
 from neuronedit.adapters.registry.versions import PinnedModel, pinned_model
 from neuronedit.adapters.sampling.review_events import HeldOut, draw_review
 from neuronedit.cells.draw import SampleConfig
@@ -59,10 +61,11 @@ def job(config: CompareConfig) -> int:
         write_comparison(compared, folder)
         models = [each.facts() for each in pinned]
         write_record(folder, RECORD, {"models": models, "run": run_id, "settings": config.flat()})
-        log_results("compare", folder, compared.scalars(), {"events": dataset})
+        results = folder_results("compare", compared.scalars(), {"events": dataset})
+        logged = log_or_keep(results, run_id, folder, config.output, RECORD)
     print("\n".join(f"{name}: {sentence}" for name, sentence in compared.verdicts().items()))
     print(f"The page: {config.output}/{COMPARE_PAGE}")
-    return 0
+    return 0 if logged else NOT_LOGGED
 
 
 def contender(pinned: PinnedModel) -> Contender:

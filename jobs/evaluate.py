@@ -5,12 +5,15 @@ from pydantic import Field
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.files.dataset import EventsConfig
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
-from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, tracked_run
+from neuronedit.adapters.registry.results import folder_results
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
+from neuronedit.adapters.registry.unlogged import NOT_LOGGED, log_or_keep
 from neuronedit.adapters.sampling.experiments import draw_sample, list_datasets
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import PanelConfig
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
+from neuronedit.errors import NOT_MEASURED
 from neuronedit.measures.evaluation import evaluate, write_evaluation
 
 RECORD = "_evaluate.json"
@@ -59,9 +62,10 @@ def job(config: EvaluateConfig) -> int:
         digests = {name: {"uri": dataset.uri, "sha256": dataset.digest()} for name, dataset in datasets.items()}
         facts = {"data": digests, "scores": evaluation.scalars(), "run": run_id, "settings": config.flat()}
         write_record(folder, RECORD, facts)
-        log_results("evaluate", folder, evaluation.scalars(), datasets)
-    print(f"{evaluation.scores.round(3).to_string()}\nThe tables: {config.output}")
-    return 0
+        results = folder_results("evaluate", evaluation.scalars(), datasets)
+        logged = log_or_keep(results, run_id, folder, config.output, RECORD)
+    print(f"{evaluation.scores.round(3).to_string(na_rep=NOT_MEASURED)}\nThe tables: {config.output}")
+    return 0 if logged else NOT_LOGGED
 
 
 main = JobCommand("evaluate", EvaluateConfig, job)

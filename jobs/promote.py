@@ -13,7 +13,7 @@ class PromoteConfig(Config):
     """Give an alias to a version that has passed its review, or that you answer for."""
 
     name: str = Field(pattern=r"^[^/:@]+$", description="the registered model's name")
-    version: str = Field(pattern=r"^\d+$", description="the version's number; an older one to go back")
+    version: str = Field(pattern=r"^[0-9]{1,18}$", description="the version's number; an older one to go back")
     alias: str = Field(
         "champion", pattern=r"^[\w-]+$", description="the alias to move, e.g. the one that transforms ask for"
     )

@@ -8,14 +8,17 @@ from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
-from neuronedit.adapters.registry.promotion import write_gates
-from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_results, logged_losses, tracked_run
+from neuronedit.adapters.registry.promotion import gates_of_review
+from neuronedit.adapters.registry.results import folder_results
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, logged_losses
+from neuronedit.adapters.registry.unlogged import NOT_LOGGED, log_in_run
 from neuronedit.adapters.registry.versions import pinned_model
 from neuronedit.adapters.sampling.review_events import HeldOut, ReviewEvents, draw_review
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
+from neuronedit.errors import NOT_MEASURED
 from neuronedit.fitting.fit import model_refits
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import GateConfig
@@ -77,13 +80,14 @@ def job(config: ReviewConfig) -> int:
         review = replace(review, gates=gates, edits=edit_reviews(config, pinned.model, events))
         write_review(review, folder)
         write_record(folder, RECORD, {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()})
-        with tracked_run("review", config.flat(), pinned.run_id):
-            log_results("review", folder, review.scalars(), {"events": dataset})
-            write_gates(pinned, gates, review.verdict())
-    print(review.decisive_table().round(3).to_string())
+        version = gates_of_review(pinned, gates, review.verdict())
+        results = folder_results("review", review.scalars(), {"events": dataset}, version=version)
+        logged = log_in_run(results, config.tracking, config.flat(), pinned.run_id, folder, config.output)
+    print(review.decisive_table().round(3).to_string(na_rep=NOT_MEASURED))
+    print("".join(f"{sentence}\n" for sentence in review.left_markers), end="")
     print("\n".join(f"gate {gate.name}: {gate.text}" for gate in gates))
     print(f"{review.verdict()}\nThe page: {config.output}/{PAGE}")
-    return 0
+    return 0 if logged else NOT_LOGGED
 
 
 def edit_reviews(config: ReviewConfig, model: EditModel, events: ReviewEvents) -> tuple[EditReview, ...]:

@@ -10,6 +10,7 @@ from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.registry.aliases import check_alias_is_free
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_losses, tracked_run
+from neuronedit.adapters.registry.tracker import told_with
 from neuronedit.adapters.registry.training_runs import log_search, log_training, log_trial
 from neuronedit.adapters.registry.versions import RegistryConfig, example_events, register_model
 from neuronedit.adapters.sampling.populations import draw_populations
@@ -20,6 +21,7 @@ from neuronedit.cells.panel import PanelConfig
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.edits.edit import EditConfig
+from neuronedit.fitting.edits import edits_sentence
 from neuronedit.fitting.fit import fit_prepared
 from neuronedit.fitting.prepare import Prepared, prepare
 from neuronedit.fitting.search import search_network
@@ -27,6 +29,8 @@ from neuronedit.fitting.search_result import SearchConfig, SearchResult
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingDataConfig, TrainingPlan, WorkersConfig
 from neuronedit.review.job_figures import loss_figure
+
+NOT_REGISTERED = "Nothing was registered; weights that were trained are kept, and the same command goes on."
 
 
 class TrainConfig(Config):
@@ -60,7 +64,7 @@ def job(config: TrainConfig) -> int:
     dataset = list_dataset(config.data.path)
     connect(config.tracking)
     check_alias_is_free(config.model.name, config.model.alias)
-    with ray_session(config.ray), tracked_run("train", config.flat()) as run_id:
+    with ray_session(config.ray), told_with(NOT_REGISTERED), tracked_run("train", config.flat()) as run_id:
         drawn = draw_populations(dataset, panel, config.design, config.sample, config.edit.label_columns)
         prepared = prepare(drawn, panel, config.design, config.edit, config.training.seed)
         fitted = fit_prepared(
@@ -75,7 +79,7 @@ def job(config: TrainConfig) -> int:
         model = fitted.drawn_from(dataset.facts(), config.sample).model
         log_training(model, drawn, dataset, loss_figure(fitted.loss_table))
         pinned = register_model(model, config.model, example_events(model, drawn))
-    print(f"{pinned.uri}: {len(model.edits)} edit(s) of {panel.n_markers} markers, sha256 {pinned.digest[:12]}")
+    print(f"{pinned.uri}: {edits_sentence(model)}, sha256 {pinned.digest[:12]}")
     return 0
 
 
@@ -88,7 +92,7 @@ def searched(prepared: Prepared, config: TrainConfig) -> SearchResult:
     return found
 
 
-main = JobCommand("train", TrainConfig, job)
+main = JobCommand("train", TrainConfig, job, remedy="Its checkpoints stand: run the same command again.")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from neuronedit.adapters.cluster.session import GpuShare, RayConfig, ray_session
 from neuronedit.adapters.files.blocks import file_parts
 from neuronedit.adapters.files.dataset import DataConfig, check_unchanged, list_dataset
 from neuronedit.adapters.registry.promotion import check_usable
-from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_quality, log_transform, tracked_run
+from neuronedit.adapters.registry.results import transform_results
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
+from neuronedit.adapters.registry.unlogged import NOT_LOGGED, log_or_keep
 from neuronedit.adapters.registry.versions import pinned_model
 from neuronedit.adapters.transform.committed import Layout
 from neuronedit.adapters.transform.event_editor import TransformRules
@@ -22,7 +24,6 @@ from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.errors import masked
 from neuronedit.model.edit_model import Route, UnknownBatch
-from neuronedit.model.files import model_contents
 from neuronedit.model.quality import manifest_facts, quality_scalars, quality_table
 from neuronedit.model.tally import Tally
 from neuronedit.review.job_figures import quality_figure
@@ -116,9 +117,7 @@ def job(config: TransformConfig) -> int:
     rules = TransformRules(config.where, Route(config.edits, config.unknown_batch, config.strength, config.support))
     files = FileRules(Layout(config.compression, config.row_group_events), quarantine)
     gpu = GpuShare(config.actors_per_gpu) if config.use_gpu else None
-    claim = claimed_output(
-        config.output, plan, model_contents(pinned.folder), overwrite=config.overwrite, resume=config.resume
-    )
+    claim = claimed_output(config.output, plan, pinned.contents(), overwrite=config.overwrite, resume=config.resume)
     with claim as output, ray_session(config.ray), tracked_run("transform", config.flat()) as run_id:
         tally = Tally(pinned.model.scaling.zeros)
         receipts = transform_parts(parts, inputs.filesystem, output, rules, files, tally, config.workers, gpu)
@@ -127,13 +126,16 @@ def job(config: TransformConfig) -> int:
         origin = OutputOrigin(pinned.facts(), config.flat(), run_id, output.started, output.claim)
         manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), origin)
         output.complete(manifest, receipts, quality)
-        log_transform(manifest, inputs, monotonic() - started)
-        log_quality(quality_scalars(quality), quality_figure(quality, pinned.model.panel.unit))
+        figure = quality_figure(quality, pinned.model.panel.unit)
+        results = transform_results(manifest, inputs, monotonic() - started, quality_scalars(quality), figure)
+        logged = log_or_keep(results, run_id, config.output, masked(config.output))
     print(summary(manifest, masked(config.output)))
+    if not logged:
+        return NOT_LOGGED
     return 3 if manifest["left_out"] else 0
 
 
-main = JobCommand("transform", TransformConfig, job)
+main = JobCommand("transform", TransformConfig, job, remedy="Finished files stand: run again with resume = true.")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,17 @@ from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.registry.aliases import check_alias_is_free
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
+from neuronedit.adapters.registry.tracker import told_with
 from neuronedit.adapters.registry.training_runs import log_update
 from neuronedit.adapters.registry.versions import RegistryConfig, example_events, pinned_model, register_model
 from neuronedit.adapters.sampling.update_events import draw_update
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.errors import ConfigError
+from neuronedit.fitting.edits import edits_sentence
 from neuronedit.fitting.update import ReplayConfig, update_model
+
+NOT_REGISTERED = "Nothing was registered: run the same command again."
 
 
 class VersionConfig(Config):
@@ -60,17 +64,17 @@ def job(config: UpdateConfig) -> int:
     version = config.model.registered_as(parent.uri)
     check_alias_is_free(version.name, version.alias)
     dataset = list_dataset(config.data.path)
-    with ray_session(config.ray), tracked_run("update", config.flat()):
+    with ray_session(config.ray), told_with(NOT_REGISTERED), tracked_run("update", config.flat()):
         old, new = draw_update(parent.model, parent.uri, dataset, config.parent_data)
         update = update_model(parent.model, parent.uri, old, new, config.replay, run_on_cluster)
         update = update.drawn_from(dataset.facts(), {"uri": parent.uri, "sha256": parent.digest})
         log_update(update, parent, dataset)
         pinned = register_model(update.model, version, example_events(update.model, update.drawn))
-    print(f"{pinned.uri}, from {parent.uri}: {update.sentence}")
+    print(f"{pinned.uri}, from {parent.uri}: {update.sentence}; {edits_sentence(update.model)}")
     return 0
 
 
-main = JobCommand("update", UpdateConfig, job)
+main = JobCommand("update", UpdateConfig, job, remedy="Nothing was registered: run it again.")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from neuronedit.edits.edit import EditConfig
     from neuronedit.fitting.fit import fit_model
     from neuronedit.model.edit_model import EditModel
-    from neuronedit.model.files import load_model, save_model
+    from neuronedit.model.saved.files import load_model, save_model
     from neuronedit.network.autoencoder import Architecture
     from neuronedit.network.plan import TrainingPlan
 
@@ -84,8 +84,8 @@ _HOMES = {
     "Panel": "neuronedit.cells.panel",
     "TrainingPlan": "neuronedit.network.plan",
     "fit_model": "neuronedit.fitting.fit",
-    "load_model": "neuronedit.model.files",
-    "save_model": "neuronedit.model.files",
+    "load_model": "neuronedit.model.saved.files",
+    "save_model": "neuronedit.model.saved.files",
 }
 """By public name, the module that has it."""
 

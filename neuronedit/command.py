@@ -1,8 +1,17 @@
-"""How every job is called: ``JOB CONFIG.toml --set section.key=value``; top-level settings are options, too."""
+"""How every job is called, ``JOB CONFIG.toml --set section.key=value``, and how it ends when it is stopped.
+
+A job is stopped by Ctrl-C or SIGTERM, or by a thread that sees that it cannot go on (``end_job``). The reason is told
+at once, in one message. Then the job is interrupted, puts its things in order, and the process ends: after a few
+seconds in any case, and at once where it is stopped again.
+"""
 
 import logging
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,9 +22,17 @@ from neuronedit.errors import NeuroneditError, masked
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 
+SECONDS_TO_END = 5.0
+"""How long a job that is stopped may take to put its things in order."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Command(click.Command):
     """A command that is called with its arguments, and tells its user's errors in one message with status 2."""
+
+    remedy = "Run it again."
+    """What to do when it was stopped, for the message."""
 
     def __call__(self, argv: Sequence[str] | None = None) -> int:
         """Run the command with these arguments, by default the process's own, and return its exit status."""
@@ -27,6 +44,8 @@ class Command(click.Command):
         Raises:
             click.UsageError: The command ended with an error for its user.
         """
+        if _running:
+            _running.name, _running.remedy = ctx.command_path, self.remedy
         try:
             return super().invoke(ctx)
         except NeuroneditError as error:
@@ -41,10 +60,16 @@ class JobCommand(Command):
         config_type: Its settings.
         job: A function that runs it and returns the exit status (0: done; 3: done, but some input was quarantined).
         positional: Settings that are given by their place, before the configuration: ``promote NAME VERSION``.
+        remedy: What stands and what to do when the job was stopped, for the message.
     """
 
     def __init__(
-        self, name: str, config_type: type[ConfigType], job: Callable[[ConfigType], int], positional: Sequence[str] = ()
+        self,
+        name: str,
+        config_type: type[ConfigType],
+        job: Callable[[ConfigType], int],
+        positional: Sequence[str] = (),
+        remedy: str = Command.remedy,
     ) -> None:
         def load_and_run(config: Path | None, overrides: Sequence[str], verbose: bool, **given: str | None) -> int:
             _log_to_stderr(verbose)
@@ -54,6 +79,7 @@ class JobCommand(Command):
         parameters = list(_parameters(config_type, positional))
         super().__init__(name, callback=load_and_run, params=parameters, help=job.__doc__)
         self.config_type = config_type
+        self.remedy = remedy
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every setting below the options."""
@@ -70,12 +96,135 @@ def run(command: click.Command, name: str, argv: Sequence[str] | None = None) ->
 
     Returns:
         The exit status: the command's own, or 2 for input that a user can mend, told in one message without a
-        traceback.
+        traceback. A command that is stopped does not return: the process ends, with status 130 for Ctrl-C, 143 for
+        SIGTERM, 2 for ``end_job``.
 
     Example:
         >>> run(click.Command("check", callback=lambda: 3), "neuronedit check", [])
         3
     """
+    with _stoppable(name):
+        return _run(command, name, argv)
+
+
+def end_job(message: str, remedy: str | None = None) -> bool:
+    """End the job that this process runs, from any thread, as an error of its user.
+
+    Nothing happens where no job of the command line runs.
+
+    Args:
+        message: The reason.
+        remedy: What stands and what to do; by default the job's own.
+
+    Returns:
+        Whether there is such a job.
+
+    Example:
+        >>> end_job("Ray was lost.")
+        False
+    """
+    job = _running
+    if job and job.begin_to_end(2, f"{message} {job.remedy if remedy is None else remedy}".rstrip()):
+        # A signal, since it also wakes the main thread where it waits.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    return job is not None
+
+
+def catch_signals() -> None:
+    """Have the signals that stop a job reach it, also after a library has set its own handlers.
+
+    Example:
+        >>> catch_signals()
+    """
+    if _running:
+        for number in SIGNALS:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Stop the running job: handles the signals that ask for it."""
+    job = _running
+    if job:
+        job.begin_to_end(128 + number, f"Stopped. {job.remedy}")
+        job.interrupt()
+    raise KeyboardInterrupt
+
+
+class _Running:
+    """The job that the main thread runs, and its end if that was asked for from outside."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.remedy = Command.remedy
+        self.status: int | None = None
+        self.interrupted = False
+        self._ending = threading.Lock()
+
+    def begin_to_end(self, status: int, message: str) -> bool:
+        """Tell why the job ends, and see to it that it does; False where it ends already."""
+        if not self._ending.acquire(blocking=False):
+            return False
+        self.status = status
+        # Not by way of sys.stderr: the signal may have come amid its work. A progress bar has left its line open.
+        with suppress(OSError):
+            os.write(2, f"{os.linesep if os.isatty(2) else ''}{self.name}: {message}\n".encode())
+        # What libraries have to say at the end of an interrupted process is of no use to anybody.
+        with Path(os.devnull).open("w") as nowhere:
+            for stream in (1, 2):
+                os.dup2(nowhere.fileno(), stream)
+        timer = threading.Timer(SECONDS_TO_END, os._exit, [status])
+        timer.daemon = True
+        timer.start()
+        return True
+
+    def interrupt(self) -> None:
+        """Let the main thread be interrupted once; the second time, end the process."""
+        if self.interrupted:
+            os._exit(self.status or 1)
+        self.interrupted = True
+
+
+_running: _Running | None = None
+
+
+@contextmanager
+def _stoppable(name: str) -> Iterator[None]:
+    global _running
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread alone
+        return
+    before = [signal.getsignal(number) for number in SIGNALS]
+    _running = job = _Running(name)
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    threading.Thread(target=_hear_signals, args=(heard, job), daemon=True).start()
+    told_before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    catch_signals()
+    try:
+        yield
+    finally:
+        if job.status is not None:
+            os._exit(job.status)
+        _running = None
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(told_before)
+        os.close(told)
+
+
+def _hear_signals(heard: int, job: _Running) -> None:
+    """Heed signals also while the main thread is in a library that does not let it: there, no handler runs."""
+    n_heard = 0
+    while said := os.read(heard, 1):
+        if said[0] in SIGNALS:
+            job.begin_to_end(128 + said[0], f"Stopped. {job.remedy}")
+            n_heard += 1
+        if n_heard > 1:
+            os._exit(job.status or 1)
+    os.close(heard)
+
+
+def _run(command: click.Command, name: str, argv: Sequence[str] | None) -> int:
     # Not click's main: it would take a broken pipe, an end of file or an interrupt within a job for the terminal's.
     try:
         arguments = list(sys.argv[1:] if argv is None else argv)

@@ -4,11 +4,15 @@ A message states what was expected, what was found, where, and what to do about 
 
 Credentials, hidden from everything that is shown or stored. Passwords may hold what a URI must not (``/``, ``#``,
 ``?``, ``@``, quotes, spaces), as databases' URIs allow it, so where one ends is a guess, and the guess hides too much.
+
+Numbers and names as a person reads them.
 """
 
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from math import isfinite
+from typing import Any
 from urllib.parse import unquote
 
 _HIDDEN = "***"
@@ -159,12 +163,32 @@ class CheckpointError(NeuroneditError):
     """A training state is damaged, or belongs to another training run."""
 
 
+class EditedError(DataError):
+    """An edit gives events values that are not finite.
+
+    Attributes:
+        marker: The first such marker.
+        value: What it was given.
+        finite: (n_events,) bool, events all of whose values are finite.
+    """
+
+    def __init__(self, message: str, marker: str, value: float, finite: Any) -> None:
+        super().__init__(message)
+        self.marker = marker
+        self.value = value
+        self.finite = finite
+
+
 class OutputError(NeuroneditError):
     """An output folder is in use or not empty, or its files are not those of its manifest."""
 
 
 class StorageError(NeuroneditError):
     """A storage does not answer, or is full."""
+
+
+class TrackingError(NeuroneditError):
+    """MLflow does not answer, refuses, or cannot be used."""
 
 
 class ClusterError(NeuroneditError):
@@ -182,6 +206,20 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     folded = {candidate.casefold(): candidate for candidate in known}
     near = get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
     return f"; nearest name {folded[near[0]]!r}" if near else ""
+
+
+NOT_MEASURED = "not measured"
+"""Stands for a number that nobody knows."""
+
+
+def told(value: float, form: str = ".2f") -> str:
+    """Format a number for a person; one that is not finite was not measured.
+
+    Example:
+        >>> told(0.126), told(float("nan")), told(0.126, ".0%")
+        ('0.13', 'not measured', '13%')
+    """
+    return f"{value:{form}}" if isfinite(value) else NOT_MEASURED
 
 
 def listing(names: Iterable[object], limit: int = 8) -> str:

@@ -35,7 +35,7 @@ def enlarge(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
 
 
-def start_driver(script: str, *arguments: Path) -> subprocess.Popen[bytes]:
+def start_driver(script: str, *arguments: Path | str) -> subprocess.Popen[bytes]:
     """A Python script in a process of its own, with a Ray cluster of its own."""
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],

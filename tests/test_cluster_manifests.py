@@ -148,7 +148,12 @@ def test_the_image_copies_what_exists_and_what_the_builder_is_given(dockerfile: 
 def test_the_image_installs_the_lock_and_is_quiet(dockerfile: list[list[str]]) -> None:
     text = [" ".join(words) for words in dockerfile]
     assert any(line.startswith("RUN pip install") and line.endswith("-r requirements.lock") for line in text)
+    assert text.index("RUN pip install --require-hashes --no-deps -r requirements.hashes") < next(
+        number for number, line in enumerate(text) if line.endswith("-r requirements.lock")
+    )
     assert "RUN pip install --no-deps ." in text
+    bases = [line for line in text if line.startswith("FROM")]
+    assert all("${PYTHON_IMAGE}${PYTHON_DIGEST:+@$PYTHON_DIGEST}" in line for line in bases)
     assert 'ARG TORCH_INDEX=""' in text
     final = " ".join(text[max(index for index, line in enumerate(text) if line.startswith("FROM")) :])
     assert "RAY_USAGE_STATS_ENABLED=0" in final
@@ -159,6 +164,18 @@ def test_the_image_installs_the_lock_and_is_quiet(dockerfile: list[list[str]]) -
     assert {words[1] for words in dockerfile if words[0] == "COPY" and words[1].startswith("--from")} == {
         f"--from={stage}" for stage in stages
     }
+
+
+def test_every_locked_package_but_torch_is_known_by_its_files_hashes() -> None:
+    lock = re.findall(r"(?m)^(\S+==\S+)$", (PROJECT / "requirements.lock").read_text(encoding="utf-8"))
+    entries = re.sub(r"\\\n", "", (PROJECT / "requirements.hashes").read_text(encoding="utf-8")).splitlines()[1:]
+    hashed = {entry.split()[0]: entry.split()[1:] for entry in entries}
+    plain = {re.sub(r"[_.]", "-", name.split("==")[0]).lower() + name[name.index("==") :] for name in lock}
+    assert {re.sub(r"[_.]", "-", name.split("==")[0]).lower() + name[name.index("==") :] for name in hashed} == (
+        plain - {f"torch=={locked('torch')}"}
+    )
+    assert all(options for options in hashed.values())
+    assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", option) for options in hashed.values() for option in options)
 
 
 @pytest.mark.parametrize("switch", [True, False], ids=["with .gitignore", "without .gitignore"])

@@ -1,11 +1,17 @@
 import logging
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from subprocess import PIPE
 
 import pytest
 from pydantic import Field
 
-from neuronedit.command import JobCommand
+from neuronedit.command import JobCommand, _stop, end_job
 from neuronedit.config import Config
 from neuronedit.errors import DataError
+from tests.disasters import wait_for
 
 
 class GreetConfig(Config):
@@ -148,3 +154,130 @@ def test_top_level_settings_are_options_too():
     ):
         assert JobCommand("x", Switches, keep)(arguments) == 0
     assert seen == [("fail", False), ("quarantine", False), ("x", True), ("fail", False)]
+
+
+JOB = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from neuronedit import command
+from neuronedit.command import JobCommand, catch_signals, end_job
+from neuronedit.config import Config
+
+class Nothing(Config):
+    "No settings."
+
+def job(config):
+    try:
+        print("ready", flush=True)
+        {work}
+    finally:
+        {end}
+
+raise SystemExit(JobCommand("wait", Nothing, job, remedy="Its work stands.")([]))
+"""
+STOPPED = "neuronedit wait: Stopped. Its work stands.\n"
+
+
+def start_job(work: str = "time.sleep(600)", end: str = "pass") -> subprocess.Popen[str]:
+    script = JOB.format(work=work, end=end)
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=PIPE, stderr=PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    out, err = process.communicate(timeout=20)
+    assert out == ""
+    return process.returncode, err
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_job_that_is_stopped_tidies_up_and_says_what_stands(tmp_path, number, status):
+    job = start_job(end=f"Path('{tmp_path}/tidy').touch()")
+    job.send_signal(number)
+    assert ended(job) == (status, STOPPED)
+    assert (tmp_path / "tidy").exists()
+
+
+@pytest.mark.parametrize(
+    ("work", "end"),
+    [
+        ("time.sleep(600)", "time.sleep(600)"),
+        ("list(map(time.sleep, [600]))", "1 / 0"),
+        ("time.sleep(600)", "print('lost'); os.write(2, b'core dumped')"),
+        ("threading.Event().wait()", "sys.exit(0)"),
+    ],
+    ids=["hangs", "fails", "chats", "exits"],
+)
+def test_a_stopped_job_ends_as_told_whatever_comes_after(work, end):
+    job = start_job(f"command.SECONDS_TO_END = 0.5; {work}", end)
+    job.send_signal(signal.SIGTERM)
+    assert ended(job) == (143, STOPPED)
+
+
+def test_a_job_that_does_not_heed_its_interruption_is_ended():
+    job = start_job(
+        "command.SECONDS_TO_END = 0.5\n        while True:\n            try: time.sleep(600)\n            except: pass"
+    )
+    job.send_signal(signal.SIGINT)
+    assert ended(job) == (130, STOPPED)
+
+
+def test_a_job_that_is_stopped_amid_a_librarys_work_is_ended():
+    endless = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
+    job = start_job(f"command.SECONDS_TO_END = 0.5; {endless}")
+    job.send_signal(signal.SIGTERM)
+    assert ended(job) == (143, STOPPED)
+    job = start_job(f"command.SECONDS_TO_END = 600; {endless}")
+    job.send_signal(signal.SIGINT)
+    assert job.stderr
+    assert job.stderr.readline() == STOPPED
+    job.send_signal(signal.SIGINT)
+    assert ended(job) == (130, "")
+
+
+def test_a_job_that_is_stopped_twice_ends_at_once(tmp_path):
+    job = start_job("command.SECONDS_TO_END = 600; time.sleep(600)", f"Path('{tmp_path}/a').touch(); time.sleep(600)")
+    job.send_signal(signal.SIGINT)
+    wait_for((tmp_path / "a").exists)
+    job.send_signal(signal.SIGTERM)
+    assert ended(job) == (130, STOPPED)
+
+
+def test_signals_reach_a_job_whose_library_has_handlers_of_its_own():
+    job = start_job("signal.signal(signal.SIGTERM, print); catch_signals(); print('set', flush=True); time.sleep(600)")
+    assert job.stdout
+    assert job.stdout.readline() == "set\n"
+    job.send_signal(signal.SIGTERM)
+    assert ended(job) == (143, STOPPED)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "told"),
+    [("", "neuronedit wait: All is lost. Its work stands.\n"), (", remedy=''", "neuronedit wait: All is lost.\n")],
+)
+def test_a_thread_ends_the_job_with_one_message_and_status_2(tmp_path, remedy, told):
+    watch = f"threading.Timer(0.2, lambda: end_job('All is lost.'{remedy})).start()"
+    job = start_job(f"{watch}; threading.Event().wait()", f"Path('{tmp_path}/tidy').touch()")
+    assert ended(job) == (2, told)
+    assert (tmp_path / "tidy").exists()
+
+
+def test_a_job_leaves_the_signals_as_they_were():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    inside = []
+
+    def look(config: GreetConfig) -> int:
+        inside.extend([signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)])
+        return 0
+
+    assert JobCommand("greet", GreetConfig, look)(["--set", "name=Ada"]) == 0
+    assert inside == [_stop, _stop]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    end_job("Nobody runs.")  # nothing happens
+
+
+def test_a_job_in_another_thread_leaves_the_signals_alone():
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(JobCommand("greet", GreetConfig, greet), ["--set", "name=Ada"]).result() == 0

@@ -78,7 +78,7 @@ def outside_code(text: str) -> str:
 
 
 def test_every_job_is_found_and_those_that_only_look_at_files_have_no_settings():
-    assert set(JOBS) - set(WITH_SETTINGS) == {"channels", "verify", "lineage"}
+    assert set(JOBS) - set(WITH_SETTINGS) == {"channels", "log", "verify", "lineage"}
     assert {"ingest", "train", "update", "review", "transform", "evaluate", "combine"} <= set(WITH_SETTINGS)
 
 

@@ -19,6 +19,7 @@ FLOORS = (
     ("edits/operators",),
     ("edits",),
     ("model",),
+    ("model/saved",),
     ("fitting", "review"),
     ("review/neurons",),
     ("review/labels", "review/populations", "review/stability"),

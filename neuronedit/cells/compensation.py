@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from neuronedit.arrays import Float64s
-from neuronedit.cells.csv_table import Row, read_rows
+from neuronedit.cells.tables import Row, read_rows
 from neuronedit.errors import DataError, listing, nearest_name
 
 SPILLOVER_KEYWORDS = ("$SPILLOVER", "SPILLOVER", "SPILL", "$SPILL", "$COMP", "COMP")

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from neuronedit.arrays import Floats, Int64s, UInt64s
-from neuronedit.errors import DataError
+from neuronedit.arrays import Floats, Int64s, Masks, UInt64s
+from neuronedit.errors import DataError, EditedError
 
 State = TypeVar("State", UInt64s, np.uint64)
 
@@ -45,6 +45,46 @@ def check_finite(intensities: Floats, markers: Sequence[str], where: str, first_
         f"{where}: marker {markers[marker]!r} has {found} in row {first_row + int(bad[0])} "
         f"({len(bad)} such events among {len(intensities)}); expected finite intensities. "
         "Drop these events, or exclude the marker."
+    )
+
+
+def check_edited(edited: Floats, markers: Sequence[str], where: str) -> None:
+    """Check that edited intensities are finite float32 numbers: what is not must never be written.
+
+    Args:
+        edited: (n_events, n_markers).
+        markers: (n_markers,) names of the columns.
+        where: The events' place, for the message.
+
+    Raises:
+        EditedError: A value is not; it tells which events are sound.
+
+    Example:
+        >>> check_edited(np.array([[1.0, np.inf]]), ["CD3", "CD4"], "day2.parquet")
+        Traceback (most recent call last):
+        neuronedit.errors.EditedError: day2.parquet: the edit makes inf of marker 'CD4' in row 0 ...
+    """
+    finite = np.abs(edited) <= MAX_INTENSITY  # False for NaN, too
+    if finite.all():
+        return
+    event, marker = (int(index) for index in np.argwhere(~finite)[0])
+    raise edited_error(where, markers[marker], float(edited[event, marker]), event, np.asarray(finite.all(axis=1)))
+
+
+def edited_error(where: str, marker: str, value: float, row: int, finite: Masks) -> EditedError:
+    """Make the error of ``check_edited``.
+
+    Example:
+        >>> str(edited_error("day2.parquet", "CD4", np.inf, 0, np.array([False])))[:58]
+        "day2.parquet: the edit makes inf of marker 'CD4' in row 0 "
+    """
+    return EditedError(
+        f"{where}: the edit makes {value:g} of marker {marker!r} in row {row} ({(~finite).sum()} such events among "
+        f"{len(finite)}); expected finite intensities. Such events are not of the kind that the model was fitted on: "
+        "leave them out (in transform, on_error = quarantine), or fit a model with them.",
+        marker,
+        value,
+        finite,
     )
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from neuronedit.arrays import Floats
-from neuronedit.cells.csv_table import Row, read_rows
 from neuronedit.cells.names import comparable, tell_no_markers
+from neuronedit.cells.tables import Row, read_rows
 from neuronedit.cells.transforms import (
     MASS_COFACTOR,
     PARAMETERS,
@@ -185,8 +185,8 @@ def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
         raise PanelError(f"{path}: column {listing(repeated)} stands more than once. Name each column once.")
     _tell_unread(path, columns)
     lines = [_PanelLine.of(path, row.line, columns, row.cells) for row in rows]
-    _check_unique(lines, "marker", [line.marker() for line in lines])
-    _check_unique(lines, "channel", [line.channel() for line in lines])
+    _check_unique(path, lines, "marker", [line.marker() for line in lines])
+    _check_unique(path, lines, "channel", [line.channel() for line in lines])
     panel = Panel([line.marker() for line in lines], [line.transform() for line in lines])
     return panel, {line.channel(): line.marker() for line in lines if line.channel()}
 
@@ -196,6 +196,7 @@ class _PanelLine:
     """One line of a panel file: where it stands, and its cells by column."""
 
     where: str
+    number: int
     cells: Mapping[str, str]
 
     @classmethod
@@ -206,7 +207,7 @@ class _PanelLine:
                 f"{where}: expected {len(columns)} cells, as the first line has; found {len(cells)}. "
                 "Quote cells that contain the separator."
             )
-        found = cls(where, dict(zip(columns, cells, strict=False)))
+        found = cls(where, number, dict(zip(columns, cells, strict=False)))
         if not found.marker():
             raise PanelError(f"{where}: the marker has no name. Name it, or leave its row out.")
         return found
@@ -227,14 +228,16 @@ class _PanelLine:
             raise PanelError(f"{self.where}: marker {self.marker()!r}: {error}") from error
 
 
-def _check_unique(lines: Sequence[_PanelLine], column: str, names: Sequence[str]) -> None:
-    first: dict[str, str] = {}
-    for line, name in zip(lines, names, strict=True):
-        twin = first.get(comparable(name))
-        if name and twin is not None:
-            alike = "" if twin == name else f" ({twin!r} looks alike)"
-            raise PanelError(f"{line.where}: {column} {name!r} stands more than once{alike}. Name each {column} once.")
-        first[comparable(name)] = name
+def _check_unique(path: str | Path, lines: Sequence[_PanelLine], noun: str, names: Sequence[str]) -> None:
+    counts = Counter(comparable(name) for name in names if name)
+    repeated = [name for name in names if counts[comparable(name)] > 1]
+    if repeated:
+        places = ", ".join(str(line.number) for line, name in zip(lines, names, strict=True) if name in repeated)
+        alike = len(set(repeated)) > len(set(map(comparable, repeated)))
+        raise PanelError(
+            f"{path}, lines {places}: {noun} {listing(dict.fromkeys(repeated))} stands more than once"
+            f"{', in two kinds of letters that look alike' if alike else ''}. Name each {noun} once."
+        )
 
 
 def _tell_unread(path: str | Path, columns: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from neuronedit.arrays import Float32s
 from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.edits.left_out import Trial, blended_error, half_folds, left_out_folds, try_plans
 from neuronedit.edits.steps import EditStep, Fitting
+from neuronedit.errors import told
 from neuronedit.network.autoencoder import VISIBLE, Autoencoder
 
 Plan = tuple[EditStep, ...]
@@ -51,11 +52,12 @@ class PlanChoice:
 
     Attributes:
         weights: Weights by plan, summing to 1; ``no edit`` alone if doing nothing scores better.
-        errors: Errors by candidate, on populations left out of source and target (the expected extrapolation error).
-        left_out_error: The blend's error on populations left out; NaN if no stratum is large enough. The weights come
+        errors: Errors by candidate, on kinds of cell left out of source and target.
+        left_out_error: The blend's error on kinds of cell left out; NaN if no stratum is large enough. The weights come
             from the same trials, so it is slightly optimistic.
-        within_error: The blend's error on other events of the same populations.
-        without_neurons_error: The error of a blend without plans that edit neurons, on populations left out.
+        within_error: The blend's error on other events of the same populations; NaN if these are too few to leave some
+            out, or, where the choice is to do nothing, no further apart than two halves of the target are.
+        without_neurons_error: The error of a blend without plans that edit neurons, on kinds of cell left out.
     """
 
     weights: Mapping[str, float]
@@ -100,21 +102,33 @@ class PlanChoice:
     def summary(self) -> str:
         """The choice in words."""
         if not self.edits:
-            return f"no edit: doing nothing scores better (error {self.within_error:.2f}, 1 is that of doing nothing)"
+            more = "; more events would tell more, and a plan given by name (edit.preset) is applied in any case"
+            return f"no edit: {nothing_to_learn(self.within_error)}{more if np.isnan(self.within_error) else ''}"
         plans = sorted(self.weights, key=lambda plan: -self.weights[plan])
-        left_out = "not measured: no stratum is large enough" if np.isnan(self.left_out_error) else ""
+        by_neurons = f"; editing neurons lowers the latter by {told(self.neurons_contribution)}"
+        no_stratum = " (no stratum is large enough)"
         return (
-            f"{', '.join(f'{plan} {self.weights[plan]:.0%}' for plan in plans)}; expected extrapolation error "
-            f"{left_out or f'{self.left_out_error:.2f}'} (0 noise, 1 doing nothing), {self.within_error:.2f} on kinds "
-            f"of cell that it was fitted on; editing neurons lowers it by {self.neurons_contribution:.2f}"
+            f"{', '.join(f'{plan} {self.weights[plan]:.0%}' for plan in plans)}; error {told(self.within_error)} on "
+            f"other events of source and target, {told(self.left_out_error)} on kinds of cell left out"
+            f"{by_neurons if np.isfinite(self.left_out_error) else no_stratum}"
         )
 
-    def expected_error(self, unsupported: float) -> float:
-        """Predict the error on events of which the share ``unsupported``, 0 … 1, is unlike all that were fitted on."""
-        if not self.edits:
-            return 1.0
-        parts = ((1 - unsupported, self.within_error), (unsupported, self.left_out_error))
-        return sum(share * error for share, error in parts if share > 0)
+
+def nothing_to_learn(within_error: float) -> str:
+    """Say why doing nothing is the better choice; empty where it is not.
+
+    Args:
+        within_error: An edit's error on other events of source and target; NaN where these are too alike.
+
+    Example:
+        >>> nothing_to_learn(0.4), nothing_to_learn(1.3)
+        ('', 'doing nothing scores better (error 1.30 on other events of source and target, 1 is nothing)')
+    """
+    if within_error < 1:
+        return ""
+    if np.isnan(within_error):
+        return "source and target are no further apart than two halves of the target are"
+    return f"doing nothing scores better (error {within_error:.2f} on other events of source and target, 1 is nothing)"
 
 
 def choose(autoencoder: Autoencoder, source: Float32s, target: Float32s, fitting: Fitting) -> PlanChoice:
@@ -146,6 +160,33 @@ def choose(autoencoder: Autoencoder, source: Float32s, target: Float32s, fitting
         for folds in (half_folds, left_out_folds)
     )
     return _weigh(left_out, within, fitting.seed)
+
+
+def error_within(
+    autoencoder: Autoencoder, plan: Plan, source: Float32s, target: Float32s, fitting: Fitting
+) -> float | None:
+    """Measure a plan's error on other events of source and target; NaN if these are too alike, None if too few.
+
+    Args:
+        autoencoder: A trained autoencoder.
+        plan: The steps.
+        source: (n_source, n_markers) float32, standardised; at most ``MAX_CHOICE_EVENTS`` are drawn.
+        target: (n_target, n_markers) float32, standardised; at most ``MAX_CHOICE_EVENTS`` are drawn.
+        fitting: The settings and weights by which the plan is fitted.
+
+    Raises:
+        ModelError: The plan could not be fitted.
+
+    Example:
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> network, cells = Autoencoder(1, Architecture()), np.linspace(0, 1, 200, dtype=np.float32)[:, None]
+        >>> error_within(network, CANDIDATES["quantile-map"], cells, cells + 2, Fitting()) < 0.1
+        True
+    """
+    kept = [drawn_for_choice(len(population), fitting.seed) for population in (source, target)]
+    source, target, fitting = source[kept[0]], target[kept[1]], fitting.subset(*kept)
+    trials = try_plans(autoencoder, {"": plan}, source, target, half_folds(source, target, fitting.seed), fitting)
+    return blended_error(trials, {"": 1.0}, fitting.seed) if trials else None
 
 
 _ERRORS = ("left_out_error", "within_error", "without_neurons_error")

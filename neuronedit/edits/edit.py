@@ -1,7 +1,7 @@
 """The edit from source to target: the weighted mean of several plans' changes, usually one plan's alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 import torch
@@ -12,6 +12,7 @@ from neuronedit.arrays import Float32s
 from neuronedit.config import Config
 from neuronedit.edits.auto import CANDIDATES, Plan, PlanChoice, choose
 from neuronedit.edits.baselines import NO_EDIT
+from neuronedit.edits.learnable import Unlearnable, hidden_columns, hide, hide_tensor, with_columns
 from neuronedit.edits.operators.percentiles import N_PERCENTILES, percentiles
 from neuronedit.edits.spikes import Spikes
 from neuronedit.edits.steps import EditStep, FittedStep, Fitting, edit_chunk, fit_steps
@@ -65,12 +66,13 @@ class Edit:
 
     Attributes:
         name: The batch that it leads to the reference, or ``pair``; an inverse has a name of its own.
-        members: Empty where doing nothing was chosen.
+        members: Empty where doing nothing was chosen, or no marker can be learned.
         spikes: The mass at exact zero, which keeps its rank.
         support: Which events the source has anything like.
         target_percentiles: (n_percentiles, n_markers) float32, of the target as measured, standardised.
         shrinks: The change shrinks to nothing beyond the support.
         choice: How the plan was chosen; None where it was given.
+        unlearnable: Columns of markers that stay as they are, each with the reason (see ``learnable``).
     """
 
     name: str
@@ -80,15 +82,32 @@ class Edit:
     target_percentiles: Float32s
     shrinks: bool = False
     choice: PlanChoice | None = None
+    unlearnable: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
         """Name the plans and say how far the change carries over, as far as that was measured."""
+        if not self.members:
+            return self.choice.summary if self.choice else "no edit: no marker can be learned"
         if self.choice is None:
             return ", ".join(member.plan for member in self.members)
         return (
             f"{self.choice.summary}; beyond its support the change {'shrinks to nothing' if self.shrinks else 'stays'}"
         )
+
+    def expected_error(self, unsupported: float = 0.0) -> float:
+        """Expect an error, before any truth is seen: 0 is noise, 1 is doing nothing, NaN where it was not measured.
+
+        Args:
+            unsupported: The share, 0 … 1, of the events to be edited that is unlike those that the edit was fitted on.
+        """
+        if not self.members:
+            return 1.0
+        if self.choice is None:
+            return float("nan")
+        beyond = 1.0 if self.shrinks else self.choice.left_out_error
+        parts = ((1 - unsupported, self.choice.within_error), (unsupported, beyond))
+        return sum(share * error for share, error in parts if share > 0)
 
     def apply(self, autoencoders: Sequence[Autoencoder], markers: Float32s, strength: float = 1.0) -> Float32s:
         """Edit standardised markers: (n_events, n_markers) → (n_events, n_markers) float32.
@@ -119,15 +138,16 @@ class Edit:
         """
         if not self.members:
             return markers
-        spread = self.spikes.spread(markers)
-        edited = self.spikes.gather(self._blended(autoencoders, spread), spread, markers)
-        if strength == 1 and not self.shrinks:
-            return edited
-        kept = markers.new_full((len(markers), 1), strength)
-        if self.shrinks:
-            kept = kept * shrink(self.support.scores(markers) if scores is None else scores)[:, None]
-        # Where the whole change is made, its bits are kept.
-        return torch.where(kept == 1, edited, markers + kept * (edited - markers))
+        seen = hide_tensor(markers, self.support.hidden)
+        spread = self.spikes.spread(seen)
+        edited = self.spikes.gather(self._blended(autoencoders, spread), spread, seen)
+        if strength != 1 or self.shrinks:
+            kept = seen.new_full((len(seen), 1), strength)
+            if self.shrinks:
+                kept = kept * shrink(self.support.scores(seen) if scores is None else scores)[:, None]
+            # Where the whole change is made, its bits are kept.
+            edited = torch.where(kept == 1, edited, seen + kept * (edited - seen))
+        return with_columns(edited, self.unlearnable, markers)
 
     def _blended(self, autoencoders: Sequence[Autoencoder], markers: Tensor) -> Tensor:
         start = Activations(markers)  # one for all members: what networks make of the unedited events is computed once
@@ -150,6 +170,7 @@ def fit_edit(
     fitting: Fitting | None = None,
     beyond_support: BeyondSupport = "measured",
     choice: PlanChoice | None = None,
+    unlearnable: Mapping[int, str] | None = None,
 ) -> Edit:
     """Fit an edit: choose plans where none is given, fit their steps for each network, measure support and spikes.
 
@@ -165,6 +186,7 @@ def fit_edit(
             shrinks the change to nothing; ``measured`` shrinks it where ``auto`` saw that the change does not carry
             over, or found no stratum large enough to see.
         choice: For ``auto``, plans that were chosen before, to be fitted again in the place of a new choice.
+        unlearnable: Columns of markers that stay as they are, and that nothing else is learned from, with the reasons.
 
     Raises:
         ConfigError: A step names a layer that the autoencoder does not have.
@@ -179,8 +201,13 @@ def fit_edit(
         >>> bool(np.allclose(edit.apply(networks, cells), cells + 2))
         True
     """
-    fitting = fitting or Fitting()
-    support = Support.fit(source, target, fitting.seed)
+    fitting, unlearnable = fitting or Fitting(), dict(unlearnable or {})
+    hidden = hidden_columns(unlearnable, len(zeros))
+    target_percentiles = percentiles(target, weights=fitting.target_weights)  # as measured, hidden or not
+    support = Support.fit(source, target, fitting.seed, hidden)
+    if len(unlearnable) == len(zeros):
+        return Edit(name, (), Spikes.none(len(zeros)), support, target_percentiles, unlearnable=unlearnable)
+    source, target = hide(source, hidden), hide(target, hidden)
     spikes = Spikes.find(source, target, zeros) if _residual(plan) else Spikes.none(len(zeros))
     spread, led_to = (spikes.spread_evenly(population) for population in (source, target))
     choice = (choice or choose(autoencoders[0], spread, led_to, fitting)) if plan == AUTO else None
@@ -195,8 +222,7 @@ def fit_edit(
         for n_members in [len(autoencoders) if any(step.latent for step in steps) else 1]
         for number in range(n_members)
     )
-    target_percentiles = percentiles(target, weights=fitting.target_weights)
-    edit = Edit(name, members, spikes, support, target_percentiles, choice=choice)
+    edit = Edit(name, members, spikes, support, target_percentiles, choice=choice, unlearnable=unlearnable)
     if members:
         blended = in_chunks(lambda events: edit._blended(autoencoders, events), spread)
         spikes = spikes.matched(blended, target)
@@ -234,6 +260,11 @@ class EditConfig(Config):
         "measured",
         description="events unlike any of the source's: edit: as others; shrink: the change shrinks to nothing; "
         "measured: it shrinks where auto saw that it does not carry over",
+    )
+    unlearnable: Unlearnable = Field(
+        "leave",
+        description="markers that an edit cannot learn, as source or target has no signal in them, or not the other's: "
+        "leave: they stay as they are, bit for bit; refuse: training stops; learn: they are edited all the same",
     )
     match_composition: bool = Field(
         False,

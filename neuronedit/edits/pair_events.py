@@ -1,7 +1,7 @@
 """The events that an edit is fitted on: the populations of a pair, each with equal weight."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -24,12 +24,14 @@ class PairEvents:
         target: (n_target, n_markers) float32, standardised.
         labels: (n_source,) and (n_target,) cell types of the events; None if they are unknown.
         target_weights: (n_target,) weights of the target events; None if all weigh the same.
+        unlearnable: Columns of markers that cannot be learned from them, each with the reason.
     """
 
     source: Float32s
     target: Float32s
     labels: Labels | None = None
     target_weights: Floats | None = None
+    unlearnable: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def pool(

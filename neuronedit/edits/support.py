@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from neuronedit.arrays import Arrays, Float32s, pickled_fields
+from neuronedit.edits.learnable import hide, hide_tensor
 from neuronedit.edits.operators.landmarks import Landmarks
 from neuronedit.errors import DataError
 from neuronedit.network.autoencoder import tensor
@@ -69,7 +70,8 @@ class Extrapolation:
     def sentence(self) -> str:
         """Give the verdict in words."""
         found = f"AUROC {self.auroc:.2f}, {self.unsupported:.0%} of events unsupported"
-        times = f"{self.reach:.1f} times as far from the source as the target is"
+        far = f"{self.reach:.1f} times as far" if np.isfinite(self.reach) else "infinitely as far"
+        times = f"{far} from the source as the target is"
         if self.flagged:
             return (
                 f"Do not trust the edit here: the source has hardly any event like these ({found}), and they lie "
@@ -104,24 +106,28 @@ class Support:
         landmarks: (n_landmarks, n_markers) float32, source events, standardised, no two alike.
         own_distances: (n_landmarks,) float32, ascending: each landmark's mean distance to its nearest others.
         effect: The size of the edit: the mean over markers of the EMD source → target, standard deviations.
+        hidden: Columns of markers that are not looked at.
     """
 
     landmarks: Float32s
     own_distances: Float32s
     effect: float
+    hidden: tuple[int, ...] = ()
 
     @classmethod
-    def fit(cls, source: Float32s, target: Float32s, seed: int) -> Self:
+    def fit(cls, source: Float32s, target: Float32s, seed: int, hidden: tuple[int, ...] = ()) -> Self:
         """Keep up to ``MAX_LANDMARKS`` source events, and measure how far each is from the others.
 
         Args:
             source: (n_events, n_markers) standardised markers. Repeated events count once.
             target: (n_events, n_markers) standardised markers.
             seed: Draws the landmarks.
+            hidden: Columns of markers that are not looked at, in no population.
 
         Raises:
             DataError: The source has fewer than two different events.
         """
+        source, target = hide(source, hidden), hide(target, hidden)
         drawn = np.random.default_rng(seed).permutation(len(source))[:MAX_LANDMARKS]
         landmarks = np.unique(source[drawn], axis=0)
         if len(landmarks) < 2:
@@ -132,12 +138,12 @@ class Support:
         # The nearest landmark of a landmark is itself, at distance 0.
         _, distances = Landmarks(landmarks).nearest(tensor(landmarks), min(N_NEIGHBOURS, len(landmarks) - 1) + 1)
         others = np.sort(distances.numpy(), axis=1)[:, 1:]
-        return cls(landmarks, np.sort(others.mean(axis=1)), _mean_emd(source, target))
+        return cls(landmarks, np.sort(others.mean(axis=1)), _mean_emd(source, target), hidden)
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Self:
-        """Restore a support from its ``arrays``."""
-        return cls(arrays["landmarks"], arrays["own_distances"], float(arrays["effect"][0]))
+    def from_arrays(cls, arrays: Arrays, hidden: tuple[int, ...] = ()) -> Self:
+        """Restore a support from its ``arrays``, and the columns that are hidden."""
+        return cls(arrays["landmarks"], arrays["own_distances"], float(arrays["effect"][0]), hidden)
 
     def arrays(self) -> Arrays:
         """Give landmarks, distances and effect by their names in a model's file."""
@@ -149,7 +155,7 @@ class Support:
         Distances are in standard deviations. Each event is computed by itself, so that its bits do not depend on the
         events beside it.
         """
-        _, distances = self._kept.nearest(events, self.n_neighbours)
+        _, distances = self._kept.nearest(hide_tensor(events, self.hidden), self.n_neighbours)
         if events.is_cuda:
             return distances.mean(dim=1)
         return torch.from_numpy(distances.numpy().mean(axis=1))  # by NumPy, whose sums are in another order
@@ -205,7 +211,7 @@ class Support:
         return Extrapolation(
             unsupported=float((distances > self.own_distance).mean()),
             auroc=auroc(distances, self.own_distances),
-            distance=_mean_emd(self.landmarks, events),
+            distance=_mean_emd(self.landmarks, hide(events, self.hidden)),
             effect=self.effect,
         )
 

@@ -5,17 +5,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from neuronedit.arrays import Float32s
-from neuronedit.edits.auto import PlanChoice
-from neuronedit.edits.edit import Edit, EditConfig, fit_edit
+from neuronedit.edits.auto import PlanChoice, error_within, nothing_to_learn
+from neuronedit.edits.edit import AUTO, Edit, EditConfig, fit_edit
+from neuronedit.edits.learnable import hide
 from neuronedit.edits.pair_events import PairEvents
+from neuronedit.errors import listing
 from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.expected_error import expected_extrapolation_errors, expected_sentence
 from neuronedit.network.autoencoder import Autoencoder
 
 log = logging.getLogger(__name__)
+
+EXPECTED: Final = "expected_extrapolation_error"
+"""The key of a model's facts and metrics that has this number of each edit."""
 
 
 @dataclass(frozen=True)
@@ -63,31 +69,45 @@ def fit_edits(
     """
     tasks = {f"fitted the edit {name!r}": (name, pooled, (choices or {}).get(name)) for name, pooled in events.items()}
     edits = {}
-    for edit in run_all(partial(_fit_edit, autoencoders, fitting), tasks, TASK_REMEDY):
-        log.info("edit %s: %s", edit.name, edit.summary)
+    for edit, doubt in run_all(partial(_fit_edit, autoencoders, fitting), tasks, TASK_REMEDY):
+        log.log(logging.INFO if edit.members else logging.WARNING, "edit %s: %s", edit.name, edit.summary)
+        if doubt:
+            log.warning("edit %s: the plan was given and is applied, although %s", edit.name, doubt)
         edits[edit.name] = edit
     return edits
 
 
 def _fit_edit(
     autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: tuple[str, PairEvents, PlanChoice | None]
-) -> Edit:
+) -> tuple[Edit, str]:
+    """Fit an edit, and say what speaks against a plan that was given: plans that are chosen are measured anyway."""
     name, events, choice = task
-    return fit_edit(
+    how = events.fitting(fitting.config.n_percentiles, fitting.seed)
+    plan = fitting.config.plan
+    edit = fit_edit(
         name,
         autoencoders,
-        fitting.config.plan,
+        plan,
         events.source,
         events.target,
         zeros=fitting.zeros,
-        fitting=events.fitting(fitting.config.n_percentiles, fitting.seed),
+        fitting=how,
         beyond_support=fitting.config.beyond_support,
         choice=choice,
+        unlearnable=events.unlearnable,
     )
+    if plan == AUTO or not edit.members:
+        return edit, ""
+    source, target = (
+        edit.spikes.spread_evenly(hide(population, edit.support.hidden))
+        for population in (events.source, events.target)
+    )
+    within = error_within(autoencoders[0], plan, source, target, how)
+    return edit, "" if within is None else nothing_to_learn(within)
 
 
 def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float32s]) -> dict[str, dict[str, Any]]:
-    """Judge, for each edit, whether it can be expected to hold for its extrapolation population.
+    """Judge, for each edit, whether it can be expected to hold for its extrapolation population, and say so.
 
     Args:
         edits: The edits, by name.
@@ -107,15 +127,53 @@ def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float3
         events = markers.get("extrapolation", markers.get(f"extrapolation {name}"))
         if events is not None and len(events):
             found = edit.support.judge(events)
-            expected = edit.choice.expected_error(found.unsupported) if edit.choice else float("nan")
-            judged[name] = {
-                **asdict(found),
-                "flagged": found.flagged,
-                "sentence": found.sentence,
-                "expected_error": expected if math.isfinite(expected) else None,  # JSON has no NaN
-            }
+            judged[name] = {**asdict(found), "flagged": found.flagged, "sentence": found.sentence}
             log.log(logging.WARNING if found.flagged else logging.INFO, "edit %s: %s", name, found.sentence)
     return judged
+
+
+def judge_errors(edits: Mapping[str, Edit], judged: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """Give each edit's expected extrapolation error, by its name, as JSON has it, and say so.
+
+    Args:
+        edits: The edits, by name.
+        judged: See ``judge_extrapolations``.
+
+    Example:
+        >>> judge_errors({}, {})
+        {}
+    """
+    errors = expected_extrapolation_errors(edits, judged)
+    for name, error in errors.items():
+        worse = edits[name].members and error >= 1
+        sentence = expected_sentence(edits[name], error, named=name in judged)
+        if edits[name].choice:  # a plan that was given is not measured, which need not be said each time
+            log.log(logging.WARNING if worse else logging.INFO, "edit %s: %s", name, sentence)
+    return {name: error if math.isfinite(error) else None for name, error in errors.items()}  # JSON has no NaN
+
+
+def edits_sentence(model: EditModel) -> str:
+    """Count a model's edits for a person, and name those that change nothing and the markers that they leave.
+
+    Example:
+        >>> import numpy as np
+        >>> from neuronedit import EditConfig, PairDesign, Panel, TrainingPlan, fit_model
+        >>> cells = np.random.default_rng(0).lognormal(3.0, 0.5, (100, 2))
+        >>> pair, panel = {"source": cells, "target": cells * [2.0, 0.0]}, Panel(("CD4", "CD8"), (5.0, 5.0))
+        >>> preset = EditConfig(preset="quantile-map")
+        >>> fitted = fit_model(pair, panel, PairDesign.of_arrays(), training=TrainingPlan(epochs=1), edit=preset)
+        >>> edits_sentence(fitted.model)
+        "1 edit(s) of 2 markers; 'pair' leaves 'CD8' as it is"
+    """
+    idle = [name for name, edit in model.edits.items() if not edit.members]
+    left = [f"{name!r} leaves {listing(markers)} as it is" for name, markers in model.unlearnable.items()]
+    return "; ".join(
+        [
+            f"{len(model.edits) - len(idle)} edit(s) of {model.panel.n_markers} markers",
+            *([f"{len(idle)} without effect: {listing(idle)}"] if idle else []),
+            *left,
+        ]
+    )
 
 
 def edit_scores(model: EditModel) -> dict[str, dict[str, float]]:
@@ -131,11 +189,13 @@ def edit_scores(model: EditModel) -> dict[str, dict[str, float]]:
         {'pair': {'unsupported': 0.02}}
     """
     scores = {}
+    judged = model.facts.get("extrapolation", {})
+    expected = expected_extrapolation_errors(model.edits, judged)
     for name, edit in model.edits.items():
-        found = dict(model.facts.get("extrapolation", {}).get(name, {}))
+        found = {**judged.get(name, {}), EXPECTED: expected[name]}
         if edit.choice:
             found |= {
-                "expected_extrapolation_error": edit.choice.left_out_error,
+                "left_out_error": edit.choice.left_out_error,
                 "within_error": edit.choice.within_error,
                 "neurons_contribution": edit.choice.neurons_contribution,
                 **{f"weight/{plan}": weight for plan, weight in edit.choice.weights.items()},

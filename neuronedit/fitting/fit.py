@@ -17,7 +17,7 @@ from neuronedit.cells.design import Design
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import Panel
 from neuronedit.edits.edit import EditConfig
-from neuronedit.fitting.edits import EditFitting, fit_edits, judge_extrapolations
+from neuronedit.fitting.edits import EXPECTED, EditFitting, fit_edits, judge_errors, judge_extrapolations
 from neuronedit.fitting.prepare import Populations, Prepared, prepare
 from neuronedit.fitting.record import TrainingRecord, edit_facts, population_records
 from neuronedit.fitting.search import search_network
@@ -229,11 +229,13 @@ def _edited(model: EditModel, prepared: Prepared, seed: int, run_all: RunAll) ->
     """Fit the edits of the populations, and put them and their facts into the model."""
     fitting = EditFitting(prepared.edit, prepared.scaling.zeros, seed)
     edits = fit_edits(model.autoencoders, prepared.events, fitting, run_all=run_all)
+    judged = judge_extrapolations(edits, prepared.markers)
     facts = {
         "goal": list(prepared.pairs[0].target),
         "match_composition": prepared.edit.match_composition,
         "edit": edit_facts(prepared.edit),
-        "extrapolation": judge_extrapolations(edits, prepared.markers),
+        "extrapolation": judged,
+        EXPECTED: judge_errors(edits, judged),
     }
     return replace(model, edits=edits, facts={**model.facts, **facts})
 

@@ -1,5 +1,6 @@
 """Raw populations made ready for networks and edits: scaled, pooled for each edit, matched."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,8 +12,11 @@ from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling, fit_scaling
 from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.learnable import Unlearnable, by_marker, find_unlearnable
 from neuronedit.edits.pair_events import PairEvents
 from neuronedit.errors import DataError, listing, nearest_name
+
+log = logging.getLogger(__name__)
 
 Populations = Mapping[str, Floats] | DrawnPopulations
 """Raw intensities, (n_events, n_markers) each in the panel's order, by the design's names; or drawn from a dataset."""
@@ -50,10 +54,11 @@ class Prepared:
             seed: Seed of the draws of ``match_composition``.
 
         Raises:
-            DataError: A source shares no cell type with its target.
+            DataError: A source shares no cell type with its target, or a marker cannot be learned and is refused.
         """
         pairs = with_inverses(self.design.edits(self.drawn.counts), edit)
-        events = pair_events(pairs, self.markers, self.drawn, edit, seed)
+        unlearnable = judge_markers(pairs, self.drawn, self.panel, self.design, edit.unlearnable)
+        events = pair_events(pairs, self.markers, self.drawn, edit, unlearnable, seed)
         return replace(self, edit=edit, pairs=pairs, events=events)
 
 
@@ -71,7 +76,8 @@ def prepare(
 
     Raises:
         DataError: A population is missing, has another shape or too few events, a value is not finite, labels are
-            asked for that nobody gave, or a source shares no cell type with its target.
+            asked for that nobody gave, a source shares no cell type with its target, or a marker cannot be learned
+            and is refused.
 
     Example:
         >>> from neuronedit.cells.design import PairDesign
@@ -92,8 +98,10 @@ def prepare(
     panel.tell_small_cofactors(drawn.intensities.values())
     scaling = fit_scaling(drawn.intensities.values(), panel.transforms)
     markers = {name: scaling.standardise(scaling.transform(events)) for name, events in drawn.intensities.items()}
-    # Pooled and matched first: a mix that cannot be matched is told before anything is trained.
-    return Prepared(panel, design, edit, drawn, scaling, markers, pairs, pair_events(pairs, markers, drawn, edit, seed))
+    # Judged, pooled and matched first: what cannot be learned or matched is told before anything is trained.
+    unlearnable = judge_markers(pairs, drawn, panel, design, edit.unlearnable)
+    events = pair_events(pairs, markers, drawn, edit, unlearnable, seed)
+    return Prepared(panel, design, edit, drawn, scaling, markers, pairs, events)
 
 
 def with_inverses(pairs: Sequence[EditPair], edit: EditConfig) -> tuple[EditPair, ...]:
@@ -107,11 +115,57 @@ def with_inverses(pairs: Sequence[EditPair], edit: EditConfig) -> tuple[EditPair
     return (*pairs, *(pair.inverse for pair in pairs)) if edit.inverse else tuple(pairs)
 
 
+def judge_markers(
+    pairs: Sequence[EditPair], drawn: DrawnPopulations, panel: Panel, design: Design, handling: Unlearnable
+) -> dict[str, dict[int, str]]:
+    """Find the markers that each edit cannot learn, by the edit's name, and say so.
+
+    A marker of pooled controls is one that all of them show: half of the events without a signal lead to half of it.
+
+    Args:
+        pairs: The edits.
+        drawn: The populations.
+        panel: The markers.
+        design: Its controls are the same cells, source and target of a pair are not.
+        handling: ``leave`` or ``refuse`` such markers, or ``learn`` them: nothing is judged then.
+
+    Raises:
+        DataError: A marker cannot be learned, and is refused.
+
+    Example:
+        >>> days = {"control day1": np.arange(99.0)[:, None], "control day2": np.zeros((99, 1))}
+        >>> drawn = DrawnPopulations(days, {name: 99 for name in days})
+        >>> design = ControlsDesign.of_arrays(reference="day1")
+        >>> judge_markers(design.edits(drawn.counts), drawn, Panel(("CD8",), (5.0,)), design, "leave")
+        {'day2': {0: "'control day2' has no signal: 100.0% of its events are at 0"}}
+    """
+    if handling == "learn":
+        return {}
+    found: dict[str, dict[int, str]] = {}
+    same_cells = isinstance(design, ControlsDesign)
+    for pair in pairs:
+        reasons: dict[int, str] = {}
+        for names in ((source, target) for source in pair.source for target in pair.target if source != target):
+            source, target = (drawn.intensities[name] for name in names)
+            reasons = find_unlearnable(source, target, panel, names, same_cells=same_cells) | reasons
+        found[pair.name] = dict(sorted(reasons.items()))
+        for marker, reason in by_marker(found[pair.name], panel.markers).items():
+            if handling == "refuse":
+                raise DataError(
+                    f"The edit {pair.name!r} cannot learn the marker {marker!r}: {reason}. Choose other controls or "
+                    "another reference, leave the marker out of the panel, or leave it as it is with "
+                    'edit.unlearnable = "leave".'
+                )
+            log.warning("edit %s: %s stays as it is, it cannot be learned: %s", pair.name, marker, reason)
+    return found
+
+
 def pair_events(
     pairs: Sequence[EditPair],
     markers: Mapping[str, Float32s],
     drawn: DrawnPopulations,
     edit: EditConfig,
+    unlearnable: Mapping[str, Mapping[int, str]],
     seed: int,
 ) -> dict[str, PairEvents]:
     """Pool the events of each pair and, if the configuration wants it, match the target's mix of cell types.
@@ -121,6 +175,7 @@ def pair_events(
         markers: Standardised, (n_events, n_markers) float32 each, by population.
         drawn: The populations, with labels of each event.
         edit: The column that names cell types, and whether the mix is matched.
+        unlearnable: Columns of markers that an edit cannot learn, with the reasons, by the edit's name.
         seed: Seed of the draws of the matching.
 
     Raises:
@@ -130,12 +185,15 @@ def pair_events(
         >>> markers = {"source": np.zeros((60, 1), np.float32), "target": np.ones((50, 1), np.float32)}
         >>> drawn = DrawnPopulations(markers, {"source": 60, "target": 50})
         >>> pair = EditPair("pair", ("source",), ("target",))
-        >>> events = pair_events([pair], markers, drawn, EditConfig(), seed=0)["pair"]
+        >>> events = pair_events([pair], markers, drawn, EditConfig(), {}, seed=0)["pair"]
         >>> events.source.shape, events.target.shape
         ((60, 1), (50, 1))
     """
     cell_types = drawn.column(edit.population_column)
-    events = {pair.name: PairEvents.pool(pair, markers, cell_types) for pair in pairs}
+    events = {
+        pair.name: replace(PairEvents.pool(pair, markers, cell_types), unlearnable=dict(unlearnable.get(pair.name, {})))
+        for pair in pairs
+    }
     if edit.match_composition:
         return {name: pooled.matched(seed) for name, pooled in events.items()}
     return events

@@ -12,6 +12,7 @@ from neuronedit.arrays import Float32s, Texts
 from neuronedit.cells.design import MIN_POPULATION_EVENTS
 from neuronedit.edits.auto import CANDIDATES, Plan, drawn_for_choice
 from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.learnable import hidden_columns, hide
 from neuronedit.edits.left_out import Fold, blended_error, left_out_folds, try_plans
 from neuronedit.edits.pair_events import PairEvents
 from neuronedit.edits.spikes import Spikes
@@ -47,12 +48,11 @@ class LeftOutEvents:
     @classmethod
     def from_events(cls, events: PairEvents, zeros: Float32s, n_percentiles: int, seed: int) -> "LeftOutEvents":
         """Spread the zeros of an edit's events, draw at most as many as ``auto`` chooses on, and make the folds."""
-        spikes = Spikes.find(events.source, events.target, zeros)
-        kept = [drawn_for_choice(len(population), seed) for population in (events.source, events.target)]
-        source, target = (
-            spikes.spread_evenly(population)[rows]
-            for population, rows in zip((events.source, events.target), kept, strict=True)
-        )
+        hidden = hidden_columns(events.unlearnable, len(zeros))
+        pair = hide(events.source, hidden), hide(events.target, hidden)
+        spikes = Spikes.find(*pair, zeros)
+        kept = [drawn_for_choice(len(population), seed) for population in pair]
+        source, target = (spikes.spread_evenly(population)[rows] for population, rows in zip(pair, kept, strict=True))
         folds = tuple(left_out_folds(source, target, seed))
         return cls(source, target, folds, events.fitting(n_percentiles, seed).subset(*kept))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from pydantic import Field, PositiveInt
 
 import neuronedit
@@ -16,9 +17,9 @@ from neuronedit.cells.selection import describe
 from neuronedit.config import Config
 from neuronedit.errors import DataError, ModelError, listing
 from neuronedit.fitting.drift import EditDrift, Familiarity, edit_drift, reconstruction_error
-from neuronedit.fitting.edits import EditFitting, fit_edits, judge_extrapolations
+from neuronedit.fitting.edits import EXPECTED, EditFitting, fit_edits, judge_errors, judge_extrapolations
 from neuronedit.fitting.fit import validation_losses
-from neuronedit.fitting.prepare import pair_events, with_inverses
+from neuronedit.fitting.prepare import judge_markers, pair_events, with_inverses
 from neuronedit.fitting.record import TrainingRecord, population_records
 from neuronedit.fitting.tasks import RunAll, one_after_another
 from neuronedit.fitting.train import TrainedNetwork
@@ -87,10 +88,10 @@ class Update:
         if not self.retrained:
             return f"{self.familiarity.sentence}; no weight and no old edit has changed"
         worst = self.worst_drift
-        return (
-            f"{self.familiarity.sentence}; retrained with replay: old edits drifted by "
-            f"{worst.relative:.0%} of their own change at most ({worst.edit!r})"
+        share = (
+            f"by {worst.relative:.0%} of their own change at most" if np.isfinite(worst.relative) else "without bound"
         )
+        return f"{self.familiarity.sentence}; retrained with replay: old edits drifted {share} ({worst.edit!r})"
 
     def drawn_from(self, data: Mapping[str, Any], parent: Mapping[str, Any]) -> "Update":
         """Record facts of the new events' dataset, its ``uri`` among them, and of the parent in the model's facts."""
@@ -134,16 +135,15 @@ def update_model(
         (['day1', 'day3'], False)
     """
     replay = replay or ReplayConfig()
-    design, record, drawn = (
-        check_controls_design(model, name),
-        TrainingRecord.from_facts(model.facts, name),
-        old.merge(new),
-    )
+    design, record = check_controls_design(model, name), TrainingRecord.from_facts(model.facts, name)
+    drawn = old.merge(new)
     pairs = [replace(pair, target=record.goal) for pair in design.edits(drawn.counts)]
     familiarity = _familiarity(model, record, new, replay.above)
     log.info("update: %s", familiarity.sentence)
+    wanted = [pair for pair in with_inverses(pairs, record.edit) if familiarity.strange or pair.name not in model.edits]
+    unlearnable = judge_markers(wanted, drawn, model.panel, design, record.edit.unlearnable)
     trained = _train_on(model, record.training, old, new, replay, run_all) if familiarity.strange else []
-    updated = _with_edits(model, record, drawn, pairs, trained, run_all)
+    updated = _with_edits(model, record, drawn, wanted, unlearnable, trained, run_all)
     drifts = tuple(
         edit_drift(edit, model, updated, _source(old, pairs, edit)[:DRIFT_EVENTS].copy()) for edit in model.edits
     )
@@ -270,21 +270,21 @@ def _with_edits(
     model: EditModel,
     record: TrainingRecord,
     drawn: DrawnPopulations,
-    pairs: Sequence[EditPair],
+    wanted: Sequence[EditPair],
+    unlearnable: Mapping[str, Mapping[int, str]],
     trained: Sequence[TrainedNetwork],
     run_all: RunAll,
 ) -> EditModel:
-    """Add edits for all batches; old edits are fitted again only if the autoencoders have other weights."""
+    """Fit the wanted edits: new ones, and old ones again if the autoencoders have other weights."""
     markers = {name: model.standardised(events) for name, events in drawn.intensities.items()}
-    every = with_inverses(pairs, record.edit)
-    wanted = [pair for pair in every if trained or pair.name not in model.edits]
-    events = pair_events(wanted, markers, drawn, record.edit, record.training.seed)
+    events = pair_events(wanted, markers, drawn, record.edit, unlearnable, record.training.seed)
     networks = tuple(autoencoder for autoencoder, _ in trained) or model.autoencoders
     choices = {name: edit.choice for name, edit in model.edits.items() if edit.choice}
     fitting = EditFitting(record.edit, model.scaling.zeros, record.training.seed)
     fitted = fit_edits(networks, events, fitting, choices, run_all)
-    extrapolation = {**model.facts.get("extrapolation", {}), **judge_extrapolations(fitted, markers)}
-    facts = {**model.facts, "extrapolation": extrapolation}
+    judged = judge_extrapolations(fitted, markers)
+    new: dict[str, dict[str, Any]] = {"extrapolation": judged, EXPECTED: judge_errors(fitted, judged)}
+    facts = {**model.facts, **{key: {**model.facts.get(key, {}), **found} for key, found in new.items()}}
     return replace(model, autoencoders=networks, edits={**model.edits, **fitted}, facts=facts)
 
 

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from neuronedit.arrays import Float32s, Float64s, Floats
 from neuronedit.cells.design import MIN_POPULATION_EVENTS
+from neuronedit.cells.tables import write_csv
 from neuronedit.errors import DataError
 from neuronedit.measures.distances import (
     MAX_PAIRED_EVENTS,
@@ -163,10 +164,10 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         ...     sorted(file.name for file in Path(folder).iterdir())
         ['markers.csv', 'scores.csv']
     """
-    evaluation.scores.to_csv(folder / "scores.csv")
-    evaluation.markers.to_csv(folder / "markers.csv", index=False)
+    write_csv(evaluation.scores, folder / "scores.csv", index=True)
+    write_csv(evaluation.markers, folder / "markers.csv")
     if len(evaluation.populations):
-        evaluation.populations.to_csv(folder / "populations.csv", index=False)
+        write_csv(evaluation.populations, folder / "populations.csv")
 
 
 def score_table(edited: Float32s, truth: Float32s, unedited: Float32s | None, seed: int) -> pd.DataFrame:

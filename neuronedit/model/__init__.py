@@ -1,1 +1,1 @@
-"""The one artefact: panel, scaling, networks and edits; its file, its use, its gates."""
+"""The one artefact: panel, scaling, networks and edits; its use, its quality, its gates."""

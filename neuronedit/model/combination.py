@@ -16,7 +16,9 @@ import pandas as pd
 
 from neuronedit.arrays import Float32s, Float64s, Int64s
 from neuronedit.cells.arms import CONTROL, A, Arm, B, Experiment
+from neuronedit.cells.tables import write_csv
 from neuronedit.edits.baselines import NO_EDIT
+from neuronedit.errors import NOT_MEASURED
 from neuronedit.measures.distances import (
     DECISIVE,
     DECISIVE_NAMES,
@@ -86,7 +88,7 @@ class Combination:
         ]
         parts = [f"Order effect: {', '.join(told)}", calls.reindex(self.excess["source"].unique()).to_string()]
         if len(self.distances):
-            parts.insert(0, self.distances.set_index("method").round(3).to_string())
+            parts.insert(0, self.distances.set_index("method").round(3).to_string(na_rep=NOT_MEASURED))
         return "\n".join(parts)
 
     def _foreseen(self) -> dict[str, float]:
@@ -212,10 +214,10 @@ def write_combination(combination: Combination, folder: Path) -> None:
         ...     sorted(path.name for path in Path(folder).iterdir())
         ['excess.csv', 'markers.csv']
     """
-    combination.excess.to_csv(folder / "excess.csv", index=False)
-    combination.markers.to_csv(folder / "markers.csv", index=False)
+    write_csv(combination.excess, folder / "excess.csv")
+    write_csv(combination.markers, folder / "markers.csv")
     if len(combination.distances):
-        combination.distances.to_csv(folder / "distances.csv", index=False)
+        write_csv(combination.distances, folder / "distances.csv")
 
 
 def _prediction_table(

@@ -110,9 +110,10 @@ class Fetched(NamedTuple):
         """Wait for the tensors, and copy each into its array's rows ``part``; rows that were filled up are left out."""
         if self.filled:
             self.filled.synchronize()
-        for array, found in zip(arrays, self.tensors, strict=True):
-            if array is not None and found is not None:
-                array[part] = found[: part.stop - part.start].numpy()
+        with np.errstate(over="ignore"):  # the caller tells what is beyond float32
+            for array, found in zip(arrays, self.tensors, strict=True):
+                if array is not None and found is not None:
+                    array[part] = found[: part.stop - part.start].numpy()
 
 
 class Transfers:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,11 @@ import torch
 
 from neuronedit.arrays import Float32s, Floats, Texts, pickled_fields
 from neuronedit.cells.design import INVERSE, PAIR_EDIT, POOLED, ControlsDesign, Design
+from neuronedit.cells.events import check_edited
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling
 from neuronedit.edits.edit import Edit
+from neuronedit.edits.learnable import by_marker
 from neuronedit.errors import DataError, ModelError, listing, nearest_name
 from neuronedit.model.device import found_device
 from neuronedit.model.passage import NotFiniteError, Pipeline, PipelineResult
@@ -118,10 +120,7 @@ class EditModel:
         """Give the same model, whose ``apply`` and ``transform`` compute on a device of torch.
 
         A GPU's results are the processor's to float32's rounding, but depend in their last bits on which events are
-        given together. Weights and edits are taken to the device when they are first needed there.
-
-        Args:
-            device: ``cpu``, ``cuda`` or ``cuda:1``.
+        given together. Weights and edits are taken to the device (``cpu``, ``cuda``, ``cuda:1``) at their first use.
 
         Raises:
             ModelError: There is no such device.
@@ -146,6 +145,12 @@ class EditModel:
             return self.design.reference
         return None
 
+    @property
+    def unlearnable(self) -> dict[str, dict[str, str]]:
+        """Each edit's markers that stay as they are, with the reasons; edits without such markers are left out."""
+        found = {name: by_marker(edit.unlearnable, self.panel.markers) for name, edit in self.edits.items()}
+        return {name: markers for name, markers in found.items() if markers}
+
     def standardised(self, intensities: npt.ArrayLike) -> Float32s:
         """Transform and standardise raw intensities, (n_events, n_markers), as the autoencoder sees them, float32."""
         return self.scaling.standardise(self.scaling.transform(intensities))
@@ -153,8 +158,7 @@ class EditModel:
     def reconstruct(self, intensities: npt.ArrayLike) -> Float32s:
         """Encode and decode raw intensities, (n_events, n_markers), without an edit → standardised, float32."""
         with torch.inference_mode():
-            output: Float32s = self.autoencoder(torch.from_numpy(self.standardised(intensities))).numpy()
-            return output
+            return cast(Float32s, self.autoencoder(torch.from_numpy(self.standardised(intensities))).numpy())
 
     def apply(self, intensities: Floats, edit: str | Sequence[str], strength: float = 1.0) -> Floats:
         """Apply one edit, or several one after another, to raw intensities: (n_events, n_markers) → the same.
@@ -171,7 +175,9 @@ class EditModel:
             DataError: A value is not finite: through the network it would spoil its event's other markers too.
         """
         names = [edit] if isinstance(edit, str) else edit
-        return self._take(self._passage(names, strength), intensities).intensities
+        edited = self._take(self._passage(names, strength), intensities).intensities
+        check_edited(edited, self.panel.markers, "events")
+        return edited
 
     def get_edit(self, name: str) -> Edit:
         """Find the edit of that name.
@@ -204,12 +210,12 @@ class EditModel:
 
         Raises:
             ModelError: A batch or an edit is unknown, or the batches are not given where the design needs them.
-            DataError: A value of an event that is edited is not finite.
+            DataError: A value that is edited is not finite, or (``EditedError``) becomes so.
         """
         outcomes = same_outcome(len(intensities), EDITED)
-        if route.edits or self.batch_column is None:
-            names = route.edits or (PAIR_EDIT,)
+        if names := route.edits or ((PAIR_EDIT,) if self.batch_column is None else ()):
             passed = self._observed(" → ".join(names), names, intensities, route, observe)
+            check_edited(passed.intensities, self.panel.markers, where)
             return Transformed(passed.intensities, outcomes, passed.support)
         if batch_ids is None:
             raise ModelError(f"{where}: the model needs the column {self.batch_column!r} to choose each event's edit.")
@@ -230,6 +236,7 @@ class EditModel:
                     observe(batch, standardised, standardised, None)
             else:
                 raise ModelError(self._unknown_batch_message(batch, where))
+        check_edited(edited, self.panel.markers, where)
         return Transformed(edited, outcomes, support)
 
     def _observed(
@@ -271,8 +278,7 @@ class EditModel:
     def _check_shape(self, intensities: Floats) -> None:
         if intensities.shape[1:] != (self.panel.n_markers,):
             raise ModelError(
-                f"Intensities have shape {intensities.shape}; expected (n_events, {self.panel.n_markers}): "
-                f"the panel's {self.panel.n_markers} markers in its order."
+                f"Intensities have shape {intensities.shape}; expected (n_events, {self.panel.n_markers})."
             )
 
     def _check_finite(self, transformed: Floats) -> None:
@@ -285,10 +291,7 @@ class EditModel:
             )
 
     def _unknown_batch_message(self, batch: str, where: str) -> str:
-        known = [
-            *(name for name in self.edits if not name.endswith(INVERSE)),
-            *([self.reference] if self.reference else []),
-        ]
+        known = [name for name in (*self.edits, self.reference) if name and not name.endswith(INVERSE)]
         found = f"{self.batch_column!r} is {batch!r}" if batch else f"{self.batch_column!r} has no value"
         return (
             f"{where}: {found}, a batch that the model does not know "

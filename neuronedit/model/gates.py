@@ -1,9 +1,8 @@
 """Gates: conditions that a reviewed model must meet before it may be promoted, and whether it meets them."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, Self, get_args
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
 
 from pydantic import Field
 
@@ -28,14 +27,7 @@ _TITLES: Final[Mapping[GateName, str]] = {
     "quantile_map": "Beside the quantile map",
 }
 
-State = Literal["pass", "fail", "not measured", "never reviewed"]
-
 GATE_COLUMNS: Final = ["gate", "outcome", "tone", "value", "threshold", "rule", "reason"]
-
-GATE_TAG: Final = "neuronedit.gate."
-"""Begins the tag of a model version that tells a gate's outcome; the gate's name follows."""
-
-OVERRIDE_TAG: Final = "neuronedit.override"
 
 
 class GateConfig(Config):
@@ -65,9 +57,9 @@ class GateConfig(Config):
     expected_error: float = Field(
         0.9,
         gt=0,
-        description="at most this error where the edits are to be applied: measured on held-out events, and expected "
-        "from populations left out in training and the share of events unlike the source; 0 is noise, 1 is doing "
-        "nothing. Real effects that transfer left 0.02 to 0.86, those that do not 0.96 to 3.6",
+        description="at most this error where the edits are to be applied: measured on held-out events, and the "
+        "expected extrapolation error of each edit; 0 is noise, 1 is doing nothing. Real effects that transfer left "
+        "0.02 to 0.86, those that do not 0.96 to 3.6",
     )
     quantile_map: float = Field(
         MARGIN,
@@ -171,90 +163,6 @@ def joint_tone(gates: Iterable[Gate]) -> Tone:
     if "red" in tones:
         return "red"
     return "green" if tones == {"green"} else "amber"
-
-
-@dataclass(frozen=True)
-class Override:
-    """A person's decision that a version may be used although some gates are not passed.
-
-    Attributes:
-        reason: The person's reason.
-        user: The person's name.
-        time: The time of the decision, UTC.
-        gates: The gates that were not passed; the decision holds for no others.
-    """
-
-    reason: str
-    user: str
-    time: str
-    gates: tuple[str, ...]
-
-    def to_json(self) -> str:
-        """The text that a tag holds."""
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read an override from the text of ``to_json``."""
-        facts = json.loads(text)
-        return cls(facts["reason"], facts["user"], facts["time"], tuple(facts["gates"]))
-
-
-@dataclass(frozen=True)
-class Standing:
-    """The outcomes of a model version's gates, read from its tags.
-
-    Attributes:
-        recorded: Each gate's text; no entry where it was never computed.
-        override: The last override; None where there is none.
-    """
-
-    recorded: Mapping[str, str]
-    override: Override | None = None
-
-    @classmethod
-    def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        """Read the outcomes from the tags of a model version."""
-        recorded: dict[str, str] = {name: tags[GATE_TAG + name] for name in GATES if GATE_TAG + name in tags}
-        return cls(recorded, Override.from_json(tags[OVERRIDE_TAG]) if OVERRIDE_TAG in tags else None)
-
-    def with_outcome(self, outcome: Outcome) -> dict[str, str]:
-        """The gates with an outcome: name → text."""
-        return {name: text for name, text in self.recorded.items() if text.startswith(outcome)}
-
-    @property
-    def failed(self) -> dict[str, str]:
-        """The gates that failed: name → text."""
-        return self.with_outcome("fail")
-
-    @property
-    def blocking(self) -> dict[str, str]:
-        """The gates that prevent a promotion, by name: failed, not measured, or never computed."""
-        standing = {**self.with_outcome("pass"), **self.with_outcome("waived")}
-        return {
-            name: self.recorded.get(name, "never computed: no review of this version has recorded it")
-            for name in GATES
-            if name not in standing
-        }
-
-    @property
-    def state(self) -> State:
-        """The joint outcome of all gates in one word."""
-        if not self.recorded:
-            return "never reviewed"
-        if self.failed:
-            return "fail"
-        return "not measured" if self.blocking else "pass"
-
-    @property
-    def excused(self) -> bool:
-        """Tell whether an override holds for every gate that failed."""
-        return bool(self.override) and set(self.failed) <= set(self.override.gates if self.override else ())
-
-    def facts(self) -> dict[str, Any]:
-        """The outcomes as plain values, for a manifest."""
-        override = asdict(self.override) if self.override else None
-        return {"state": self.state, "recorded": dict(self.recorded), "override": override}
 
 
 def listed(gates: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ import torch
 from neuronedit.arrays import Float32s, Int64s, Texts
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.edits.edit import Edit, Member
+from neuronedit.edits.learnable import hide
 from neuronedit.errors import DataError, listing, nearest_name
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_cells, example_labels, example_model
@@ -115,7 +116,7 @@ class EditSubject:
         layer = layer or edited_layer(fitted)
 
         def encode(events: LabelledEvents) -> Population:
-            markers = model.standardised(events.intensities)
+            markers = hide(model.standardised(events.intensities), fitted.support.hidden)  # as the edit sees them
             return Population(markers, activations(model.autoencoder, markers, layer), dict(events.labels))
 
         of_source = encode(source)
@@ -226,9 +227,9 @@ def example_subject() -> EditSubject:
 
     Example:
         >>> subject = example_subject()
-        >>> subject.layer, subject.marker_names, subject.populations.keys()
-        ('code', ('CD3', 'CD4', 'pSTAT1'), dict_keys(['source', 'target', 'other']))
-        >>> (subject.change.mean(axis=0) > 0).tolist()
+        >>> subject.layer, subject.marker_names, list(subject.populations)
+        ('code', ('CD3', 'CD4', 'pSTAT1'), ['source', 'target', 'other'])
+        >>> (subject.change.mean(axis=0) > 0.1).tolist()
         [False, False, True]
     """
     source, other = (LabelledEvents(example_cells(seed), example_labels()) for seed in (0, 2))

@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 import ray
 
+from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.transform import file_transformer
+from neuronedit.adapters.transform.committed import Receipt
 from neuronedit.adapters.transform.event_editor import Edited, EventEditor
 from neuronedit.adapters.transform.file_transformer import FileTransformer
 
@@ -78,4 +80,35 @@ class Slow(FileTransformer):
 class _SlowEditor(EventEditor):
     def edit(self, table: pa.Table, file: Any, first_row: int, observe: Any = None) -> Edited:
         time.sleep(0.3)
+        return super().edit(table, file, first_row, observe)
+
+
+class Held(FileTransformer):
+    """Is held amid every file but the first until a note lets it go on; notes when it is done with one."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.folder = Path(self.output.location.path).parent
+        self.editor = _HeldEditor(self.editor, self.folder)
+
+    def transform(self, part: FilePart) -> Receipt:
+        try:
+            return super().transform(part)
+        finally:
+            if (self.folder / "go-on").exists():
+                (self.folder / "went-on").touch()
+
+
+class _HeldEditor(EventEditor):
+    def __init__(self, editor: EventEditor, folder: Path) -> None:
+        super().__init__(editor.model, editor.rules)
+        self.folder = folder
+        self.first = ""
+
+    def edit(self, table: pa.Table, file: Any, first_row: int, observe: Any = None) -> Edited:
+        self.first = self.first or file.name
+        if file.name != self.first:
+            (self.folder / "held").touch()
+            while not (self.folder / "go-on").exists():
+                time.sleep(0.05)
         return super().edit(table, file, first_row, observe)

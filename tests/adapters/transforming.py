@@ -18,8 +18,8 @@ from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest, 
 from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
 from neuronedit.adapters.transform.pool import transform_parts
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import model_contents, model_digest, save_model
 from neuronedit.model.quality import manifest_facts, quality_table
+from neuronedit.model.saved.files import model_contents, model_digest, save_model
 from neuronedit.model.tally import Tally
 
 PLAIN = TransformRules()
@@ -53,6 +53,7 @@ def run(
     files: FileRules = FILES,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     max_bytes: int = 2**30,
     transform: Transform = transform_parts,
 ) -> dict[str, Any]:
@@ -60,11 +61,11 @@ def run(
     folder = target.with_name(f"{target.name}-model")
     if not folder.exists():
         save_model(model, folder)
-    settings = {"where": rules.where, "unknown_batch": rules.route.unknown_batch}
+    settings = {"where": rules.where, "unknown_batch": rules.route.unknown_batch, "strength": rules.route.strength}
     inputs = list_dataset(str(cells), pass_over=files.quarantine)
     plan = TransformPlan("m", model_digest(folder), settings, inputs)
     parts = file_parts(inputs.files, inputs.filesystem, max_bytes)
-    with claimed_output(str(target), plan, model_contents(folder), overwrite=False, resume=resume) as output:
+    with claimed_output(str(target), plan, model_contents(folder), overwrite=overwrite, resume=resume) as output:
         tally = Tally(model.scaling.zeros)
         receipts = transform(parts, inputs.filesystem, output, rules, files, tally)
         check_unchanged(inputs)

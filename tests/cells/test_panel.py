@@ -106,6 +106,21 @@ def test_a_panel_file_saved_by_excel_is_read(panel_file):
     assert panel.markers == ("CD3",)
 
 
+def test_rows_that_excel_left_empty_are_none(panel_file):
+    panel, channels = read_panel(panel_file("channel,marker,cofactor\nNd1,CD3,5\n,,\n , ,\n,,,,\nNd2,CD4,\n,,\n"))
+    assert (panel.markers, channels) == (("CD3", "CD4"), {"Nd1": "CD3", "Nd2": "CD4"})
+
+
+@pytest.mark.parametrize(("content", "kind"), [(b"PK\x03\x04", r"\.xlsx, \.ods"), (b"\xd0\xcf\x11\xe0\xa1", r"\.xls")])
+def test_a_workbook_that_is_given_as_a_panel_is_told(tmp_path, content, kind):
+    (tmp_path / "panel.xlsx").write_bytes(content)
+    message = (
+        rf"panel\.xlsx: expected a panel file that is a CSV in UTF-8; found a workbook \({kind}\)\. Save it as one\."
+    )
+    with pytest.raises(PanelError, match=message):
+        read_panel(tmp_path / "panel.xlsx")
+
+
 def test_a_panel_file_that_cannot_be_read_is_told(tmp_path):
     with pytest.raises(
         PanelError, match=r"none.csv: the panel file cannot be read \(.*No such file.*\)\. Check the path"
@@ -127,8 +142,16 @@ def test_a_panel_file_in_another_encoding_is_told(panel_file):
         ("marker\n", r"found no rows"),
         ("name,cofactor\nCD3,5\n", r"found 'name', 'cofactor'"),
         ("marker,cofactor\nCD3,five\n", r"marker 'CD3': cofactor is 'five'; expected a number"),
-        ("channel,marker\nNd1,CD3\nNd1,CD4\n", r"channel 'Nd1' stands more than once\. Name each channel once"),
-        ("channel,marker\nNd1,CD3\nNd2,CD3\n", r"panel.csv, line 3: marker 'CD3' stands more than once"),
+        ("channel,marker\n,,\n,\n", r"found no rows"),
+        ("channel,marker\n,,\nNd1,CD3\n,,\n,CD3\n", r"panel.csv, lines 3, 5: marker 'CD3' stands more than once"),
+        (
+            "channel,marker\nNd1,CD3\nNd1,CD4\n",
+            r"panel.csv, lines 2, 3: channel 'Nd1' stands more than once\. Name each channel once",
+        ),
+        (
+            "channel,marker\nNd1,CD3\nNd2,CD3\n",
+            r"panel.csv, lines 2, 3: marker 'CD3' stands more than once\. Name each marker once",
+        ),
         (
             "channel,marker\nNd1,CD3\n,\nTime,\n",
             r"panel.csv, line 4: the marker has no name\. Name it, or leave its row",
@@ -175,20 +198,11 @@ def test_a_column_that_is_nearly_named_right_is_told(panel_file, caplog):
 
 
 def test_markers_that_only_look_alike_are_refused(panel_file):
-    path = panel_file("marker\nTNF-\u00b5\nTNF-\u03bc\n")
-    with pytest.raises(
-        PanelError, match="line 3: marker 'TNF-\u03bc' stands more than once \\('TNF-\u00b5' looks alike"
-    ):
-        read_panel(path)
-
-
-def test_a_workbook_given_as_panel_is_named(tmp_path):
-    path = tmp_path / "panel.xlsx"
-    path.write_bytes(b"PK\x03\x04")
-    with pytest.raises(
-        PanelError, match=r"expected the panel file as a CSV in UTF-8; found an Excel workbook \(\.xlsx\)"
-    ):
-        read_panel(path)
+    message = (
+        "lines 2, 3: marker 'TNF-\u00b5', 'TNF-\u03bc' stands more than once, in two kinds of letters that look alike"
+    )
+    with pytest.raises(PanelError, match=message):
+        read_panel(panel_file("marker\nTNF-\u00b5\nTNF-\u03bc\n"))
 
 
 def test_too_many_cells_are_refused_with_their_line(panel_file):

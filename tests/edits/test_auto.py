@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from neuronedit.edits.auto import CANDIDATES, MIN_WEIGHT, PlanChoice, _weights, choose
+from neuronedit.edits.auto import CANDIDATES, MIN_WEIGHT, PlanChoice, _weights, choose, error_within
 from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.edits.edit import AUTO, fit_edit
 from neuronedit.edits.left_out import Fold, blended_error, half_folds, left_out_folds, try_plans
@@ -91,7 +91,11 @@ def test_where_there_is_nothing_to_learn_doing_nothing_is_the_choice(network, tw
     source = kinds(400, 0)[0]
     edit = fit_edit("x", (network,), AUTO, source, source.copy(), zeros=ZEROS)
     assert edit.choice.weights == {NO_EDIT: 1.0}
-    assert edit.summary.startswith("no edit: doing nothing scores better")
+    assert edit.summary == (
+        "no edit: source and target are no further apart than two halves of the target are; more events would tell "
+        "more, and a plan given by name (edit.preset) is applied in any case"
+    )
+    assert edit.expected_error() == 1
     events = kinds(100, 2)[0]
     assert edit.apply((network,), events) is events
 
@@ -102,28 +106,39 @@ def test_the_choice_is_the_same_for_the_same_seed(network, two_candidates):
     assert first == second
 
 
-def test_the_expected_error_weighs_known_and_unknown_kinds():
+def test_a_choice_is_said_in_words():
     choice = PlanChoice({"strata": 1.0}, {}, left_out_error=0.8, within_error=0.1, without_neurons_error=0.9)
-    assert choice.expected_error(0) == pytest.approx(0.1)
-    assert choice.expected_error(0.5) == pytest.approx(0.45)
     assert choice.neurons_contribution == pytest.approx(0.1)
     assert choice.carries_over
     assert choice.winner == "strata"
-    assert "strata 100%; expected extrapolation error 0.80" in choice.summary
-    assert "editing neurons lowers it by 0.10" in choice.summary
+    assert choice.summary == (
+        "strata 100%; error 0.10 on other events of source and target, 0.80 on kinds of cell left out; editing neurons "
+        "lowers the latter by 0.10"
+    )
 
 
 def test_no_edit_is_said_in_words():
     choice = PlanChoice({NO_EDIT: 1.0}, {}, float("nan"), 1.3, float("nan"))
-    assert choice.summary.startswith("no edit: doing nothing scores better (error 1.30")
-    assert choice.expected_error(0.3) == 1
+    assert choice.summary == (
+        "no edit: doing nothing scores better (error 1.30 on other events of source and target, 1 is nothing)"
+    )
 
 
-def test_unmeasured_extrapolation_is_said():
+def test_errors_that_were_not_measured_are_said_and_never_shown_as_nan():
     choice = PlanChoice({"strata": 1.0}, {}, float("nan"), 0.1, float("nan"))
-    assert "not measured: no stratum is large enough" in choice.summary
     assert not choice.carries_over
-    assert choice.expected_error(0) == pytest.approx(0.1)
+    assert choice.summary == (
+        "strata 100%; error 0.10 on other events of source and target, not measured on kinds of cell left out (no "
+        "stratum is large enough)"
+    )
+    assert "nan" not in PlanChoice({"strata": 1.0}, {}, float("nan"), float("nan"), float("nan")).summary
+
+
+def test_the_error_of_a_plan_that_was_given_is_measured_on_other_events(network):
+    source, plan = kinds(900, 0)[0], CANDIDATES["quantile-map"]
+    assert error_within(network, plan, source, kinds(900, 1)[0] + 1, Fitting()) < 0.2
+    assert not error_within(network, plan, source, source.copy(), Fitting()) < 1
+    assert error_within(network, plan, source[:80], source[:80] + 1, Fitting()) is None
 
 
 def test_facts_restore_a_choice_and_hold_no_nan():

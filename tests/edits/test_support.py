@@ -205,3 +205,8 @@ def test_known_kinds_in_another_mix_are_not_flagged_however_small_the_effect():
 @pytest.mark.parametrize(("distance", "effect", "reach"), [(4, 2, 2), (0, 1, 0), (1, 0, float("inf"))])
 def test_reach_is_distance_over_effect(distance, effect, reach):
     assert verdict(distance=distance, effect=effect).reach == reach
+
+
+def test_where_the_target_does_not_differ_the_reach_is_told_in_words():
+    found = Extrapolation(unsupported=1.0, auroc=1.0, distance=2.0, effect=0.0)
+    assert "and they lie infinitely as far from the source as the target is" in found.sentence

@@ -107,8 +107,10 @@ def test_auto_chooses_and_says_what_it_rests_on(days):
     assert edit.choice.left_out_error < 1
     assert judged["flagged"] is False
     assert "The source has events like these" in judged["sentence"]
-    assert judged["expected_error"] == edit.choice.expected_error(judged["unsupported"])
-    assert edit_scores(model)["B"]["expected_extrapolation_error"] == edit.choice.left_out_error
+    expected = edit.expected_error(judged["unsupported"])
+    assert model.facts["expected_extrapolation_error"] == {"B": expected}
+    assert edit_scores(model)["B"]["expected_extrapolation_error"] == expected
+    assert edit_scores(model)["B"]["left_out_error"] == edit.choice.left_out_error
     assert edit_scores(model)["B"]["flagged"] == 0
     assert gain(model, days["B"], "B") == pytest.approx(0.5, rel=0.1)
 

@@ -11,7 +11,7 @@ from neuronedit.edits.edit import EditConfig
 from neuronedit.errors import DataError
 from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel, Route
-from neuronedit.model.files import load_model, save_model
+from neuronedit.model.saved.files import load_model, save_model
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 

@@ -1,6 +1,7 @@
 """Adding a batch to a model, in this process: known ones change no bit, strange ones are learned with replay."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
 from neuronedit.edits.edit import EditConfig
 from neuronedit.errors import DataError, ModelError
+from neuronedit.fitting.drift import EditDrift
 from neuronedit.fitting.fit import FittedModel, fit_model
 from neuronedit.fitting.record import TrainingRecord, intensities_digest
 from neuronedit.fitting.update import ReplayConfig, check_controls_design, new_populations, update_model
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
+from neuronedit.network.state import EpochLosses
 from tests.synthetic_cells import GAINS, MARKERS, intensities
 
 DATA = {"uri": "cells/", "files": 3, "events": 900, "sha256": "d" * 64}
@@ -122,3 +125,9 @@ def test_a_model_of_arrays_does_not_tell_where_its_events_are(parent):
             parent.prepared.drawn,
             batch("D"),
         )
+
+
+def test_an_old_edit_that_did_nothing_and_now_does_something_is_told_without_a_number(parent):
+    update = updated(parent, batch("D"))
+    drifted = replace(update, drifts=(EditDrift("B", 0.1, 0.0),), losses=(EpochLosses(1, 0.1, 0.1),))
+    assert drifted.sentence.endswith("; retrained with replay: old edits drifted without bound ('B')")

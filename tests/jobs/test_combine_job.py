@@ -14,7 +14,7 @@ from neuronedit_jobs import combine
 
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
-from neuronedit.model.files import save_model
+from neuronedit.model.saved.files import save_model
 from tests.fixtures import CONTROLS, copied_store, fit_small_model, fit_small_pair
 from tests.synthetic_cells import MARKERS, intensities
 

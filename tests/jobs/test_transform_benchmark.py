@@ -16,7 +16,7 @@ from neuronedit_jobs.benchmarks.speed.ways import Work, copy_cost, half_cost, pl
 
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.edits.auto import CANDIDATES
-from neuronedit.model.files import load_model
+from neuronedit.model.saved.files import load_model
 
 # --- files and models
 

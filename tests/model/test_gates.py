@@ -3,16 +3,11 @@ from neuronedit_jobs.review import ReviewConfig
 
 from neuronedit.errors import ConfigError
 from neuronedit.model.gates import (
-    GATE_TAG,
     GATES,
-    OVERRIDE_TAG,
     Gate,
     GateConfig,
-    Override,
-    Standing,
     headline,
     joint_tone,
-    listed,
 )
 
 REASON = "donor 2: worse."
@@ -54,51 +49,6 @@ FAILED, UNKNOWN = Gate("support", 4, 3, ""), Gate("expected_error", None, 0.9, "
 )
 def test_the_worst_gate_decides_what_is_said_of_all(gates: list[Gate], tone: str, said: str) -> None:
     assert (joint_tone(gates), headline(gates)) == (tone, said)
-
-
-def tags(**texts: str) -> dict[str, str]:
-    return {GATE_TAG + name: texts.get(name, "pass 0 <= 1: fine.") for name in GATES}
-
-
-def test_all_gates_passed_or_waived_stand() -> None:
-    standing = Standing.from_tags(tags(support="waived: nobody"))
-    assert (standing.state, standing.blocking, standing.failed) == ("pass", {}, {})
-
-
-def test_a_version_without_a_review_has_every_gate_against_it() -> None:
-    standing = Standing.from_tags({"other": "tag"})
-    assert standing.state == "never reviewed"
-    assert list(standing.blocking) == list(GATES)
-    assert set(standing.blocking.values()) == {"never computed: no review of this version has recorded it"}
-
-
-def test_what_failed_was_not_measured_or_is_missing_blocks() -> None:
-    found = tags(support="not measured: nobody", quantile_map="fail 2 > 0.05: worse.")
-    del found[GATE_TAG + "confounding"]
-    standing = Standing.from_tags(found)
-    assert standing.state == "fail"
-    assert list(standing.failed) == ["quantile_map"]
-    assert list(standing.blocking) == ["confounding", "support", "quantile_map"]
-    assert listed(standing.failed) == "quantile_map fail 2 > 0.05: worse"
-
-
-def test_a_gate_that_was_not_measured_is_no_failure() -> None:
-    standing = Standing.from_tags(tags(support="not measured: nobody"))
-    assert (standing.state, standing.failed) == ("not measured", {})
-
-
-def test_an_override_holds_for_the_gates_it_was_given_for_and_no_others() -> None:
-    override = Override("we need it", "ada", "2026-11-25T10:00:00+00:00", ("quantile_map",))
-    failed = tags(quantile_map="fail 2 > 0.05: worse.") | {OVERRIDE_TAG: override.to_json()}
-    assert Standing.from_tags(failed).override == override
-    assert Standing.from_tags(failed).excused
-    more = tags(quantile_map="fail 2 > 0.05: worse.", support="fail 4 > 3: far.") | {OVERRIDE_TAG: override.to_json()}
-    assert not Standing.from_tags(more).excused
-    assert Standing.from_tags(failed).facts()["override"]["reason"] == "we need it"
-
-
-def test_nobody_answers_where_there_is_no_override() -> None:
-    assert not Standing.from_tags(tags(quantile_map="fail 2 > 0.05: worse.")).excused
 
 
 def test_every_gate_has_a_threshold_of_its_name() -> None:

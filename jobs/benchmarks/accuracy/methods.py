@@ -102,7 +102,7 @@ def forecast(model: EditModel, events: Float32s) -> Forecast:
     edit = model.edits[AUTO_NAME]
     assert edit.choice is not None
     found = edit.support.judge(model.standardised(events))
-    expected = edit.choice.expected_error(found.unsupported)
+    expected = edit.expected_error(found.unsupported)
     return Forecast(
         edit.choice.winner,
         expected,

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +62,10 @@ def judge_edit(
     noise, 1 is doing nothing; NaN where the choice is to do nothing); because, the gates that are not green; r_emd and
     r_energy, measured residuals of the edit (above 1: worse than none), and helps, whether both are below 1.
     """
-    gates = gates_before_truth(model, populations, seed)
     support = model.get_edit(EDIT).support.judge(model.standardised(populations.events))
+    # As if the events had been named in training; they were not, so that all plans share one model.
+    model = replace(model, facts={**model.facts, "extrapolation": {EDIT: {"unsupported": support.unsupported}}})
+    gates = gates_before_truth(model, populations, seed)
     tones = {name: gate.tone for name, gate in gates.items()}
     values = {name: np.nan if gate.value is None else gate.value for name, gate in gates.items()}
     return pd.DataFrame(

@@ -22,7 +22,7 @@ from neuronedit.edits.auto import CANDIDATES, Plan
 from neuronedit.edits.edit import NEURONS_THEN_MARKERS, Edit, fit_edit
 from neuronedit.edits.steps import EditStep
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import save_model
+from neuronedit.model.saved.files import save_model
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 
 N_MARKERS = 40

@@ -17,7 +17,7 @@ import torch
 
 from neuronedit.adapters.cluster.session import GpuShare
 from neuronedit.model.device import found_device
-from neuronedit.model.files import load_model
+from neuronedit.model.saved.files import load_model
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 

@@ -28,8 +28,8 @@ from neuronedit.adapters.transform.file_transformer import FileTransformer
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
 from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
 from neuronedit.model.edit_model import BATCHES_OWN
-from neuronedit.model.files import load_model, model_contents
 from neuronedit.model.quality import quality_table
+from neuronedit.model.saved.files import load_model, model_contents
 from neuronedit.model.tally import Tally
 
 from ..measure import MEGABYTE, Result, in_new_process, side_by_side

@@ -25,7 +25,7 @@ from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer
 from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
 from neuronedit.adapters.transform.pool import transform_parts
-from neuronedit.model.files import load_model, model_contents
+from neuronedit.model.saved.files import load_model, model_contents
 from neuronedit.model.tally import Tally
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 

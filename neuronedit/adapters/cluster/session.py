@@ -1,16 +1,20 @@
-"""A Ray session for one job: quiet, closed at the end, with checks for free cores and GPUs."""
+"""A Ray session for one job: quiet, watched, closed at the end, with checks for free cores and GPUs."""
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import ray
 from pydantic import Field, PositiveInt
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from neuronedit.adapters.cluster.watch import watched
+from neuronedit.command import catch_signals
 from neuronedit.config import Config
 from neuronedit.errors import ClusterError, ModelError
 from neuronedit.model.device import found_device
@@ -39,6 +43,8 @@ def ray_session(config: RayConfig) -> Iterator[None]:
 
     A session that is open already is used as it is, and left open.
 
+    A job of the command line is ended if Ray is lost, which Ray itself would do without a word.
+
     Raises:
         ClusterError: The cluster does not answer.
     """
@@ -49,7 +55,22 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     # Every actor pool of Ray Data prints one alarming line about its arguments (ray #53727); they live as long
     # as the driver does, so the line tells nothing.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    _start(config)
+    catch_signals()  # Ray's C++ core has handlers of its own
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    try:
+        with watched():
+            yield
+    finally:
+        ray.shutdown()
+
+
+def _start(config: RayConfig) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    ray._private.worker.print_to_stdstream = _log_message
+    ray._private.utils.set_sigterm_handler = lambda handler: None  # SIGTERM stops the job, not Ray alone
     address = config.address or os.environ.get("RAY_ADDRESS")
     if address:
         try:
@@ -59,22 +80,27 @@ def ray_session(config: RayConfig) -> Iterator[None]:
                 f"Ray cluster {address}: no connection ({error}). Check ray.address, $RAY_ADDRESS and the token."
             ) from error
     else:
+        _have_token()
         cores = config.num_cpus or os.cpu_count() or 1
         # One slot above the cores: Ray Data hangs without a word when workers take every slot.
-        ray.init(
-            address="local",
-            num_cpus=cores + 1,
-            include_dashboard=False,
-            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
-            **quiet,
-        )
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    logging.getLogger("ray.train").setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cores + 1,
+                include_dashboard=False,
+                object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+                **quiet,
+            )
+        except Exception as error:  # Ray raises bare ones
+            raise ClusterError(
+                f"Ray did not start on this machine ({' '.join(str(error).split())}). Check that the home folder and "
+                "/tmp/ray can be written, look at Ray's logs there, and run again."
+            ) from error
+
+
+def _log_message(message: Mapping[str, Any], ignore_prefix: bool) -> None:
+    """Log what Ray has to tell of its processes; it would print it amid the job's own result."""
+    logging.getLogger("raylet").info("%s", "\n".join(message["lines"]))
 
 
 @contextmanager
@@ -177,3 +203,17 @@ def _unusable(device: str) -> str | None:
     except ModelError as error:
         return str(error)
     return None
+
+
+def _have_token() -> None:
+    """Give Ray on this machine a token of its own where it cannot keep one in the home folder, as in a container."""
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    try:
+        kept = Path.home() / ".ray" / "auth_token"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        usable = os.access(kept, os.R_OK) if kept.exists() else os.access(kept.parent, os.W_OK)
+    except (OSError, RuntimeError):  # no such user, a folder that may not be written
+        usable = False
+    if not usable:
+        os.environ["RAY_AUTH_TOKEN"] = uuid4().hex

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuronedit.cells.csv_table import Row, read_rows
+from neuronedit.cells.tables import Row, read_rows
 from neuronedit.errors import DataError, listing, nearest_name
 
 REQUIRED = ("file", "sample_id", "batch_id")
@@ -62,9 +62,9 @@ def read_sample_sheet(
             raise DataError(f"{path}, line {row.line}: the cell of column {listing(empty)} is empty. Fill it in.")
         samples.append(SheetRow(folder / labels["file"], labels))
     lines = [row.line for row in rows]
-    _check_unique(path, "file", [str(sample.path.resolve()) for sample in samples], lines)
-    _check_unique(path, "sample_id", [sample.sample_id for sample in samples], lines)
-    missing = [sample.labels["file"] for sample in samples if not sample.path.is_file()]
+    _check_unique(path, "file", lines, [_resolved(sample.path) for sample in samples])
+    _check_unique(path, "sample_id", lines, [sample.sample_id for sample in samples])
+    missing = [sample.labels["file"] for sample in samples if not _is_file(sample.path)]
     if missing:
         raise DataError(
             f"{path}: {len(missing)} of {len(samples)} FCS files do not exist in {folder}: "
@@ -90,12 +90,25 @@ def _check_columns(path: Path, columns: Sequence[str], markers: Iterable[str]) -
         raise DataError(f"{path}: column {listing(taken)} has the name of a marker. Rename the column.")
 
 
-def _check_unique(path: Path, column: str, values: Sequence[str], lines: Sequence[int]) -> None:
-    first: dict[str, int] = {}
-    for line, value in zip(lines, values, strict=True):
-        if value in first:
-            raise DataError(
-                f"{path}, line {line}: {column} {value!r} stands more than once (in line {first[value]}, too). "
-                "Give each sample its own line."
-            )
-        first[value] = line
+def _check_unique(path: Path, column: str, lines: Sequence[int], values: Sequence[str]) -> None:
+    repeated = [value for value, count in Counter(values).items() if count > 1]
+    if repeated:
+        places = ", ".join(str(line) for line, value in zip(lines, values, strict=True) if value in repeated)
+        raise DataError(
+            f"{path}, lines {places}: {column} {listing(repeated)} stands more than once. "
+            "Give each sample its own line."
+        )
+
+
+def _resolved(path: Path) -> str:
+    try:
+        return str(path.resolve())
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a null byte
+        return str(path.absolute())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False

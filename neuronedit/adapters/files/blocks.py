@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from neuronedit.adapters.files.damage import check_chunks
 from neuronedit.adapters.files.dataset import FOOTER_READERS, EventFile
 from neuronedit.adapters.files.parquet import check_storage, open_parquet
 from neuronedit.adapters.files.storage import LONGEST_NAME, first_line
@@ -75,6 +76,17 @@ def row_groups(metadata: pq.FileMetaData) -> list[RowGroup]:
     return found
 
 
+def _checked_groups(parquet: pq.ParquetFile, file: EventFile) -> list[RowGroup]:
+    try:
+        check_chunks(parquet)
+    except Exception as error:
+        raise DataError(
+            f"{file.path}: the footer is damaged ({first_line(error)}). Write the file again, or move it away; with "
+            "on_error = quarantine, transform does without it."
+        ) from error
+    return row_groups(parquet.metadata)
+
+
 class FileReader:
     """Reads row groups of one file.
 
@@ -85,7 +97,7 @@ class FileReader:
         self.filesystem = filesystem
         self.file = file
         self.parquet = open_parquet(filesystem, file.path)
-        self.row_groups = row_groups(self.parquet.metadata)
+        self.row_groups = _checked_groups(self.parquet, file)
 
     def __enter__(self) -> "FileReader":
         return self
@@ -108,15 +120,16 @@ class FileReader:
             StorageError: The storage does not hand out the row group's bytes.
         """
         first_row = group.first_row
-        parquet = self.parquet if group.n_bytes <= WHOLE_BYTES else self._buffered()
         try:
+            parquet = self.parquet if group.n_bytes <= WHOLE_BYTES else self._buffered()
             batches = parquet.iter_batches(
                 n_events or EVENTS_PER_BLOCK, row_groups=[group.number], columns=columns, use_threads=False
             )
             for batch in batches:
+                batch.validate(full=True)  # texts that are none, and indices beyond a dictionary
                 yield Block(group.number, first_row, pa.Table.from_batches([batch]))
                 first_row += batch.num_rows
-        except (pa.ArrowException, OSError) as error:
+        except Exception as error:  # of a damaged page: UnicodeDecodeError, SystemError, …
             check_storage(self.filesystem, self.file.path, self._column_ranges(group))
             raise DataError(
                 f"{self.file.path}: row group {group.number} is damaged (from row {first_row} on, of rows "
@@ -131,11 +144,26 @@ class FileReader:
         metadata = self.parquet.metadata.row_group(group.number)
         for index in range(metadata.num_columns):
             column = metadata.column(index)
-            yield _first_byte(column), column.total_compressed_size
+            start, n_bytes = _first_byte(column), column.total_compressed_size
+            if 0 <= start <= self.file.n_bytes - n_bytes:
+                yield start, n_bytes
 
 
 def _first_byte(column: pq.ColumnChunkMetaData) -> int:
     return column.dictionary_page_offset or column.data_page_offset
+
+
+def read_through(filesystem: fs.FileSystem, path: str) -> None:
+    """Read all of a file, block by block, for the faults that this brings out.
+
+    Raises:
+        DataError: It is damaged.
+        StorageError: The storage does not hand out its bytes.
+    """
+    with FileReader(filesystem, EventFile(path, path, 0, 0)) as reader:
+        for group in reader.row_groups:
+            for _ in reader.blocks(group):
+                pass
 
 
 @dataclass(frozen=True)
@@ -201,8 +229,11 @@ def split_into_parts(files: Sequence[EventFile], filesystem: fs.FileSystem, max_
 def _parts(file: EventFile, filesystem: fs.FileSystem, max_bytes: int) -> list[FilePart]:
     if file.n_bytes <= max_bytes:
         return [FilePart.whole(file)]
-    with open_parquet(filesystem, file.path) as parquet:
-        runs = list(_runs(row_groups(parquet.metadata), max_bytes))
+    try:
+        with open_parquet(filesystem, file.path) as parquet:
+            runs = list(_runs(_checked_groups(parquet, file), max_bytes))
+    except DataError:  # told, or left out, by the worker that reads it
+        return [FilePart.whole(file)]
     if len(runs) == 1:
         return [FilePart.whole(file)]
     stem, extension = splitext(file.name)

@@ -83,6 +83,14 @@ def text_column(table: pa.Table, file: EventFile, column: str | None, missing: s
 
 def _choices(column: pa.ChunkedArray) -> pd.Series:
     # With nulls among them pandas would make 3 a 3.0, which is another batch than the 3 of the next file.
-    if pa.types.is_dictionary(column.type) and pa.types.is_integer(column.type.value_type):
-        column = column.cast(column.type.value_type)
-    return column.to_pandas(integer_object_nulls=True)
+    encoded = column.type.value_type if pa.types.is_dictionary(column.type) else None
+    if encoded is not None and (pa.types.is_integer(encoded) or pa.types.is_floating(encoded)):
+        column = column.cast(encoded)
+    values = column.to_pandas(integer_object_nulls=True)
+    if not pd.api.types.is_float_dtype(values):
+        return values
+    # Where it was pandas that wrote the file, it has done so already: 3.0 is the 3 of the next file.
+    whole = (values == np.floor(values)).to_numpy() & (values.abs() < 2**53).to_numpy()
+    names = pd.Series(list(values.to_numpy()), dtype=object)  # keeps 0.1 of float32 a 0.1
+    names[whole] = values[whole].astype(np.int64).astype(object).to_numpy()
+    return names

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from neuronedit.adapters.files.damage import check_footer
 from neuronedit.adapters.files.storage import Location, first_line, storage_errors
 from neuronedit.arrays import Floats, Masks
 from neuronedit.cells.events import MAX_INTENSITY, check_finite
@@ -28,8 +29,10 @@ def open_parquet(filesystem: fs.FileSystem, path: str) -> pq.ParquetFile:
     if size == 0:
         raise DataError(f"{path}: the file is empty (0 bytes); expected Parquet. Remove it, or write it again.")
     try:
-        return pq.ParquetFile(path, filesystem=filesystem)
-    except (pa.ArrowException, OSError) as error:
+        parquet = pq.ParquetFile(path, filesystem=filesystem)
+        check_footer(parquet)
+        return parquet
+    except Exception as error:  # of a damaged footer: UnicodeDecodeError, SystemError, …
         check_storage(filesystem, path, [(max(size - FOOTER_BYTES, 0), min(size, FOOTER_BYTES))])
         raise DataError(
             f"{path}: not a Parquet file, or truncated ({first_line(error)}). Write it again, or move it away."

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +12,10 @@ from typing import Final, Literal
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from neuronedit.adapters.registry.tracker import is_missing, tracker_errors
 from neuronedit.errors import ModelError
+
+log = logging.getLogger(__name__)
 
 MOVE_TAG: Final = "neuronedit.alias."
 """Begins the tag of a registered model that records one move; the alias and the time follow."""
@@ -54,27 +58,37 @@ def move_alias(name: str, alias: str, version: str, *, by: By, reason: str = "")
 
     Raises:
         ModelError: The registry refuses.
+        TrackingError: The registry does not answer.
     """
     client = MlflowClient()
-    try:
-        before = client.get_registered_model(name).aliases.get(alias)
-        client.set_registered_model_alias(name, alias, version)
-        move = AliasMove(alias, alias_time(), current_user(), by, before and str(before), version, reason)
-        client.set_registered_model_tag(
-            name, f"{MOVE_TAG}{alias}.{move.time}", json.dumps(asdict(move), ensure_ascii=False)
-        )
-    except MlflowException as error:
-        raise ModelError(
-            f"models:/{name}@{alias}: the registry refuses to move the alias to version {version} ({error.message}). "
-            "Choose another alias, or ask for the right to move it."
-        ) from error
+    with tracker_errors():
+        try:
+            before = client.get_registered_model(name).aliases.get(alias)
+            client.set_registered_model_alias(name, alias, version)
+            move = AliasMove(alias, alias_time(), current_user(), by, before and str(before), version, reason)
+            client.set_registered_model_tag(
+                name, f"{MOVE_TAG}{alias}.{move.time}", json.dumps(asdict(move), ensure_ascii=False)
+            )
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+            raise ModelError(
+                f"models:/{name}@{alias}: the registry refuses to move the alias to version {version} "
+                f"({error.message}). Choose another alias, or ask for the right to move it."
+            ) from error
     return move
 
 
 def alias_moves(tags: Mapping[str, str]) -> list[AliasMove]:
-    """All moves that a registered model's tags record, the first one first."""
-    moves = [AliasMove(**json.loads(text)) for key, text in tags.items() if key.startswith(MOVE_TAG)]
-    return sorted(moves, key=lambda move: move.time)
+    """All moves that a registered model's tags record, the first one first; the log has a warning of a damaged tag."""
+    moves = []
+    for key, text in tags.items():
+        if key.startswith(MOVE_TAG):
+            try:
+                moves.append(AliasMove(**json.loads(text)))
+            except (ValueError, TypeError, RecursionError):
+                log.warning("the tag %s is damaged: it records no move of an alias. Delete it, or restore it.", key)
+    return sorted(moves, key=lambda move: str(move.time))
 
 
 def check_alias_is_free(name: str, alias: str | None) -> None:
@@ -86,12 +100,18 @@ def check_alias_is_free(name: str, alias: str | None) -> None:
 
     Raises:
         ModelError: It would.
+        TrackingError: The registry does not answer.
     """
     if not alias:
         return
-    found = MlflowClient().search_registered_models(filter_string=f"name = '{name}'")
-    moves = [move for model in found for move in alias_moves(model.tags) if move.alias == alias]
-    if any(move.by == "promote" for move in moves):
+    with tracker_errors():
+        try:
+            tags = MlflowClient().get_registered_model(name).tags
+        except MlflowException as error:
+            if is_missing(error):
+                return
+            raise
+    if any(move.by == "promote" for move in alias_moves(tags) if move.alias == alias):
         raise ModelError(
             f"model.alias = {alias!r}: versions of {name!r} are promoted to this alias after a review, "
             "so training does not move it. Choose another, e.g. candidate, and promote the version once it is reviewed."

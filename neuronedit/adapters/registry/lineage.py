@@ -17,14 +17,14 @@ from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.registry.aliases import alias_moves
-from neuronedit.adapters.registry.promotion import REVIEWED_TAG, VERDICT_TAG
 from neuronedit.adapters.registry.runs import DIGEST_LENGTH, TrackingConfig, use_store
-from neuronedit.adapters.registry.versions import DIGEST_TAG, PARENT_TAG, find_version, pinned_model
+from neuronedit.adapters.registry.tracker import is_missing, tracker_errors
+from neuronedit.adapters.registry.versions import PARENT_TAG, find_version, pinned_model
 from neuronedit.adapters.transform.manifest import read_manifest
 from neuronedit.adapters.transform.output_folder import MODEL
-from neuronedit.errors import ModelError, NeuroneditError
-from neuronedit.model.files import FACTS
-from neuronedit.model.gates import Standing
+from neuronedit.errors import ModelError, NeuroneditError, TrackingError
+from neuronedit.model.saved.files import FACTS
+from neuronedit.model.standing import DIGEST_TAG, REVIEWED_TAG, VERDICT_TAG, Standing
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,14 @@ def trace_output(uri: str, store: str | None = None) -> Trail:
     Raises:
         OutputError: There is no manifest: the folder is not a transform's finished output.
         StorageError: The storage does not answer.
+        TrackingError: MLflow stops to answer on the way.
     """
     manifest = read_manifest(uri)
     store = store or manifest["model"].get("registry")
     try:
         use_store(TrackingConfig(uri=store))
         unreachable = ""
-    except ModelError as error:
+    except TrackingError as error:
         unreachable = f"the registry is unreachable. {error}"
     origins = [_input(manifest), _model(locate(uri), manifest, unreachable)]
     if not unreachable and manifest.get("run"):
@@ -177,8 +178,12 @@ def trace_version(uri: str, digest: str | None = None, seen: tuple[str, ...] = (
     try:
         pinned = pinned_model(uri)
         facts, problems = dict(pinned.model.facts), _digest_problems(uri, digest, found, pinned.digest)
+    except TrackingError:
+        raise
     except NeuroneditError as error:
         problems = (str(error),)
+    if gates := Standing.from_tags(found.tags).problem:
+        problems = (*problems, f"{uri}: {gates}.")
     origins = [_run(found.run_id, facts)] if found.run_id else []
     parent = found.tags.get(PARENT_TAG)
     if parent in (uri, *seen):
@@ -201,7 +206,8 @@ def _digest_problems(uri: str, expected: str | None, found: ModelVersion, digest
 
 def _version_facts(found: ModelVersion) -> dict[str, Any]:
     standing = Standing.from_tags(found.tags)
-    moves = alias_moves(MlflowClient().get_registered_model(found.name).tags)
+    with tracker_errors():
+        moves = alias_moves(MlflowClient().get_registered_model(found.name).tags)
     return {
         "registered": _moment(found.creation_timestamp),
         "review": found.tags.get(REVIEWED_TAG, "never reviewed"),
@@ -221,10 +227,13 @@ def _answer_or_none(override: Mapping[str, Any]) -> str:
 def _run(run_id: str, facts: Mapping[str, Any] | None = None) -> Trail:
     """A run; of a training, also the data that it learned from, by the model's facts."""
     data = (_data(facts),) if facts else ()
-    try:
-        run = MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        return Trail("run", run_id, {}, (f"run {run_id}: it was deleted for good ({error.message}).",), data)
+    with tracker_errors():
+        try:
+            run = MlflowClient().get_run(run_id)
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+            return Trail("run", run_id, {}, (f"run {run_id}: it was deleted for good ({error.message}).",), data)
     problems = []
     if run.info.lifecycle_stage == "deleted":
         problems.append(f"run {run_id}: it was deleted. To bring it back: mlflow runs restore --run-id {run_id}")

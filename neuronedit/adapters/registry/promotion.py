@@ -3,40 +3,31 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.registry.aliases import AliasMove, alias_time, current_user, move_alias
+from neuronedit.adapters.registry.results import VersionTags
+from neuronedit.adapters.registry.tracker import tracker_errors
 from neuronedit.adapters.registry.versions import PinnedModel, find_version
 from neuronedit.errors import ModelError
-from neuronedit.model.gates import GATE_TAG, GATES, OVERRIDE_TAG, Gate, Override, Standing, listed
+from neuronedit.model.gates import GATES, Gate, listed
+from neuronedit.model.standing import OVERRIDE_TAG, Override, Standing, review_tags
 
 log = logging.getLogger(__name__)
 
 
-STATE_TAG: Final = "neuronedit.gates"
-VERDICT_TAG: Final = "neuronedit.verdict"
-REVIEWED_TAG: Final = "neuronedit.reviewed"
-
-
-def write_gates(pinned: PinnedModel, gates: Sequence[Gate], verdict: str) -> None:
-    """Write a review's gates to the version's tags, in place of an earlier review's; a folder has no tags."""
+def gates_of_review(pinned: PinnedModel, gates: Sequence[Gate], verdict: str) -> VersionTags | None:
+    """Give the tags by which a review's gates replace an earlier review's at the version; a folder has none."""
     if pinned.standing is None:
-        return
-    found = find_version(pinned.uri)
-    tags = {GATE_TAG + gate.name: gate.text for gate in gates}
-    tags |= {
-        STATE_TAG: Standing.from_tags(tags).state,
-        VERDICT_TAG: verdict,
-        REVIEWED_TAG: f"{alias_time()} by {current_user()}",
-    }
-    for key, text in tags.items():
-        MlflowClient().set_model_version_tag(found.name, str(found.version), key, text)
+        return None
+    name, _, version = pinned.uri.removeprefix("models:/").rpartition("/")
+    reviewed = f"{alias_time()} by {current_user()}"
+    return VersionTags(name, version, review_tags(pinned.digest, gates, verdict, reviewed))
 
 
 def check_usable(pinned: PinnedModel, asked: str, *, allow_failed_gates: bool) -> None:
-    """Check that a model may edit events: its gates did not fail, or somebody answers for it.
+    """Check that a model may edit events: its gates did not fail and are the review's, or somebody answers for it.
 
     A version that was never reviewed, or not in everything, may be used; the log has a warning.
 
@@ -46,21 +37,26 @@ def check_usable(pinned: PinnedModel, asked: str, *, allow_failed_gates: bool) -
         allow_failed_gates: Allow it whatever its gates found.
 
     Raises:
-        ModelError: A gate failed, it was not allowed, and no override holds for it.
+        ModelError: A gate failed, or was changed after the review; it was not allowed, and no override holds for it.
     """
     standing = pinned.standing
     if standing is None:
         return
-    if standing.failed and not (allow_failed_gates or standing.excused):
+    against = standing.against_use
+    if against and not (allow_failed_gates or standing.excused):
         known_as = "" if asked == pinned.uri else f" (asked for as {asked})"
         name, _, version = pinned.uri.removeprefix("models:/").rpartition("/")
+        why = "its gates are not its review's" if standing.changed else "its review found that it should not be used"
+        damaged = f" Beware: {standing.problem}." if standing.problem and not standing.changed else ""
         raise ModelError(
-            f"{pinned.uri}{known_as}: its review found that it should not be used: {listed(standing.failed)}. "
+            f"{pinned.uri}{known_as}: {why}: {listed(against)}. "
             f"Use another version, answer for this one (neuronedit promote {name} {version} --alias ALIAS --override "
-            '"reason"), or set allow_failed_gates = true.'
+            f'"reason"), or set allow_failed_gates = true.{damaged}'
         )
-    if standing.failed:
-        log.warning("%s: gates failed, and it is used all the same: %s", pinned.uri, listed(standing.failed))
+    if standing.problem:
+        log.warning("%s: %s", pinned.uri, standing.problem)
+    if against and not standing.changed:
+        log.warning("%s: gates failed, and it is used all the same: %s", pinned.uri, listed(against))
     elif standing.blocking:
         log.warning("%s: %s; see `neuronedit review`", pinned.uri, _unknown(standing))
 
@@ -83,11 +79,14 @@ def promote(name: str, version: str, alias: str, override: str | None = None) ->
         override: The reason to use the version although gates do not stand.
 
     Raises:
-        ModelError: There is no such version; or a gate failed or was not measured, and no override was given.
+        ModelError: There is no such version; or a gate failed, was not measured, or was changed after the review, and
+            no override was given.
+        TrackingError: The registry does not answer.
     """
     uri = f"models:/{name}/{version}"
     found = find_version(uri)
-    blocking = Standing.from_tags(found.tags).blocking
+    standing = Standing.from_tags(found.tags)
+    blocking = standing.blocking
     if blocking and not override:
         raise ModelError(
             f"{uri} is not promoted to {alias!r}: {len(blocking)} of {len(GATES)} gates do not stand: "
@@ -96,8 +95,9 @@ def promote(name: str, version: str, alias: str, override: str | None = None) ->
         )
     reason = override or ""
     if blocking:
-        answered = Override(reason, current_user(), alias_time(), tuple(blocking))
-        MlflowClient().set_model_version_tag(name, version, OVERRIDE_TAG, answered.to_json())
+        answered = Override(reason, current_user(), alias_time(), tuple(blocking), standing.digest)
+        with tracker_errors():
+            MlflowClient().set_model_version_tag(name, version, OVERRIDE_TAG, answered.to_json())
     return Promotion(move_alias(name, alias, version, by="promote", reason=reason), blocking)
 
 

@@ -3,16 +3,20 @@
 It needs neither Ray nor a file format's library: ``mlflow models predict`` and ``mlflow models serve`` run it.
 """
 
+from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.models import Model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from neuronedit.cells.events import check_finite
+from neuronedit.errors import ModelError
 from neuronedit.model.edit_model import Route
-from neuronedit.model.files import load_model
+from neuronedit.model.saved.files import contents_digest, model_contents, parse_model
+from neuronedit.model.standing import DIGEST_TAG
 
 ARTIFACT = "neuronedit"
 """The name of the folder with ``model.json`` and ``model.safetensors`` among the pyfunc's artifacts."""
@@ -22,8 +26,20 @@ class EditedEvents(PythonModel):  # type: ignore[misc]  # MLflow is untyped
     """Edits the markers of a data frame; its other columns are handed on."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the model from its artifacts."""
-        self.model = load_model(context.artifacts[ARTIFACT])
+        """Read the model from its artifacts.
+
+        Raises:
+            ModelError: The model cannot be loaded, or is not the one whose digest ``MLmodel`` beside it holds.
+        """
+        folder = Path(context.artifacts[ARTIFACT])
+        contents = model_contents(folder)
+        expected, found = _logged_digest(folder), contents_digest(contents)
+        if expected != found:
+            raise ModelError(
+                f"{folder}: its files are not those that were logged: expected SHA-256 {expected or 'in MLmodel'}, "
+                f"found {found}. Restore them in the artifact store, or use another version."
+            )
+        self.model = parse_model(contents, str(folder))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -48,6 +64,13 @@ class EditedEvents(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         route = Route(unknown_batch=(params or {}).get("unknown_batch", "error"))
         edited = self.model.transform(intensities, batch_ids, route, "model input").intensities
         return model_input.assign(**dict(zip(panel.markers, edited.T, strict=True)))
+
+
+def _logged_digest(folder: Path) -> str | None:
+    """The digest that the model was logged with, from the folder ``artifacts/neuronedit`` of the MLflow model."""
+    logged = folder.parents[1]
+    metadata = Model.load(str(logged)).metadata if (logged / "MLmodel").is_file() else None
+    return (metadata or {}).get(DIGEST_TAG)
 
 
 mlflow.models.set_model(EditedEvents())

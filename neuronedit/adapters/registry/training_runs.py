@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 
 from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.registry.runs import log_dataset, log_series, metric_slug
+from neuronedit.adapters.registry.tracker import tracker_errors
 from neuronedit.adapters.registry.versions import PARENT_TAG, PinnedModel
 from neuronedit.cells.draw import DrawnPopulations
+from neuronedit.cells.tables import csv_text
 from neuronedit.fitting.edits import edit_scores
 from neuronedit.fitting.search_result import SearchResult, SearchTrial
 from neuronedit.fitting.update import Update
@@ -20,6 +22,7 @@ from neuronedit.model.edit_model import EditModel
 SEARCHED = ("hidden", "code", "weight_decay", "noise")
 
 
+@tracker_errors()
 def log_trial(number: int, trial: SearchTrial) -> None:
     """Record a trial of a search as a run within the training's run."""
     row = trial.row()
@@ -32,14 +35,16 @@ def log_trial(number: int, trial: SearchTrial) -> None:
             mlflow.end_run("FAILED")
 
 
+@tracker_errors()
 def log_search(result: SearchResult) -> None:
     """Record a search's choice and trials in the training's run."""
     chosen = result.best.row()
     mlflow.log_params({f"chosen.{name}": chosen[name] for name in SEARCHED})
     mlflow.log_metrics({"search/left_out_error": result.best.error, "search/trials": len(result.trials)})
-    mlflow.log_text(result.table().to_csv(index=False), "search.csv")
+    mlflow.log_text(csv_text(result.table()), "search.csv")
 
 
+@tracker_errors()
 def log_training(model: EditModel, drawn: DrawnPopulations, dataset: EventDataset, losses: Figure) -> None:
     """Record a training's dataset, scores and losses.
 
@@ -70,6 +75,7 @@ def _named(kind: str, found: Mapping[str, Mapping[str, float]]) -> dict[str, flo
     return {f"{kind}/{metric_slug(name)}/{key}": value for name, keys in found.items() for key, value in keys.items()}
 
 
+@tracker_errors()
 def log_update(update: Update, parent: PinnedModel, dataset: EventDataset) -> None:
     """Record an update's dataset, parent, scores, and how far old edits drifted."""
     log_dataset(dataset, "events", "update")

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -20,12 +20,14 @@ from pydantic import Field
 import neuronedit
 from neuronedit.adapters.registry import pyfunc_model
 from neuronedit.adapters.registry.aliases import move_alias
+from neuronedit.adapters.registry.tracker import is_missing, tracker_errors, uploading
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.config import Config
-from neuronedit.errors import ModelError, listing, masked, nearest_name
+from neuronedit.edits.learnable import UNLEARNABLE
+from neuronedit.errors import ModelError, NeuroneditError, TrackingError, listing, masked, nearest_name
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import FACTS, load_model, model_digest, save_model
-from neuronedit.model.gates import Standing
+from neuronedit.model.saved.files import FACTS, contents_digest, model_contents, parse_model, save_model
+from neuronedit.model.standing import DIGEST_TAG, Standing
 
 
 class RegistryConfig(Config):
@@ -37,7 +39,7 @@ class RegistryConfig(Config):
 
 SERVING_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors", "torch")
 EXAMPLE_EVENTS = 5
-DIGEST_TAG: Final = "neuronedit.digest"
+MAX_NAMES = 1000  # MLflow's limit for one answer
 PARENT_TAG: Final = "neuronedit.parent"
 """A model version's tag that names the version that it was made from: ``models:/NAME/VERSION``."""
 
@@ -62,6 +64,17 @@ class PinnedModel:
     run_id: str | None
     standing: Standing | None = None
 
+    def contents(self) -> dict[str, bytes]:
+        """Read the bytes of the model's two files again.
+
+        Raises:
+            ModelError: They are not those that were loaded.
+        """
+        contents = model_contents(self.folder)
+        if (found := contents_digest(contents)) != self.digest:
+            raise _other_files(self.uri, self.digest, found)
+        return contents
+
     def facts(self) -> dict[str, Any]:
         """Describe the model, as JSON has it, for a manifest."""
         registered = self.standing is not None
@@ -71,6 +84,7 @@ class PinnedModel:
             "run": self.run_id,
             "registry": masked(mlflow.get_registry_uri()) if registered else None,
             "gates": self.standing.facts() if self.standing else None,
+            UNLEARNABLE: self.model.unlearnable,
         }
 
 
@@ -81,30 +95,37 @@ def register_model(model: EditModel, config: RegistryConfig, example: pd.DataFra
         model: The model to register.
         config: Its name, and an alias to move to the new version.
         example: A few events with the columns that prediction needs; it becomes the input example.
+
+    Raises:
+        TrackingError: MLflow does not take the model: nothing is registered.
+        ModelError: The version is registered, but not all that follows was done.
     """
+    parent = model.facts.get("parent")
     with tempfile.TemporaryDirectory(prefix="neuronedit-model-") as temporary:
         folder = Path(temporary) / pyfunc_model.ARTIFACT
         digest = save_model(model, folder)
-        logged = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=pyfunc_model.__file__,
-            artifacts={pyfunc_model.ARTIFACT: str(folder)},
-            code_paths=[str(Path(neuronedit.__file__).parent)],
-            signature=_signature(model),
-            input_example=example,
-            pip_requirements=[f"{name}=={version(name)}" for name in SERVING_REQUIREMENTS],
-            registered_model_name=config.name,
-            metadata={"neuronedit.digest": digest},
-        )
-    number = str(logged.registered_model_version)
-    client = MlflowClient()
-    client.set_model_version_tag(config.name, number, DIGEST_TAG, digest)
-    parent = model.facts.get("parent")
-    if parent:
-        client.set_model_version_tag(config.name, number, PARENT_TAG, parent["uri"])
-    if config.alias:
-        move_alias(config.name, config.alias, number, by="update" if parent else "train")
-    return pinned_model(f"models:/{config.name}/{number}")
+        with tracker_errors(), uploading():
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=pyfunc_model.__file__,
+                artifacts={pyfunc_model.ARTIFACT: str(folder)},
+                code_paths=[str(Path(neuronedit.__file__).parent)],
+                signature=_signature(model),
+                input_example=example,
+                pip_requirements=[f"{name}=={version(name)}" for name in SERVING_REQUIREMENTS],
+                metadata={DIGEST_TAG: digest},
+            )
+            # The version has its digest from the start: without it, it could not be used.
+            tags = {DIGEST_TAG: digest} | ({PARENT_TAG: parent["uri"]} if parent else {})
+            registered = mlflow.register_model(logged.model_uri, config.name, tags=tags)
+    uri = f"models:/{config.name}/{registered.version}"
+    try:
+        if config.alias:
+            move_alias(config.name, config.alias, str(registered.version), by="update" if parent else "train")
+        return pinned_model(uri)
+    except NeuroneditError as error:
+        alias = f" with the alias {config.alias!r}" if config.alias else ""
+        raise ModelError(f"{uri}: registered, but it could not be fetched back{alias}: {error}") from error
 
 
 def example_events(model: EditModel, drawn: DrawnPopulations) -> pd.DataFrame:
@@ -119,20 +140,29 @@ def pinned_model(uri: str) -> PinnedModel:
     """Fetch exactly one model: ``models:/NAME/VERSION``, ``models:/NAME@ALIAS`` (resolved now), or a folder.
 
     Raises:
-        ModelError: There is no such model, or the URI does not pin one.
+        ModelError: There is no such model, the URI does not pin one, the model cannot be loaded, or its files are not
+            those that were registered.
+        TrackingError: The registry does not answer.
     """
     if not uri.startswith("models:"):
-        folder = _model_folder(Path(uri))
-        return PinnedModel(load_model(folder), folder, str(Path(uri).absolute()), model_digest(folder), None)
+        return _loaded(_model_folder(Path(uri)), str(Path(uri).absolute()))
     found = find_version(uri)
     pinned = f"models:/{found.name}/{found.version}"
     try:
-        downloaded = mlflow.artifacts.download_artifacts(artifact_uri=pinned)
-    except (MlflowException, OSError) as error:
-        raise ModelError(f"{pinned}: registered, but its files cannot be fetched ({error}).") from error
-    folder = _model_folder(Path(downloaded))
-    standing = Standing.from_tags(found.tags)
-    return PinnedModel(load_model(folder), folder, pinned, model_digest(folder), found.run_id, standing)
+        with tracker_errors():
+            downloaded = mlflow.artifacts.download_artifacts(artifact_uri=pinned)
+    except TrackingError as error:
+        raise ModelError(f"{pinned}: registered, but its files cannot be fetched. {error}") from error
+    loaded = _loaded(_model_folder(Path(downloaded)), pinned, found.run_id)
+    registered = found.tags.get(DIGEST_TAG)
+    if registered is None:
+        raise ModelError(
+            f"{pinned}: its tag {DIGEST_TAG} is missing, so nothing tells which files were registered. Use another "
+            "version, or register the model again (train, or update with the same data)."
+        )
+    if registered != loaded.digest:
+        raise _other_files(pinned, registered, loaded.digest)
+    return replace(loaded, standing=Standing.from_tags(found.tags))
 
 
 def find_version(uri: str) -> ModelVersion:
@@ -140,8 +170,9 @@ def find_version(uri: str) -> ModelVersion:
 
     Raises:
         ModelError: There is no such version, or the URI does not pin one.
+        TrackingError: The registry does not answer.
     """
-    match = re.fullmatch(r"models:/([^/@]+)(?:/(\d+)|@([^/@]+))", uri)
+    match = re.fullmatch(r"models:/([^/@]+)(?:/([0-9]{1,18})|@([^/@]+))", uri)
     if not match:
         raise ModelError(
             f"{uri}: does not pin one model; expected models:/NAME/VERSION, models:/NAME@ALIAS or a folder. "
@@ -149,25 +180,50 @@ def find_version(uri: str) -> ModelVersion:
         )
     name, number, alias = match.groups()
     client = MlflowClient()
-    try:
-        return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
-    except MlflowException as error:
-        raise ModelError(_not_found(uri, name, client)) from error
+    with tracker_errors():
+        try:
+            return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+            raise ModelError(_not_found(uri, name, client)) from error
 
 
 def _not_found(uri: str, name: str, client: MlflowClient) -> str:
-    names = [model.name for model in client.search_registered_models()]
-    if name not in names:
+    try:
+        aliases = client.get_registered_model(name).aliases
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
+        names = [model.name for model in client.search_registered_models(max_results=MAX_NAMES)]
         known = f"known: {listing(names)}" if names else "it has none"
         return (
             f"{uri}: the registry at {mlflow.get_registry_uri()} has no model {name!r} "
             f"({known}{nearest_name(name, names)}). Train one, or check tracking.uri."
         )
-    versions = sorted(int(found.version) for found in client.search_model_versions(f"name='{name}'"))
-    aliases = client.get_registered_model(name).aliases
     return (
-        f"{uri}: model {name!r} has no such version or alias (versions: {listing(versions)}; "
+        f"{uri}: model {name!r} has no such version or alias (versions: {listing(_versions(name, client))}; "
         f"aliases: {listing(aliases) or 'none'}). Correct the model's URI."
+    )
+
+
+def _versions(name: str, client: MlflowClient) -> list[int]:
+    """The numbers of a model's versions; a name with both kinds of quotes cannot be asked for, but looked for."""
+    quote = next((quote for quote in "'\"" if quote not in name), None)
+    found = client.search_model_versions(f"name={quote}{name}{quote}" if quote else None, max_results=MAX_NAMES)
+    return sorted(int(version.version) for version in found if version.name == name)
+
+
+def _loaded(folder: Path, uri: str, run_id: str | None = None) -> PinnedModel:
+    # The digest of the very bytes that the model is made of.
+    contents = model_contents(folder)
+    return PinnedModel(parse_model(contents, str(folder)), folder, uri, contents_digest(contents), run_id)
+
+
+def _other_files(uri: str, expected: str, found: str) -> ModelError:
+    return ModelError(
+        f"{uri}: its files are not those that were registered: expected SHA-256 {expected}, found {found}. Restore "
+        "them in the artifact store, or use another version."
     )
 
 

@@ -153,11 +153,18 @@ def _storage(workers: WorkersConfig) -> Location:
     return locate(workers.storage or str(own_storage()))
 
 
+class _Trainer(ray.train.torch.TorchTrainer):  # type: ignore[misc]  # Ray is untyped
+    """Ray's, but it leaves Ctrl-C to the job."""
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        pass
+
+
 def _fit(task: Task, blocks: Sequence[pa.Table], ledger: Any) -> Trained:
     _check_writable(task.checkpoints.folder)
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", SECONDS_BETWEEN_POLLS)
     workers, folder = task.workers, PurePosixPath(task.checkpoints.folder.path)
-    trainer = ray.train.torch.TorchTrainer(
+    trainer = _Trainer(
         train_worker,
         train_loop_config={"task": task, "ledger": ledger},
         torch_config=ray.train.torch.TorchConfig(backend="nccl" if workers.use_gpu else "gloo"),

@@ -129,6 +129,7 @@ def commit_parquet(
     tables: Iterable[pa.Table],
     layout: Layout,
     vouch: Callable[[Committed], object] = lambda written: None,
+    move: Callable[[Location, Location], None] = move,
 ) -> Committed:
     """Stream tables to a hidden file and move it to its name when it is complete; on any failure remove it.
 
@@ -138,8 +139,10 @@ def commit_parquet(
         tables: The events, in order.
         layout: The layout of the file.
         vouch: Called before the move, to write down what will stand there: what stands there is then known to be ours.
+        move: Moves it to its name: ``Lease.move`` where others may want to write there.
 
     Raises:
+        OutputError: Another transform took the output over.
         StorageError: The storage is full, or does not take the file.
     """
     staged = target.staged()
@@ -170,11 +173,6 @@ def sha256_of(location: Location) -> str:
         while piece := stream.read(READ_BYTES):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def write_receipt(folder: Location, receipt: Receipt) -> None:
-    """Write a receipt into an output folder."""
-    (folder / receipt_name(receipt.output)).write_bytes(receipt.to_json().encode())
 
 
 def standing_receipt(folder: Location, output: str, claim: str) -> Receipt | None:

@@ -13,9 +13,9 @@ from neuronedit.adapters.files.columns import choice_columns
 from neuronedit.adapters.files.dataset import EventFile
 from neuronedit.adapters.files.parquet import check_markers, edited_schema, marker_matrix, replace_markers
 from neuronedit.arrays import Float32s, Floats, Masks, Texts
-from neuronedit.cells.events import MAX_INTENSITY
+from neuronedit.cells.events import edited_error
 from neuronedit.cells.selection import Where, check_design_columns, select
-from neuronedit.errors import DataError
+from neuronedit.errors import DataError, EditedError
 from neuronedit.model.edit_model import (
     BATCHES_OWN,
     EDITED,
@@ -26,7 +26,7 @@ from neuronedit.model.edit_model import (
     Route,
     same_outcome,
 )
-from neuronedit.model.files import load_model
+from neuronedit.model.saved.files import load_model
 
 FLAG_COLUMN = "neuronedit"
 """The output column with each event's outcome; written if events may pass for another reason than being the
@@ -62,18 +62,6 @@ class TransformRules:
     def flags(self) -> bool:
         """Whether the output has the column with each event's outcome."""
         return bool(self.where) or self.route.unknown_batch == "pass"
-
-
-class EditedError(DataError):
-    """The edit gave values that are not finite.
-
-    Attributes:
-        finite: (n_events,) bool, events all of whose edited values are.
-    """
-
-    def __init__(self, message: str, finite: Masks) -> None:
-        super().__init__(message)
-        self.finite = finite
 
 
 class Edited(NamedTuple):
@@ -168,10 +156,15 @@ class EventEditor:
             ModelError: A batch is unknown.
         """
         intensities = marker_matrix(table, self.model.panel, file.path, first_row)
-        edited, done, support = self._edit(
-            intensities, choice_columns(table, file, self.choice_names), file.path, observe
-        )
-        self._check_edited(edited, file.path, first_row)
+        choices = choice_columns(table, file, self.choice_names)
+        chosen = select(choices, self.rules.where)
+        try:
+            edited, done, support = self._edit(intensities, choices, chosen, file.path, observe)
+        except EditedError as error:
+            finite = np.ones(len(intensities), dtype=bool)
+            finite[chosen] = error.finite
+            row = first_row + int(finite.argmin())
+            raise edited_error(file.path, error.marker, error.value, row, finite) from error
         result = replace_markers(table, self.model.panel, edited)
         if self.rules.flags:
             result = result.append_column(_FLAG_FIELD, pa.array(done, pa.string()).dictionary_encode())
@@ -184,28 +177,13 @@ class EventEditor:
         columns = [table.column(marker).to_numpy() for marker in self.model.panel.markers]
         return self.model.standardised(np.column_stack(columns))
 
-    def _check_edited(self, edited: Floats, where: str, first_row: int) -> None:
-        finite = np.abs(edited) <= MAX_INTENSITY  # False for NaN, too
-        if finite.all():
-            return
-        event, marker = (int(index) for index in np.argwhere(~finite)[0])
-        usable: Masks = np.asarray(finite.all(axis=1))
-        raise EditedError(
-            f"{where}: the edit makes {edited[event, marker]:g} of marker {self.model.panel.markers[marker]!r} in row "
-            f"{first_row + event} ({(~usable).sum()} such events among {len(edited)}); expected finite intensities. "
-            "Such events are not of the kind that the model was fitted on: leave them out (on_error = quarantine), or "
-            "fit a model with them.",
-            usable,
-        )
-
     @property
     def _added_fields(self) -> list[pa.Field]:
         return [*([_FLAG_FIELD] if self.rules.flags else []), *([_SUPPORT_FIELD] if self.rules.route.support else [])]
 
     def _edit(
-        self, intensities: Floats, choices: pd.DataFrame, where: str, observe: Observer | None
+        self, intensities: Floats, choices: pd.DataFrame, chosen: Masks, where: str, observe: Observer | None
     ) -> tuple[Floats, Texts, Float32s | None]:
-        chosen = select(choices, self.rules.where)
         column = self.model.batch_column
         batch_ids = choices[column].to_numpy(dtype=object) if column in choices else None
         if chosen.all():

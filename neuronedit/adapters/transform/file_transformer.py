@@ -13,13 +13,14 @@ from pyarrow import fs
 
 from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failure_row, parse_items
 from neuronedit.adapters.files.blocks import Block, FilePart, FileReader, RowGroup
+from neuronedit.adapters.files.damage import probe
 from neuronedit.adapters.files.parquet import finite_events
 from neuronedit.adapters.transform.committed import Committed, Layout, LeftOut, Receipt, commit_parquet
-from neuronedit.adapters.transform.event_editor import OUTCOMES, Edited, EditedError, EventEditor, TransformRules
+from neuronedit.adapters.transform.event_editor import OUTCOMES, Edited, EventEditor, TransformRules
 from neuronedit.adapters.transform.input_pin import check_as_listed, check_same_input, pin
 from neuronedit.adapters.transform.output_folder import OutputFolder
 from neuronedit.cells.events import one_ahead
-from neuronedit.errors import ClusterError, DataError, NeuroneditError, PanelError
+from neuronedit.errors import ClusterError, DataError, EditedError, NeuroneditError, PanelError, StorageError
 from neuronedit.model.quality import observer
 from neuronedit.model.tally import Tally
 
@@ -94,22 +95,29 @@ class FileTransformer:
             PanelError: A marker is missing.
             DataError: The file is damaged, or an intensity is not a finite number.
             ModelError: A batch is unknown.
+            OutputError: Another transform took the output over.
             StorageError: The storage fails, or is full.
             ClusterError: Too many workers were lost over it.
         """
-        receipt = self.output.receipt(part)
-        if receipt:
-            check_same_input(self.filesystem, part, receipt.content)
-        else:
-            receipt = self._write(part)
+        try:
+            receipt = self._standing(part) or self._write(part)
+        except StorageError:
+            self.output.lease.check()  # what is missing, the other transform removed
+            raise
         self._advance(part, part.n_events, finished=True)
         return receipt
 
+    def _standing(self, part: FilePart) -> Receipt | None:
+        receipt = self.output.receipt(part)
+        if receipt:
+            check_same_input(self.filesystem, part, receipt.content)
+        return receipt
+
     def _write(self, part: FilePart) -> Receipt:
-        self._check_attempts(part)
         content = pin(self.filesystem, part)
         stream = _PartStream(self.editor, part, self.files.quarantine, self._advance)
         try:
+            self._check_attempts(part)
             return self._commit(stream, part, content)
         except (DataError, PanelError) as error:
             if not self.files.quarantine:
@@ -143,7 +151,8 @@ class FileTransformer:
                 self.editor.schema(schema),
                 self._still_as_listed(stream.edited(reader), part),
                 self.files.layout.like(reader.parquet.metadata),
-                vouch=lambda written: self.output.accept(self._receipt(part, content, written, stream)),
+                lambda written: self.output.accept(self._receipt(part, content, written, stream)),
+                self.output.lease.move,
             )
         return self._receipt(part, content, written, stream)
 
@@ -156,6 +165,8 @@ class FileTransformer:
             return
         # Where the ledger is lost, it is started again, and waited for; it forgets its counts.
         attempts: int = ray.get(self.ledger.begin.options(max_task_retries=-1).remote(part.output))
+        if attempts == 2:  # a worker was lost over it: is it the file?
+            probe(self.filesystem, part.file.path)
         if attempts > MAX_ATTEMPTS:
             raise ClusterError(
                 f"{part.file.path}: {MAX_ATTEMPTS} workers were lost over it. Look for their reason in Ray's logs "

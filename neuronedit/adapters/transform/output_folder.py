@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -19,23 +18,22 @@ from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.files.walk import own_entries, printable
-from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt, write_receipt
-from neuronedit.adapters.transform.lease import LEASE, Lease, lease
-from neuronedit.errors import OutputError, listing
+from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt
+from neuronedit.adapters.transform.lease import LEASE, STAGED, Lease, lease
+from neuronedit.cells.tables import csv_text
+from neuronedit.errors import ModelError, OutputError, listing
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import ARRAYS, FACTS, parse_model
+from neuronedit.model.saved.files import ARRAYS, FACTS, contents_digest, parse_model
 
 STARTED, MANIFEST, MODEL = "_started.json", "_manifest.json", "_model"
+UNLOGGED = "_unlogged.json"
 
 QUALITY = "_quality.csv"
 """The table of quality; not Parquet, so that readers of ``*.parquet`` do not take it for events."""
 
 NOTES = frozenset({STARTED, MANIFEST})
-BESIDE = frozenset({QUALITY, f"{MODEL}/{FACTS}", f"{MODEL}/{ARRAYS}"})
+BESIDE = frozenset({QUALITY, UNLOGGED, f"{MODEL}/{FACTS}", f"{MODEL}/{ARRAYS}"})
 """What is written when a note is there already."""
-
-STAGED = re.compile(r"\..+\.[0-9a-f]{32}\.part")
-"""The name of a file that is not in its place yet (see ``Location.staged``)."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +58,31 @@ class OutputFolder:
     Attributes:
         location: The folder.
         claim: Named in every receipt: what another claim wrote is not taken for this one's. A resume keeps it.
+        model_digest: SHA-256 of the model that fills it.
         started: The time at which the folder was first claimed.
         lease: The right to write.
     """
 
     location: Location
     claim: str
+    model_digest: str
     started: str
     lease: Lease
 
     def model(self) -> EditModel:
-        """Read the model that fills the folder from the folder itself: every node that can write here can read it."""
+        """Read the model that fills the folder from the folder itself: every node that can write here can read it.
+
+        Raises:
+            ModelError: It is damaged, or another model than the one that the folder was claimed for.
+        """
         folder = self.location / MODEL
-        return parse_model({name: (folder / name).read_bytes() for name in (FACTS, ARRAYS)}, folder.path)
+        contents = {name: (folder / name).read_bytes() for name in (FACTS, ARRAYS)}
+        if (found := contents_digest(contents)) != self.model_digest:
+            raise ModelError(
+                f"{folder.path}: expected the model {self.model_digest}, found {found}: something else wrote there. "
+                "Run again with resume = true."
+            )
+        return parse_model(contents, folder.path)
 
     def receipt(self, part: FilePart) -> Receipt | None:
         """Read the receipt of a part whose output stands complete, written under this claim; None otherwise."""
@@ -80,7 +90,7 @@ class OutputFolder:
 
     def accept(self, receipt: Receipt) -> Receipt:
         """Write the receipt of an output that is complete."""
-        write_receipt(self.location, receipt)
+        self.lease.write(self.location / receipt_name(receipt.output), receipt.to_json().encode())
         return receipt
 
     def complete(self, manifest: Mapping[str, Any], receipts: Sequence[Receipt], quality: pd.DataFrame) -> None:
@@ -94,14 +104,13 @@ class OutputFolder:
         Raises:
             OutputError: Another transform took the output over, or somebody put files of their own into it.
         """
-        self.lease.check()
         kept = {receipt.output for receipt in receipts if receipt.written}
         kept |= {receipt_name(receipt.output) for receipt in receipts}
         for name in _Contents.of(self.location).stale(kept):
-            (self.location / name).delete()
-        (self.location / QUALITY).write_bytes(quality.to_csv(index=False).encode())
-        (self.location / MANIFEST).write_json(manifest)
-        (self.location / STARTED).delete()
+            self.lease.delete(self.location / name)
+        self.lease.write(self.location / QUALITY, csv_text(quality).encode())
+        self.lease.write_json(self.location / MANIFEST, manifest)
+        self.lease.delete(self.location / STARTED)
 
 
 @dataclass(frozen=True)
@@ -201,14 +210,13 @@ def claimed_output(
     with lease(location) as held:
         # Asked again: another driver may have finished since.
         started = _note_of_start(location, plan, uri, overwrite=overwrite, resume=resume)
-        (location / STARTED).write_json(started)
+        held.write_json(location / STARTED, started)
         for name, content in model.items():
-            (location / MODEL / name).write_bytes(content)
-        for name in _Contents.of(location).vouched:  # ours by the manifest alone, which goes now
-            (location / name).delete()
+            held.write(location / MODEL / name, content)
         # From here on the folder may not hold what an old manifest vouches for.
-        (location / MANIFEST).delete()
-        yield OutputFolder(location, started["claim"], started["started"], held)
+        for name in (*_Contents.of(location).vouched, MANIFEST, UNLOGGED):
+            held.delete(location / name)
+        yield OutputFolder(location, started["claim"], plan.model_digest, started["started"], held)
 
 
 def _note_of_start(

@@ -48,6 +48,7 @@ def transform_parts(
         PanelError: A marker is missing in a file.
         DataError: A file is damaged, or an intensity is not a finite number.
         ModelError: A batch is unknown.
+        OutputError: Another transform took the output over.
         StorageError: A storage fails, or is full.
         ClusterError: The cluster has no room for a worker, or no GPU, or loses its workers.
     """

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
 from neuronedit.arrays import Float32s, Float64s
+from neuronedit.errors import told
 from neuronedit.measures.distances import auroc
 from neuronedit.review.charts import BLACK, BLUE, MAX_NEURONS, VERMILLION, neuron_label, of_many, tidy
 from neuronedit.review.neurons.conductance import Conductance
@@ -207,7 +208,7 @@ def read_logit(found: LogitAttribution, names: NeuronNames) -> str:
     leading = neurons_in_words(first, names)
     return (
         f"A classifier tells treated from control events with AUROC {found.auroc:.2f}; {leading} lead "
-        f"there most; neurons rank by their part in it as by conductance with {found.rank_correlation:.2f}."
+        f"there most; neurons rank by their part in it as by conductance with {told(found.rank_correlation)}."
     )
 
 

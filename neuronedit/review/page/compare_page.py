@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from neuronedit.cells.tables import write_csv
 from neuronedit.review.charts import BLUE, GREY, ORANGE
 from neuronedit.review.page.html import page_template
 from neuronedit.review.page.side_by_side import SideBySide
@@ -61,7 +62,7 @@ def write_comparison(compared: SideBySide, folder: Path) -> None:
     (folder / COMPARE_PAGE).write_text(render_comparison(compared), encoding="utf-8")
     tables = {"methods": compared.methods, "markers": compared.markers, **compared.differences}
     for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
+        write_csv(table, folder / f"{name}.csv")
 
 
 def _drawing(compared: SideBySide, comparison: str) -> Drawing:

@@ -14,6 +14,7 @@ from neuronedit.edits.support import Extrapolation
 from neuronedit.errors import DataError
 from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.expected_error import expected_extrapolation_errors, why_unmeasured
 from neuronedit.model.gates import Gate, GateConfig, GateName
 from neuronedit.review.page.report import Review
 from neuronedit.review.page.transfer import HELD_OUT, NEURONEDIT, TRAINING_PAIR, Comparison
@@ -67,7 +68,7 @@ def measure_gates(
         "reconstruction": least_explained(review.reconstruction),
         "confounding": largest_composition_share(model, comparisons, seed, cell_types),
         "support": _furthest_reach(applied),
-        "expected_error": largest_error(model, applied, review.methods),
+        "expected_error": largest_error(model, review.methods),
         "quantile_map": _furthest_behind_quantile_map(review.methods),
     }
     return tuple(
@@ -175,34 +176,28 @@ def _furthest_reach(applied: Mapping[str, Applied]) -> Finding:
     return reaches[worst], f"{worst}: {applied[worst][1].sentence}"
 
 
-def largest_error(model: EditModel, applied: Mapping[str, Applied], methods: pd.DataFrame) -> Finding:
+def largest_error(model: EditModel, methods: pd.DataFrame) -> Finding:
     """The largest error where an edit is to be applied: expected before any truth is seen, or measured.
 
-    Without a named population it is the error on populations left out in training. An edit that changes nothing has
-    none.
+    It is expected as the model's log and facts have it. An edit that changes nothing errs in nothing.
 
     Example:
         >>> from neuronedit.model.example import example_model
         >>> from neuronedit.review.page.report import example_review
-        >>> error, reason = largest_error(example_model(), {}, example_review().methods)
+        >>> error, reason = largest_error(example_model(), example_review().methods)
         >>> error < 0.1, reason
         (True, 'measured on other cells (held out); 0 is noise, 1 is doing nothing.')
     """
-    choices = {name: edit.choice for name, edit in model.edits.items() if edit.choice and edit.choice.edits}
-    errors = {
-        f"expected for {name}": choices[edit].expected_error(found.unsupported)
-        for name, (edit, found) in applied.items()
-        if edit in choices
+    expected = expected_extrapolation_errors(model.edits, model.facts.get("extrapolation", {}))
+    reasons = {name: why_unmeasured(model.edits[name], error) for name, error in expected.items()}
+    errors = {f"expected extrapolation error of the edit {name!r}": expected[name] for name in expected}
+    known = {
+        text: error for (name, reason), (text, error) in zip(reasons.items(), errors.items(), strict=True) if not reason
     }
-    errors |= {f"measured on {name} (held out)": _behind(rows, FLOOR) for name, rows in _held_out(methods)}
-    if not errors:
-        errors = {f"{name} on populations left out in training": each.left_out_error for name, each in choices.items()}
-    known = {name: error for name, error in errors.items() if np.isfinite(error)}
+    known |= {f"measured on {name} (held out)": _behind(rows, FLOOR) for name, rows in _held_out(methods)}
     if not known:
-        return None, (
-            "no sample was held out, and no edit's plan was tried on populations left out in training "
-            "(held_out, or edit.preset = auto)"
-        )
+        told = "; ".join(reasons.values())
+        return None, f"no sample was held out (held_out), and no extrapolation error is expected: {told}"
     worst = max(known, key=lambda name: known[name])
     return known[worst], f"{worst}; 0 is noise, 1 is doing nothing."
 

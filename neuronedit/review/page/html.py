@@ -12,10 +12,12 @@ import matplotlib as mpl
 import pandas as pd
 from markupsafe import Markup, escape
 
+from neuronedit.cells.tables import csv_text, write_csv
 from neuronedit.measures.distances import DECISIVE
 from neuronedit.model.gates import headline, joint_tone
 from neuronedit.review.job_figures import loss_figure
-from neuronedit.review.page.report import Review, sections
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.sections import sections
 from neuronedit.review.page.transfer_readings import read_losses, read_reconstruction
 from neuronedit.review.page.verdict import decisive_kind
 from neuronedit.review.part import FAMILIES, Drawing, slug
@@ -65,8 +67,8 @@ def page_template(name: str) -> jinja2.Template:
     """A template of this package; it can embed figures, offer tables for download, and write numbers.
 
     Example:
-        >>> "rows_of" in page_template("page.html.j2").globals
-        True
+        >>> page_template("page.html.j2").globals["percent"](0.5)
+        '50.0%'
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.globals.update(embed=_embed, download=_download, number=_number, percent=_percent, rows_of=_rows_of)
@@ -87,7 +89,7 @@ def write_review(review: Review, folder: Path) -> None:
     """
     (folder / PAGE).write_text(render_page(review), encoding="utf-8")
     for name, table in review_tables(review).items():
-        table.to_csv(folder / f"{name}.csv", index=False)
+        write_csv(table, folder / f"{name}.csv")
     for index, section in enumerate(sections(review), start=1):
         for drawing in section.drawings():
             drawing.draw().savefig(folder / f"{index}_{drawing.name}.png", dpi=PNG_DPI)
@@ -181,7 +183,7 @@ def _cell(value: object) -> str:
 
 def _download(table: pd.DataFrame, name: str) -> Markup:
     """A link that saves the table as CSV, held in the page itself."""
-    content = base64.b64encode(table.to_csv(index=False).encode()).decode()
+    content = base64.b64encode(csv_text(table).encode()).decode()
     return Markup(
         f'<a class="download" download="{escape(name)}.csv" href="data:text/csv;charset=utf-8;base64,{content}">'
         f"{escape(name)}.csv</a>"

@@ -7,6 +7,7 @@ from neuronedit.cells.selection import describe
 from neuronedit.cells.transforms import Transform, all_cofactors
 from neuronedit.edits.steps import OPERATORS
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.expected_error import expected_extrapolation_errors, expected_sentence
 
 
 def model_facts(model: EditModel) -> dict[str, str]:
@@ -26,14 +27,21 @@ def model_facts(model: EditModel) -> dict[str, str]:
         for member in edit.members
     }
     chosen = {name: edit.summary for name, edit in model.edits.items() if edit.choice}
+    judged = _extrapolations(model)
+    expected = {
+        name: expected_sentence(model.edits[name], error, named=name in judged)
+        for name, error in expected_extrapolation_errors(model.edits, judged).items()
+    }
     facts = {
         "panel": f"{model.panel.n_markers} markers: {', '.join(model.panel.markers)}",
         **_transforms(model),
         "design": _design(model),
         "edits": f"{len(model.edits)}: {', '.join(model.edits)}",
-        "plan of the edit": "; ".join(sorted(plans)) or "none: doing nothing scored better",
+        **{f"markers that {name} leaves as they are": text for name, text in _left(model).items()},
+        "plan of the edit": "; ".join(sorted(plans)) or "none",
         **{f"choice for {name}": summary for name, summary in chosen.items()},
-        **{f"events for {name}": found["sentence"] for name, found in _extrapolations(model).items()},
+        **{f"error of {name}": sentence for name, sentence in expected.items()},
+        **{f"events for {name}": found["sentence"] for name, found in judged.items()},
         "autoencoder": f"{'-'.join(map(str, [*widths, *widths[-2::-1]]))} neurons",
         "extrapolation population": _extrapolation(model),
     }
@@ -52,6 +60,13 @@ def _transforms(model: EditModel) -> dict[str, str]:
     for marker, transform in zip(model.panel.markers, model.panel.transforms, strict=True):
         markers.setdefault(transform, []).append(marker)
     return {"transforms": "; ".join(f"{transform} of {', '.join(names)}" for transform, names in markers.items())}
+
+
+def _left(model: EditModel) -> dict[str, str]:
+    return {
+        name: "; ".join(f"{marker}: {reason}" for marker, reason in reasons.items())
+        for name, reasons in model.unlearnable.items()
+    }
 
 
 def _step(plan: Mapping[str, object]) -> str:

@@ -1,7 +1,4 @@
-"""The review as data: everything that the page shows, as tables, sentences and numbers.
-
-One comparison's part of the page: its verdict, its rows of the review's tables, its figures.
-"""
+"""The review as data: everything that the page shows, as tables, sentences and numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +10,10 @@ import pandas as pd
 from neuronedit.arrays import Float32s
 from neuronedit.edits.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
 from neuronedit.errors import DataError, listing
-from neuronedit.measures.distances import DECISIVE, DECISIVE_NAMES, FLOOR
+from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_model
 from neuronedit.model.gates import GATE_COLUMNS, Gate
-from neuronedit.review.page import transfer_figures as figures
-from neuronedit.review.page import transfer_readings as reading
 from neuronedit.review.page.edit_review import EditReview
 from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.transfer import (
@@ -32,7 +27,7 @@ from neuronedit.review.page.transfer import (
     transfer_table,
 )
 from neuronedit.review.page.verdict import Verdict, decisive_kind, judge_comparisons, overall
-from neuronedit.review.part import Drawing, slug
+from neuronedit.review.part import slug
 
 LOSS_COLUMNS = ["epoch", "train_loss", "validation_loss"]
 
@@ -54,6 +49,7 @@ class Review:
         unit: Of transformed values and their distances.
         gates: The gates' outcomes; empty where they were not computed.
         edits: Reviews of edits, neuron by neuron; may be empty.
+        left_markers: A sentence for each marker that an edit leaves as it is, as it cannot be learned.
     """
 
     identity: Mapping[str, str]
@@ -66,6 +62,7 @@ class Review:
     unit: str
     gates: tuple[Gate, ...] = ()
     edits: tuple[EditReview, ...] = ()
+    left_markers: tuple[str, ...] = ()
 
     def gate_table(self) -> pd.DataFrame:
         """A row for each gate: gate, outcome, tone (green, amber, red), value, threshold, rule, reason."""
@@ -154,6 +151,11 @@ def review_model(
         reconstruction_table(model, populations),
         pd.DataFrame(columns=LOSS_COLUMNS) if losses is None else losses[LOSS_COLUMNS],
         model.panel.unit,
+        left_markers=tuple(
+            f"The edit {name!r} leaves {marker} as it is, which it cannot learn: {reason}."
+            for name, reasons in model.unlearnable.items()
+            for marker, reason in reasons.items()
+        ),
     )
 
 
@@ -213,87 +215,3 @@ def _scalars(rows: pd.DataFrame) -> dict[str, float]:
         # Over several comparisons this is the ratio of means, which a comparison with a tiny gap cannot blow up.
         scalars[f"{metric}_residual"] = float((scores[NEURONEDIT] - scores[FLOOR]) / gap) if gap > 0 else float("nan")
     return scalars | {"markers_worse": float(rows["markers_worse"].astype(float)[NEURONEDIT])}
-
-
-@dataclass(frozen=True)
-class Section:
-    """One comparison: its verdict, and its rows of the review's tables.
-
-    Attributes:
-        verdict: The comparison's verdict.
-        unit: Of the markers.
-        methods: Its rows of ``method_table``.
-        markers: Its rows of ``marker_table``.
-        densities: Its rows of ``density_table``.
-    """
-
-    verdict: Verdict
-    unit: str
-    methods: pd.DataFrame
-    markers: pd.DataFrame
-    densities: pd.DataFrame
-
-    @property
-    def title(self) -> str:
-        """The comparison's name and kind."""
-        return f"{self.verdict.comparison} ({self.verdict.kind})"
-
-    def overview_drawing(self) -> Drawing:
-        """The markers that the edit changes most, and every method's distances: for the first screen, and a README."""
-        return Drawing(
-            "overview",
-            lambda: figures.overview_figure(self.title, self.methods, self.markers, self.densities, self.unit),
-            f"Histograms of the markers that change most, and every method's distance to the truth, {self.title}",
-            reading.read_markers(self.markers),
-        )
-
-    def method_drawing(self) -> Drawing:
-        """Every method's distances."""
-        return Drawing(
-            "methods",
-            lambda: figures.method_figure(self.methods),
-            f"Bars: {' and '.join(metric.title for metric in DECISIVE)} to the truth by method, {self.title}",
-            reading.read_methods(self.methods),
-        )
-
-    def marker_drawing(self) -> Drawing:
-        """Every marker's distance before and after."""
-        return Drawing(
-            "markers",
-            lambda: figures.transfer_figure(self.markers, self.unit),
-            f"EMD to the truth before and after the edit, by marker, {self.title}",
-            reading.read_markers(self.markers),
-        )
-
-    def density_drawing(self) -> Drawing:
-        """Every marker's distribution."""
-        return Drawing(
-            "densities",
-            lambda: figures.density_figure(self.densities, list(self.markers["marker"]), self.unit),
-            f"Histograms of every marker before and after the edit, with the truth, {self.title}",
-            reading.read_densities(self.densities, self.markers),
-        )
-
-    def drawings(self) -> list[Drawing]:
-        """The page's figures, in its order."""
-        return [self.method_drawing(), self.marker_drawing(), self.density_drawing()]
-
-
-def sections(review: Review) -> list[Section]:
-    """A section for each comparison, in the review's order.
-
-    Example:
-        >>> [section.title for section in sections(example_review())]
-        ['other cells (held out)']
-    """
-    return [
-        Section(
-            verdict,
-            review.unit,
-            *(
-                table[table["comparison"] == verdict.comparison]
-                for table in (review.methods, review.markers, review.densities)
-            ),
-        )
-        for verdict in review.verdicts
-    ]

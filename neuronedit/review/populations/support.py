@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from neuronedit.arrays import Float32s, Floats
+from neuronedit.errors import told
 from neuronedit.measures.distances import auroc
 from neuronedit.network.autoencoder import tensor
 from neuronedit.network.chunks import reconstruction_errors
@@ -184,8 +185,8 @@ def _read(applied: pd.DataFrame) -> str:
     return (
         f"Least like the source is {worst['population']}: {worst['unsupported']:.0%} of its events are further from "
         f"the source's than nearly all of these are from one another (AUROC {worst['knn_auroc']:.2f}), and "
-        f"{worst[OUTSIDE]:.1%} of the edit's neurons are outside the source's range, {worst['outside_ratio']:.1f} "
-        "times the source's own."
+        f"{worst[OUTSIDE]:.1%} of the edit's neurons are outside the source's range; over the source's own share: "
+        f"{told(worst['outside_ratio'], '.1f')}."
     )
 
 
@@ -201,12 +202,12 @@ def _warn(table: pd.DataFrame) -> str:
     applied = table.iloc[1:]
     if applied.empty:
         return ""
-    told = "; ".join(
-        f"{row['population']}: range {row['outside_ratio']:.1f} and reconstruction {row['error_ratio']:.1f} times the "
-        f"source's, distance AUROC {row['knn_auroc']:.2f}"
+    of_each = "; ".join(
+        f"{row['population']}: range {told(row['outside_ratio'], '.1f')} and reconstruction "
+        f"{told(row['error_ratio'], '.1f')} times the source's, distance AUROC {row['knn_auroc']:.2f}"
         for _, row in applied.iterrows()
     )
     return (
         "Reconstruction error does not see the edit extrapolating, the neurons' weighted range does; neurons' ranges "
-        f"do not see new combinations, the distance to the nearest source events does. Look at all three. {told}."
+        f"do not see new combinations, the distance to the nearest source events does. Look at all three. {of_each}."
     )

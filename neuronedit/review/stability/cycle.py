@@ -119,6 +119,7 @@ def fit_way_back(subject: EditSubject, model: EditModel, seed: int) -> Edit:
         fitting=Fitting(seed=seed),
         beyond_support="edit",
         choice=edit.choice,
+        unlearnable=edit.unlearnable,
     )
 
 

@@ -52,12 +52,12 @@ def test_files_may_lie_elsewhere(folder):
         ("file,sample_id,batch_id,file\na.fcs,s1,b1,x\n", "column 'file' stands more than once. Name each column once"),
         (
             SHEET.replace("b.fcs", "a.fcs"),
-            "a.fcs' stands more than once (in line 2, too). Give each sample its own line.",
+            "a.fcs' stands more than once. Give each sample its own line.",
         ),
         (SHEET.replace("b.fcs", "./a.fcs"), "a.fcs' stands more than once"),
         (
             SHEET.replace("s2", "s1"),
-            "samples.csv, line 3: sample_id 's1' stands more than once (in line 2, too). Give each sample",
+            "samples.csv, lines 2, 3: sample_id 's1' stands more than once. Give each",
         ),
         (SHEET.replace("b.fcs", ""), "line 3: the cell of column 'file' is empty. Fill it in."),
         (SHEET.replace("s2", " "), "line 3: the cell of column 'sample_id' is empty."),
@@ -123,13 +123,18 @@ def test_empty_rows_and_columns_of_excel_are_no_part_of_the_sheet(folder):
     assert second.labels == {"file": "b.fcs", "sample_id": "s2", "batch_id": "b1", "donor": "007"}
 
 
-@pytest.mark.parametrize(("start", "name"), [(b"PK\x03\x04", "xlsx"), (b"\xd0\xcf\x11\xe0", "xls")])
-def test_a_workbook_is_named(folder, start, name):
-    path = folder / "samples.xlsx"
-    path.write_bytes(start + b"\0" * 99)
-    message = (
-        f"{path}: expected the sample sheet as a CSV in UTF-8; found an Excel workbook (.{name}). "
-        "Save it from Excel as CSV UTF-8."
-    )
+@pytest.mark.parametrize(
+    ("content", "kind"), [(b"PK\x03\x04", "a workbook (.xlsx, .ods)"), (b"\xd0\xcf\x11\xe0\xa1", "a workbook (.xls)")]
+)
+def test_a_workbook_that_is_given_as_a_sheet_is_told(folder, content, kind):
+    (folder / "samples.xlsx").write_bytes(content)
+    message = f"samples.xlsx: expected a sample sheet that is a CSV in UTF-8; found {kind}. Save it as one."
     with pytest.raises(DataError, match=re.escape(message)):
-        read_sample_sheet(path)
+        read_sample_sheet(folder / "samples.xlsx")
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b.fcs", "loop/a.fcs"], ids=["long", "null byte", "circle"])
+def test_a_name_that_no_file_can_have_is_of_no_file(folder, name):
+    (folder / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match="1 of 1 FCS files do not exist in "):
+        read_sample_sheet(write(folder, f"file,sample_id,batch_id\n{name},s1,b1\n"))

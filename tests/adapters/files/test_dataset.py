@@ -2,12 +2,13 @@ import os
 import socket
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from neuronedit.adapters.files.columns import choice_columns
+from neuronedit.adapters.files.columns import choice_columns, text_column
 from neuronedit.adapters.files.dataset import EventFile, check_unchanged, list_dataset
 from neuronedit.cells.selection import select
 from neuronedit.errors import DataError, StorageError
@@ -95,6 +96,18 @@ class TestListing:
         assert str(chosen["batch_id"].to_numpy(dtype=object)[0]) == "3"
         assert select(chosen, {"batch_id": "3"}).tolist() == [True, False]
         assert select(chosen, {"batch_id": 3}).tolist() == [True, False]
+
+    @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+    @pytest.mark.parametrize("dictionary", [False, True])
+    def test_a_batch_numbered_by_floats_is_that_of_whole_numbers(self, kind: pa.DataType, dictionary: bool) -> None:
+        numbers = pa.array([3.0, 0.1, None, np.nan, -2.0, np.inf], kind)
+        table = pa.table({"batch_id": numbers.dictionary_encode() if dictionary else numbers})
+        file = EventFile("x", "x", 6, 1)
+        chosen = choice_columns(table, file, ["batch_id"])["batch_id"]
+        assert [str(value) for value in chosen[chosen.notna()]] == ["3", "0.1", "-2", "inf"]
+        assert select(chosen.to_frame(), {"batch_id": "3"}).tolist() == [True] + [False] * 5
+        assert select(chosen.to_frame(), {"batch_id": 3}).tolist() == [True] + [False] * 5
+        assert list(text_column(table, file, "batch_id", "none"))[:3] == ["3", "0.1", "none"]
 
 
 class TestDamage:

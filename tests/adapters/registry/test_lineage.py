@@ -13,15 +13,15 @@ from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.registry.lineage import Trail, trace_output
-from neuronedit.adapters.registry.promotion import promote, write_gates
+from neuronedit.adapters.registry.promotion import gates_of_review, promote
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_dataset, tracked_run
 from neuronedit.adapters.registry.versions import PARENT_TAG, RegistryConfig, pinned_model, register_model
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
 from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
 from neuronedit.errors import OutputError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import model_contents
 from neuronedit.model.gates import GATES, Gate
+from neuronedit.model.saved.files import model_contents
 from tests.adapters.claiming import NO_QUALITY, parts, write_file
 from tests.adapters.registry.test_versions import example
 from tests.fixtures import copied_store
@@ -57,7 +57,9 @@ def made_once(
             log_dataset(dataset, "events", "training")
             register_model(model, RegistryConfig(name="cells"), example(model))
     gates = [Gate(name, 2.0, 1.0, "bad.") if name == "support" else Gate(name, 0.5, 1.0, "good.") for name in GATES]
-    write_gates(pinned_model("models:/cells/2"), gates, "Of 1 held-out comparison, better in 1.")
+    judged = gates_of_review(pinned_model("models:/cells/2"), gates, "Of 1 held-out comparison, better in 1.")
+    assert judged
+    judged.write()
     promote("cells", "2", "champion", "no other has day 3")
     pinned = pinned_model("models:/cells@champion")
     plan = TransformPlan(pinned.uri, pinned.digest, {}, dataset)
@@ -251,3 +253,22 @@ def test_json_has_every_link() -> None:
     assert found["origins"] == [
         {"kind": "data", "title": "cells", "facts": {"events": 600}, "problems": [], "origins": []}
     ]
+
+
+def test_gates_that_were_changed_and_a_damaged_override_are_told(world: World) -> None:
+    client = MlflowClient()
+    client.set_model_version_tag("cells", "2", "neuronedit.gate.support", "pass 0.5 <= 1: good.")
+    client.set_model_version_tag("cells", "2", "neuronedit.override", "yes")
+    (problem,) = world.trail().broken
+    assert problem.startswith("models:/cells/2: its gates were changed after the review of ")
+    assert "its tag neuronedit.override is damaged (not JSON of an override) and holds for nothing" in problem
+
+
+def test_files_that_were_exchanged_are_told(world: World) -> None:
+    MlflowClient().set_model_version_tag("cells", "2", "neuronedit.digest", "0" * 64)
+    files, gates = world.trail().broken
+    assert files == (
+        f"models:/cells/2: its files are not those that were registered: expected SHA-256 {'0' * 64}, found "
+        f"{world.digest}. Restore them in the artifact store, or use another version."
+    )
+    assert gates.startswith("models:/cells/2: its gates were changed after the review of ")

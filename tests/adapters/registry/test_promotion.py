@@ -10,11 +10,12 @@ from mlflow.tracking import MlflowClient
 from neuronedit_jobs.promote import PromoteConfig
 
 from neuronedit.adapters.registry.aliases import alias_moves, check_alias_is_free, current_user, move_alias
-from neuronedit.adapters.registry.promotion import Promotion, check_usable, promote, write_gates
+from neuronedit.adapters.registry.promotion import Promotion, check_usable, gates_of_review, promote
 from neuronedit.adapters.registry.runs import TrackingConfig, use_store
 from neuronedit.adapters.registry.versions import PinnedModel, find_version
-from neuronedit.errors import ConfigError, ModelError
-from neuronedit.model.gates import GATES, Gate, Standing
+from neuronedit.errors import ConfigError, ModelError, TrackingError
+from neuronedit.model.gates import GATES, Gate
+from neuronedit.model.standing import DIGEST_TAG, OVERRIDE_TAG, SEAL_TAG, Standing
 
 FAILED = "fail 2 > 0.05: donor 2: further from the truth."
 
@@ -26,10 +27,16 @@ def versions(tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch) -> Mlflo
     client = MlflowClient()
     client.create_registered_model("cells")
     for number in range(1, 5):
-        client.create_model_version("cells", f"file:///nowhere/{number}")
+        client.create_model_version("cells", f"file:///nowhere/{number}", tags={DIGEST_TAG: "d"})
         if number < 4:
-            write_gates(pinned(f"models:/cells/{number}"), gates(failing=number == 3), "A verdict.")
+            review(f"models:/cells/{number}", gates(failing=number == 3), "A verdict.")
     return client
+
+
+def review(uri: str, gates: list[Gate], verdict: str) -> None:
+    judged = gates_of_review(pinned(uri), gates, verdict)
+    assert judged
+    judged.write()
 
 
 def gates(*, failing: bool) -> list[Gate]:
@@ -60,7 +67,7 @@ def test_a_review_writes_every_gate_and_its_verdict_to_the_versions_tags(version
 
 
 def test_a_later_review_replaces_an_earlier_ones_gates(versions: MlflowClient) -> None:
-    write_gates(pinned("models:/cells/3"), gates(failing=False), "Better.")
+    review("models:/cells/3", gates(failing=False), "Better.")
     assert Standing.from_tags(versions.get_model_version("cells", "3").tags).state == "pass"
 
 
@@ -105,7 +112,13 @@ def test_an_override_is_recorded_with_user_time_and_the_gates_it_is_for(versions
     assert done.overridden == {"quantile_map": FAILED}
     override = json.loads(versions.get_model_version("cells", "3").tags["neuronedit.override"])
     assert re.fullmatch(r"[\d-]+T[\d:.]+Z", override.pop("time"))
-    assert override == {"reason": "the only one with day 3", "user": "ada", "gates": ["quantile_map"]}
+    seal = versions.get_model_version("cells", "3").tags[SEAL_TAG]
+    assert override == {
+        "reason": "the only one with day 3",
+        "user": "ada",
+        "gates": ["quantile_map"],
+        "gates_digest": seal,
+    }
     assert done.move.sentence.endswith("champion: 3 by ada (promote, override: the only one with day 3)")
     assert promoted(versions) == "3"
 
@@ -186,6 +199,103 @@ def test_a_user_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_no_database_is_made_where_there_is_none(tmp_path: Path, tracking: TrackingConfig) -> None:
-    with pytest.raises(ModelError, match=r"^MLflow at sqlite:///.*gone/mlflow\.db: there is no such database\. Check"):
+    with pytest.raises(
+        TrackingError, match=r"^MLflow at sqlite:///.*gone/mlflow\.db: there is no such database\. Check"
+    ):
         use_store(TrackingConfig(uri=f"sqlite:///{tmp_path}/gone/mlflow.db"))
     assert not (tmp_path / "gone").exists()
+
+
+def test_a_gate_that_was_changed_by_hand_is_not_promoted_and_not_used(versions: MlflowClient) -> None:
+    versions.set_model_version_tag("cells", "3", "neuronedit.gate.quantile_map", "pass 0 <= 0.05: fine.")
+    with pytest.raises(
+        ModelError,
+        match=r"^models:/cells/3 is not promoted to 'champion': 5 of 5 gates do not stand: reconstruction, "
+        r"confounding, support, expected_error, quantile_map not measured: changed after the review of \S+Z by ada "
+        r"\(neuronedit\.gates\.digest is of others\)\. Review the version again\. Review it \(neuronedit review ",
+    ):
+        promoted_to(3)
+    with pytest.raises(
+        ModelError,
+        match=r"^models:/cells/3: its gates are not its review's: reconstruction, .* not measured: changed after the "
+        r"review of .* Use another version, answer for this one .*, or set allow_failed_gates = true\.$",
+    ):
+        check_usable(pinned("models:/cells/3"), "models:/cells/3", allow_failed_gates=False)
+
+
+def test_gates_of_other_files_are_not_the_reviews(versions: MlflowClient) -> None:
+    versions.set_model_version_tag("cells", "1", DIGEST_TAG, "of other files")
+    with pytest.raises(ModelError, match=r"5 of 5 gates do not stand: .* changed after the review"):
+        promoted_to(1)
+
+
+def test_a_review_again_is_the_way_back_from_changed_gates(versions: MlflowClient) -> None:
+    versions.set_model_version_tag("cells", "1", "neuronedit.verdict", "The best of all.")
+    review("models:/cells/1", gates(failing=False), "A verdict.")
+    assert promoted_to(1).overridden == {}
+
+
+def test_an_override_of_changed_gates_is_of_these_alone(
+    versions: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    versions.set_model_version_tag("cells", "3", "neuronedit.gate.quantile_map", "pass 0 <= 0.05: fine.")
+    assert len(promoted_to(3, "I changed it").overridden) == len(GATES)
+    check_usable(pinned("models:/cells/3"), "models:/cells/3", allow_failed_gates=False)
+    assert "its gates were changed after the review" in caplog.text
+    versions.set_model_version_tag("cells", "3", "neuronedit.gate.support", "pass 0 <= 3: near.")
+    with pytest.raises(ModelError, match=r"its gates are not its review's"):
+        check_usable(pinned("models:/cells/3"), "models:/cells/3", allow_failed_gates=False)
+
+
+def test_an_override_does_not_hold_for_a_later_review(versions: MlflowClient) -> None:
+    promoted_to(3, "the only one")
+    review("models:/cells/3", gates(failing=True), "Reviewed again.")
+    with pytest.raises(ModelError, match=r"its review found that it should not be used: quantile_map fail 2 > 0\.05"):
+        check_usable(pinned("models:/cells/3"), "models:/cells/3", allow_failed_gates=False)
+
+
+@pytest.mark.parametrize("damaged", ["yes", "{}", "[" * 4000])
+def test_a_damaged_override_is_told_and_can_be_given_again(versions: MlflowClient, damaged: str) -> None:
+    versions.set_model_version_tag("cells", "3", OVERRIDE_TAG, damaged)
+    with pytest.raises(
+        ModelError,
+        match=r"^models:/cells/3: its review found .* Beware: its tag neuronedit\.override is damaged \(.*\) and holds "
+        r"for nothing: give the override again\.$",
+    ):
+        check_usable(pinned("models:/cells/3"), "models:/cells/3", allow_failed_gates=False)
+    promoted_to(3, "the only one")
+    check_usable(pinned("models:/cells/3"), "models:/cells/3", allow_failed_gates=False)
+
+
+def test_a_damaged_record_of_a_move_is_passed_over_with_a_warning(
+    versions: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    promoted_to(1)
+    versions.set_registered_model_tag("cells", "neuronedit.alias.champion.2026", "no JSON")
+    versions.set_registered_model_tag("cells", "neuronedit.alias.champion.2027", "{}")
+    assert len(alias_moves(versions.get_registered_model("cells").tags)) == 1
+    assert "the tag neuronedit.alias.champion.2026 is damaged: it records no move of an alias" in caplog.text
+
+
+NAMES = ["o'brien", 'the "best"', "o'brien's \"best\"", "100 %", "a;b", "ä b", "' OR name LIKE '%"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_can_be_promoted_and_asked_for(tracking: TrackingConfig, name: str) -> None:
+    client = MlflowClient()
+    client.create_registered_model(name)
+    client.create_registered_model("other")
+    client.create_model_version(name, "file:///nowhere/1")
+    client.create_model_version("other", "file:///nowhere/2")
+    check_alias_is_free(name, "champion")
+    promote(name, "1", "champion", "to see")
+    with pytest.raises(ModelError, match=r"model\.alias = 'champion': versions of .* are promoted to this alias after"):
+        check_alias_is_free(name, "champion")
+    for uri in (f"models:/{name}/9", f"models:/{name}@nobody"):
+        with pytest.raises(ModelError) as told:
+            find_version(uri)
+        assert str(told.value) == (
+            f"{uri}: model {name!r} has no such version or alias (versions: 1; aliases: 'champion'). Correct the "
+            "model's URI."
+        )
+    assert str(find_version(f"models:/{name}@champion").version) == "1"

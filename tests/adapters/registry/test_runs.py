@@ -17,19 +17,15 @@ from neuronedit.adapters.registry.runs import (
     connect,
     log_dataset,
     log_losses,
-    log_quality,
-    log_transform,
     logged_losses,
     tracked_run,
 )
 from neuronedit.adapters.registry.training_runs import log_training
 from neuronedit.cells.draw import DrawnPopulations
-from neuronedit.errors import DataError, ModelError
-from neuronedit.model.edit_model import EditModel, Route
-from neuronedit.model.quality import quality_scalars, quality_table
-from neuronedit.model.tally import Tally
+from neuronedit.errors import DataError, TrackingError
+from neuronedit.model.edit_model import EditModel
 from neuronedit.network.state import EpochLosses
-from neuronedit.review.job_figures import loss_figure, quality_figure
+from neuronedit.review.job_figures import loss_figure
 
 SETTINGS = {"data.path": "cells/", "training.epochs": "3", "long": "x" * 900}
 
@@ -54,7 +50,7 @@ def test_the_environment_names_the_store_where_the_configuration_does_not(
 def test_a_store_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch, tracking: TrackingConfig) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(
-        ModelError, match=r"^MLflow at http://127\.0\.0\.1:9: no answer, or refused \(.*\)\. Check tracking\.uri and"
+        TrackingError, match=r"^MLflow at http://127\.0\.0\.1:9: no answer, or refused \(.*\)\. Check tracking\.uri and"
     ):
         connect(TrackingConfig(uri="http://127.0.0.1:9"))
 
@@ -134,31 +130,9 @@ def test_losses_are_recorded_while_training_goes_on_from_another_thread(tracking
 
 def test_a_store_that_takes_no_losses_is_told(tracking: TrackingConfig) -> None:
     with pytest.raises(
-        ModelError, match=r"^MLflow at sqlite:.*: metrics of run nowhere were not taken \(.*\)\. Check that it runs\.$"
+        TrackingError, match=r"^MLflow at sqlite:.*: there is no such run \(Run with id=nowhere not found\)\. Check"
     ):
         log_losses("nowhere", 1, [EpochLosses(1, 1.0, 1.0)])
-
-
-def test_a_transform_run_names_model_counts_and_speed(tracking: TrackingConfig, cells_once: Path) -> None:
-    manifest = {
-        "model": {"uri": "models:/cells/1", "sha256": "d1"},
-        "counts": {"edited": 1600, "unknown batch": 0},
-        "events": 2500,
-    }
-    with tracked_run("transform", SETTINGS) as run_id:
-        log_transform(manifest, list_dataset(str(cells_once)), 10.0)
-    run = MlflowClient().get_run(run_id)
-    assert run.data.tags["neuronedit.model"] == "models:/cells/1"
-    assert run.data.tags["neuronedit.digest"] == "d1"
-    assert (
-        run.data.metrics.items()
-        >= {
-            "events/edited": 1600,
-            "events/unknown_batch": 0,
-            "events_per_second": 250,
-            "seconds": 10,
-        }.items()
-    )
 
 
 def test_a_storage_that_mlflow_does_not_know_is_recorded_by_its_uri(tracking: TrackingConfig, cells_once: Path) -> None:
@@ -168,25 +142,6 @@ def test_a_storage_that_mlflow_does_not_know_is_recorded_by_its_uri(tracking: Tr
         log_dataset(replace(list_dataset(str(cells_once)), uri=uri), "events", "transform")
     (logged,) = MlflowClient().get_run(run_id).inputs.dataset_inputs
     assert json.loads(logged.dataset.source)["tags"] == {"neuronedit.uri": uri}
-
-
-def test_a_transforms_quality_is_metrics_and_a_figure_whatever_its_batches_are_called(
-    tracking: TrackingConfig, controls_model: EditModel
-) -> None:
-    tally = Tally(controls_model.scaling.zeros)
-    target = controls_model.edits["B"].target_percentiles
-    names = ["B", "a/b", "a_b", "..", "", "§ %", "x" * 300, *(f"day {number}" for number in range(400))]
-    for name in names:
-        tally.observe(name, target, target)
-    table = quality_table(tally, controls_model, Route(edits=("B",)))
-    with tracked_run("transform", {}) as run_id:
-        log_quality(quality_scalars(table), quality_figure(table, "arcsinh units"))
-    metrics = mlflow.get_run(run_id).data.metrics
-    assert sum(name.endswith("/emd_after") for name in metrics) == len(names) + 1
-    assert {"quality/B/emd_before", "quality/a_b/emd_after", "quality/a_b_2/emd_after"} <= set(metrics)
-    assert "quality/emd_after" in metrics
-    assert metrics["quality/B/emd_after"] == pytest.approx(table["emd_after"].mean())
-    assert [found.path for found in MlflowClient().list_artifacts(run_id, "figures")] == ["figures/quality.png"]
 
 
 def test_a_run_that_lasts_has_system_metrics(tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from neuronedit.adapters.registry.runs import TrackingConfig, log_results, tracked_run
+from neuronedit.adapters.files.storage import locate
+from neuronedit.adapters.registry.results import folder_results
+from neuronedit.adapters.registry.runs import TrackingConfig, tracked_run
 from neuronedit.adapters.registry.training_runs import log_search, log_trial
 from neuronedit.fitting.search_result import SearchResult, SearchSetting, SearchTrial
 from neuronedit.network.autoencoder import Architecture
@@ -43,6 +45,6 @@ def test_results_are_artifacts_and_metrics_under_the_jobs_name(
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "page.html").write_text("<p>")
     with tracked_run("review", {}) as run_id:
-        log_results("review", tmp_path / "results", {"score": 0.5}, prefix=prefix)
+        folder_results("review", {"score": 0.5}, prefix=prefix).log(locate(str(tmp_path / "results")))
     assert mlflow.get_run(run_id).data.metrics[name] == 0.5
     assert [found.path for found in MlflowClient().list_artifacts(run_id, "review")] == ["review/page.html"]

@@ -1,14 +1,18 @@
+import hashlib
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 from mlflow.tracking import MlflowClient
 
-from neuronedit.adapters.registry.runs import TrackingConfig
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 from neuronedit.adapters.registry.versions import (
     PinnedModel,
     RegistryConfig,
@@ -17,9 +21,10 @@ from neuronedit.adapters.registry.versions import (
     register_model,
 )
 from neuronedit.cells.draw import DrawnPopulations
-from neuronedit.errors import ModelError
+from neuronedit.errors import ModelError, TrackingError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import save_model
+from neuronedit.model.saved.files import save_model
+from tests.disasters import small_disk
 from tests.synthetic_cells import MARKERS
 
 
@@ -74,7 +79,15 @@ def test_a_pair_model_is_registered_without_alias(tracking: TrackingConfig, pair
 
 
 @pytest.mark.parametrize(
-    "uri", ["models:/cells", "models:/cells/latest", "models:/cells/Production", "models:/cells@", "models:cells/1"]
+    "uri",
+    [
+        "models:/cells",
+        "models:/cells/latest",
+        "models:/cells/Production",
+        "models:/cells@",
+        "models:cells/1",
+        "models:/cells/" + "9" * 19,
+    ],
 )
 def test_a_uri_that_can_mean_another_model_tomorrow_is_refused(tracking: TrackingConfig, uri: str) -> None:
     with pytest.raises(
@@ -117,8 +130,75 @@ def test_a_damaged_artifact_is_told(registered: PinnedModel, tmp_path: Path) -> 
 
 def test_artifacts_that_were_deleted_are_told(registered: PinnedModel, tmp_path: Path) -> None:
     (tmp_path / "artifacts").rename(tmp_path / "gone")
-    with pytest.raises(ModelError, match=r"models:/cells/1: registered, but its files cannot be fetched \("):
+    with pytest.raises(ModelError, match=r"^models:/cells/1: registered, but its files cannot be fetched\. MLflow"):
         pinned_model("models:/cells/1")
+
+
+@pytest.fixture
+def exchanged(registered: PinnedModel, controls_model: EditModel, tmp_path: Path) -> str:
+    """Version 1 after its two files were exchanged for those of another model; the digest of these."""
+    other = replace(controls_model, edits={"B": controls_model.edits["C"], "C": controls_model.edits["B"]})
+    digest = save_model(other, tmp_path / "other")
+    (facts,) = (tmp_path / "artifacts").rglob("model.json")
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(tmp_path / "other" / name, facts.with_name(name))
+    return digest
+
+
+def test_files_that_were_exchanged_for_another_models_are_refused(registered: PinnedModel, exchanged: str) -> None:
+    for uri in ("models:/cells/1", "models:/cells@candidate"):
+        with pytest.raises(
+            ModelError,
+            match=r"^models:/cells/1: its files are not those that were registered: expected SHA-256 "
+            rf"{registered.digest}, found {exchanged}\. Restore them in the artifact store, or use another version\.$",
+        ):
+            pinned_model(uri)
+
+
+def test_mlflow_itself_does_not_load_them_either(exchanged: str) -> None:
+    with pytest.raises(
+        Exception, match=r"its files are not those that were logged: expected SHA-256 \w{64}, found"
+    ) as e:
+        mlflow.pyfunc.load_model("models:/cells/1")
+    assert exchanged in str(e.value)
+
+
+def test_a_version_without_a_digest_is_refused(registered: PinnedModel) -> None:
+    MlflowClient().delete_model_version_tag("cells", "1", "neuronedit.digest")
+    with pytest.raises(
+        ModelError,
+        match=r"^models:/cells/1: its tag neuronedit\.digest is missing, so nothing tells which files were registered"
+        r"\. Use another version, or register the model again \(train, or update with the same data\)\.$",
+    ):
+        pinned_model("models:/cells/1")
+
+
+def test_files_that_change_after_they_were_loaded_are_not_used(registered: PinnedModel) -> None:
+    assert registered.contents().keys() == {"model.json", "model.safetensors"}
+    facts = registered.folder / "model.json"
+    facts.write_bytes(facts.read_bytes() + b" ")
+    with pytest.raises(
+        ModelError, match=r"^models:/cells/1: its files are not those that were registered: expected SHA-"
+    ):
+        registered.contents()
+
+
+def test_a_model_that_is_not_finite_is_not_predicted_with(registered: PinnedModel, tmp_path: Path) -> None:
+    (facts,) = (tmp_path / "artifacts").rglob("model.json")
+    (mlmodel,) = (tmp_path / "artifacts").rglob("MLmodel")
+    arrays = safetensors.numpy.load((facts.parent / "model.safetensors").read_bytes())
+    arrays["scaling.means"] = arrays["scaling.means"] * np.float32(np.nan)
+    saved = safetensors.numpy.save(arrays)
+    (facts.parent / "model.safetensors").write_bytes(saved)
+    content = json.loads(facts.read_text()) | {"arrays_sha256": hashlib.sha256(saved).hexdigest()}
+    facts.write_text(json.dumps(content))
+    digest = hashlib.sha256(facts.read_bytes()).hexdigest()  # as if all that can be made to fit were made to fit
+    mlmodel.write_text(mlmodel.read_text().replace(registered.digest, digest))
+    MlflowClient().set_model_version_tag("cells", "1", "neuronedit.digest", digest)
+    with pytest.raises(ModelError, match=r"the array 'scaling\.means' has 6 values not finite among 6"):
+        pinned_model("models:/cells/1")
+    with pytest.raises(Exception, match=r"the array 'scaling\.means' has 6 values not finite among 6"):
+        mlflow.pyfunc.load_model("models:/cells/1")
 
 
 def test_a_folder_that_is_no_model_is_told(tmp_path: Path) -> None:
@@ -164,3 +244,30 @@ def test_the_example_has_events_of_an_edited_population(controls_model: EditMode
         {"source": np.zeros((60, 6), np.float32), "target": np.ones((60, 6), np.float32)}, {"source": 60, "target": 60}
     )
     assert example_events(pair_model, pair).columns.tolist() == list(MARKERS)
+
+
+@pytest.mark.faults
+def test_a_full_disk_of_artifacts_is_told_and_nothing_is_registered(
+    migrated_store: Path, controls_model: EditModel, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", kilobytes=64) as disk:
+        shutil.copy(migrated_store, tmp_path / "mlflow.db")
+        connect(TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="small", artifacts=str(disk)))
+        with (
+            pytest.raises(
+                TrackingError, match=r"no room is left for records or artifacts \(.*No space left.*Make room"
+            ),
+            tracked_run("train", {}),
+        ):
+            register_model(controls_model, RegistryConfig(name="cells"), example(controls_model))
+    assert MlflowClient().search_registered_models() == []
+
+
+def test_a_models_facts_name_the_markers_that_its_edits_leave_as_they_are(
+    pair_model: EditModel, tmp_path: Path
+) -> None:
+    save_model(pair_model, tmp_path / "whole")
+    assert pinned_model(str(tmp_path / "whole")).facts()["unlearnable"] == {}
+    edit = replace(pair_model.edits["pair"], unlearnable={1: "no signal"})
+    save_model(replace(pair_model, edits={"pair": edit}), tmp_path / "left")
+    assert pinned_model(str(tmp_path / "left")).facts()["unlearnable"] == {"pair": {MARKERS[1]: "no signal"}}

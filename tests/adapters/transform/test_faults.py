@@ -1,6 +1,8 @@
 """Workers, nodes, ledgers and drivers of Ray's that are killed: the output is that of an undisturbed run."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -13,10 +15,14 @@ import psutil
 import pytest
 
 from neuronedit.adapters.transform import pool as ray_data
+from neuronedit.adapters.transform.event_editor import TransformRules
+from neuronedit.adapters.transform.manifest import verify_output
 from neuronedit.errors import ClusterError, OutputError
-from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import save_model
+from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.saved.files import save_model
 from tests.adapters.killers import LOST_AT_MOST, DiesAlways, DiesOnce, Slow
+from tests.adapters.transform.kill_matrix import VICTIMS, run_trials
+from tests.adapters.transform.test_lease import TAKEN_OVER
 from tests.adapters.transforming import check, here, outputs, run
 from tests.disasters import start_driver, wait_for
 
@@ -31,7 +37,7 @@ from pathlib import Path
 from neuronedit.adapters.transform import pool as ray_data
 from neuronedit.adapters.cluster import session as ray_session
 from neuronedit.adapters.cluster.session import RayConfig
-from neuronedit.model.files import load_model
+from neuronedit.model.saved.files import load_model
 from tests.adapters import killers, transforming
 cells, target = Path(sys.argv[1]), Path(sys.argv[2])
 ray_data.FileTransformer = killers.Slow
@@ -45,7 +51,7 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 from neuronedit.adapters.transform import pool as ray_data
-from neuronedit.model.files import load_model
+from neuronedit.model.saved.files import load_model
 from tests.adapters import killers, transforming
 from tests.adapters.transform.test_faults import wait_for_outputs, in_background
 cells, target = Path(sys.argv[1]), Path(sys.argv[2])
@@ -65,6 +71,17 @@ with in_background(lose_node):
 ray.shutdown()
 cluster.shutdown()
 """
+
+WRITER = """
+import sys
+from neuronedit_jobs import transform
+from neuronedit.adapters.transform import lease, pool
+from tests.adapters import killers
+lease.SILENT_SECONDS, lease.SECONDS_BETWEEN_SIGNS, lease.SECONDS_BETWEEN_LOOKS = 5.0, 0.5, 0.5
+pool.FileTransformer = getattr(killers, sys.argv[1])
+raise SystemExit(transform.main(sys.argv[2:]))
+"""
+"""The command, with the worker of that name, whose driver counts as gone when it was silent for five seconds."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -178,3 +195,47 @@ def test_a_driver_at_work_refuses_others_and_once_killed_a_resume_writes_the_sam
     kept = [path for path, written in done.items() if path.stat().st_mtime_ns == written]
     assert len(kept) >= 2, "finished files are not written again"
     check(target, undisturbed)
+
+
+def test_a_driver_that_slept_and_its_workers_write_nothing_over_the_next_ones_output(
+    cells_once: Path, target: Path, controls_model: EditModel, migrated_store: Path, tmp_path: Path
+) -> None:
+    shutil.copy(migrated_store, tmp_path / "mlflow.db")
+    arguments = [
+        *("--model", f"{target}-model", "--output", str(target), "--set", f"data.path={cells_once}"),
+        *("--set", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", "--set", "ray.num_cpus=1"),
+    ]
+    sleeper = start_driver(WRITER, "Held", *arguments)
+    try:
+        wait_for((tmp_path / "held").exists, sleeper)  # a worker is amid its second file
+        of_ray = psutil.Process(sleeper.pid).children(recursive=True)
+        sleeper.send_signal(signal.SIGSTOP)
+        second = start_driver(WRITER, "FileTransformer", *arguments, "--overwrite", "--strength", "0.5")
+        out, err = second.communicate(timeout=300)
+        assert second.returncode == 0, err.decode()
+        assert "left the output unfinished: its work is taken over" in err.decode()
+        written = outputs(target)
+        (tmp_path / "go-on").touch()
+        wait_for((tmp_path / "went-on").exists)  # its driver sleeps still
+        assert outputs(target) == written
+        sleeper.send_signal(signal.SIGCONT)
+        out, err = sleeper.communicate(timeout=30)
+    finally:
+        sleeper.kill()
+    said = [line for line in (out + err).decode().splitlines() if "RAY_BACKEND_LOG_LEVEL" not in line]
+    assert sleeper.returncode == 2
+    (told,) = [line for line in said if "neuronedit transform: " in line]
+    assert re.search(TAKEN_OVER, told)
+    assert said[-1] == told
+    assert not psutil.wait_procs(of_ray, timeout=20)[1]
+    assert verify_output(str(target)).problems == ()
+    assert outputs(target) == written
+    half = TransformRules(route=Route(strength=0.5))
+    run(cells_once, tmp_path / "alone", controls_model, half, transform=here)
+    assert written == outputs(tmp_path / "alone")
+
+
+def test_random_kills_of_the_command_lose_and_double_no_row(tmp_path: Path) -> None:
+    for trial in run_trials(len(VICTIMS), seed=7, root=tmp_path):
+        assert (trial.lost, trial.doubled, trial.faults) == (0, 0, ""), trial
+        assert trial.status is not None, "stuck"

@@ -13,7 +13,7 @@ from neuronedit.adapters.cluster import session as ray_session
 from neuronedit.adapters.cluster.session import GpuShare
 from neuronedit.errors import ClusterError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import save_model
+from neuronedit.model.saved.files import save_model
 from tests.adapters.transforming import here, outputs, run
 from tests.disasters import start_driver
 
@@ -25,7 +25,7 @@ import ray
 from neuronedit.adapters.transform import pool as ray_data
 from neuronedit.adapters.cluster.session import GpuShare
 from neuronedit.errors import ClusterError
-from neuronedit.model.files import load_model
+from neuronedit.model.saved.files import load_model
 from tests.adapters.transforming import run
 
 ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)

@@ -8,11 +8,11 @@ import pytest
 
 from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.files.storage import Location
-from neuronedit.adapters.transform.lease import LEASE
+from neuronedit.adapters.transform.lease import LEASE, Lease
 from neuronedit.adapters.transform.output_folder import MANIFEST, MODEL, QUALITY, STARTED, TransformPlan, claimed_output
-from neuronedit.errors import OutputError
+from neuronedit.errors import ModelError, OutputError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import model_contents, save_model
+from neuronedit.model.saved.files import contents_digest, model_contents, save_model
 from tests.adapters.claiming import NO_QUALITY, claim, finish, leave, standing, start, tree, write_file
 
 
@@ -38,8 +38,13 @@ def test_the_claimed_folder_hands_out_the_model(
 ) -> None:
     save_model(controls_model, tmp_path / "model")
     contents = model_contents(tmp_path / "model")
+    plan = replace(plan, model_digest=contents_digest(contents))
     with claimed_output(str(target), plan, contents, overwrite=False, resume=False) as output:
         assert output.model().edits.keys() == controls_model.edits.keys()
+        with pytest.raises(
+            ModelError, match=r"/_model: expected the model d2, found \w{64}: something else wrote there"
+        ):
+            replace(output, model_digest="d2").model()
 
 
 def test_the_plans_digest_changes_with_model_settings_and_input(plan: TransformPlan) -> None:
@@ -158,13 +163,17 @@ def test_resume_of_another_plan_is_refused(target: Path, plan: TransformPlan, st
 
 
 def test_the_manifest_comes_last(target: Path, plan: TransformPlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(location: Location, content: object) -> None:
-        raise OSError("disk full")
+    write = Lease.write
+
+    def fail(lease: Lease, target: Location, content: bytes) -> None:
+        if target.path.endswith(MANIFEST):
+            raise OSError("disk full")
+        write(lease, target, content)
 
     with claim(target, plan) as output:
         receipts = [write_file(output, plan, file.name) for file in plan.inputs.files]
         (target / f".A-control.parquet.{'0' * 32}.part").touch()
-        monkeypatch.setattr(Location, "write_json", fail)
+        monkeypatch.setattr(Lease, "write", fail)
         with pytest.raises(OSError, match="disk full"):
             output.complete({}, receipts, NO_QUALITY)
     assert not list(target.glob(".*.part"))

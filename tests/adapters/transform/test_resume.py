@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from neuronedit.adapters.transform.manifest import verify_output
 from neuronedit.adapters.transform.pool import _TransformLedger
 from neuronedit.errors import ClusterError, DataError, StorageError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.files import save_model
+from neuronedit.model.saved.files import save_model
 from tests.adapters.killers import InThisProcess
-from tests.adapters.transforming import check, here, outputs, run, spoil
+from tests.adapters.transforming import FILES, check, here, outputs, run, spoil
 from tests.disasters import enlarge, small_disk
 
 BAD = "C-validation.parquet"
@@ -140,3 +141,26 @@ def test_a_file_over_which_workers_are_lost_is_taken_for_the_reason_and_the_othe
         run(cells_once, target, controls_model, transform=again_and_again)
     assert len(outputs(target)) == 5
     assert not (target / "_manifest.json").exists()
+
+
+def test_a_file_that_ends_its_readers_is_told_or_left_out_in_quarantine(
+    cells_once: Path, target: Path, controls_model: EditModel, ledger: InThisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(filesystem: Any, path: str) -> None:
+        if path.endswith(BAD):
+            raise DataError(f"{path}: reading it ends the process (SIGABRT)")
+
+    def second_attempt(parts: list[FilePart], *arguments: Any) -> list[Receipt]:
+        *others, _ = arguments
+        for part in parts:
+            ledger.actor.begin(part.output)
+        return [FileTransformer(*others, ledger=ledger).transform(part) for part in parts]
+
+    monkeypatch.setattr(file_transformer, "probe", ends)
+    with pytest.raises(DataError, match=r"C-validation\.parquet: reading it ends the process"):
+        run(cells_once, target, controls_model, transform=second_attempt)
+    ledger.actor.attempts.clear()
+    files = replace(FILES, quarantine=True)
+    manifest = run(cells_once, target, controls_model, files=files, resume=True, transform=second_attempt)
+    assert [(entry["file"], entry["events"]) for entry in manifest["left_out"]] == [(BAD, 350)]
+    assert len(outputs(target)) == 5

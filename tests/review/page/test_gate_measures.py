@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from neuronedit.edits.auto import NO_EDIT, PlanChoice
-from neuronedit.edits.support import Extrapolation
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.expected_error import expected_extrapolation_errors
 from neuronedit.model.gates import GATES, Gate, GateConfig
 from neuronedit.review.page.gate_measures import (
     largest_composition_share,
@@ -15,6 +15,7 @@ from neuronedit.review.page.gate_measures import (
     least_explained,
     measure_gates,
 )
+from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.report import Review
 from neuronedit.review.page.transfer import Comparison
 from tests.review.planted import TRUE_SHIFT, planted_events
@@ -75,8 +76,8 @@ def test_without_held_out_events_nothing_is_known_of_them(
     assert found == {
         "support": "not measured: no population was named that the edits are to be applied to "
         "(held_out, or design.extrapolation)",
-        "expected_error": "not measured: no sample was held out, and no edit's plan was tried on populations left out "
-        "in training (held_out, or edit.preset = auto)",
+        "expected_error": "not measured: no sample was held out (held_out), and no extrapolation error is expected: "
+        "the plan of the edit 'pair' was given (edit.preset = auto measures plans)",
         "quantile_map": "not measured: no sample was held out, so nothing is known of events that the edit was not "
         "fitted on",
     }
@@ -174,26 +175,40 @@ def with_choice(model: EditModel, choice: PlanChoice) -> EditModel:
 AUTO = PlanChoice({"strata": 1.0}, {}, 1.2, 0.1, 1.2)
 
 
-@pytest.mark.parametrize(("unsupported", "error"), [(0.0, 0.1), (0.5, 0.65), (1.0, 1.2)])
-def test_the_expected_error_is_that_of_the_events_to_be_edited(
-    planted_model: Callable[..., EditModel], review_of: Callable[..., Review], unsupported: float, error: float
+@pytest.mark.parametrize("unsupported", [0.0, 0.5, 1.0])
+def test_the_expected_extrapolation_error_is_the_number_that_the_models_facts_have(
+    planted_model: Callable[..., EditModel], review_of: Callable[..., Review], unsupported: float
 ) -> None:
     methods = review_of(GOOD).methods.query("kind == 'training pair'")
-    applied = {"donor 2": ("pair", Extrapolation(unsupported, 0.5, 1.0, 1.0))}
-    value, reason = largest_error(with_choice(planted_model(GOOD), AUTO), applied, methods)
-    assert value == pytest.approx(error)
-    assert reason == "expected for donor 2; 0 is noise, 1 is doing nothing."
+    judged = {"pair": {"unsupported": unsupported, "sentence": "like the source"}}
+    model = replace(with_choice(planted_model(GOOD), AUTO), facts={"extrapolation": judged})
+    expected = expected_extrapolation_errors(model.edits, judged)["pair"]
+    assert expected == pytest.approx(0.1 * (1 - unsupported) + 1.2 * unsupported)
+    value, reason = largest_error(model, methods)
+    assert (value, reason) == (
+        expected,
+        "expected extrapolation error of the edit 'pair'; 0 is noise, 1 is doing nothing.",
+    )
+    told = f"expected extrapolation error {expected:.2f} (0 is noise, 1 is doing nothing)"
+    assert model_facts(model)["error of pair"] == f"{told}, on the events named to be edited"
 
 
-def test_where_nothing_is_known_of_the_events_populations_left_out_in_training_count(
+def test_where_no_error_is_expected_the_reason_is_told(
     planted_model: Callable[..., EditModel], review_of: Callable[..., Review]
 ) -> None:
     model, methods = planted_model(GOOD), review_of(GOOD).methods.query("kind == 'training pair'")
-    value, reason = largest_error(with_choice(model, AUTO), {}, methods)
-    assert (value, reason[:46]) == (1.2, "pair on populations left out in training; 0 is")
-    idle = replace(AUTO, weights={NO_EDIT: 1.0})  # an edit that does nothing errs in nothing
-    assert largest_error(with_choice(model, idle), {}, methods)[0] is None
-    assert largest_error(with_choice(model, replace(AUTO, left_out_error=float("nan"))), {}, methods)[0] is None
+    assert largest_error(with_choice(model, AUTO), methods)[0] == pytest.approx(0.1)
+    nothing = PlanChoice({NO_EDIT: 1.0}, {}, float("nan"), float("nan"), float("nan"))
+    idle = replace(model.edits["pair"], members=(), choice=nothing)  # an edit that does nothing errs in nothing
+    value, reason = largest_error(replace(model, edits={"pair": idle}), methods)
+    assert value is None
+    assert reason == (
+        "no sample was held out (held_out), and no extrapolation error is expected: the edit 'pair' does nothing (no "
+        "edit: source and target are no further apart than two halves of the target are; more events would tell more, "
+        "and a plan given by name (edit.preset) is applied in any case)"
+    )
+    few = with_choice(model, replace(AUTO, within_error=float("nan")))
+    assert largest_error(few, methods)[1].endswith("the edit 'pair' has too few events to leave some out")
 
 
 def test_the_population_returned_least_well_decides() -> None:
@@ -209,4 +224,4 @@ def test_a_gap_below_the_noise_is_measured_in_units_of_the_noise(
     scores = {"no edit": 0.0501, "neuronedit": 0.06, "noise floor": 0.05}
     for column in ("emd", "energy"):
         rows[column] = rows["method"].map(scores).fillna(0.06)
-    assert largest_error(planted_model(GOOD), {}, rows)[0] == pytest.approx(0.01 / 0.05)
+    assert largest_error(planted_model(GOOD), rows)[0] == pytest.approx(0.01 / 0.05)

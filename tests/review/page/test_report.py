@@ -13,7 +13,8 @@ from neuronedit.errors import DataError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.page.html import render_page
 from neuronedit.review.page.model_facts import model_facts
-from neuronedit.review.page.report import Review, review_model, sections
+from neuronedit.review.page.report import Review, review_model
+from neuronedit.review.page.sections import sections
 from neuronedit.review.page.transfer import Comparison, density_table, measure_transfer
 from tests.review.planted import TRUE_SHIFT
 

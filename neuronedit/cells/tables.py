@@ -1,4 +1,4 @@
-"""Tables as people save them from spreadsheets: panels, sample sheets, spillover matrices."""
+"""Tables that people open in a spreadsheet, or save from one: CSV files, in UTF-8."""
 
 import csv
 import io
@@ -8,13 +8,56 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from neuronedit.errors import NeuroneditError
 
 log = logging.getLogger(__name__)
 
+_FORMULA = re.compile(r"[\t\r\n]|[\s'\"]*[=+\-@＝＋－＠]")
+"""The beginning of a cell that a spreadsheet takes for a formula, once it has dropped quotes and spaces."""
+
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
-_WORKBOOKS = {b"PK\x03\x04": "an Excel workbook (.xlsx)", b"\xd0\xcf\x11\xe0": "an Excel workbook (.xls)"}
+_WORKBOOKS = {b"PK\x03\x04": "a workbook (.xlsx, .ods)", b"\xd0\xcf\x11\xe0": "a workbook (.xls)"}
+
+
+def csv_text(table: pd.DataFrame, *, index: bool = False) -> str:
+    """Write a table as CSV; a text that a spreadsheet would run as a formula gets an apostrophe before it.
+
+    Numbers stay as they are, and so do texts that are numbers.
+
+    Args:
+        table: The table; its columns' names are texts.
+        index: Write the rows' names, too.
+
+    Example:
+        >>> print(csv_text(pd.DataFrame({"marker": ["CD3", "=1+1"], "shift": [-0.5, 1.0]})), end="")
+        marker,shift
+        CD3,-0.5
+        '=1+1,1.0
+    """
+    safe = table.copy()
+    for number, kind in enumerate(table.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            safe.isetitem(number, table.iloc[:, number].map(_harmless, na_action="ignore").array)
+    safe.columns = safe.columns.map(_harmless)
+    if index:
+        safe.index = safe.index.map(_harmless)
+    return safe.to_csv(index=index)
+
+
+def write_csv(table: pd.DataFrame, path: Path, *, index: bool = False) -> None:
+    r"""Write a table to a file as ``csv_text`` does.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     write_csv(pd.DataFrame({"marker": ["@CD3"]}), Path(folder, "markers.csv"))
+        ...     Path(folder, "markers.csv").read_text()
+        "marker\n'@CD3\n"
+    """
+    path.write_text(csv_text(table, index=index), encoding="utf-8", newline="")
 
 
 @dataclass(frozen=True)
@@ -52,11 +95,8 @@ def read_rows(path: str | Path, noun: str, fault: Callable[[str], NeuroneditErro
         raw = Path(path).read_bytes()
     except OSError as error:
         raise fault(f"{path}: the {noun} cannot be read ({error.strerror}). Check the path.") from error
-    if raw[:4] in _WORKBOOKS:
-        raise fault(
-            f"{path}: expected the {noun} as a CSV in UTF-8; found {_WORKBOOKS[raw[:4]]}. "
-            "Save it from Excel as CSV UTF-8."
-        )
+    if workbook := _WORKBOOKS.get(raw[:4]):
+        raise fault(f"{path}: expected a {noun} that is a CSV in UTF-8; found {workbook}. Save it as one.")
     try:
         lines = list(io.StringIO(raw.decode("utf-8-sig"), newline=""))
         separator, first = _separator(lines)
@@ -67,6 +107,19 @@ def read_rows(path: str | Path, noun: str, fault: Callable[[str], NeuroneditErro
     if separator != ",":
         log.info("%s: read as cells separated by %s", path, SEPARATORS[separator])
     return [row for row in rows if any(row.cells)]
+
+
+def _harmless(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    value = re.sub("\r\n?", "\n", value)  # an unquoted \r would begin a row
+    if not _FORMULA.match(value):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def _separator(lines: list[str]) -> tuple[str, int]:

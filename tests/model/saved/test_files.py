@@ -7,8 +7,9 @@ import pytest
 
 from neuronedit.edits.steps import EditStep
 from neuronedit.errors import ModelError, OutputError
-from neuronedit.model import files as model_files
-from neuronedit.model.files import MODEL_FORMAT, READERS, load_model, model_digest, save_model
+from neuronedit.model.saved import files as model_files
+from neuronedit.model.saved.files import MODEL_FORMAT, load_model, model_digest, save_model
+from neuronedit.model.saved.readers import READERS
 from neuronedit.network.autoencoder import Architecture
 from tests.golden.cases import golden_folder
 
@@ -69,8 +70,8 @@ def test_a_model_that_records_that_its_code_does_not_compete_is_loaded(folder, c
 def test_a_model_whose_code_competes_is_refused(folder, change_facts):
     change_facts(architecture={"hidden": [8, 6], "code": 3, "competitive": 4})
     message = (
-        f"^{folder}: expected a code whose neurons do not compete, found architecture.competitive = 4. Use the "
-        r"neuronedit that wrote the model, or train it again without autoencoder\.competitive\.$"
+        f"^{folder}: model.json: expected a code whose neurons do not compete, found architecture.competitive = 4. Use "
+        r"the neuronedit that wrote the model, or train it again without autoencoder\.competitive\.$"
     )
     with pytest.raises(ModelError, match=message):
         load_model(folder)
@@ -121,7 +122,7 @@ def test_a_save_that_fails_leaves_nothing_behind(pair_model, tmp_path, monkeypat
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         save_model(pair_model, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
@@ -146,7 +147,7 @@ def test_a_model_json_that_is_not_json_is_told(folder, content):
 
 
 @pytest.mark.parametrize(
-    ("content", "found"), [("[]", "None"), ("{}", "None"), ('{"format": 2}', "2"), ('{"format": [4]}', r"\[4\]")]
+    ("content", "found"), [("[]", "None"), ("{}", "None"), ('{"format": 2}', "2"), ('{"format": [4]}', "list of 1")]
 )
 def test_another_format_is_told(folder, content, found):
     (folder / "model.json").write_text(content)
@@ -189,23 +190,34 @@ def test_arrays_of_another_model_are_told(folder, make_model, cells, tmp_path):
 @pytest.mark.parametrize("key", ["arrays_sha256", "panel", "architecture", "design", "edits", "facts"])
 def test_a_model_json_that_lacks_a_part_is_told(folder, change_facts, key):
     change_facts(**{key: None})
-    with pytest.raises(ModelError, match=rf"incomplete model \(KeyError: '{key}'\)\. Restore the folder"):
+    with pytest.raises(
+        ModelError, match=rf"model\.json: incomplete model \({key}: Field required\)\. Restore the model's"
+    ):
         load_model(folder)
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "message"),
     [
-        {"architecture": {"hidden": [8], "code": 3}},
-        {"architecture": {"hidden": [8, 6], "code": 4}},
-        {"edits": ["pair"]},
-        {"design": {"kind": "trio"}},
+        (
+            {"architecture": {"hidden": [8], "code": 3}},
+            r"holds 'autoencoders\.0\.layers\.4\.bias', .*and 1 more, which",
+        ),
+        (
+            {"architecture": {"hidden": [8, 6], "code": 4}},
+            r"'autoencoders\.0\.layers\.2\.weight' has the shape \(3, 6\); ",
+        ),
+        ({"edits": ["pair"]}, r"incomplete model \(edits: Input should be a valid dictionary; found list of 1\)"),
+        (
+            {"design": {"kind": "trio"}},
+            r"incomplete model \(design\.PairDesign\.kind: Input should be 'pair'; found 'trio'\)",
+        ),
     ],
     ids=["fewer layers", "wider code", "edits", "design"],
 )
-def test_a_model_json_that_does_not_fit_its_arrays_is_told(folder, change_facts, changes):
+def test_a_model_json_that_does_not_fit_its_arrays_is_told(folder, change_facts, changes, message):
     change_facts(**changes)
-    with pytest.raises(ModelError, match=r"(?s)incomplete model \(.*\)\. Restore the folder"):
+    with pytest.raises(ModelError, match=rf"{message}.*\. Restore the model's folder from a good copy, or train"):
         load_model(folder)
 
 

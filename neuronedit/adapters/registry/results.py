@@ -1,0 +1,187 @@
+"""A job's results, which its MLflow run is told at the end: numbers, files, datasets, and tags of a model version."""
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import mlflow
+from matplotlib.figure import Figure
+from mlflow.tracking import MlflowClient
+
+from neuronedit.adapters.files.dataset import EventDataset
+from neuronedit.adapters.files.storage import Location
+from neuronedit.adapters.registry.runs import (
+    log_series,
+    record_dataset,
+)
+from neuronedit.adapters.registry.tracker import tracker_errors
+from neuronedit.adapters.transform.output_folder import UNLOGGED
+from neuronedit.model.standing import REVIEWED_TAG
+
+
+@dataclass(frozen=True)
+class VersionTags:
+    """Tags for a model version: ``models:/NAME/VERSION`` is ``name`` and ``version``."""
+
+    name: str
+    version: str
+    tags: Mapping[str, str]
+
+    def write(self, *, late: bool = False) -> str:
+        """Write the tags.
+
+        Args:
+            late: Leave the tags of a review that came later.
+
+        Returns:
+            A sentence where they were left; otherwise nothing.
+
+        Raises:
+            TrackingError: MLflow does not answer, or refuses.
+        """
+        with tracker_errors():
+            client = MlflowClient()
+            reviewed = client.get_model_version(self.name, self.version).tags.get(REVIEWED_TAG, "")
+            if late and reviewed > self.tags.get(REVIEWED_TAG, ""):  # both begin with the time
+                return f"models:/{self.name}/{self.version} was reviewed again since ({reviewed}): its gates stay."
+            for key, text in self.tags.items():
+                client.set_model_version_tag(self.name, self.version, key, text)
+        return ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a job tells its run at the end.
+
+    Attributes:
+        job: The job's name.
+        metrics: Numbers by name.
+        datasets: For each dataset that was read, its ``uri``, ``name`` and ``digest``.
+        tags: Of the run.
+        texts: Text files by their path among the run's artifacts.
+        figures: Figures as PNG, likewise.
+        folder: The artifacts' folder for the files of the job's output; None to log none of these.
+        version: Tags for a model version.
+    """
+
+    job: str
+    metrics: Mapping[str, float]
+    datasets: tuple[Mapping[str, str], ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, bytes] = field(default_factory=dict)
+    folder: str | None = None
+    version: VersionTags | None = None
+
+    def log(self, output: Location, *, late: bool = False) -> str:
+        """Log the results in the active run.
+
+        Args:
+            output: The folder with the job's files.
+            late: The job has ended before.
+
+        Returns:
+            A sentence on what was left as it is; mostly empty.
+
+        Raises:
+            TrackingError: MLflow does not answer, or refuses.
+        """
+        for dataset in self.datasets:
+            record_dataset(context=self.job, **dataset)
+        with tracker_errors():
+            if self.tags:
+                mlflow.set_tags(dict(self.tags))
+            for path, text in self.texts.items():
+                mlflow.log_text(text, path)
+            with TemporaryDirectory(prefix="neuronedit-log-") as temporary:
+                for path, content in self.figures.items():
+                    place = Path(temporary) / Path(path).name
+                    place.write_bytes(content)
+                    mlflow.log_artifact(str(place), str(Path(path).parent))
+            if self.folder is not None:
+                _log_files(Path(output.path), self.folder)
+        log_series([{**self.metrics, "step": 0}], "step")
+        return self.version.write(late=late) if self.version else ""
+
+    def to_facts(self) -> dict[str, Any]:
+        """Give the results as JSON values."""
+        figures = {path: base64.b64encode(content).decode() for path, content in self.figures.items()}
+        return asdict(self) | {"figures": figures}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """Read results from their ``to_facts``."""
+        version = VersionTags(**facts["version"]) if facts["version"] else None
+        figures = {path: base64.b64decode(content) for path, content in facts["figures"].items()}
+        return cls(**{**facts, "datasets": tuple(facts["datasets"]), "figures": figures, "version": version})
+
+
+def transform_results(
+    manifest: Mapping[str, Any], dataset: EventDataset, seconds: float, quality: Mapping[str, float], figure: Figure
+) -> Results:
+    """Give the results of a transform: its input, manifest, counts, speed and quality.
+
+    Args:
+        manifest: The output's manifest.
+        dataset: The input.
+        seconds: The time that the job took.
+        quality: Numbers by name (see ``quality_scalars``).
+        figure: The figure of the quality (see ``quality_figure``).
+    """
+    counts = {f"events/{outcome.replace(' ', '_')}": n for outcome, n in manifest["counts"].items()}
+    speed = {"events_per_second": manifest["events"] / seconds, "seconds": seconds}
+    return Results(
+        "transform",
+        {**counts, **speed, **quality},
+        (dataset_facts(dataset, "events"),),
+        {"neuronedit.model": manifest["model"]["uri"], "neuronedit.digest": manifest["model"]["sha256"]},
+        {"manifest.json": json.dumps(dict(manifest), indent=2)},
+        {"figures/quality.png": png(figure)},
+    )
+
+
+def folder_results(
+    job: str,
+    scalars: Mapping[str, float],
+    datasets: Mapping[str, EventDataset] | None = None,
+    *,
+    prefix: str | None = None,
+    version: VersionTags | None = None,
+) -> Results:
+    """Give the results of a job that writes a folder: its files as artifacts, its scalars as metrics.
+
+    Args:
+        job: The job's name, and that of the artifacts' folder.
+        scalars: The numbers to record, by name.
+        datasets: The datasets that were read, by their role.
+        prefix: Begins the metrics' names; by default the job's name and a slash.
+        version: Tags for the model version that the job judged.
+    """
+    begin = f"{job}/" if prefix is None else prefix
+    metrics = {f"{begin}{name}": value for name, value in scalars.items()}
+    read = tuple(dataset_facts(dataset, name) for name, dataset in (datasets or {}).items())
+    return Results(job, metrics, read, folder=job, version=version)
+
+
+def dataset_facts(dataset: EventDataset, name: str) -> dict[str, str]:
+    """Give a dataset's URI, its name in the run, and its digest."""
+    return {"uri": dataset.uri, "name": name, "digest": dataset.digest()}
+
+
+def png(figure: Figure) -> bytes:
+    """Draw a figure as PNG."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    return drawn.getvalue()
+
+
+def _log_files(folder: Path, artifacts: str) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != UNLOGGED:
+            place = path.parent.relative_to(folder).as_posix()
+            mlflow.log_artifact(str(path), artifacts if place == "." else f"{artifacts}/{place}")

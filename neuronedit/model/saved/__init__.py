@@ -1,0 +1,1 @@
+"""A model on disk: its two files, checked and read by format."""

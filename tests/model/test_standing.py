@@ -1,0 +1,144 @@
+"""How gates stand by a version's tags: sealed by a review, changed afterwards, overridden."""
+
+import json
+
+import pytest
+
+from neuronedit.errors import ModelError
+from neuronedit.model.gates import GATES, Gate, listed
+from neuronedit.model.standing import (
+    DIGEST_TAG,
+    GATE_TAG,
+    OVERRIDE_TAG,
+    REVIEWED_TAG,
+    SEAL_TAG,
+    SEALED,
+    VERDICT_TAG,
+    Override,
+    Standing,
+    gates_digest,
+    review_tags,
+)
+
+FAIL = "fail 2 > 0.05: worse."
+
+
+def tags(**texts: str) -> dict[str, str]:
+    """The tags of a version after its review; every gate passed but for those named."""
+    told = {GATE_TAG + name: texts.get(name, "pass 0 <= 1: fine.") for name in GATES}
+    told = {name: text for name, text in told.items() if text} | {DIGEST_TAG: "d1"}
+    told |= {VERDICT_TAG: "Better in 2.", REVIEWED_TAG: "2026-11-29T10:00:00.000000Z by ada", "neuronedit.gates": "?"}
+    return told | {SEAL_TAG: gates_digest(told)}
+
+
+def override(*gates: str, digest: str) -> dict[str, str]:
+    return {OVERRIDE_TAG: Override("we need it", "ada", "2026-11-25T10:00:00+00:00", gates, digest).to_json()}
+
+
+def test_all_gates_passed_or_waived_stand() -> None:
+    standing = Standing.from_tags(tags(support="waived: nobody"))
+    assert (standing.state, standing.blocking, standing.failed, standing.problem) == ("pass", {}, {}, "")
+
+
+def test_what_a_review_writes_is_sealed() -> None:
+    gates = [Gate(name, 0.5, 1.0, "fine.") for name in GATES]
+    written = review_tags("d1", gates, "Better in 2.", "today by ada") | {DIGEST_TAG: "d1"}
+    assert list(written)[-2] == SEAL_TAG, "the seal is written last"
+    standing = Standing.from_tags(written | {"other": "tag"})
+    assert (standing.state, standing.changed, standing.digest) == ("pass", False, written[SEAL_TAG])
+    assert standing.facts()["sha256"] == written[SEAL_TAG]
+
+
+def test_a_version_without_a_review_has_every_gate_against_it() -> None:
+    standing = Standing.from_tags({"other": "tag"})
+    assert (standing.state, standing.changed) == ("never reviewed", False)
+    assert list(standing.blocking) == list(GATES)
+    assert set(standing.blocking.values()) == {"never computed: no review of this version has recorded it"}
+
+
+def test_what_failed_was_not_measured_or_is_missing_blocks() -> None:
+    found = tags(support="not measured: nobody", quantile_map=FAIL, confounding="")
+    standing = Standing.from_tags(found)
+    assert standing.state == "fail"
+    assert list(standing.failed) == ["quantile_map"]
+    assert list(standing.blocking) == ["confounding", "support", "quantile_map"]
+    assert listed(standing.failed) == "quantile_map fail 2 > 0.05: worse"
+
+
+def test_a_gate_that_was_not_measured_is_no_failure() -> None:
+    standing = Standing.from_tags(tags(support="not measured: nobody"))
+    assert (standing.state, standing.failed) == ("not measured", {})
+
+
+@pytest.mark.parametrize("key", SEALED)
+def test_whatever_is_changed_after_the_review_makes_all_gates_not_measured(key: str) -> None:
+    reviewed = tags(quantile_map=FAIL)
+    for changed in (reviewed | {key: "pass 0 <= 1: changed."}, {k: text for k, text in reviewed.items() if k != key}):
+        standing = Standing.from_tags(changed)
+        assert standing.changed
+        assert (standing.state, list(standing.blocking), standing.failed) == ("not measured", list(GATES), {})
+        assert standing.blocking["support"].startswith("not measured: changed after the review")
+        assert standing.blocking["support"].endswith(f"({SEAL_TAG} is of others). Review the version again")
+        assert standing.problem.startswith("its gates were changed after the review")
+
+
+def test_gates_without_a_seal_are_not_measured() -> None:
+    found = {key: text for key, text in tags().items() if key != SEAL_TAG}
+    standing = Standing.from_tags(found)
+    assert standing.changed
+    assert standing.problem == (
+        f"its gates were recorded without {SEAL_TAG}: by hand, or by an older neuronedit. Review the version again"
+    )
+
+
+def test_gates_that_were_all_taken_away_are_not_those_of_a_version_never_reviewed() -> None:
+    left = {SEAL_TAG: tags()[SEAL_TAG], REVIEWED_TAG: "2026-11-29T10:00:00.000000Z by ada"}
+    standing = Standing.from_tags(left)
+    assert (standing.changed, list(standing.against_use)) == (True, list(GATES))
+    assert "changed after the review of 2026-11-29T10:00:00.000000Z by ada" in standing.problem
+
+
+def test_an_override_holds_for_the_gates_it_was_given_for_as_they_stood_and_no_others() -> None:
+    failed = tags(quantile_map=FAIL)
+    given = override("quantile_map", digest=failed[SEAL_TAG])
+    standing = Standing.from_tags(failed | given)
+    assert standing.excused
+    assert standing.facts()["override"]["reason"] == "we need it"
+    assert not Standing.from_tags(tags(quantile_map=FAIL, support="fail 4 > 3: far.") | given).excused
+    worse = tags(quantile_map="fail 9 > 0.05: far worse.")
+    assert not Standing.from_tags(worse | given).excused, "the numbers are others than those that were answered for"
+    more = tags(quantile_map=FAIL, support="fail 4 > 3: far.")
+    assert not Standing.from_tags(more | override("quantile_map", digest=more[SEAL_TAG])).excused
+
+
+def test_an_override_of_changed_gates_holds_as_long_as_they_are_not_changed_again() -> None:
+    changed = tags(quantile_map=FAIL) | {GATE_TAG + "quantile_map": "pass 0 <= 1: changed."}
+    given = override(*GATES, digest=gates_digest(changed))
+    assert Standing.from_tags(changed | given).excused
+    assert not Standing.from_tags(changed | given | {GATE_TAG + "support": "pass 0 <= 1: changed."}).excused
+
+
+def test_nobody_answers_where_there_is_no_override() -> None:
+    assert not Standing.from_tags(tags(quantile_map=FAIL)).excused
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "not JSON of an override"),
+        ("yes", "not JSON of an override"),
+        ("[]", "not JSON of an override"),
+        ("[" * 100_000, "not JSON of an override"),
+        ("{}", "'reason' is missing"),
+        (json.dumps({"reason": "r", "user": "u", "time": "t", "gates": ["support"]}), "'gates_digest' is missing"),
+        (json.dumps({"reason": 1, "user": "u", "time": "t", "gates": [], "gates_digest": "d"}), "not texts"),
+        (json.dumps({"reason": "r", "user": "u", "time": "t", "gates": 7, "gates_digest": "d"}), "not texts"),
+    ],
+    ids=range(8),
+)
+def test_a_damaged_override_holds_for_nothing_and_is_told(text: str, problem: str) -> None:
+    told = f"its tag neuronedit.override is damaged ({problem}) and holds for nothing: give the override again"
+    standing = Standing.from_tags(tags(quantile_map=FAIL) | {OVERRIDE_TAG: text})
+    assert (standing.override, standing.excused, standing.problem) == (None, False, told)
+    with pytest.raises(ModelError, match=r"^its tag neuronedit\.override is damaged"):
+        Override.from_json(text)
