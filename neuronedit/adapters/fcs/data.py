@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neuronedit.adapters.fcs.layout import Channel, byte_order
-from neuronedit.adapters.fcs.text import HEADER_BYTES, DataSet, whole_number
+from neuronedit.adapters.fcs.text import NEEDED_HEADER_BYTES, DataSet, whole_number
 from neuronedit.arrays import Float64s
 from neuronedit.errors import DataError
 
@@ -65,7 +65,7 @@ def find_segment(found: DataSet, channels: Sequence[Channel], size: int, offsets
     layouts = list(_layouts(channels))
     fitting: list[tuple[str, int, int, tuple[int, ...]]] = []
     for name, (begin, end) in candidates.items():
-        inside = begin < HEADER_BYTES - 16 or found.text[0] <= begin <= found.text[1]
+        inside = begin < NEEDED_HEADER_BYTES or found.text[0] <= begin < found.text[1]
         for widths in layouts:
             events = _events_that_fit(end - begin + 1, sum(widths), n_events)
             bytes_needed = -(-(events or 0) * sum(widths) // 8)
@@ -223,6 +223,11 @@ def _refuse(
 ) -> None:
     event_bits = sum(channel.bits for channel in channels)
     begin, end = max(candidates.values(), key=lambda place: place[1] - place[0])
+    if all(begin < found.text[1] for begin, _ in candidates.values()):
+        raise DataError(
+            f"{where}: expected DATA behind TEXT ({found.text[0]} to {found.text[1]}) in the FCS file; found "
+            f"{_places(candidates)}. The file is damaged: copy or export it again."
+        )
     if n_events is None:
         raise DataError(
             f"{where}: expected whole events of {event_bits / 8:g} bytes in DATA, since $TOT is missing; found DATA "

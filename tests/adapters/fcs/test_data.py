@@ -246,6 +246,17 @@ class TestOffsets:
         ):
             read_fcs(path, offsets="header")
 
+    def test_data_within_text_are_refused(self, tmp_path):
+        path = saved(tmp_path, raw_fcs(text_of(of(BEGINDATA="0", ENDDATA="0")), FLOATS.tobytes(), header=("90", "125")))
+        with pytest.raises(
+            DataError, match=r"expected DATA behind TEXT \(58 to \d+\) in the FCS file; found 90 to 125 in "
+        ):
+            read_fcs(path)
+
+    def test_a_text_that_ends_at_the_first_byte_of_data_is_no_obstacle(self, tmp_path):
+        content = raw_fcs(text_of(of()), FLOATS.tobytes(), header=("0", "0"), text_longer=1)
+        np.testing.assert_array_equal(read_fcs(saved(tmp_path, content)).intensities, FLOATS)
+
     @pytest.mark.parametrize("late", [-1, 1])
     @pytest.mark.parametrize("where", ["header", "text", "both"])
     def test_an_end_that_is_one_byte_off_is_read_without_a_word(self, tmp_path, late, where):
