@@ -35,3 +35,14 @@ def test_flowio_reads_the_same(tmp_path, version, kind, order):
     assert list(ours.channels) == theirs.pnn_labels
     assert [channel.label for channel in ours.described] == theirs.pns_labels
     assert [channel.range for channel in ours.described] == theirs.pnr_values
+
+
+def test_a_file_that_flowio_wrote_gives_what_was_written(tmp_path):
+    flowio = pytest.importorskip("flowio")
+    path, labels = tmp_path / "a.fcs", ["", "CD3", "CD4 / α", ""]
+    with path.open("wb") as file:
+        flowio.create_fcs(file, FLOATS.ravel().tolist(), CHANNELS, labels, {"$P2G": "4", "note": "a/b//c"})
+    fcs = read_fcs(path)
+    np.testing.assert_array_equal(fcs.intensities, np.float32(np.float32(FLOATS) / np.float64([1, 4, 1, 1])))
+    assert fcs.markers == ("FSC-A", "CD3", "CD4 / α", "Time")
+    assert (fcs.keywords["NOTE"], fcs.notes) == ("a/b//c", ())
