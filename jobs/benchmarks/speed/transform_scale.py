@@ -29,7 +29,7 @@ from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
 from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
 from neuronedit.model.edit_model import BATCHES_OWN
 from neuronedit.model.quality import quality_table
-from neuronedit.model.saved.files import load_model, model_contents
+from neuronedit.model.saved.files import contents_digest, load_model, model_contents
 from neuronedit.model.tally import Tally
 
 from ..measure import MEGABYTE, Result, in_new_process, side_by_side
@@ -155,8 +155,8 @@ def _of_driver(folder: Path, n_files: int) -> dict[str, float]:
     clock = _Clock({})
     inputs = clock.time("list", lambda: list_dataset(str(cells)))
     clock.cpu_s = 0.0
-    plan = TransformPlan(str(folder / NEURONS), "benchmark", {}, inputs)
     model = model_contents(folder / NEURONS)
+    plan = TransformPlan(str(folder / NEURONS), contents_digest(model), {}, inputs)
     parts, _ = clock.time("plan", lambda: (file_parts(inputs.files, inputs.filesystem, PART_BYTES), plan.digest()))
     with (
         ray_session(RayConfig()),

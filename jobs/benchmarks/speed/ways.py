@@ -25,7 +25,7 @@ from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer
 from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
 from neuronedit.adapters.transform.pool import transform_parts
-from neuronedit.model.saved.files import load_model, model_contents
+from neuronedit.model.saved.files import contents_digest, load_model, model_contents
 from neuronedit.model.tally import Tally
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 
@@ -64,8 +64,8 @@ class Work:
     @contextmanager
     def claimed(self, dataset: EventDataset) -> Iterator[OutputFolder]:
         """The output folder, claimed as the job does."""
-        plan = TransformPlan(str(self.model), "benchmark", {}, dataset)
         model = model_contents(self.model)
+        plan = TransformPlan(str(self.model), contents_digest(model), {}, dataset)
         with claimed_output(str(self.output), plan, model, overwrite=False, resume=False) as output:
             yield output
         shutil.rmtree(self.output)

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from mlflow.tracking import MlflowClient
 
-from neuronedit.adapters.files.parquet import list_dataset
+from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.files.storage import locate
 from neuronedit.adapters.registry.results import Results, VersionTags, folder_results, transform_results
 from neuronedit.adapters.registry.runs import TrackingConfig, tracked_run
