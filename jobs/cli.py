@@ -11,6 +11,7 @@ import neuronedit
 from neuronedit.command import run
 
 JOBS = {
+    "channels": "list the channels of FCS files, and write a panel to fill in",
     "ingest": "FCS files and their sample sheet to a Parquet dataset",
     "train": "train the autoencoder, fit the edits, register the model",
     "update": "add new batches to a model, whose other edits stay",

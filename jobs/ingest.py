@@ -1,6 +1,6 @@
 """FCS files and their sample sheet become a Parquet dataset of raw intensities."""
 
-from neuronedit.adapters.files.ingest import QUARANTINE, IngestConfig, ingest
+from neuronedit.adapters.fcs.ingest import QUARANTINE, IngestConfig, ingest
 from neuronedit.command import JobCommand
 
 

@@ -1,9 +1,8 @@
-"""Tiny FCS files for the tests: 3.1 by flowio, and 2.0, 3.0, 3.1 of any data type written by hand."""
+"""Tiny FCS files for the tests: 2.0 to 3.2, of any data type, right or wrong, written by hand."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import flowio
 import numpy as np
 import numpy.typing as npt
 
@@ -18,11 +17,12 @@ def write_float_fcs(
     markers: Sequence[str] | None = None,
     keywords: Mapping[str, str] | None = None,
 ) -> Path:
-    """An FCS 3.1 file of float32, by flowio: (n_events, n_channels)."""
-    with path.open("wb") as file:
-        flowio.create_fcs(
-            file, np.asarray(intensities, dtype=float).ravel().tolist(), list(channels), markers, dict(keywords or {})
-        )
+    """An FCS 3.1 file of float32: (n_events, n_channels)."""
+    text = {f"$P{number}S": marker for number, marker in enumerate(markers or (), start=1) if marker}
+    content = fcs_bytes(
+        np.asarray(intensities, np.float32), channels, version="3.1", keywords=text | dict(keywords or {})
+    )
+    path.write_bytes(content)
     return path
 
 
@@ -80,3 +80,56 @@ def _data_bytes(values: npt.NDArray[np.generic], widths: Sequence[int], order: s
     for number in range(values.shape[1]):
         events[str(number)] = values[:, number]
     return events.tobytes()
+
+
+def raw_fcs(
+    segment: bytes,
+    data: bytes,
+    *,
+    version: str = "3.0",
+    header: tuple[str, str] | None = None,
+    text_longer: int = 0,
+    supplemental: bytes = b"",
+    after: bytes = b"",
+) -> bytes:
+    """An FCS file of a TEXT segment as it is given, right or wrong.
+
+    Args:
+        segment: TEXT. ``%BEGIN`` and ``%END`` in it become the offsets of DATA, ``%SBEGIN`` and ``%SEND`` those of
+            supplemental TEXT.
+        data: DATA.
+        version: Of the header.
+        header: First and last byte of DATA as the header has them, in place of the true ones.
+        text_longer: Bytes by which the header has TEXT end late (or early, if negative).
+        supplemental: A supplemental TEXT segment, between TEXT and DATA.
+        after: What follows DATA.
+    """
+    marks = [b"%BEGIN", b"%END", b"%SBEGIN", b"%SEND"]
+    length = len(segment) + sum((8 - len(mark)) * segment.count(mark) for mark in marks)
+    supplement = TEXT_START + length
+    begin = supplement + len(supplemental)
+    places = [begin, begin + len(data) - 1, supplement, begin - 1]
+    for mark, place in zip(marks, places, strict=True):
+        segment = segment.replace(mark, b"%08d" % place)
+    first, last = header or (str(places[0]), str(places[1]))
+    offsets = [TEXT_START, TEXT_START + length - 1 + text_longer, first, last, 0, 0]
+    start = f"FCS{version}    " + "".join(f"{offset:>8}" for offset in offsets)
+    return start.encode() + segment + supplemental + data + after
+
+
+def text_of(keywords: Mapping[str, str | bytes], delimiter: bytes = b"|", *, last: bool = True) -> bytes:
+    """A TEXT segment with delimiters doubled in values; bytes are written as they are."""
+    words = []
+    for key, value in keywords.items():
+        raw = value if isinstance(value, bytes) else value.encode().replace(delimiter, delimiter * 2)
+        words += [key.encode(), raw]
+    return delimiter + delimiter.join(words) + (delimiter if last else b"")
+
+
+def float_keywords(channels: Sequence[str], n_events: int, **more: str) -> dict[str, str | bytes]:
+    """The keywords of a file of little-endian float32, with offsets that ``raw_fcs`` fills in."""
+    keywords: dict[str, str | bytes] = {"$BEGINDATA": "%BEGIN", "$ENDDATA": "%END", "$MODE": "L", "$DATATYPE": "F"}
+    keywords |= {"$BYTEORD": "1,2,3,4", "$NEXTDATA": "0", "$PAR": str(len(channels)), "$TOT": str(n_events)}
+    for number, channel in enumerate(channels, start=1):
+        keywords |= {f"$P{number}N": channel, f"$P{number}B": "32", f"$P{number}E": "0,0", f"$P{number}R": "262144"}
+    return keywords | more

@@ -11,7 +11,7 @@ from neuronedit_jobs.transform import TransformConfig
 from neuronedit_jobs.update import UpdateConfig
 from pydantic import ValidationError
 
-from neuronedit.adapters.files.ingest import IngestConfig
+from neuronedit.adapters.fcs.ingest import IngestConfig
 from neuronedit.cells.panel import Panel, PanelConfig
 from neuronedit.cells.transforms import Linear, Logicle
 from neuronedit.config import Config, explain_fields

@@ -25,6 +25,7 @@ FLOORS = (
     ("review/labels", "review/populations", "review/stability"),
     ("review/page",),
     ("adapters/files", "adapters/cluster"),
+    ("adapters/fcs",),
     ("adapters/sampling", "adapters/transform"),
     ("adapters/training", "adapters/registry"),
 )
@@ -32,7 +33,7 @@ FLOORS = (
 
 FLOOR = {folder: number for number, floor in enumerate(FLOORS) for folder in floor}
 
-FOR_ADAPTERS_ONLY = {"ray", "mlflow", "pyarrow", "flowio"}
+FOR_ADAPTERS_ONLY = {"ray", "mlflow", "pyarrow"}
 
 FRONT_DOOR = PACKAGE / "__init__.py"
 """The table of contents: it may name any room of the core."""

@@ -1,8 +1,8 @@
 """The panel: which markers a model sees, in which order, on which scale."""
 
-import csv
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -10,7 +10,9 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from neuronedit.cells.tables import workbook_kind
+from neuronedit.arrays import Floats
+from neuronedit.cells.names import comparable, tell_no_markers
+from neuronedit.cells.tables import Row, read_rows
 from neuronedit.cells.transforms import (
     MASS_COFACTOR,
     PARAMETERS,
@@ -21,6 +23,13 @@ from neuronedit.cells.transforms import (
 )
 from neuronedit.config import Config
 from neuronedit.errors import PanelError, listing, nearest_name
+
+log = logging.getLogger(__name__)
+
+FLUORESCENCE_COFACTOR = 150.0
+
+BELOW_ZERO = 0.05
+"""The share of events below -15 from which a cofactor of 5 is taken for a mistake."""
 
 
 @dataclass(frozen=True, init=False)
@@ -108,6 +117,34 @@ class Panel:
                 "Rename the column, or train a model on a panel without the marker."
             )
 
+    def tell_small_cofactors(self, intensities: Iterable[Floats]) -> None:
+        """Warn of markers that have the cofactor of mass cytometry and spread below zero like fluorescence.
+
+        Mass cytometers count ions: noise below zero is a count or two there, and hundreds on flow cytometers.
+
+        Args:
+            intensities: Raw, (n_events, n_markers) of each population.
+
+        Example:
+            >>> Panel(("CD3",), (5.0,)).tell_small_cofactors([np.random.default_rng(0).poisson(4, (99, 1)) - 0.5])
+        """
+        populations = [np.asarray(events) for events in intensities]
+        small = [
+            marker
+            for column, (marker, transform) in enumerate(zip(self.markers, self.transforms, strict=True))
+            if transform == Arcsinh(MASS_COFACTOR)
+            and any(np.mean(events[:, column] < -3 * MASS_COFACTOR) > BELOW_ZERO for events in populations)
+        ]
+        if small:
+            log.warning(
+                "The cofactor of %s is %g, that of mass cytometry, and many of their values are far below zero, as "
+                "those of fluorescence are: %g is usual there. Set panel.cofactor, or the column cofactor of the panel "
+                "file.",
+                listing(small),
+                MASS_COFACTOR,
+                FLUORESCENCE_COFACTOR,
+            )
+
 
 def _as_transform(marker: str, given: Transform | float) -> Transform:
     try:
@@ -136,60 +173,80 @@ def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
         ...     read_panel(Path(folder, "panel.csv"))
         (Panel(markers=('CD45',), transforms=(Arcsinh(cofactor=5.0),)), {'Y89Di': 'CD45'})
     """
-    lines, rows = _read_rows(Path(path))
-    markers = tuple((row["marker"] or "").strip() for row in rows)
-    channels = [(row.get("channel") or "").strip() for row in rows]
-    if "" in markers:
-        number = markers.index("")
+    first, *rows = read_rows(path, "panel file", PanelError) or [Row(1, ())]
+    columns = [cell.casefold() for cell in first.cells]
+    if "marker" not in columns or not rows:
+        found = "no rows" if "marker" in columns or not columns else listing(first.cells)
         raise PanelError(
-            f"{path}, line {lines[number]}: Marker {number + 1} of the panel has no name. "
-            "Name it, or leave its row out."
+            f"{path}: expected a CSV with the column 'marker' (and 'channel', 'transform', 'cofactor'); found {found}."
         )
-    for noun, names in (("marker", markers), ("channel", channels)):
-        repeated = [name for name, count in Counter(names).items() if name and count > 1]
-        if repeated:
-            places = ", ".join(str(line) for line, name in zip(lines, names, strict=True) if name in repeated)
-            fault = f"names {listing(repeated)} more than once" if noun == "marker" else ""
-            fault = fault or f"channel {listing(repeated)} stands more than once"
-            raise PanelError(f"{path}, lines {places}: {fault}. Name each {noun} once.")
-    panel = Panel(markers, tuple(_transform(row, path) for row in rows))
-    return panel, {channel: marker for channel, marker in zip(channels, markers, strict=True) if channel}
+    repeated = [column for column, count in Counter(columns).items() if column and count > 1]
+    if repeated:
+        raise PanelError(f"{path}: column {listing(repeated)} stands more than once. Name each column once.")
+    _tell_unread(path, columns)
+    lines = [_PanelLine.of(path, row.line, columns, row.cells) for row in rows]
+    _check_unique(path, lines, "marker", [line.marker() for line in lines])
+    _check_unique(path, lines, "channel", [line.channel() for line in lines])
+    panel = Panel([line.marker() for line in lines], [line.transform() for line in lines])
+    return panel, {line.channel(): line.marker() for line in lines if line.channel()}
 
 
-def _read_rows(path: Path) -> tuple[list[int], list[dict[str, str | None]]]:
-    """Read the line's number and the cells of every row; rows of empty cells, as Excel leaves them, are none."""
-    try:
-        if workbook := workbook_kind(path):
-            raise PanelError(f"{path}: expected a CSV in UTF-8; found {workbook}. Save the panel as one.")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            found = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise PanelError(f"{path}: the panel file cannot be read ({error}). Check the path.") from error
-    if not found or "marker" not in found[0][1]:
-        names = listing(found[0][1]) if found else "no rows"
+@dataclass(frozen=True)
+class _PanelLine:
+    """One line of a panel file: where it stands, and its cells by column."""
+
+    where: str
+    number: int
+    cells: Mapping[str, str]
+
+    @classmethod
+    def of(cls, path: str | Path, number: int, columns: Sequence[str], cells: Sequence[str]) -> Self:
+        where = f"{path}, line {number}"
+        if any(cells[len(columns) :]):
+            raise PanelError(
+                f"{where}: expected {len(columns)} cells, as the first line has; found {len(cells)}. "
+                "Quote cells that contain the separator."
+            )
+        found = cls(where, number, dict(zip(columns, cells, strict=False)))
+        if not found.marker():
+            raise PanelError(f"{where}: the marker has no name. Name it, or leave its row out.")
+        return found
+
+    def marker(self) -> str:
+        return self.cells.get("marker", "")
+
+    def channel(self) -> str:
+        return self.cells.get("channel", "")
+
+    def transform(self) -> Transform:
+        columns = dict.fromkeys(column for names in PARAMETERS.values() for column in names)
+        texts = {column: self.cells.get(column, "") for column in ("transform", *columns)}
+        name = texts.pop("transform") or Arcsinh.name
+        try:
+            return make_transform(name, {column: _number(column, text) for column, text in texts.items() if text})
+        except PanelError as error:
+            raise PanelError(f"{self.where}: marker {self.marker()!r}: {error}") from error
+
+
+def _check_unique(path: str | Path, lines: Sequence[_PanelLine], noun: str, names: Sequence[str]) -> None:
+    counts = Counter(comparable(name) for name in names if name)
+    repeated = [name for name in names if counts[comparable(name)] > 1]
+    if repeated:
+        places = ", ".join(str(line.number) for line, name in zip(lines, names, strict=True) if name in repeated)
+        alike = len(set(repeated)) > len(set(map(comparable, repeated)))
         raise PanelError(
-            f"{path}: expected a CSV with the column 'marker' (and 'channel', 'transform', 'cofactor'); found {names}."
+            f"{path}, lines {places}: {noun} {listing(dict.fromkeys(repeated))} stands more than once"
+            f"{', in two kinds of letters that look alike' if alike else ''}. Name each {noun} once."
         )
-    surplus = [line for line, row in found if any(cell.strip() for cell in row.get(None, ()))]
-    if surplus:
-        raise PanelError(
-            f"{path}, line {surplus[0]}: has more cells than the first line has names. Quote cells that hold a comma."
-        )
-    filled = [(line, row) for line, row in found if any((row[name] or "").strip() for name in row if name)]
-    if not filled:
-        raise PanelError(f"{path}: no row of the panel has a marker. Name at least one.")
-    return [line for line, _ in filled], [row for _, row in filled]
 
 
-def _transform(row: Mapping[str, str | None], path: str | Path) -> Transform:
-    columns = dict.fromkeys(column for names in PARAMETERS.values() for column in names)
-    texts = {column: (row.get(column) or "").strip() for column in ("transform", *columns)}
-    name = texts.pop("transform") or Arcsinh.name
-    try:
-        return make_transform(name, {column: _number(column, text) for column, text in texts.items() if text})
-    except PanelError as error:
-        raise PanelError(f"{path}: marker {row['marker']!r}: {error}") from error
+def _tell_unread(path: str | Path, columns: Sequence[str]) -> None:
+    """Warn of columns that are nearly named like those that are read."""
+    known = ("channel", "marker", "transform", *(name for names in PARAMETERS.values() for name in names))
+    for column in columns:
+        near = nearest_name(column, set(known) - set(columns)) if column not in known and column != "role" else ""
+        if near:
+            log.warning("%s: the column %r is not read%s. Rename it, if that is meant.", path, column, near)
 
 
 def _number(column: str, text: str) -> float:
@@ -234,4 +291,6 @@ class PanelConfig(Config):
                 "Correct the name."
             )
         kept = [pair for pair in zip(panel.markers, panel.transforms, strict=True) if pair[0] not in self.exclude]
-        return Panel([marker for marker, _ in kept], [transform for _, transform in kept])
+        panel = Panel([marker for marker, _ in kept], [transform for _, transform in kept])
+        tell_no_markers(panel.markers, self.file or "panel.markers")
+        return panel

@@ -95,6 +95,7 @@ def prepare(
             "arrays of intensities alone. Hand in DrawnPopulations with labels, or leave population_column out."
         )
     pairs = with_inverses(design.edits(drawn.counts), edit)
+    panel.tell_small_cofactors(drawn.intensities.values())
     scaling = fit_scaling(drawn.intensities.values(), panel.transforms)
     markers = {name: scaling.standardise(scaling.transform(events)) for name, events in drawn.intensities.items()}
     # Judged, pooled and matched first: what cannot be learned or matched is told before anything is trained.

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from neuronedit.cells.panel import Panel, read_panel
+from neuronedit.cells.panel import Panel, PanelConfig, read_panel
 from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
 from neuronedit.errors import PanelError
 
@@ -113,7 +114,9 @@ def test_rows_that_excel_left_empty_are_none(panel_file):
 @pytest.mark.parametrize(("content", "kind"), [(b"PK\x03\x04", r"\.xlsx, \.ods"), (b"\xd0\xcf\x11\xe0\xa1", r"\.xls")])
 def test_a_workbook_that_is_given_as_a_panel_is_told(tmp_path, content, kind):
     (tmp_path / "panel.xlsx").write_bytes(content)
-    message = rf"panel\.xlsx: expected a CSV in UTF-8; found a workbook \({kind}\)\. Save the panel as one\."
+    message = (
+        rf"panel\.xlsx: expected a panel file that is a CSV in UTF-8; found a workbook \({kind}\)\. Save it as one\."
+    )
     with pytest.raises(PanelError, match=message):
         read_panel(tmp_path / "panel.xlsx")
 
@@ -126,7 +129,9 @@ def test_a_panel_file_that_cannot_be_read_is_told(tmp_path):
 
 
 def test_a_panel_file_in_another_encoding_is_told(panel_file):
-    with pytest.raises(PanelError, match=r"panel.csv: the panel file cannot be read \(.*utf-8.*\)"):
+    with pytest.raises(
+        PanelError, match=r"panel.csv: the panel file is not a CSV in UTF-8 \(.*utf-8.*\)\. Save it as one"
+    ):
         read_panel(panel_file("marker\nCD3\n", encoding="utf-16"))
 
 
@@ -137,17 +142,24 @@ def test_a_panel_file_in_another_encoding_is_told(panel_file):
         ("marker\n", r"found no rows"),
         ("name,cofactor\nCD3,5\n", r"found 'name', 'cofactor'"),
         ("marker,cofactor\nCD3,five\n", r"marker 'CD3': cofactor is 'five'; expected a number"),
-        ("channel,marker\n,,\n,\n", r"panel.csv: no row of the panel has a marker\. Name at least one\."),
-        ("marker,cofactor\nCD3,1,5\n", r"panel.csv, line 2: has more cells than the first line has names\. Quote"),
-        ("channel,marker\n,,\nNd1,CD3\n,,\n,CD3\n", r"panel.csv, lines 3, 5: names 'CD3' more than once"),
-        ("channel,marker\n,,\nNd1,CD3\nTime,\n", r"panel.csv, line 4: Marker 2 of the panel has no name\. Name it"),
+        ("channel,marker\n,,\n,\n", r"found no rows"),
+        ("channel,marker\n,,\nNd1,CD3\n,,\n,CD3\n", r"panel.csv, lines 3, 5: marker 'CD3' stands more than once"),
         (
             "channel,marker\nNd1,CD3\nNd1,CD4\n",
             r"panel.csv, lines 2, 3: channel 'Nd1' stands more than once\. Name each channel once",
         ),
-        ("channel,marker\nNd1,CD3\nNd2,CD3\n", r"names 'CD3' more than once"),
-        ("channel,marker\nNd1,CD3\nTime,\n", r"Marker 2 of the panel has no name"),
-        ("marker,cofactor\nCD3,-1\n", r"panel.csv: marker 'CD3': arcsinh has cofactor -1.0; expected a positive"),
+        (
+            "channel,marker\nNd1,CD3\nNd2,CD3\n",
+            r"panel.csv, lines 2, 3: marker 'CD3' stands more than once\. Name each marker once",
+        ),
+        (
+            "channel,marker\nNd1,CD3\n,\nTime,\n",
+            r"panel.csv, line 4: the marker has no name\. Name it, or leave its row",
+        ),
+        (
+            "marker,cofactor\nCD3,-1\n",
+            r"panel.csv, line 2: marker 'CD3': arcsinh has cofactor -1.0; expected a positive",
+        ),
         ("marker,transform\nCD3,logicel\n", r"marker 'CD3': there is no transform 'logicel'; .*nearest name 'logicle'"),
         (
             "marker,transform,cofactor\nCD3,linear,5\n",
@@ -165,3 +177,67 @@ def test_a_panel_file_in_another_encoding_is_told(panel_file):
 def test_a_panel_file_that_makes_no_sense_is_refused(panel_file, text, message):
     with pytest.raises(PanelError, match=message):
         read_panel(panel_file(text))
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_a_panel_of_excel_with_its_own_separator_capitals_and_empty_rows(panel_file, separator):
+    text = "Channel,Marker,Cofactor,\r\nY89Di,CD45,5,\r\n,,,\r\nNd142Di,CD3,150,\r\n,,,\r\n"
+    panel, channels = read_panel(panel_file(text.replace(",", separator), encoding="utf-8-sig"))
+    assert panel == Panel(("CD45", "CD3"), (5.0, 150.0))
+    assert channels == {"Y89Di": "CD45", "Nd142Di": "CD3"}
+
+
+def test_a_column_that_is_nearly_named_right_is_told(panel_file, caplog):
+    path = panel_file("marker,cofactors,role,note\nCD3,150,lineage,x\n")
+    panel, _ = read_panel(path)
+    assert panel.transforms == (Arcsinh(5.0),)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        f"{path}: the column 'cofactors' is not read; nearest name 'cofactor'. Rename it, if that is meant."
+    ]
+
+
+def test_markers_that_only_look_alike_are_refused(panel_file):
+    message = (
+        "lines 2, 3: marker 'TNF-\u00b5', 'TNF-\u03bc' stands more than once, in two kinds of letters that look alike"
+    )
+    with pytest.raises(PanelError, match=message):
+        read_panel(panel_file("marker\nTNF-\u00b5\nTNF-\u03bc\n"))
+
+
+def test_too_many_cells_are_refused_with_their_line(panel_file):
+    with pytest.raises(
+        PanelError, match=r"panel\.csv, line 2: expected 2 cells, as the first line has; found 3\. Quote"
+    ):
+        read_panel(panel_file("marker,cofactor\nCD3,1,5\n"))
+
+
+@pytest.mark.parametrize("name", ["Time", "FSC-A", "Event_length", "Center", "Residual", "SSC-B-H", "140Ce_beads"])
+def test_a_marker_that_is_none_by_its_name_is_told(name, caplog):
+    config = PanelConfig(markers=("CD3", name, "SSEA-4", "CD16", "Width7"))
+    assert config.read().markers[1] == name
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        f"panel.markers: {name!r}: no marker by its name, and yet an edit would change it like one. Take it out of the "
+        "panel, unless that is meant."
+    ]
+
+
+def test_a_marker_that_is_none_and_left_out_is_not_told(caplog):
+    PanelConfig(markers=("CD3", "Time"), exclude=("Time",)).read()
+    assert not caplog.records
+
+
+def test_fluorescence_with_the_cofactor_of_mass_cytometry_is_told(caplog):
+    random = np.random.default_rng(0)
+    dim, bright, ions = (
+        random.normal(40, 120, 999),
+        random.lognormal(8, 1, 999),
+        random.poisson(4, 999) - random.random(999),
+    )
+    events = np.column_stack([dim, bright, ions, dim])
+    Panel(("CD3", "CD4", "CD8", "CD19"), (5.0, 5.0, 5.0, 150.0)).tell_small_cofactors([np.zeros((9, 4)), events])
+    assert [record.getMessage() for record in caplog.records] == [
+        "The cofactor of 'CD3' is 5, that of mass cytometry, and many of their values are far below zero, as those of "
+        "fluorescence are: 150 is usual there. Set panel.cofactor, or the column cofactor of the panel file."
+    ]

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from neuronedit.model.saved.files import load_model, save_model
 
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
@@ -12,6 +11,7 @@ from neuronedit.edits.edit import EditConfig
 from neuronedit.errors import DataError
 from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.saved.files import load_model, save_model
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 

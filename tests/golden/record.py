@@ -7,7 +7,6 @@ import json
 import shutil
 
 import numpy as np
-from neuronedit.model.saved.files import MODEL_FORMAT, load_model, save_model
 
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
@@ -16,6 +15,7 @@ from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
 from neuronedit.edits.edit import PRESETS, fit_edit
 from neuronedit.edits.steps import EditStep, Fitting
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.saved.files import MODEL_FORMAT, load_model, save_model
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 from neuronedit.network.minibatches import InMemory
 from neuronedit.network.plan import TrainingPlan

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
-from neuronedit.model.saved.files import save_model
 from neuronedit_jobs import combine
 
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
+from neuronedit.model.saved.files import save_model
 from tests.fixtures import CONTROLS, copied_store, fit_small_model, fit_small_pair
 from tests.synthetic_cells import MARKERS, intensities
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
-from neuronedit.model.saved.files import save_model
 from neuronedit_jobs import evaluate, train, transform, verify
 from neuronedit_jobs import log as log_job
 
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.saved.files import save_model
 from tests.fixtures import controls_model
 from tests.jobs.mlflow_server import kill_server, server_process
 from tests.jobs.story import Workplace

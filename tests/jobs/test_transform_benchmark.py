@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from neuronedit.model.saved.files import load_model
 from neuronedit_jobs.benchmarks.accuracy.peers import PeerError
 from neuronedit_jobs.benchmarks.speed import event_files, peer_speed, transform
 from neuronedit_jobs.benchmarks.speed.event_files import DEFAULT, MARKERS, NEURONS, FileSet, save_trials
@@ -17,6 +16,7 @@ from neuronedit_jobs.benchmarks.speed.ways import Work, copy_cost, half_cost, pl
 
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.edits.auto import CANDIDATES
+from neuronedit.model.saved.files import load_model
 
 # --- files and models
 

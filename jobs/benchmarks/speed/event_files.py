@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from neuronedit.model.saved.files import save_model
 
 from neuronedit.arrays import Float32s
 from neuronedit.cells.design import PAIR_EDIT, PairDesign
@@ -23,6 +22,7 @@ from neuronedit.edits.auto import CANDIDATES, Plan
 from neuronedit.edits.edit import NEURONS_THEN_MARKERS, Edit, fit_edit
 from neuronedit.edits.steps import EditStep
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.saved.files import save_model
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 
 N_MARKERS = 40

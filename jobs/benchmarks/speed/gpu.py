@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from neuronedit.model.saved.files import load_model
 
 from neuronedit.adapters.cluster.session import GpuShare
 from neuronedit.model.device import found_device
+from neuronedit.model.saved.files import load_model
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from neuronedit.model.saved.files import model_contents
 
 from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.registry.lineage import Trail, trace_output
@@ -22,6 +21,7 @@ from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_o
 from neuronedit.errors import OutputError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import GATES, Gate
+from neuronedit.model.saved.files import model_contents
 from tests.adapters.claiming import NO_QUALITY, parts, write_file
 from tests.adapters.registry.test_versions import example
 from tests.fixtures import copied_store

@@ -5,12 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
-from neuronedit.model.saved.files import save_model
 
 from neuronedit.adapters.files.parquet import marker_matrix
 from neuronedit.adapters.transform.event_editor import NO_FILE, EventEditor, TransformRules
 from neuronedit.errors import DataError, ModelError
 from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.saved.files import save_model
 from tests.synthetic_cells import MARKERS, sample_table, with_value
 
 CELLS = sample_table("B", "control", 400, seed=3)

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 import torch
-from neuronedit.model.saved.files import save_model
 
 from neuronedit.adapters.cluster import session as ray_session
 from neuronedit.adapters.cluster.session import GpuShare
 from neuronedit.errors import ClusterError
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.saved.files import save_model
 from tests.adapters.transforming import here, outputs, run
 from tests.disasters import start_driver
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from neuronedit.model.saved.files import save_model
 
 from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.transform import file_transformer
@@ -17,6 +16,7 @@ from neuronedit.adapters.transform.manifest import verify_output
 from neuronedit.adapters.transform.pool import _TransformLedger
 from neuronedit.errors import ClusterError, DataError, StorageError
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.saved.files import save_model
 from tests.adapters.killers import InThisProcess
 from tests.adapters.transforming import FILES, check, here, outputs, run, spoil
 from tests.disasters import enlarge, small_disk

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
-from neuronedit.model.saved.files import save_model
 from neuronedit_jobs import transform
 
 from neuronedit.adapters.registry.runs import TrackingConfig
 from neuronedit.adapters.transform.committed import Receipt
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.saved.files import save_model
 from tests.adapters.transforming import here
 from tests.fixtures import copied_store
 from tests.s3_server import SECRET_KEY, Bucket, Fault, S3Server

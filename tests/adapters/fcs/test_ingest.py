@@ -12,7 +12,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from neuronedit.adapters.files.ingest import IngestConfig, ingest, parquet_names
+from neuronedit.adapters.fcs import data
+from neuronedit.adapters.fcs.file import read_fcs
+from neuronedit.adapters.fcs.ingest import IngestConfig, ingest
+from neuronedit.adapters.fcs.parquet_file import parquet_names
 from neuronedit.errors import DataError, OutputError, PanelError
 from tests.fcs_files import fcs_bytes, write_float_fcs
 
@@ -86,6 +89,7 @@ def test_each_file_says_where_it_comes_from(folder):
         "fcs_version": "3.1",
         "channels": {"Time": "Time", "Nd142Di": "B cells", "Nd145Di": "T cells"},
         "compensated": False,
+        "keywords": read_fcs(folder / "a.fcs").keywords,
     }
     chunk = pq.ParquetFile(path).metadata.row_group(0)
     encodings = {chunk.column(n).path_in_schema: chunk.column(n).encodings for n in range(chunk.num_columns)}
@@ -101,7 +105,7 @@ def test_each_file_says_where_it_comes_from(folder):
         "sha256": digest,
         "fcs_version": "3.1",
     }
-    assert set(record["versions"]) == {"neuronedit", "flowio", "pyarrow", "numpy"}
+    assert set(record["versions"]) == {"neuronedit", "pyarrow", "numpy"}
     assert record["written"] == ["_ingest.json", "s2.parquet", "s_1.parquet"]
 
 
@@ -171,7 +175,7 @@ def test_a_panel_that_gives_two_channels_one_name_is_refused(folder):
     parts = ["a.fcs: expected the panel to give each channel a name of its own; 'Time' stands for two", "Correct"]
     refuses(PanelError, folder, *parts, panel=str(panel))
     panel.write_text("channel,marker\nNd142Di,X\n,CD19\n")
-    refuses(PanelError, folder, "a channel stands for two markers", panel=str(panel))
+    refuses(PanelError, folder, "a channel stands for two markers", panel=str(panel), labels="ignore")
 
 
 def test_files_of_different_columns_are_refused(folder):
@@ -196,7 +200,8 @@ def test_doubles_beyond_float32_are_refused(folder):
     values = events(0).astype(np.float64)
     values[4, 1] = 1e39
     (folder / "a.fcs").write_bytes(fcs_bytes(values, CHANNELS))
-    refuses(DataError, folder, "channel 'Nd142Di' has inf at event 5 (1 of 20 events)")
+    (folder / "samples.csv").write_text("file,sample_id,batch_id\na.fcs,s1,b1\n")
+    refuses(DataError, folder, "channel 'Nd142Di' has inf at event 5")
 
 
 def test_a_file_that_fails_after_others_leaves_no_output(folder):
@@ -220,7 +225,7 @@ def test_quarantine_goes_on_without_unreadable_files_and_exits_with_3(folder):
     assert done.stdout.splitlines() == lines
     (entry,) = json.loads((cells / "_quarantine.json").read_text())
     assert entry["file"] == "a.fcs"
-    assert entry["reason"].startswith(f"{folder / 'a.fcs'}: expected an FCS file of version 2.0, 3.0, 3.1; found")
+    assert entry["reason"].startswith(f"{folder / 'a.fcs'}: expected an FCS file of version 2.0, 3.0, 3.1, 3.2; found")
     assert ds.dataset(cells).to_table()["sample_id"].to_pylist() == ["s2"] * 20
 
 
@@ -230,19 +235,39 @@ def test_a_file_that_promises_more_than_it_has_is_quarantined(folder):
     report = ingest(settings(folder, on_error="quarantine"))
     assert (report.files, report.quarantined) == (1, ("a.fcs",))
     (entry,) = json.loads((folder / "cells/_quarantine.json").read_text())
-    assert "EOFError: a segment of 999999999943 bytes, where the file has " in entry["reason"]
+    assert "expected at least 1000000000000 bytes, as $ENDANALYSIS says; found" in entry["reason"]
 
 
 def test_quarantine_of_every_file_is_an_error(folder):
     (folder / "a.fcs").write_bytes(b"")
     (folder / "b.fcs").write_bytes(b"")
-    parts = ["samples.csv: none of the 2 FCS files could be read; the first:", "a.fcs: the FCS file is empty"]
+    parts = ["samples.csv: none of the 2 FCS files could be used; the first:", "a.fcs: the FCS file is empty"]
     refuses(DataError, folder, *parts, on_error="quarantine")
 
 
-def test_quarantine_does_not_excuse_a_file_of_another_panel(folder):
+def test_quarantine_takes_a_whole_file_of_another_panel(folder):
     write_float_fcs(folder / "b.fcs", events(1), CHANNELS, ["", "CD20", "CD4"])
-    refuses(DataError, folder, "it lacks 'CD19' and it adds 'CD20'", on_error="quarantine")
+    report = ingest(settings(folder, on_error="quarantine"))
+    assert (report.files, report.events, report.quarantined) == (1, 20, ("b.fcs",))
+    assert [path.name for path in (folder / "cells").glob("*.parquet")] == ["s_1.parquet"]
+    (entry,) = json.loads((folder / "cells/_quarantine.json").read_text())
+    assert "it lacks 'CD19' and it adds 'CD20'" in entry["reason"]
+
+
+def test_quarantine_leaves_nothing_of_a_file_that_fails_midway(folder, monkeypatch):
+    monkeypatch.setattr(data, "BLOCK_EVENTS", 8)
+    values = events(1)
+    values[17, 1] = np.nan
+    write_float_fcs(folder / "b.fcs", values, CHANNELS, MARKERS)
+    report = ingest(settings(folder, on_error="quarantine"))
+    assert report.quarantined == ("b.fcs",)
+    assert sorted(path.name for path in (folder / "cells").iterdir()) == [
+        "_ingest.json",
+        "_quarantine.json",
+        "s_1.parquet",
+    ]
+    (entry,) = json.loads((folder / "cells/_quarantine.json").read_text())
+    assert "channel 'Nd142Di' has nan at event 18. Remove such events" in entry["reason"]
 
 
 def test_an_output_that_exists_is_refused(folder):

@@ -1,12 +1,11 @@
 """The sample sheet: it assigns FCS files to samples and experiments."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuronedit.cells.tables import workbook_kind
+from neuronedit.cells.tables import Row, read_rows
 from neuronedit.errors import DataError, listing, nearest_name
 
 REQUIRED = ("file", "sample_id", "batch_id")
@@ -30,6 +29,8 @@ def read_sample_sheet(
 ) -> tuple[SheetRow, ...]:
     """Read a sample sheet: CSV with the columns ``file``, ``sample_id``, ``batch_id``, and any others, all text.
 
+    Cells are separated by commas, semicolons or tabs; the three columns may be written in capitals.
+
     Args:
         path: The sheet.
         fcs_folder: The folder of its files; by default the sheet's own.
@@ -40,22 +41,27 @@ def read_sample_sheet(
             that does not exist.
     """
     path = Path(path)
-    columns, rows = _read_rows(path)
+    first, *rows = read_rows(path, "sample sheet", DataError) or [Row(1, ())]
+    if not rows:
+        found = "only column names" if first.cells else "nothing"
+        raise DataError(f"{path}: expected a sample sheet with one line per FCS file; found {found}. Add the files.")
+    n_columns = max(row.n_filled for row in (first, *rows))  # Excel adds empty ones
+    columns = [cell.casefold() if cell.casefold() in REQUIRED else cell for cell in first.cells[:n_columns]]
     _check_columns(path, columns, markers)
     folder = path.parent if fcs_folder is None else Path(fcs_folder)
     samples = []
-    for number, row in rows:
-        if len(row) != len(columns):
+    for row in rows:
+        if len(row.cells) < len(columns) or row.n_filled > len(columns):
             raise DataError(
-                f"{path}, line {number}: expected {len(columns)} cells, as the first line has; found {len(row)}. "
-                "Quote cells that contain a comma."
+                f"{path}, line {row.line}: expected {len(columns)} cells, as the first line has; found "
+                f"{len(row.cells)}. Quote cells that contain a separator."
             )
-        labels = dict(zip(columns, row, strict=True))
+        labels = dict(zip(columns, row.cells, strict=False))
         empty = [column for column in REQUIRED if not labels[column]]
         if empty:
-            raise DataError(f"{path}, line {number}: the cell of column {listing(empty)} is empty. Fill it in.")
+            raise DataError(f"{path}, line {row.line}: the cell of column {listing(empty)} is empty. Fill it in.")
         samples.append(SheetRow(folder / labels["file"], labels))
-    lines = [number for number, _ in rows]
+    lines = [row.line for row in rows]
     _check_unique(path, "file", lines, [_resolved(sample.path) for sample in samples])
     _check_unique(path, "sample_id", lines, [sample.sample_id for sample in samples])
     missing = [sample.labels["file"] for sample in samples if not _is_file(sample.path)]
@@ -65,27 +71,6 @@ def read_sample_sheet(
             f"{listing(missing, limit=len(missing))}. Correct the sheet, or set fcs_folder."
         )
     return tuple(samples)
-
-
-def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The first line's cells, and every other line's with its number; blank lines are left out."""
-    try:
-        if workbook := workbook_kind(path):
-            raise DataError(
-                f"{path}: expected a sample sheet that is a CSV in UTF-8; found {workbook}. Save it as one."
-            )
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, skipinitialspace=True, strict=True)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except OSError as error:
-        raise DataError(f"{path}: the sample sheet cannot be read ({error.strerror}). Check the path.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: the sample sheet is not a CSV in UTF-8 ({error}). Save it as one.") from error
-    rows = [(number, row) for number, row in rows if any(row)]
-    if len(rows) < 2:
-        found = "only column names" if rows else "nothing"
-        raise DataError(f"{path}: expected a sample sheet with one line per FCS file; found {found}. Add the files.")
-    return rows[0][1], rows[1:]
 
 
 def _check_columns(path: Path, columns: Sequence[str], markers: Iterable[str]) -> None:

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from neuronedit.adapters.files.sample_sheet import read_sample_sheet
+from neuronedit.adapters.fcs.sample_sheet import read_sample_sheet
 from neuronedit.errors import DataError
 
 SHEET = "file,sample_id,batch_id,donor\na.fcs,s1,b1,d1\nb.fcs,s2,b1,007\n"
@@ -50,9 +50,15 @@ def test_files_may_lie_elsewhere(folder):
         ("file,sample,batch_id\na.fcs,s1,b1\n", "; nearest name 'sample'). Add or rename the column."),
         ("file,sample_id,batch_id,\na.fcs,s1,b1,x\n", "column 4 has no name. Name it in the first line."),
         ("file,sample_id,batch_id,file\na.fcs,s1,b1,x\n", "column 'file' stands more than once. Name each column once"),
-        (SHEET.replace("b.fcs", "a.fcs"), "a.fcs' stands more than once. Give each sample its own line."),
+        (
+            SHEET.replace("b.fcs", "a.fcs"),
+            "a.fcs' stands more than once. Give each sample its own line.",
+        ),
         (SHEET.replace("b.fcs", "./a.fcs"), "a.fcs' stands more than once"),
-        (SHEET.replace("s2", "s1"), "samples.csv, lines 2, 3: sample_id 's1' stands more than once. Give each"),
+        (
+            SHEET.replace("s2", "s1"),
+            "samples.csv, lines 2, 3: sample_id 's1' stands more than once. Give each",
+        ),
         (SHEET.replace("b.fcs", ""), "line 3: the cell of column 'file' is empty. Fill it in."),
         (SHEET.replace("s2", " "), "line 3: the cell of column 'sample_id' is empty."),
         (SHEET.replace("s1,b1", "s1,"), "line 2: the cell of column 'batch_id' is empty."),
@@ -67,23 +73,6 @@ def test_a_faulty_sheet_is_refused(folder, text, message):
     with pytest.raises(DataError, match=re.escape(message)) as error:
         read_sample_sheet(path, markers=["CD3", "CD4"])
     assert str(error.value).startswith(str(path))
-
-
-@pytest.mark.parametrize(
-    ("content", "kind"), [(b"PK\x03\x04", "a workbook (.xlsx, .ods)"), (b"\xd0\xcf\x11\xe0\xa1", "a workbook (.xls)")]
-)
-def test_a_workbook_that_is_given_as_a_sheet_is_told(folder, content, kind):
-    (folder / "samples.xlsx").write_bytes(content)
-    message = f"samples.xlsx: expected a sample sheet that is a CSV in UTF-8; found {kind}. Save it as one."
-    with pytest.raises(DataError, match=re.escape(message)):
-        read_sample_sheet(folder / "samples.xlsx")
-
-
-@pytest.mark.parametrize("name", ["a" * 300, "a\0b.fcs", "loop/a.fcs"], ids=["long", "null byte", "circle"])
-def test_a_name_that_no_file_can_have_is_of_no_file(folder, name):
-    (folder / "loop").symlink_to("loop")
-    with pytest.raises(DataError, match="1 of 1 FCS files do not exist in "):
-        read_sample_sheet(write(folder, f"file,sample_id,batch_id\n{name},s1,b1\n"))
 
 
 def test_all_missing_files_are_listed(folder):
@@ -102,3 +91,50 @@ def test_a_sheet_that_is_missing_or_not_text_is_refused(folder):
     path.write_bytes(b"file,sample_id,batch_id\n\xff\xfe,s,b\n")
     with pytest.raises(DataError, match=r"samples\.csv: the sample sheet is not a CSV in UTF-8 \('utf-8' codec"):
         read_sample_sheet(path)
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), (",", None)])
+@pytest.mark.parametrize("start", ["", "\ufeff", "\n"])
+def test_cells_may_be_separated_by_commas_semicolons_or_tabs(folder, separator, name, start, caplog):
+    caplog.set_level("INFO")
+    path = write(folder, start + SHEET.replace(",", separator))
+    assert [sample.labels["donor"] for sample in read_sample_sheet(path)] == ["d1", "007"]
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ([f"{path}: read as cells separated by {name}"] if name else [])
+
+
+def test_excels_hint_at_the_separator_is_understood(folder):
+    samples = read_sample_sheet(write(folder, "sep=;\r\n" + SHEET.replace(",", ";")))
+    assert [sample.sample_id for sample in samples] == ["s1", "s2"]
+    with pytest.raises(DataError, match=r"line 4: the cell of column 'sample_id' is empty"):
+        read_sample_sheet(write(folder, "sep=;\r\n" + SHEET.replace(",", ";").replace("s2", "")))
+
+
+def test_columns_may_be_named_in_capitals(folder):
+    first, _ = read_sample_sheet(
+        write(folder, SHEET.replace("file,sample_id,batch_id,donor", "File,Sample_ID,BATCH_ID,Donor"))
+    )
+    assert first.labels == {"file": "a.fcs", "sample_id": "s1", "batch_id": "b1", "Donor": "d1"}
+
+
+def test_empty_rows_and_columns_of_excel_are_no_part_of_the_sheet(folder):
+    lines = [*(f"{line},," for line in SHEET.splitlines()), ",,,,,", " , ,,,,", ""]
+    _, second = read_sample_sheet(write(folder, "\r\n".join(lines)))
+    assert second.labels == {"file": "b.fcs", "sample_id": "s2", "batch_id": "b1", "donor": "007"}
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"), [(b"PK\x03\x04", "a workbook (.xlsx, .ods)"), (b"\xd0\xcf\x11\xe0\xa1", "a workbook (.xls)")]
+)
+def test_a_workbook_that_is_given_as_a_sheet_is_told(folder, content, kind):
+    (folder / "samples.xlsx").write_bytes(content)
+    message = f"samples.xlsx: expected a sample sheet that is a CSV in UTF-8; found {kind}. Save it as one."
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_sample_sheet(folder / "samples.xlsx")
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b.fcs", "loop/a.fcs"], ids=["long", "null byte", "circle"])
+def test_a_name_that_no_file_can_have_is_of_no_file(folder, name):
+    (folder / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match="1 of 1 FCS files do not exist in "):
+        read_sample_sheet(write(folder, f"file,sample_id,batch_id\n{name},s1,b1\n"))

@@ -1,0 +1,1 @@
+"""FCS files: their reading, and their ingest into a Parquet dataset."""
