@@ -83,13 +83,15 @@ class OutputFolder:
         write_receipt(self.location, receipt)
         return receipt
 
-    def complete(self, manifest: Mapping[str, Any], receipts: Sequence[Receipt], quality: pd.DataFrame) -> None:
+    def complete(
+        self, manifest: Mapping[str, Any], receipts: Sequence[Receipt], quality: pd.DataFrame | None = None
+    ) -> None:
         """Remove what earlier work left in the folder, then write the quality table and, last, the manifest.
 
         Args:
             manifest: Vouches for the output (see ``make_manifest``).
             receipts: The receipts of all parts of the input.
-            quality: The table of the edits' quality (see ``quality_table``).
+            quality: The table of the edits' quality (see ``quality_table``); None where nothing was edited.
 
         Raises:
             OutputError: Another transform took the output over, or somebody put files of their own into it.
@@ -99,7 +101,8 @@ class OutputFolder:
         kept |= {receipt_name(receipt.output) for receipt in receipts}
         for name in _Contents.of(self.location).stale(kept):
             (self.location / name).delete()
-        (self.location / QUALITY).write_bytes(quality.to_csv(index=False).encode())
+        if quality is not None:
+            (self.location / QUALITY).write_bytes(quality.to_csv(index=False).encode())
         (self.location / MANIFEST).write_json(manifest)
         (self.location / STARTED).delete()
 
