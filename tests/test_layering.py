@@ -24,6 +24,7 @@ FLOORS = (
     ("review/labels", "review/populations", "review/stability"),
     ("review/page",),
     ("adapters/files", "adapters/cluster"),
+    ("adapters/fcs",),
     ("adapters/sampling", "adapters/transform"),
     ("adapters/training", "adapters/registry"),
 )
