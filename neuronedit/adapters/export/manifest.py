@@ -72,12 +72,12 @@ def check_replaceable(output: str, *, overwrite: bool) -> None:
     """Check that what an export is to replace was written by an export, not by a transform.
 
     Raises:
-        OutputError: A transform wrote it.
+        OutputError: A transform wrote it, or its note or manifest is damaged.
     """
     folder = locate(output)
     if overwrite and not all(_is_exports(folder / note) for note in (MANIFEST, STARTED)):
         raise OutputError(
-            f"{output}: expected an earlier export, to replace it; found the output of a transform. Choose another "
+            f"{output}: expected an earlier export, to replace it; found no note or manifest of one. Choose another "
             "folder, or remove this one yourself."
         )
 
@@ -229,4 +229,4 @@ def _is_exports(note: Location) -> bool:
         found = note.read_json()
         return EXPORT in (found.get("job"), found.get("model"))
     except (ValueError, AttributeError, RecursionError):
-        return True  # damaged: the claim tells
+        return False

@@ -140,7 +140,7 @@ def test_the_output_of_a_transform_is_never_replaced(cells_once: Path, undisturb
     edited = Path(shutil.copytree(undisturbed, tmp_path / "edited"))
     before = {path: path.read_bytes() for path in edited.rglob("*") if path.is_file()}
     with pytest.raises(
-        OutputError, match=r"edited: expected an earlier export, to replace it; found the output of a transform\."
+        OutputError, match=r"edited: expected an earlier export, to replace it; found no note or manifest of one\."
     ):
         export(cells_once, edited, overwrite=True)
     assert {path: path.read_bytes() for path in edited.rglob("*") if path.is_file()} == before
