@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from neuronedit.adapters.fcs.keywords import text_segment
 from neuronedit.arrays import Float32s, Int64s, Masks
+from neuronedit.cells.events import MAX_INTENSITY
 from neuronedit.errors import DataError
 
 TEXT_START = 256
@@ -149,11 +150,12 @@ def event_matrix(events: Events, channels: Sequence[Channel]) -> tuple[Float32s,
             column = column.fill_null(pa.scalar(channel.null, column.type))
         values = column.to_numpy()
         with np.errstate(all="ignore"):  # what overflows is found below
-            matrix[:, number] = values
+            single: Float32s = values.astype("<f4", copy=False)
             exact = values.dtype in (np.float16, np.float32)
-            if not exact and (inexact := int((matrix[:, number].astype(values.dtype) != values).sum())):
+            if not exact and (inexact := int((single.astype(values.dtype) != values).sum())):
                 rounded[channel.column] = inexact
-    _check(matrix, events, channels)
+        _check(single, events, channel)
+        matrix[:, number] = single
     return matrix, rounded
 
 
@@ -173,24 +175,20 @@ def needed_range(largest: float) -> int:
     return 1 << whole.bit_length()  # a reader's float64 does not tell a large number from the one before
 
 
-def _check(matrix: Float32s, events: Events, channels: Sequence[Channel]) -> None:
-    if not len(matrix):
+def _check(values: Float32s, events: Events, channel: Channel) -> None:
+    if not len(values):
         return
-    largest = matrix.max(axis=0)  # NaN where one is
-    ranges = np.array([channel.range for channel in channels], dtype=np.float64)
-    usable = np.isfinite(largest) & (matrix.min(axis=0) >= -np.finfo(np.float32).max) & (largest < ranges)
-    if usable.all():
+    lowest, largest = float(values.min()), float(values.max())  # NaN where one is
+    if lowest >= -MAX_INTENSITY and largest < channel.range and largest <= MAX_INTENSITY:
         return
-    number = int(np.flatnonzero(~usable)[0])
-    values, column = matrix[:, number], channels[number].column
+    column = channel.column
     if not (finite := np.isfinite(values)).all():
         stored = events.table.column(column)[int(np.flatnonzero(~finite)[0])].as_py()
         found = "NaN" if stored != stored else "infinity" if np.isinf(float(stored)) else f"{stored:g}, beyond float32"
         raise _unusable(events, column, finite, found)
-    row = events.rows[int(values.argmax())]
     raise DataError(
-        f"{events.file}: column {column!r} has {values.max():g} in row {row}, more than the statistics in the file's "
-        f"footer say ({channels[number].range - 1} at most). The file is damaged: write it again."
+        f"{events.file}: column {column!r} has {largest:g} in row {events.rows[int(values.argmax())]}, more than the "
+        f"statistics in the file's footer say ({channel.range - 1} at most). The file is damaged: write it again."
     )
 
 

@@ -87,6 +87,12 @@ class TestRange:
         assert whole >= 1
         assert float(str(whole)) - 1 >= float(np.float32(largest))
 
+    def test_the_largest_float32_is_written_and_not_cut(self, tmp_path: Path) -> None:
+        matrix = np.array([[np.finfo(np.float32).max], [-np.finfo(np.float32).max]])
+        text, cut = read_by_flowcore(write(tmp_path / "a.fcs", matrix).read_bytes())
+        assert text["$P1R"] == str(2**128)
+        assert np.array_equal(cut, matrix)
+
     def test_a_value_above_what_the_statistics_told_is_an_error(self) -> None:
         matrix = np.array([[1.0], [7.0]], np.float32)
         with pytest.raises(
