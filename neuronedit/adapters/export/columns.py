@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -154,9 +155,9 @@ def _channels(
     maxima: Mapping[str, float], channels: Mapping[str, str], source: Mapping[str, str]
 ) -> tuple[Channel, ...]:
     """The channel of each column: its detector where the source has one, otherwise the column's own name."""
-    detector = {column: channel for channel, column in channels.items()}
+    detector = _detectors([*maxima], channels)
     made: list[Channel] = []
-    taken = {detector[column] for column in maxima if column in detector}
+    taken = set(detector.values())
     for column, largest in maxima.items():
         name = detector.get(column)
         if name is None:
@@ -171,6 +172,20 @@ def _channels(
         null = NO_SUPPORT if column == SUPPORT_COLUMN else None
         made.append(Channel(column, name, label, max(needed_range(largest), source_range(source, name)), null))
     return tuple(made)
+
+
+def _detectors(columns: Sequence[str], channels: Mapping[str, str]) -> dict[str, str]:
+    """The detector of each column that has one; columns may be spelt in other code points than ingest noted."""
+    exact = {column: channel for channel, column in channels.items() if column in columns}
+    free = {_spelling(column): channel for channel, column in channels.items() if column not in exact}
+    alike = {
+        column: free.pop(_spelling(column)) for column in columns if column not in exact and _spelling(column) in free
+    }
+    return exact | alike
+
+
+def _spelling(name: str) -> str:
+    return normalize("NFC", name).replace("\u00b5", "\u03bc")
 
 
 def _constants(surveys: Sequence[Survey]) -> tuple[dict[str, str], list[str]]:

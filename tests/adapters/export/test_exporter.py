@@ -156,6 +156,13 @@ class TestEventsAndColumns:
         assert [text[f"$P{n}N"] for n in range(1, 6)] == ["CD4_2", "CD4", "a_b", "a_b_2", "channel"]
         assert [text.get(f"$P{n}S") for n in range(1, 6)] == ["CD4", "CD3", "a,b", "a_b", None]
 
+    def test_a_column_spelt_in_other_code_points_keeps_its_detector(self, tmp_path: Path, target: Path) -> None:
+        facts = '{"channels": {"PE-A": "TNF-\u03bc"}}'.encode()
+        write_cells(tmp_path / "cells/a.parquet", {"TNF-\u00b5": [1.0]}, facts)
+        export(tmp_path / "cells", target)
+        text = text_of(target / "Norm_a.fcs")
+        assert (text["$P1N"], text["$P1S"]) == ("PE-A", "TNF-\u00b5")
+
     def test_columns_of_other_kinds_are_keywords_or_left_out(self, tmp_path: Path, target: Path) -> None:
         columns = {
             "CD3": [1.0, 2.0],
