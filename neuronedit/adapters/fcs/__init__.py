@@ -1,1 +1,1 @@
-"""FCS files: their reading, and their ingest into a Parquet dataset."""
+"""FCS files: their reading, their ingest into a Parquet dataset, and their writing."""

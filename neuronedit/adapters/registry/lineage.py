@@ -6,7 +6,7 @@ A lineage is a tree of links, printed for people or as JSON; where a link is bro
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -90,15 +90,17 @@ def trace_output(uri: str, store: str | None = None) -> Trail:
     """Follow an output back as far as its links hold; where one is broken, the trail says so and ends there.
 
     Args:
-        uri: The folder that a transform wrote.
+        uri: The folder that a transform or export wrote.
         store: MLflow's; by default the one that the manifest names.
 
     Raises:
-        OutputError: There is no manifest: the folder is not a transform's finished output.
+        OutputError: There is no manifest: the folder is not a finished output of a transform or export.
         StorageError: The storage does not answer.
         TrackingError: MLflow stops to answer on the way.
     """
     manifest = read_manifest(uri)
+    if manifest.get("job") == "export":
+        return Trail("output", uri, _output_facts(manifest), (), (_exported(manifest, store),))
     store = store or manifest["model"].get("registry")
     try:
         use_store(TrackingConfig(uri=store))
@@ -108,14 +110,28 @@ def trace_output(uri: str, store: str | None = None) -> Trail:
     origins = [_input(manifest), _model(locate(uri), manifest, unreachable)]
     if not unreachable and manifest.get("run"):
         origins.insert(1, _run(manifest["run"]))
-    facts = {
+    return Trail("output", uri, _output_facts(manifest), (), tuple(origins))
+
+
+def _output_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         "events": manifest["events"],
         "files": len(manifest["outputs"]),
         "left out": len(manifest["left_out"]),
         "finished": manifest["finished"],
         "neuronedit": manifest["neuronedit"],
     }
-    return Trail("output", uri, facts, (), tuple(origins))
+
+
+def _exported(manifest: Mapping[str, Any], store: str | None) -> Trail:
+    """The input of an export, traced where it is the output of a transform."""
+    try:
+        traced = trace_output(manifest["input"], store)
+    except NeuroneditError as error:
+        model = manifest["model"].get("uri")
+        problems = (f"{manifest['input']}: it was edited by {model}. {error}",) if model else ()
+        return replace(_input(manifest), problems=problems)
+    return traced
 
 
 def _input(manifest: Mapping[str, Any]) -> Trail:

@@ -94,6 +94,7 @@ class Receipt:
         counts: Number of events by outcome: edited, or passed for a reason.
         left_out: The input's events that are not in the output.
         quality: The tally of what the edit did, as ``Tally.to_text`` gives it.
+        notes: What else a person should know of the output.
     """
 
     claim: str
@@ -106,6 +107,7 @@ class Receipt:
     counts: Mapping[str, int]
     left_out: tuple[LeftOut, ...] = ()
     quality: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def written(self) -> bool:
@@ -120,7 +122,8 @@ class Receipt:
     def from_json(cls, text: str | bytes) -> "Receipt":
         """Read a receipt from its text."""
         facts = json.loads(text)
-        return cls(**{**facts, "left_out": tuple(LeftOut(**part) for part in facts["left_out"])})
+        left_out = tuple(LeftOut(**part) for part in facts["left_out"])
+        return cls(**{**facts, "left_out": left_out, "notes": tuple(facts.get("notes", ()))})
 
 
 def commit_parquet(
@@ -145,10 +148,34 @@ def commit_parquet(
         OutputError: Another transform took the output over.
         StorageError: The storage is full, or does not take the file.
     """
+    return commit_file(target, lambda sink: _write(sink, schema, tables, layout), vouch, move)
+
+
+def commit_file(
+    target: Location,
+    write: Callable[["Hashed"], int],
+    vouch: Callable[[Committed], object] = lambda written: None,
+    move: Callable[[Location, Location], None] = move,
+) -> Committed:
+    """Write a file of any kind as ``commit_parquet`` does.
+
+    Args:
+        target: The file's name; a file that is there is replaced.
+        write: Writes the content and tells its number of events.
+        vouch: Called before the move, to write down what will stand there.
+        move: Moves it to its name, as in ``commit_parquet``.
+
+    Raises:
+        OutputError: Another job took the output over.
+        StorageError: The storage is full, or does not take the file.
+    """
     staged = target.staged()
     try:
         try:
-            written = _write(staged, schema, tables, layout)
+            with staged.filesystem.open_output_stream(staged.path) as stream:
+                sink = Hashed(stream)
+                events = write(sink)
+            written = Committed(events, sink.n_bytes, sink.digest.hexdigest())
             vouch(written)
             move(staged, target)
         except OSError as error:
@@ -197,21 +224,19 @@ def receipt_name(output: str) -> str:
     return join(RECEIPTS, folder, f"{short_name(name, LONGEST_NAME - len('.json'))}.json")
 
 
-def _write(staged: Location, schema: pa.Schema, tables: Iterable[pa.Table], layout: Layout) -> Committed:
+def _write(sink: "Hashed", schema: pa.Schema, tables: Iterable[pa.Table], layout: Layout) -> int:
     events = 0
-    with staged.filesystem.open_output_stream(staged.path) as stream:
-        sink = _Hashed(stream)
-        with pq.ParquetWriter(
-            pa.PythonFile(sink, mode="w"),
-            schema,
-            compression=layout.compression,
-            # Dictionaries gain nothing on floating-point columns and cost five times the writing.
-            use_dictionary=[field.name for field in schema if not pa.types.is_floating(field.type)],
-        ) as writer:
-            for table in _cut(tables, layout.row_group_events):
-                writer.write_table(table)
-                events += table.num_rows
-    return Committed(events, sink.n_bytes, sink.digest.hexdigest())
+    with pq.ParquetWriter(
+        pa.PythonFile(sink, mode="w"),
+        schema,
+        compression=layout.compression,
+        # Dictionaries gain nothing on floating-point columns and cost five times the writing.
+        use_dictionary=[field.name for field in schema if not pa.types.is_floating(field.type)],
+    ) as writer:
+        for table in _cut(tables, layout.row_group_events):
+            writer.write_table(table)
+            events += table.num_rows
+    return events
 
 
 def _cut(tables: Iterable[pa.Table], n_events: int | None) -> Iterator[pa.Table]:
@@ -232,7 +257,7 @@ def _cut(tables: Iterable[pa.Table], n_events: int | None) -> Iterator[pa.Table]
         yield pa.concat_tables(waiting)
 
 
-class _Hashed(io.RawIOBase):
+class Hashed(io.RawIOBase):
     """Hands bytes on to a stream and takes their digest on the way."""
 
     def __init__(self, stream: pa.NativeFile) -> None:
@@ -241,9 +266,11 @@ class _Hashed(io.RawIOBase):
         self.n_bytes = 0
 
     def writable(self) -> bool:
+        """Tell that it can be written to."""
         return True
 
     def write(self, piece: Any) -> int:
+        """Hand bytes on."""
         self.stream.write(piece)
         self.digest.update(piece)
         n_bytes = len(memoryview(piece))
@@ -251,6 +278,7 @@ class _Hashed(io.RawIOBase):
         return n_bytes
 
     def tell(self) -> int:
+        """Tell the number of bytes so far."""
         return self.n_bytes
 
 

@@ -1,9 +1,9 @@
 """Edits one file after another, each streamed from storage to a hidden file that is moved into place."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,8 @@ from neuronedit.cells.events import one_ahead
 from neuronedit.errors import ClusterError, DataError, EditedError, NeuroneditError, PanelError, StorageError
 from neuronedit.model.quality import observer
 from neuronedit.model.tally import Tally
+
+Item = TypeVar("Item")
 
 LEFT_OUT = "left out"
 """The group in the tally of events whose intensities are not finite."""
@@ -45,6 +47,48 @@ class FileRules:
 
     layout: Layout
     quarantine: bool = False
+
+
+def receipt_rows(items: Iterable[Item], work: Callable[[Item], Receipt]) -> pa.Table:
+    """Make a table with the receipt of each item; a user's error is its last row.
+
+    Args:
+        items: The items.
+        work: Writes the output of one.
+    """
+    rows: list[dict[str, Any]] = []
+    for item in items:
+        try:
+            rows.append({"receipt": work(item).to_json()})
+        except NeuroneditError as error:
+            rows.append(failure_row(error))
+            break  # it ends the job
+    return pa.Table.from_pylist(rows, schema=_RECEIPT_SCHEMA)
+
+
+def check_attempts(ledger: Any, output: str, filesystem: fs.FileSystem, paths: Sequence[str]) -> None:
+    """Note that a worker takes up an output, and check that not too many were lost over it, nor one over its input.
+
+    Args:
+        ledger: The Ray actor that counts attempts.
+        output: The output's name.
+        filesystem: The file system of the input.
+        paths: The files that it is made of.
+
+    Raises:
+        DataError: Reading one of them ends the process.
+        ClusterError: Too many workers were lost.
+    """
+    # Where the ledger is lost, it is started again, and waited for; it forgets its counts.
+    attempts: int = ray.get(ledger.begin.options(max_task_retries=-1).remote(output))
+    if attempts == 2:  # a worker was lost over it: is it a file?
+        for path in paths:
+            probe(filesystem, path)
+    if attempts > MAX_ATTEMPTS:
+        raise ClusterError(
+            f"{paths[0]}: {MAX_ATTEMPTS} workers were lost over it. Look for their reason in Ray's logs "
+            "(mostly memory: kernel or Ray's own out-of-memory kill), then run again with resume = true."
+        )
 
 
 class FileTransformer:
@@ -79,14 +123,7 @@ class FileTransformer:
 
     def __call__(self, items: pa.Table) -> pa.Table:
         """Edit the parts that the work items name; a user's error comes back as a row."""
-        rows: list[dict[str, Any]] = []
-        for part in parse_items(items, FilePart):
-            try:
-                rows.append({"receipt": self.transform(part).to_json()})
-            except NeuroneditError as error:
-                rows.append(failure_row(error))
-                break  # it ends the job
-        return pa.Table.from_pylist(rows, schema=_RECEIPT_SCHEMA)
+        return receipt_rows(parse_items(items, FilePart), self.transform)
 
     def transform(self, part: FilePart) -> Receipt:
         """Write one part's output, complete or not at all; an output that stands already is left as it is.
@@ -161,17 +198,8 @@ class FileTransformer:
         check_as_listed(self.filesystem, part)  # while the output is not in its place yet
 
     def _check_attempts(self, part: FilePart) -> None:
-        if self.ledger is None:
-            return
-        # Where the ledger is lost, it is started again, and waited for; it forgets its counts.
-        attempts: int = ray.get(self.ledger.begin.options(max_task_retries=-1).remote(part.output))
-        if attempts == 2:  # a worker was lost over it: is it the file?
-            probe(self.filesystem, part.file.path)
-        if attempts > MAX_ATTEMPTS:
-            raise ClusterError(
-                f"{part.file.path}: {MAX_ATTEMPTS} workers were lost over it. Look for their reason in Ray's logs "
-                "(mostly memory: kernel or Ray's own out-of-memory kill), then run again with resume = true."
-            )
+        if self.ledger is not None:
+            check_attempts(self.ledger, part.output, self.filesystem, [part.file.path])
 
     def _advance(self, part: FilePart, n_events: int, *, finished: bool = False) -> None:
         if self.ledger is not None:

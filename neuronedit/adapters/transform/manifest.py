@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from posixpath import splitext
 from typing import Any
 
 from pydantic import BaseModel
@@ -122,9 +123,9 @@ def read_manifest(uri: str) -> dict[str, Any]:
         raise OutputError(
             f"{uri}: no {MANIFEST}. "
             + (
-                "A transform was started here and did not finish: run it again with resume = true."
+                "A transform or export was started here and did not finish: run it again with resume = true."
                 if unfinished
-                else "Expected the output folder of a transform."
+                else "Expected the output folder of a transform or export."
             )
         )
     try:
@@ -165,7 +166,7 @@ def verify_output(uri: str) -> Verification:
     """Compare every file of an output with the manifest: presence, size, rows, SHA-256; and look for surplus files.
 
     Raises:
-        OutputError: There is no manifest: the folder is not a transform's finished output.
+        OutputError: There is no manifest: the folder is not a finished output of a transform or export.
         StorageError: The storage does not answer.
     """
     location, manifest = locate(uri), read_manifest(uri)
@@ -209,6 +210,8 @@ def _problem(location: Location, output: Mapping[str, Any]) -> str | None:
         return f"{name}: {size:,} bytes, expected {output['bytes']:,}"
     if sha256_of(target) != output["sha256"]:
         return f"{name}: the content changed (SHA-256 differs)"
+    if not name.lower().endswith(PARQUET_NAMES):
+        return None  # an export's: these bytes were written with these events
     try:
         with open_parquet(target.filesystem, target.path) as parquet:
             n_events = parquet.metadata.num_rows
@@ -218,7 +221,8 @@ def _problem(location: Location, output: Mapping[str, Any]) -> str | None:
 
 
 def _surplus(location: Location, expected: set[str]) -> Iterator[str]:
+    ends = (*PARQUET_NAMES, *{splitext(name)[1].lower() for name in expected} - {""})
     for entry in own_entries(location):
-        seen = entry.kind == "link" or entry.name.lower().endswith(PARQUET_NAMES)  # a link may be one to a folder
+        seen = entry.kind == "link" or entry.name.lower().endswith(ends)  # a link may be one to a folder
         if seen and not hidden(entry.name) and entry.name not in expected:
             yield f"{printable(entry.name)}: not of this output, and readers would take it for a part"

@@ -93,13 +93,15 @@ class OutputFolder:
         self.lease.write(self.location / receipt_name(receipt.output), receipt.to_json().encode())
         return receipt
 
-    def complete(self, manifest: Mapping[str, Any], receipts: Sequence[Receipt], quality: pd.DataFrame) -> None:
+    def complete(
+        self, manifest: Mapping[str, Any], receipts: Sequence[Receipt], quality: pd.DataFrame | None = None
+    ) -> None:
         """Remove what earlier work left in the folder, then write the quality table and, last, the manifest.
 
         Args:
             manifest: Vouches for the output (see ``make_manifest``).
             receipts: The receipts of all parts of the input.
-            quality: The table of the edits' quality (see ``quality_table``).
+            quality: The table of the edits' quality (see ``quality_table``); None where nothing was edited.
 
         Raises:
             OutputError: Another transform took the output over, or somebody put files of their own into it.
@@ -108,7 +110,8 @@ class OutputFolder:
         kept |= {receipt_name(receipt.output) for receipt in receipts}
         for name in _Contents.of(self.location).stale(kept):
             self.lease.delete(self.location / name)
-        self.lease.write(self.location / QUALITY, csv_text(quality).encode())
+        if quality is not None:
+            self.lease.write(self.location / QUALITY, csv_text(quality).encode())
         self.lease.write_json(self.location / MANIFEST, manifest)
         self.lease.delete(self.location / STARTED)
 

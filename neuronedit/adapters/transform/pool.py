@@ -1,6 +1,6 @@
 """Ray Data applies a model to a dataset: each part of the input is a work item, each output is committed whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -52,37 +52,62 @@ def transform_parts(
         StorageError: A storage fails, or is full.
         ClusterError: The cluster has no room for a worker, or no GPU, or loses its workers.
     """
-    slots = min(free_slots(), gpu.slots()) if gpu else free_slots()
-    if not parts:
-        return []
+    arguments = {
+        "filesystem": filesystem,
+        "output": output,
+        "rules": rules,
+        "files": files,
+        "device": gpu.device if gpu else None,
+    }
     receipts = []
+    for receipt in worked(FileTransformer, arguments, parts, sum(part.n_events for part in parts), n_workers, gpu):
+        tally.add(Tally.from_text(receipt.quality))
+        receipts.append(replace(receipt, quality=""))
+    return receipts
+
+
+def worked(
+    worker: type,
+    arguments: Mapping[str, Any],
+    items: Sequence[Any],
+    n_events: int,
+    n_workers: int | None = None,
+    gpu: GpuShare | None = None,
+) -> Iterator[Receipt]:
+    """Yield the receipts of work items, each done by one of an autoscaling pool of Ray actors, in any order.
+
+    Args:
+        worker: The actors' class: called with a table of work items, it gives their receipts (see ``receipt_rows``).
+        arguments: Arguments of the class; it gets the ledger, too.
+        items: The work items, dataclasses.
+        n_events: Number of their events, for the progress that is shown.
+        n_workers: Largest number of actors; by default one per core that is free now.
+        gpu: Each actor's share of a GPU; by default none.
+
+    Raises:
+        NeuroneditError: A worker raised it.
+        ClusterError: The cluster has no room for a worker, or no GPU, or loses its workers.
+    """
+    slots = min(free_slots(), gpu.slots()) if gpu else free_slots()
+    if not items:
+        return
     with (
         _ray_errors_told(),
         driver_actor(_TransformLedger, max_restarts=-1) as ledger,
-        shown_progress(lambda: _look(ledger, len(parts)), sum(part.n_events for part in parts)),
+        shown_progress(lambda: _look(ledger, len(items)), n_events),
     ):
-        stream = work_items(parts).map_batches(
-            FileTransformer,
-            fn_constructor_kwargs={
-                "filesystem": filesystem,
-                "output": output,
-                "rules": rules,
-                "files": files,
-                "ledger": ledger,
-                "device": gpu.device if gpu else None,
-            },
+        stream = work_items(items).map_batches(
+            worker,
+            fn_constructor_kwargs={**arguments, "ledger": ledger},
             batch_size=1 if gpu else None,  # with GPUs, Ray Data asks for a number
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(n_workers or slots, len(parts))),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(n_workers or slots, len(items))),
             num_cpus=1,
             num_gpus=gpu.num_gpus if gpu else 0,
         )
         for row in stream.iter_rows():
             raise_failure(row)
-            receipt = Receipt.from_json(row["receipt"])
-            tally.add(Tally.from_text(receipt.quality))
-            receipts.append(replace(receipt, quality=""))
-    return receipts
+            yield Receipt.from_json(row["receipt"])
 
 
 class _TransformLedger:

@@ -216,7 +216,9 @@ def test_a_model_given_as_a_folder_ends_the_trail_without_a_fault(world: World) 
 
 
 def test_an_output_without_a_manifest_is_told(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"no _manifest\.json\. Expected the output folder of a transform\.$"):
+    with pytest.raises(
+        OutputError, match=r"no _manifest\.json\. Expected the output folder of a transform or export\.$"
+    ):
         trace_output(str(tmp_path))
 
 

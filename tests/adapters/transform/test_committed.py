@@ -98,7 +98,7 @@ def test_a_storage_that_takes_no_more_is_told_and_leaves_nothing(
     def fail(*_: object) -> int:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(committed_file._Hashed, "write", fail)
+    monkeypatch.setattr(committed_file.Hashed, "write", fail)
     with pytest.raises(StorageError, match=message):
         commit(tmp_path / "b7.parquet", [CELLS])
     assert list(tmp_path.iterdir()) == []

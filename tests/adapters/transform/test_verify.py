@@ -80,10 +80,14 @@ def test_a_folder_without_a_manifest_is_told(
     cells_once: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verify.main([str(cells_once)]) == 2
-    expected = f"neuronedit verify: {cells_once}: no _manifest.json. Expected the output folder of a transform.\n"
+    expected = (
+        f"neuronedit verify: {cells_once}: no _manifest.json. Expected the output folder of a transform or export.\n"
+    )
     assert capsys.readouterr().err == expected
     start(tmp_path / "edited", TransformPlan("models:/m/1", "d1", {}, list_dataset(str(cells_once))))
-    with pytest.raises(OutputError, match=r"A transform was started here and did not finish: run it again with resume"):
+    with pytest.raises(
+        OutputError, match=r"A transform or export was started here and did not finish: run it again with resume"
+    ):
         verify_output(str(tmp_path / "edited"))
 
 

@@ -1,0 +1,79 @@
+"""Write FCS files of edited Parquet: ``python jobs/export.py CONFIG.toml --set section.key=value``."""
+
+from pydantic import Field, PositiveInt, field_validator
+
+from neuronedit.adapters.cluster.session import RayConfig, ray_session
+from neuronedit.adapters.export.exporter import ExportRules, FcsExporter
+from neuronedit.adapters.export.manifest import (
+    EXPORT,
+    check_replaceable,
+    export_items,
+    export_summary,
+    make_export_manifest,
+    transform_manifest,
+)
+from neuronedit.adapters.files.dataset import DataConfig, check_unchanged, list_dataset
+from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
+from neuronedit.adapters.transform.pool import worked
+from neuronedit.cells.selection import Where
+from neuronedit.command import JobCommand
+from neuronedit.config import Config
+from neuronedit.errors import masked
+
+
+class ExportConfig(Config):
+    """Write an FCS 3.1 file for each file of a Parquet dataset."""
+
+    data: DataConfig = Field(description="the events to write, such as the output of transform")
+    output: str = Field(description="the folder or URI to write the FCS files to")
+    prefix: str = Field("Norm_", description="stands before the name of each file")
+    where: Where = Field({}, description='write only events with these column values, e.g. {role = "patient"}')
+    leave_out: tuple[str, ...] = Field((), description="columns that are not written")
+    csv: bool = Field(False, description="write the same numbers as CSV, too, beside each FCS file")
+    overwrite: bool = Field(False, description="replace the output of an earlier export")
+    resume: bool = Field(False, description="continue an export that was stopped: finished files are kept")
+    workers: PositiveInt | None = Field(
+        None, description="actors at most; by default one per core that is free at the start"
+    )
+    ray: RayConfig = Field(RayConfig(), description="where it runs")
+
+    @field_validator("prefix")
+    @classmethod
+    def _names_files(cls, prefix: str) -> str:
+        if "/" in prefix or prefix.startswith((".", "_")):
+            raise ValueError("no slash, and no dot or underscore at the start: readers skip such files")
+        return prefix
+
+    def rules(self) -> ExportRules:
+        """The events and columns to write."""
+        return ExportRules(self.where, self.leave_out)
+
+    def settings(self) -> dict[str, object]:
+        """The settings that decide the output's bits."""
+        return self.model_dump(include={"prefix", "where", "leave_out", "csv"}) | {"job": EXPORT}
+
+
+def job(config: ExportConfig) -> int:
+    """Write an FCS 3.1 file for each file of a Parquet dataset, with its markers' and other numbers."""
+    inputs = list_dataset(config.data.path)
+    transform = transform_manifest(config.data.path, inputs)
+    items = export_items(inputs, config.prefix, transform, csv=config.csv)
+    check_replaceable(config.output, overwrite=config.overwrite)
+    plan = TransformPlan(EXPORT, "", config.settings(), inputs)
+    claim = claimed_output(config.output, plan, {}, overwrite=config.overwrite, resume=config.resume)
+    with claim as output, ray_session(config.ray):
+        arguments = {"filesystem": inputs.filesystem, "output": output, "rules": config.rules()}
+        n_events = sum(item.n_events for item in items)
+        receipts = list(worked(FcsExporter, arguments, items, n_events, config.workers))
+        check_unchanged(inputs)
+        manifest = make_export_manifest(plan, items, receipts, transform, config.flat(), output)
+        output.complete(manifest, receipts)
+    print(export_summary(manifest, masked(config.output)))
+    return 0
+
+
+main = JobCommand("export", ExportConfig, job)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""FCS files made of a Parquet dataset, each whole or not at all."""

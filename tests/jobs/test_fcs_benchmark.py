@@ -1,0 +1,14 @@
+"""The benchmark of FCS files runs and names what it measured."""
+
+import pytest
+from neuronedit_jobs.benchmarks.speed import fcs
+
+pytestmark = pytest.mark.bench
+
+
+def test_every_way_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcs, "QUICK", 2_000)
+    result = fcs.run(True)
+    assert {fcs.FLOOR, fcs.OURS, fcs.WHOLE, fcs.FLOWIO, fcs.FLOWIO_BYTES} <= set(result.table.index)
+    assert result.figures["mb_per_cpu_s"] > 0
+    assert result.figures["export_mb_per_cpu_s"] > 0
