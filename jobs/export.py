@@ -72,7 +72,7 @@ def job(config: ExportConfig) -> int:
     return 0
 
 
-main = JobCommand("export", ExportConfig, job)
+main = JobCommand("export", ExportConfig, job, remedy="Finished files stand: run again with resume = true.")
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def _named(key: str, end: str) -> re.Match[str] | None:
 def _fits(matrix: str, channels: Sequence[str]) -> bool:
     """Whether a spillover matrix is well-formed and all of its channels are among these."""
     try:
-        return set(read_spillover({"spill": matrix}, "").channels) <= set(channels)
+        return set(read_spillover({"SPILL": matrix}, "").channels) <= set(channels)
     except DataError:
         return False
 
