@@ -157,7 +157,8 @@ def _check_said_once(again: Mapping[str, str], uri: str) -> None:
                 "different columns. Remove one, or copy what it leads to."
             )
     if again:
-        log.warning("%s: %s: listed once, by the names %s", uri, listing(again), listing(set(again.values())))
+        listed = sorted({name or "." for name in again.values()})
+        log.warning("%s: %s passed over: the same files as %s", uri, listing(again), listing(listed))
 
 
 def _described(filesystem: fs.FileSystem, entry: Entry, *, pass_over: bool) -> EventFile | str:
