@@ -78,7 +78,7 @@ def below(pid: int) -> list[psutil.Process]:
 
 
 def check_ended(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=60)  # Ray's agents look only now and then for their raylet
     assert not alive
 
 
@@ -108,7 +108,7 @@ def test_a_job_that_is_stopped_while_ray_starts_ends_soon(tmp_path: Path, number
     [
         (["raylet"], "its process raylet ended"),
         (["gcs_server"], "its process gcs_server ended"),
-        ([], "its process (raylet|gcs_server) ended(, its process gcs_server ended)?"),  # whichever was seen first
+        ([], "its process (raylet|gcs_server) ended(, its process (raylet|gcs_server) ended)?"),  # whichever was seen
     ],
     ids=["raylet", "gcs_server", "all"],
 )
@@ -141,8 +141,10 @@ def test_a_job_that_loses_ray_while_it_starts_says_so_and_ends(tmp_path: Path, n
     driver = start_driver(JOB, Path("here"), tmp_path / "at-work")
     wait_for(lambda: [process.kill() for process in below(driver.pid) if process.name() == name], driver)
     status, said = ended(driver, 120)
-    assert (status, said.count("\n")) == (2, 1), said
-    assert re.match(r"neuronedit wait: Ray (did not start on this machine|was lost) \(", said)
+    assert status == 2, said
+    assert "Traceback" not in said
+    *_, told = said.splitlines()  # Ray's C++ core may have told of its own tries before
+    assert re.match(r"neuronedit wait: Ray (did not start on this machine|was lost) \(", told)
 
 
 @pytest.fixture

@@ -210,6 +210,7 @@ def test_a_driver_that_slept_and_its_workers_write_nothing_over_the_next_ones_ou
         wait_for((tmp_path / "held").exists, sleeper)  # a worker is amid its second file
         of_ray = psutil.Process(sleeper.pid).children(recursive=True)
         sleeper.send_signal(signal.SIGSTOP)
+        time.sleep(6)  # it counts as gone now
         second = start_driver(WRITER, "FileTransformer", *arguments, "--overwrite", "--strength", "0.5")
         out, err = second.communicate(timeout=300)
         assert second.returncode == 0, err.decode()
