@@ -25,7 +25,8 @@ from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer
 from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
 from neuronedit.adapters.transform.pool import transform_parts
-from neuronedit.model.saved.files import contents_digest, load_model, model_contents
+from neuronedit.model.saved.files import contents_digest, load_model, model_contents, model_digest
+from neuronedit.model.standing import DIGEST_TAG
 from neuronedit.model.tally import Tally
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 
@@ -221,6 +222,7 @@ def pandas_cost(model: Path, cells: Path, folder: Path) -> Cost:
         artifacts={pyfunc_model.ARTIFACT: str(model)},
         signature=mlflow.models.infer_signature(example, example),
         pip_requirements=[],
+        metadata={DIGEST_TAG: model_digest(model)},
     )
     loaded = mlflow.pyfunc.load_model(str(folder / "pyfunc"))
     loaded.predict(example)  # what is compiled on first use is
