@@ -64,9 +64,11 @@ def check_edited(edited: Floats, markers: Sequence[str], where: str) -> None:
         Traceback (most recent call last):
         neuronedit.errors.EditedError: day2.parquet: the edit makes inf of marker 'CD4' in row 0 ...
     """
-    finite = np.abs(edited) <= MAX_INTENSITY  # False for NaN, too
-    if finite.all():
+    if (
+        abs(edited.max(initial=0)) <= MAX_INTENSITY and abs(edited.min(initial=0)) <= MAX_INTENSITY
+    ):  # False for NaN, too
         return
+    finite = np.abs(edited) <= MAX_INTENSITY
     event, marker = (int(index) for index in np.argwhere(~finite)[0])
     raise edited_error(where, markers[marker], float(edited[event, marker]), event, np.asarray(finite.all(axis=1)))
 
