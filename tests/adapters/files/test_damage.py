@@ -1,10 +1,12 @@
 """Damaged Parquet files are told as such, whatever Arrow makes of them."""
 
+import gc
 import io
 import os
 import random
 import re
 import signal
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow import fs
 
+from neuronedit.adapters.files import damage
 from neuronedit.adapters.files.blocks import FilePart, file_parts, read_through
 from neuronedit.adapters.files.damage import probe
 from neuronedit.adapters.files.dataset import list_dataset
@@ -89,6 +92,20 @@ def test_a_large_file_with_a_damaged_footer_is_left_to_the_worker_that_reads_it(
     path.write_bytes(damaged(seed))
     dataset = list_dataset(str(tmp_path))
     assert file_parts(dataset.files, dataset.filesystem, 1) == [FilePart.whole(dataset.files[0])]
+
+
+def test_a_footer_that_was_checked_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[damage._NoBytes]] = []
+
+    class Noted(damage._NoBytes):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(damage, "_NoBytes", Noted)
+    assert fault(tmp_path / "a.parquet", SOUND) == ""
+    gc.collect()
+    assert [alive() for alive in made] == [None]
 
 
 class EndsItsReader(LocalFileSystem):  # type: ignore[misc]
