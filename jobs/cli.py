@@ -11,6 +11,7 @@ import neuronedit
 from neuronedit.command import run
 
 JOBS = {
+    "normalise": "FCS files to corrected FCS files, a review and a summary: the jobs below in one",
     "channels": "list the channels of FCS files, and write a panel to fill in",
     "ingest": "FCS files and their sample sheet to a Parquet dataset",
     "train": "train the autoencoder, fit the edits, register the model",

@@ -84,7 +84,7 @@ def job(config: ReviewConfig) -> int:
         results = folder_results("review", review.scalars(), {"events": dataset}, version=version)
         logged = log_in_run(results, config.tracking, config.flat(), pinned.run_id, folder, config.output)
     print(review.decisive_table().round(3).to_string(na_rep=NOT_MEASURED))
-    print("".join(f"{sentence}\n" for sentence in review.left_markers), end="")
+    print("".join(f"{sentence}\n" for sentence in (review.caution, *review.left_markers) if sentence), end="")
     print("\n".join(f"gate {gate.name}: {gate.text}" for gate in gates))
     print(f"{review.verdict()}\nThe page: {config.output}/{PAGE}")
     return 0 if logged else NOT_LOGGED

@@ -12,7 +12,7 @@ from neuronedit.adapters.registry.aliases import check_alias_is_free
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_losses, tracked_run
 from neuronedit.adapters.registry.tracker import told_with
 from neuronedit.adapters.registry.training_runs import log_search, log_training, log_trial
-from neuronedit.adapters.registry.versions import RegistryConfig, example_events, register_model
+from neuronedit.adapters.registry.versions import PinnedModel, RegistryConfig, example_events, register_model
 from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.adapters.training.source import ray_train
 from neuronedit.cells.design import ControlsDesign, PairDesign
@@ -58,6 +58,13 @@ class TrainConfig(Config):
 
 def job(config: TrainConfig) -> int:
     """Train the autoencoder on all populations, fit the edits, and register the model for review."""
+    pinned = registered(config)
+    print(f"{pinned.uri}: {edits_sentence(pinned.model)}, sha256 {pinned.digest[:12]}")
+    return 0
+
+
+def registered(config: TrainConfig) -> PinnedModel:
+    """Train, fit and register a model."""
     for step in config.edit.steps:
         config.autoencoder.check_layer(step.layer)
     panel = config.panel.read()
@@ -78,9 +85,7 @@ def job(config: TrainConfig) -> int:
         )
         model = fitted.drawn_from(dataset.facts(), config.sample).model
         log_training(model, drawn, dataset, loss_figure(fitted.loss_table))
-        pinned = register_model(model, config.model, example_events(model, drawn))
-    print(f"{pinned.uri}: {edits_sentence(model)}, sha256 {pinned.digest[:12]}")
-    return 0
+        return register_model(model, config.model, example_events(model, drawn))
 
 
 def searched(prepared: Prepared, config: TrainConfig) -> SearchResult:

@@ -28,6 +28,7 @@ FLOORS = (
     ("adapters/fcs",),
     ("adapters/sampling", "adapters/transform"),
     ("adapters/training", "adapters/registry", "adapters/export"),
+    ("adapters/normalise",),
 )
 """Folders of the package, the lowest first; a folder imports itself and lower floors."""
 

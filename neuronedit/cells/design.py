@@ -32,6 +32,11 @@ POPULATION = "population"
 POOLED = "pooled"
 """The reference that pools all batches' controls."""
 
+WITHOUT_CONTROLS = (
+    "There are no controls: all events of a batch stood for its control, so what differs between batches in biology "
+    "(other patients, other mixes of cells) is removed together with the batch effect."
+)
+
 
 @dataclass(frozen=True)
 class EditPair:
@@ -70,6 +75,11 @@ class PairDesign(Config):
     def columns(self) -> tuple[str, ...]:
         """The columns that the design reads."""
         return tuple(dict.fromkeys([*self.source, *self.target, *self.extrapolation]))
+
+    @property
+    def caution(self) -> str:
+        """Nothing that whoever uses the edit must know of the design."""
+        return ""
 
     def assign(self, events: pd.DataFrame, where: str) -> Texts:
         """Name each event's population, (n_events,) texts; "" for events that no population takes.
@@ -120,11 +130,24 @@ class ControlsDesign(Config):
 
     kind: Literal["controls"] = Field("controls", description="one edit for each batch that has a control")
     batch_column: str = Field("batch_id", description="the column that names an event's batch")
-    control: Where = Field(min_length=1, description='column values of the controls, e.g. {role = "control"}')
+    control: Where = Field(
+        description='column values of the controls, e.g. {role = "control"}; {} where there are none: all events of a '
+        "batch then stand for its control, and biology that differs between batches is removed with their effect"
+    )
     reference: str = Field(description="the batch that others are led to, or 'pooled' for all controls together")
     extrapolation: Where = Field(
         {}, description='column values of other events to train on, e.g. {role = "validation"} (optional)'
     )
+
+    @property
+    def caution(self) -> str:
+        """Say what whoever uses the edits must know of the design; empty where there is nothing.
+
+        Example:
+            >>> ControlsDesign(control={}, reference="day1").caution[:39]
+            'There are no controls: all events of a '
+        """
+        return "" if self.control else WITHOUT_CONTROLS
 
     @classmethod
     def of_arrays(cls, reference: str, batch_column: str = "batch_id") -> Self:

@@ -75,6 +75,8 @@ def describe(where: Where) -> str:
         >>> describe({"role": "control", "donor": ["P1", "P2"]})
         'role = control and donor = P1 or P2'
     """
+    if not where:
+        return ALL_EVENTS
     return " and ".join(
         f"{column} = {' or '.join(map(str, value)) if isinstance(value, list) else value}"
         for column, value in where.items()

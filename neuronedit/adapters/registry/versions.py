@@ -85,6 +85,7 @@ class PinnedModel:
             "registry": masked(mlflow.get_registry_uri()) if registered else None,
             "gates": self.standing.facts() if self.standing else None,
             UNLEARNABLE: self.model.unlearnable,
+            "caution": self.model.design.caution,
         }
 
 

@@ -50,6 +50,7 @@ class Review:
         gates: The gates' outcomes; empty where they were not computed.
         edits: Reviews of edits, neuron by neuron; may be empty.
         left_markers: A sentence for each marker that an edit leaves as it is, as it cannot be learned.
+        caution: What whoever uses the model must know of its design; empty where there is nothing.
     """
 
     identity: Mapping[str, str]
@@ -63,6 +64,7 @@ class Review:
     gates: tuple[Gate, ...] = ()
     edits: tuple[EditReview, ...] = ()
     left_markers: tuple[str, ...] = ()
+    caution: str = ""
 
     def gate_table(self) -> pd.DataFrame:
         """A row for each gate: gate, outcome, tone (green, amber, red), value, threshold, rule, reason."""
@@ -156,6 +158,7 @@ def review_model(
             for name, reasons in model.unlearnable.items()
             for marker, reason in reasons.items()
         ),
+        caution=model.design.caution,
     )
 
 
