@@ -90,11 +90,11 @@ def trace_output(uri: str, store: str | None = None) -> Trail:
     """Follow an output back as far as its links hold; where one is broken, the trail says so and ends there.
 
     Args:
-        uri: The folder that a transform or export wrote.
+        uri: The folder that an ingest, transform or export wrote.
         store: MLflow's; by default the one that the manifest names.
 
     Raises:
-        OutputError: There is no manifest: the folder is not a finished output of a transform or export.
+        OutputError: There is no manifest: the folder is not a finished output of an ingest, transform or export.
         StorageError: The storage does not answer.
         TrackingError: MLflow stops to answer on the way.
     """
