@@ -13,7 +13,8 @@ from neuronedit.adapters.files.dataset import MANIFEST, STARTED, EventDataset
 from neuronedit.adapters.files.storage import Location
 from neuronedit.errors import OutputError
 
-TRANSFORM, EXPORT = "transform", "export"
+TRANSFORM, EXPORT, INGEST = "transform", "export", "ingest"
+"""The jobs that fill output folders."""
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,7 @@ def test_what_another_job_wrote_is_never_replaced(target: Path, plan: TransformP
         leave(target, plan, state)
         (target / note).write_text(json.dumps(json.loads((target / note).read_text()) | {"job": "export"}))
         before = tree(target)
-        with pytest.raises(
-            OutputError, match=r"edited: expected an earlier transform, to replace it; found no"
-        ):
+        with pytest.raises(OutputError, match=r"edited: expected an earlier transform, to replace it; found no"):
             start(target, plan, overwrite=True)
         assert tree(target) == before
         shutil.rmtree(target)
