@@ -19,7 +19,7 @@ JOBS = {
     "transform": "apply a pinned model to a Parquet dataset",
     "export": "FCS files of a Parquet dataset, for FlowJo, Cytobank, OMIQ and R",
     "log": "log the run of an output that was complete when MLflow did not answer",
-    "verify": "check the output of transform or export against its manifest",
+    "verify": "check the output of ingest, transform or export against its manifest",
     "review": "show what a model learned, and how well it does",
     "promote": "give an alias to a version that has passed its review",
     "compare": "show what differs between two models, and how both do on the same cells",

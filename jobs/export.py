@@ -5,15 +5,14 @@ from pydantic import Field, PositiveInt, field_validator
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.export.exporter import ExportRules, FcsExporter
 from neuronedit.adapters.export.manifest import (
-    EXPORT,
-    check_replaceable,
     export_items,
     export_summary,
     make_export_manifest,
     transform_manifest,
 )
 from neuronedit.adapters.files.dataset import DataConfig, check_unchanged, list_dataset
-from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
+from neuronedit.adapters.transform.output_folder import claimed_output
+from neuronedit.adapters.transform.plan import EXPORT, TransformPlan
 from neuronedit.adapters.transform.pool import worked
 from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
@@ -58,8 +57,7 @@ def job(config: ExportConfig) -> int:
     inputs = list_dataset(config.data.path)
     transform = transform_manifest(config.data.path, inputs)
     items = export_items(inputs, config.prefix, transform, csv=config.csv)
-    check_replaceable(config.output, overwrite=config.overwrite)
-    plan = TransformPlan(EXPORT, "", config.settings(), inputs)
+    plan = TransformPlan(EXPORT, "", config.settings(), inputs, EXPORT)
     claim = claimed_output(config.output, plan, {}, overwrite=config.overwrite, resume=config.resume)
     with claim as output, ray_session(config.ray):
         arguments = {"filesystem": inputs.filesystem, "output": output, "rules": config.rules()}

@@ -15,7 +15,7 @@ from neuronedit.errors import masked
 @click.option("--json", "as_json", is_flag=True, help="as JSON")
 @click.option("--tracking-uri", metavar="URI", help="MLflow's store; by default the one in the manifest")
 def main(output: str, as_json: bool, tracking_uri: str | None) -> int:
-    """Trace OUTPUT, the folder or URI that transform or export wrote, to its model, its data, review and parents.
+    """Trace OUTPUT, the folder or URI that ingest, transform or export wrote, to its model, data, review and parents.
 
     Exit status: 0 where every link holds, 1 where one is broken, 2 where there is no manifest.
     """

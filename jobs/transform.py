@@ -17,7 +17,8 @@ from neuronedit.adapters.transform.committed import Layout
 from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest, summary
-from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
+from neuronedit.adapters.transform.output_folder import claimed_output
+from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.adapters.transform.pool import transform_parts
 from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand

@@ -12,7 +12,7 @@ MAX_SHOWN = 20
 @click.command("verify", cls=Command)
 @click.argument("output")
 def main(output: str) -> int:
-    """Check OUTPUT, the folder or URI that transform or export wrote, against its manifest.
+    """Check OUTPUT, the folder or URI that ingest, transform or export wrote, against its manifest.
 
     Exit status: 0 where every file is as the manifest says, 1 where one is not, 2 where there is no manifest.
     """

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from neuronedit_jobs.compare import CompareConfig
 from neuronedit_jobs.evaluate import EvaluateConfig
+from neuronedit_jobs.ingest import IngestConfig
 from neuronedit_jobs.promote import PromoteConfig
 from neuronedit_jobs.review import ReviewConfig
 from neuronedit_jobs.train import TrainConfig
@@ -11,7 +12,6 @@ from neuronedit_jobs.transform import TransformConfig
 from neuronedit_jobs.update import UpdateConfig
 from pydantic import ValidationError
 
-from neuronedit.adapters.fcs.ingest import IngestConfig
 from neuronedit.cells.panel import Panel, PanelConfig
 from neuronedit.cells.transforms import Linear, Logicle
 from neuronedit.config import Config, explain_fields

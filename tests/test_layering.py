@@ -27,7 +27,7 @@ FLOORS = (
     ("adapters/files", "adapters/cluster"),
     ("adapters/fcs",),
     ("adapters/sampling", "adapters/transform"),
-    ("adapters/training", "adapters/registry", "adapters/export"),
+    ("adapters/training", "adapters/registry", "adapters/export", "adapters/ingest"),
     ("adapters/normalise",),
 )
 """Folders of the package, the lowest first; a folder imports itself and lower floors."""

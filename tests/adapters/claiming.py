@@ -11,7 +11,8 @@ from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.transform.committed import Layout, Receipt, commit_parquet
 from neuronedit.adapters.transform.event_editor import OUTCOMES
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
-from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
+from neuronedit.adapters.transform.output_folder import OutputFolder, claimed_output
+from neuronedit.adapters.transform.plan import TransformPlan
 
 COUNTS = dict(zip(OUTCOMES, (3, 1, 0, 0), strict=True))
 CONTENTS = {"model.json": b"{}", "model.safetensors": b""}

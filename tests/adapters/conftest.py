@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from neuronedit.adapters.files.dataset import list_dataset
-from neuronedit.adapters.transform.output_folder import TransformPlan
+from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.model.edit_model import EditModel
 from tests.adapters.transforming import here, run
 from tests.fixtures import (

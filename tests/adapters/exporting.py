@@ -11,14 +11,13 @@ from neuronedit_jobs.export import ExportConfig
 
 from neuronedit.adapters.export.exporter import FcsExporter
 from neuronedit.adapters.export.manifest import (
-    EXPORT,
-    check_replaceable,
     export_items,
     make_export_manifest,
     transform_manifest,
 )
 from neuronedit.adapters.files.dataset import check_unchanged, list_dataset
-from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
+from neuronedit.adapters.transform.output_folder import claimed_output
+from neuronedit.adapters.transform.plan import EXPORT, TransformPlan
 
 
 def export(cells: Path | str, target: Path | str, worker: type = FcsExporter, **settings: Any) -> dict[str, Any]:
@@ -27,8 +26,7 @@ def export(cells: Path | str, target: Path | str, worker: type = FcsExporter, **
     inputs = list_dataset(config.data.path)
     transform = transform_manifest(config.data.path, inputs)
     items = export_items(inputs, config.prefix, transform, csv=config.csv)
-    check_replaceable(config.output, overwrite=config.overwrite)
-    plan = TransformPlan(EXPORT, "", config.settings(), inputs)
+    plan = TransformPlan(EXPORT, "", config.settings(), inputs, EXPORT)
     with claimed_output(config.output, plan, {}, overwrite=config.overwrite, resume=config.resume) as output:
         exporter = worker(inputs.filesystem, output, config.rules())
         receipts = [exporter.export(item) for item in items]

@@ -15,7 +15,8 @@ from neuronedit.adapters.transform.committed import Layout, Receipt
 from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest, verify_output
-from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
+from neuronedit.adapters.transform.output_folder import OutputFolder, claimed_output
+from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.adapters.transform.pool import transform_parts
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.quality import manifest_facts, quality_table

@@ -18,10 +18,11 @@ import pandas as pd
 import pyarrow as pa
 
 from neuronedit.adapters.export.exporter import ExportRules, FcsExporter
-from neuronedit.adapters.export.manifest import EXPORT, export_items
+from neuronedit.adapters.export.manifest import export_items
 from neuronedit.adapters.fcs.writing import Channel, Events, needed_range, write_fcs
 from neuronedit.adapters.files.dataset import list_dataset
-from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
+from neuronedit.adapters.transform.output_folder import claimed_output
+from neuronedit.adapters.transform.plan import EXPORT, TransformPlan
 from neuronedit.arrays import Float32s
 
 from ..measure import MEGABYTE, Cost, Result, in_new_process, measured
@@ -125,7 +126,7 @@ def _export_cost(n_events: int, folder: Path) -> Cost:
 def _export(cells: Path, target: Path) -> None:
     inputs = list_dataset(str(cells))
     rules = ExportRules(leave_out=(SAMPLE, "event"))
-    plan = TransformPlan(EXPORT, "", {}, inputs)
+    plan = TransformPlan(EXPORT, "", {}, inputs, EXPORT)
     with claimed_output(str(target), plan, {}, overwrite=False, resume=False) as output:
         worker = FcsExporter(inputs.filesystem, output, rules)
         for item in export_items(inputs, "Norm_", {}, csv=False):

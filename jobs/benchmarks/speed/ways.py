@@ -23,7 +23,8 @@ from neuronedit.adapters.files.dataset import EventDataset, list_dataset
 from neuronedit.adapters.transform.committed import Layout
 from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer
-from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
+from neuronedit.adapters.transform.output_folder import OutputFolder, claimed_output
+from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.adapters.transform.pool import transform_parts
 from neuronedit.model.saved.files import contents_digest, load_model, model_contents, model_digest
 from neuronedit.model.standing import DIGEST_TAG

@@ -11,15 +11,13 @@ from pyarrow import fs
 
 import neuronedit
 from neuronedit.adapters.export.exporter import CSV, ExportItem
-from neuronedit.adapters.files.dataset import EventDataset, EventFile
-from neuronedit.adapters.files.storage import LONGEST_NAME, Location, locate
+from neuronedit.adapters.files.dataset import MANIFEST, EventDataset, EventFile
+from neuronedit.adapters.files.storage import LONGEST_NAME, locate
 from neuronedit.adapters.transform.committed import Receipt
 from neuronedit.adapters.transform.manifest import read_manifest
-from neuronedit.adapters.transform.output_folder import MANIFEST, STARTED, OutputFolder, TransformPlan, manifest_time
+from neuronedit.adapters.transform.output_folder import OutputFolder, manifest_time
+from neuronedit.adapters.transform.plan import EXPORT, TRANSFORM, TransformPlan
 from neuronedit.errors import DataError, OutputError, listing
-
-EXPORT = "export"
-"""Stands in the manifest as the job, and in the note of a start in the place of a model."""
 
 FCS = ".fcs"
 
@@ -34,13 +32,14 @@ def transform_manifest(uri: str, inputs: EventDataset) -> dict[str, Any]:
         inputs: The same, as it was listed.
 
     Raises:
-        OutputError: A transform was started there and did not finish; or the manifest is damaged.
+        OutputError: The manifest is damaged.
     """
     folder = inputs.root
     if folder.kind == fs.FileType.File and "?" not in uri:
         uri = dirname(uri) or "."
         folder = locate(uri)
-    return read_manifest(uri) if (folder / MANIFEST).exists or (folder / STARTED).exists else {}
+    found = read_manifest(uri) if (folder / MANIFEST).exists else {}
+    return found if found.get("job", TRANSFORM) == TRANSFORM else {}
 
 
 def export_items(inputs: EventDataset, prefix: str, manifest: Mapping[str, Any], *, csv: bool) -> list[ExportItem]:
@@ -66,20 +65,6 @@ def export_items(inputs: EventDataset, prefix: str, manifest: Mapping[str, Any],
         items += [ExportItem(output, tuple(files), keywords, sha256) for output in names]
     _check_names(items)
     return items
-
-
-def check_replaceable(output: str, *, overwrite: bool) -> None:
-    """Check that what an export is to replace was written by an export, not by a transform.
-
-    Raises:
-        OutputError: A transform wrote it, or its note or manifest is damaged.
-    """
-    folder = locate(output)
-    if overwrite and not all(_is_exports(folder / note) for note in (MANIFEST, STARTED)):
-        raise OutputError(
-            f"{output}: expected an earlier export, to replace it; found no note or manifest of one. Choose another "
-            "folder, or remove this one yourself."
-        )
 
 
 def make_export_manifest(
@@ -219,14 +204,3 @@ def _output(item: ExportItem, receipt: Receipt) -> dict[str, Any]:
         "sha256": receipt.sha256,
         "notes": list(receipt.notes),
     }
-
-
-def _is_exports(note: Location) -> bool:
-    """Whether a note or manifest is an export's, or is not there."""
-    if not note.exists:
-        return True
-    try:
-        found = note.read_json()
-        return EXPORT in (found.get("job"), found.get("model"))
-    except (ValueError, AttributeError, RecursionError):
-        return False

@@ -27,6 +27,10 @@ _COMPENSATED = re.compile(r"(comp-|fjcomp-|<).*", re.IGNORECASE)
 """Names that FlowJo gives to compensated channels."""
 
 
+MAX_ALIKE = 4
+"""Findings that differ in their numbers and names only, and are still told one by one."""
+
+
 class Findings:
     """What to tell at the end, once for all files that it is true of."""
 
@@ -37,35 +41,69 @@ class Findings:
         """Note something of a file."""
         self._files.setdefault(text, []).append(file)
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What was noted."""
+        return tuple(self._files)
+
     def tell(self) -> None:
-        """Log each finding with its files, and forget it."""
-        for text, files in self._files.items():
-            log.warning("%s: %s.", listing(dict.fromkeys(files)), text)
+        """Log each finding with its files, and forget it; many that are alike are one."""
+        kinds: dict[str, list[str]] = {}
+        for text in self._files:
+            kinds.setdefault(re.sub(r"'[^']*'|\d+", "", text), []).append(text)
+        for alike in kinds.values():
+            if len(alike) <= MAX_ALIKE:
+                for text in alike:
+                    log.warning("%s: %s.", listing(dict.fromkeys(self._files[text])), text)
+            else:
+                files = dict.fromkeys(file for text in alike for file in self._files[text])
+                log.warning("%s: %s. So in the first; the others differ in numbers or names.", listing(files), alike[0])
         self._files.clear()
 
 
-def look_at_files(
-    files: Mapping[str, FcsFile], given: PanelFile | None, *, compensates: bool, silent: bool, told: Findings
-) -> None:
-    """Look at what the files' keywords say, each by itself and beside the others.
+class KeywordsLook:
+    """Looks at what the files' keywords say, each by itself and beside the others, of which it keeps the gains only."""
 
-    Args:
-        files: By their name in the sheet.
-        given: The panel.
-        compensates: Whether spillover will be undone.
-        silent: Whether not to undo it was asked for.
-        told: Where findings go.
-    """
-    for name, fcs in files.items():
+    def __init__(self, given: PanelFile | None, *, compensates: bool, silent: bool, told: Findings) -> None:
+        """Begin.
+
+        Args:
+            given: The panel.
+            compensates: Whether spillover will be undone.
+            silent: Whether not to undo it was asked for.
+            told: Where findings go.
+        """
+        self.given = given
+        self.looks_for_a_matrix = not compensates and not silent
+        self.told = told
+        self._gains: dict[str, dict[float, list[str]]] = {}
+
+    def look(self, name: str, fcs: FcsFile) -> None:
+        """Look at a file, which has this name in the sheet."""
         for note in fcs.notes:
-            told.add(name, note)
-        if not compensates and not silent:
-            _look_for_a_matrix(name, fcs, told)
-        if given is not None:
-            _look_at_cofactors(name, fcs, given, told)
-    _look_at_gains(files, told)
-    if given is not None:
-        _look_at_labels(files, given, told)
+            self.told.add(name, note)
+        if self.looks_for_a_matrix:
+            _look_for_a_matrix(name, fcs, self.told)
+        if self.given is not None:
+            _look_at_cofactors(name, fcs, self.given, self.told)
+        _look_at_gains(name, fcs, self.told)
+        for channel in fcs.described:
+            self._gains.setdefault(channel.name, {}).setdefault(channel.divisor, []).append(name)
+        if self.given is not None:
+            _look_at_labels(name, fcs, self.given, self.told)
+
+    def tell(self) -> None:
+        """Log all that was found."""
+        for detector, found in self._gains.items():
+            if len(found) > 1:
+                shown = (f"{gain:g} in {listing(names, limit=3)}" for gain, names in found.items())
+                log.warning(
+                    "channel %r: its gain ($PnG) differs between files: %s. It is divided out; check that the "
+                    "instrument's values already grow with the gain.",
+                    detector,
+                    "; ".join(shown),
+                )
+        self.told.tell()
 
 
 def look_at_scale(
@@ -184,39 +222,23 @@ def _look_at_cofactors(name: str, fcs: FcsFile, given: PanelFile, told: Findings
         )
 
 
-def _look_at_gains(files: Mapping[str, FcsFile], told: Findings) -> None:
-    gains: dict[str, dict[float, list[str]]] = {}
-    for name, fcs in files.items():
-        divided = [channel for channel in fcs.described if channel.kind != "I" and channel.divisor != 1]
-        if divided:
-            told.add(
-                name,
-                "gains ($PnG) are divided out of floating-point channels, "
-                f"{listing(f'{channel.name}: {channel.divisor:g}' for channel in divided)}; flowCore (by default) and "
-                "fcsparser leave them in",
-            )
-        for channel in fcs.described:
-            gains.setdefault(channel.name, {}).setdefault(channel.divisor, []).append(name)
-    differing = {channel: found for channel, found in gains.items() if len(found) > 1}
-    for detector, found in differing.items():
-        shown = "; ".join(f"{gain:g} in {listing(names, limit=3)}" for gain, names in found.items())
-        log.warning(
-            "channel %r: its gain ($PnG) differs between files: %s. It is divided out; check that the instrument's "
-            "values already grow with the gain.",
-            detector,
-            shown,
+def _look_at_gains(name: str, fcs: FcsFile, told: Findings) -> None:
+    divided = [channel for channel in fcs.described if channel.kind != "I" and channel.divisor != 1]
+    if divided:
+        told.add(
+            name,
+            "gains ($PnG) are divided out of floating-point channels, "
+            f"{listing(f'{channel.name}: {channel.divisor:g}' for channel in divided)}; flowCore (by default) and "
+            "fcsparser leave them in",
         )
 
 
-def _look_at_labels(files: Mapping[str, FcsFile], given: PanelFile, told: Findings) -> None:
-    for name, fcs in files.items():
-        labels = labels_of(fcs)
-        renamed = [
-            f"{channel}: {marker}, not {labels[channel]}"
-            for channel, marker in given.channels.items()
-            if channel in labels and not is_named(marker, labels[channel])
-        ]
-        if renamed:
-            told.add(
-                name, f"the panel names channels otherwise than the file's own labels ($PnS) do, {listing(renamed)}"
-            )
+def _look_at_labels(name: str, fcs: FcsFile, given: PanelFile, told: Findings) -> None:
+    labels = labels_of(fcs)
+    renamed = [
+        f"{channel}: {marker}, not {labels[channel]}"
+        for channel, marker in given.channels.items()
+        if channel in labels and not is_named(marker, labels[channel])
+    ]
+    if renamed:
+        told.add(name, f"the panel names channels otherwise than the file's own labels ($PnS) do, {listing(renamed)}")

@@ -10,10 +10,12 @@ from neuronedit.errors import DataError, listing, nearest_name
 
 REQUIRED = ("file", "sample_id", "batch_id")
 
+_A_PATH = "a path; found a URI. FCS files are read from folders only: copy them to one, or mount the storage as one."
+
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One row of the sheet: the FCS file, and its text in every column of the sheet."""
+    """One row of the sheet: the FCS file, by its absolute path, and its text in every column of the sheet."""
 
     path: Path
     labels: dict[str, str]
@@ -38,8 +40,11 @@ def read_sample_sheet(
 
     Raises:
         DataError: The sheet cannot be read, lacks a column or a value, names something twice, or names a file
-            that does not exist.
+            that does not exist; or a place is a URI.
     """
+    for name, place in (("sample_sheet", path), ("fcs_folder", fcs_folder)):
+        if "://" in str(place):
+            raise DataError(f"{place}: expected {name} to be {_A_PATH}")
     path = Path(path)
     first, *rows = read_rows(path, "sample sheet", DataError) or [Row(1, ())]
     if not rows:
@@ -60,7 +65,9 @@ def read_sample_sheet(
         empty = [column for column in REQUIRED if not labels[column]]
         if empty:
             raise DataError(f"{path}, line {row.line}: the cell of column {listing(empty)} is empty. Fill it in.")
-        samples.append(SheetRow(folder / labels["file"], labels))
+        if "://" in labels["file"]:
+            raise DataError(f"{path}, line {row.line}: expected {labels['file']} to be {_A_PATH}")
+        samples.append(SheetRow((folder / labels["file"]).absolute(), labels))
     lines = [row.line for row in rows]
     _check_unique(path, "file", lines, [_resolved(sample.path) for sample in samples])
     _check_unique(path, "sample_id", lines, [sample.sample_id for sample in samples])

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -17,7 +18,7 @@ from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.files.walk import Entry, Readable, entry_of, printable, readable_entries
 from neuronedit.cells.selection import Where
 from neuronedit.config import Config
-from neuronedit.errors import DataError, StorageError, listing, masked
+from neuronedit.errors import DataError, OutputError, StorageError, listing, masked
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ FOOTER_READERS = 16
 
 PARQUET_NAMES = (".parquet", ".pq")
 """The ends of Parquet files' names, in small letters or capitals."""
+
+STARTED, MANIFEST = "_started.json", "_manifest.json"
+"""The notes of a job in the folder that it fills: that it started, and, last, what it wrote."""
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
@@ -113,11 +117,13 @@ def list_dataset(uri: str, setting: str = "data.path", *, pass_over: bool = Fals
 
     Raises:
         StorageError: The storage does not answer.
+        OutputError: It is the output of a job that did not finish.
         DataError: Nothing is there, a file is not Parquet or damaged, or there are no events at all.
     """
     root, uri = locate(uri), masked(uri)
     if root.kind == fs.FileType.NotFound:
         raise DataError(f"{uri}: not found. Expected a Parquet file or a folder of Parquet files; check {setting}.")
+    check_finished(_folder_of(root), uri)
     found = readable_entries(root) if root.kind == fs.FileType.Directory else Readable((entry_of(root),))
     _check_said_once(found.again, uri)
     with ThreadPoolExecutor(FOOTER_READERS) as pool:
@@ -129,6 +135,23 @@ def list_dataset(uri: str, setting: str = "data.path", *, pass_over: bool = Fals
     if not dataset.n_events:
         raise DataError(f"{uri}: no events in {len(files)} Parquet files. Check {setting}.")
     return dataset
+
+
+def check_finished(folder: Location, uri: str) -> None:
+    """Check that no job was started in a folder that did not finish.
+
+    Args:
+        folder: The folder.
+        uri: How the user gave it, for the message.
+
+    Raises:
+        OutputError: One was, so that files may be missing.
+    """
+    if (folder / STARTED).exists and not (folder / MANIFEST).exists:
+        raise OutputError(
+            f"{uri}: no {MANIFEST}. {_job_of(folder / STARTED)} was started here and did not finish: run it again with "
+            "resume = true."
+        )
 
 
 def check_unchanged(dataset: EventDataset) -> None:
@@ -146,6 +169,19 @@ def check_unchanged(dataset: EventDataset) -> None:
             f"{dataset.uri}: written again since it was listed: {listing(changed)}. Let nothing write to the input "
             "while it is read; restore it and run again."
         )
+
+
+def _folder_of(root: Location) -> Location:
+    folder = root.path.rpartition("/")[0]
+    return Location(root.filesystem, folder) if root.kind == fs.FileType.File and folder else root
+
+
+def _job_of(note: Location) -> str:
+    """The job that wrote a note, with its article, for a person."""
+    with suppress(ValueError, AttributeError, RecursionError):
+        if note.read_json().get("job") == "ingest":
+            return "An ingest"
+    return "A transform or export"
 
 
 def _check_said_once(again: Mapping[str, str], uri: str) -> None:

@@ -94,6 +94,20 @@ def check_replaceable(output: Path, record: str, *, overwrite: bool) -> None:
         )
 
 
+def remove_earlier(output: Path, record: str) -> None:
+    """Remove what an earlier run wrote, out of its readers' sight at once.
+
+    Raises:
+        OutputError: The folder holds what that job did not write.
+        StorageError: The disk fails.
+    """
+    with storage_errors(str(output)):
+        check_replaceable(output, record, overwrite=True)
+        earlier = _aside(output)
+        output.rename(earlier)
+        _remove(earlier, _earlier_files(earlier / record, _job(record)) or set())
+
+
 def _here(folder: Path) -> Location:
     return Location(LocalFileSystem(), str(folder))
 
@@ -119,7 +133,7 @@ def _earlier_files(record: Path, job: str) -> set[str] | None:
 
 
 def _swap(staging: Path, output: Path, record: str) -> None:
-    earlier = output.with_name(f".{output.name}-{uuid4().hex}")
+    earlier = _aside(output)
     try:
         if output.exists():
             output.rename(earlier)
@@ -130,6 +144,10 @@ def _swap(staging: Path, output: Path, record: str) -> None:
         raise OutputError(f"{output}: the folder cannot be replaced ({error.strerror}). Choose another.") from error
     if earlier.exists():
         _remove(earlier, _earlier_files(earlier / record, _job(record)) or set())
+
+
+def _aside(output: Path) -> Path:
+    return output.with_name(f".{output.name}-{uuid4().hex}")
 
 
 def _remove(folder: Path, written: set[str]) -> None:

@@ -22,6 +22,7 @@ from neuronedit.adapters.registry.tracker import is_missing, tracker_errors
 from neuronedit.adapters.registry.versions import PARENT_TAG, find_version, pinned_model
 from neuronedit.adapters.transform.manifest import read_manifest
 from neuronedit.adapters.transform.output_folder import MODEL
+from neuronedit.adapters.transform.plan import EXPORT, INGEST
 from neuronedit.errors import ModelError, NeuroneditError, TrackingError
 from neuronedit.model.saved.files import FACTS
 from neuronedit.model.standing import DIGEST_TAG, REVIEWED_TAG, VERDICT_TAG, Standing
@@ -90,16 +91,18 @@ def trace_output(uri: str, store: str | None = None) -> Trail:
     """Follow an output back as far as its links hold; where one is broken, the trail says so and ends there.
 
     Args:
-        uri: The folder that a transform or export wrote.
+        uri: The folder that an ingest, transform or export wrote.
         store: MLflow's; by default the one that the manifest names.
 
     Raises:
-        OutputError: There is no manifest: the folder is not a finished output of a transform or export.
+        OutputError: There is no manifest: the folder is not a finished output of an ingest, transform or export.
         StorageError: The storage does not answer.
         TrackingError: MLflow stops to answer on the way.
     """
     manifest = read_manifest(uri)
-    if manifest.get("job") == "export":
+    if manifest.get("job") == INGEST:
+        return Trail("output", uri, _output_facts(manifest), (), (_input(manifest),))
+    if manifest.get("job") == EXPORT:
         return Trail("output", uri, _output_facts(manifest), (), (_exported(manifest, store),))
     store = store or manifest["model"].get("registry")
     try:

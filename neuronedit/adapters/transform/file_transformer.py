@@ -66,13 +66,13 @@ def receipt_rows(items: Iterable[Item], work: Callable[[Item], Receipt]) -> pa.T
     return pa.Table.from_pylist(rows, schema=_RECEIPT_SCHEMA)
 
 
-def check_attempts(ledger: Any, output: str, filesystem: fs.FileSystem, paths: Sequence[str]) -> None:
+def check_attempts(ledger: Any, output: str, filesystem: fs.FileSystem | None, paths: Sequence[str]) -> None:
     """Note that a worker takes up an output, and check that not too many were lost over it, nor one over its input.
 
     Args:
         ledger: The Ray actor that counts attempts.
         output: The output's name.
-        filesystem: The file system of the input.
+        filesystem: The file system of the input; None where it is not Parquet, which alone can end a process.
         paths: The files that it is made of.
 
     Raises:
@@ -81,7 +81,7 @@ def check_attempts(ledger: Any, output: str, filesystem: fs.FileSystem, paths: S
     """
     # Where the ledger is lost, it is started again, and waited for; it forgets its counts.
     attempts: int = ray.get(ledger.begin.options(max_task_retries=-1).remote(output))
-    if attempts == 2:  # a worker was lost over it: is it a file?
+    if attempts == 2 and filesystem:  # a worker was lost over it: is it a file?
         for path in paths:
             probe(filesystem, path)
     if attempts > MAX_ATTEMPTS:

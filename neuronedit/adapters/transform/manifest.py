@@ -12,13 +12,14 @@ from pydantic import BaseModel
 
 import neuronedit
 from neuronedit.adapters.files.blocks import FilePart
-from neuronedit.adapters.files.dataset import PARQUET_NAMES
+from neuronedit.adapters.files.dataset import MANIFEST, PARQUET_NAMES, check_finished
 from neuronedit.adapters.files.parquet import open_parquet
 from neuronedit.adapters.files.storage import Location, first_line, locate
 from neuronedit.adapters.files.walk import hidden, own_entries, printable
 from neuronedit.adapters.transform.committed import LeftOut, Receipt, sha256_of
 from neuronedit.adapters.transform.event_editor import OUTCOMES
-from neuronedit.adapters.transform.output_folder import MANIFEST, STARTED, TransformPlan, manifest_time
+from neuronedit.adapters.transform.output_folder import manifest_time
+from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.errors import DataError, OutputError, listing
 
 VERSIONED = ("ray", "torch", "numpy", "pyarrow", "mlflow")
@@ -114,26 +115,19 @@ def read_manifest(uri: str) -> dict[str, Any]:
     """Read the manifest of an output.
 
     Raises:
-        OutputError: There is none, or it is damaged: the folder is not a transform's finished output.
+        OutputError: There is none, or it is damaged: the folder is not a job's finished output.
         StorageError: The storage does not answer.
     """
     location = locate(uri)
+    check_finished(location, uri)
     if not (location / MANIFEST).exists:
-        unfinished = (location / STARTED).exists
-        raise OutputError(
-            f"{uri}: no {MANIFEST}. "
-            + (
-                "A transform or export was started here and did not finish: run it again with resume = true."
-                if unfinished
-                else "Expected the output folder of a transform or export."
-            )
-        )
+        raise OutputError(f"{uri}: no {MANIFEST}. Expected the output folder of an ingest, transform or export.")
     try:
         return _Manifest.model_validate((location / MANIFEST).read_json()).model_dump()
     except (ValueError, RecursionError) as error:
         raise OutputError(
             f"{uri}: {MANIFEST} is damaged ({first_line(error)}), so that nothing vouches for the output. Restore it, "
-            "or transform again with overwrite = true."
+            "or run the job again with overwrite = true."
         ) from error
 
 
@@ -166,7 +160,7 @@ def verify_output(uri: str) -> Verification:
     """Compare every file of an output with the manifest: presence, size, rows, SHA-256; and look for surplus files.
 
     Raises:
-        OutputError: There is no manifest: the folder is not a finished output of a transform or export.
+        OutputError: There is no manifest: the folder is not a finished output of an ingest, transform or export.
         StorageError: The storage does not answer.
     """
     location, manifest = locate(uri), read_manifest(uri)

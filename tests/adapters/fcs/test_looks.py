@@ -6,9 +6,11 @@ import logging
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from neuronedit_jobs.ingest import IngestConfig
 
-from neuronedit.adapters.fcs.ingest import IngestConfig, ingest
+from neuronedit.adapters.fcs.looks import Findings
 from neuronedit.errors import ConfigError, DataError, PanelError
+from tests.adapters.ingesting import ingest
 from tests.fcs_files import fcs_bytes
 
 CHANNELS = ["FSC-A", "FITC-A", "PE-A", "APC-A", "Time"]
@@ -408,3 +410,17 @@ def test_a_further_data_set_can_be_asked_for(folder):
     path.write_bytes(first + path.read_bytes())
     folder.ingest(data_set=2)
     np.testing.assert_array_equal(folder.values("a", "CD3"), true_events()[:, 1])
+
+
+def test_many_findings_that_differ_in_numbers_only_are_one_message(folder):
+    told = Findings()
+    for number in range(10_000):
+        told.add(f"{number}.fcs", f"HEADER says {number}, TEXT says 'x{number}'")
+        told.add(f"{number}.fcs", f"$P{number % 4}G is 0")
+    told.tell()
+    first, *others = folder.said
+    assert first == (
+        "'0.fcs', '1.fcs', '2.fcs', '3.fcs', '4.fcs', '5.fcs', '6.fcs', '7.fcs' and 9992 more: HEADER says 0, TEXT "
+        "says 'x0'. So in the first; the others differ in numbers or names."
+    )
+    assert [said.rpartition(": ")[2] for said in others] == [f"$P{n}G is 0." for n in range(4)], "few are told in full"

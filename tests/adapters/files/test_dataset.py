@@ -11,7 +11,7 @@ import pytest
 from neuronedit.adapters.files.columns import choice_columns, text_column
 from neuronedit.adapters.files.dataset import EventFile, check_unchanged, list_dataset
 from neuronedit.cells.selection import select
-from neuronedit.errors import DataError, StorageError
+from neuronedit.errors import DataError, OutputError, StorageError
 from tests.synthetic_cells import sample_table, with_column
 
 CELLS = sample_table("A", "control", 300, seed=5)
@@ -266,3 +266,19 @@ class TestUnchanged:
         pq.write_table(CELLS, cells / "A-control.parquet")
         with pytest.raises(StorageError, match="written again since it was listed"):
             check_unchanged(dataset)
+
+
+@pytest.mark.parametrize(("note", "job"), [('{"job": "ingest"}', "An ingest"), ("{", "A transform or export")])
+def test_the_output_of_a_job_that_did_not_finish_is_refused_and_so_are_its_files(
+    tmp_path: Path, note: str, job: str
+) -> None:
+    cells = tmp_path / "cells"
+    cells.mkdir()
+    pq.write_table(CELLS, cells / "a.parquet")
+    (cells / "_started.json").write_text(note)
+    for path in (cells, cells / "a.parquet"):
+        expected = rf"^{path}: no _manifest\.json\. {job} was started here and did not finish: run it again with resume"
+        with pytest.raises(OutputError, match=expected):
+            list_dataset(str(path))
+    (cells / "_manifest.json").write_text("{}")
+    assert list_dataset(str(cells)).n_events == 300

@@ -17,7 +17,8 @@ from neuronedit.adapters.registry.promotion import gates_of_review, promote
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_dataset, tracked_run
 from neuronedit.adapters.registry.versions import PARENT_TAG, RegistryConfig, pinned_model, register_model
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
-from neuronedit.adapters.transform.output_folder import TransformPlan, claimed_output
+from neuronedit.adapters.transform.output_folder import claimed_output
+from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.errors import OutputError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import GATES, Gate
@@ -217,7 +218,7 @@ def test_a_model_given_as_a_folder_ends_the_trail_without_a_fault(world: World) 
 
 def test_an_output_without_a_manifest_is_told(tmp_path: Path) -> None:
     with pytest.raises(
-        OutputError, match=r"no _manifest\.json\. Expected the output folder of a transform or export\.$"
+        OutputError, match=r"no _manifest\.json\. Expected the output folder of an ingest, transform or export\.$"
     ):
         trace_output(str(tmp_path))
 

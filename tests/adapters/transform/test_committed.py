@@ -13,7 +13,7 @@ from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.files.storage import locate
 from neuronedit.adapters.transform import committed as committed_file
 from neuronedit.adapters.transform.committed import KEEP, Committed, Layout, commit_parquet, sha256_of
-from neuronedit.adapters.transform.output_folder import TransformPlan
+from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.errors import DataError, StorageError
 from tests.adapters.claiming import claim, standing, write_file
 from tests.synthetic_cells import sample_table

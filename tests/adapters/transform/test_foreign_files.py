@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neuronedit.adapters.files.dataset import list_dataset
+from neuronedit.adapters.files.dataset import MANIFEST, list_dataset
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
-from neuronedit.adapters.transform.output_folder import MANIFEST, TransformPlan
+from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.errors import NeuroneditError
 from tests.adapters.claiming import finish, leave
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from neuronedit.adapters.files.dataset import MANIFEST, STARTED
 from neuronedit.adapters.transform.committed import LeftOut
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest, summary
-from neuronedit.adapters.transform.output_folder import MANIFEST, STARTED, TransformPlan
+from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.errors import OutputError
 from tests.adapters.claiming import (
     CONFIG,

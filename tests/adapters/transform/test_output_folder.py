@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from neuronedit.adapters.files.dataset import list_dataset
+from neuronedit.adapters.files.dataset import MANIFEST, STARTED, list_dataset
 from neuronedit.adapters.files.storage import Location
 from neuronedit.adapters.transform.lease import LEASE, Lease
-from neuronedit.adapters.transform.output_folder import MANIFEST, MODEL, QUALITY, STARTED, TransformPlan, claimed_output
+from neuronedit.adapters.transform.output_folder import MODEL, QUALITY, claimed_output
+from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.errors import ModelError, OutputError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.files import contents_digest, model_contents, save_model
@@ -22,10 +23,22 @@ def test_a_new_folder_is_claimed_with_a_note_and_the_model(target: Path, plan: T
     note = json.loads((target / STARTED).read_text())
     assert note == {
         "plan_sha256": plan.digest(),
+        "job": "transform",
         "model": "models:/m/1",
         "started": output.started,
         "claim": output.claim,
     }
+
+
+def test_what_another_job_wrote_is_never_replaced(target: Path, plan: TransformPlan) -> None:
+    for state, note in (("begun", STARTED), ("finished", MANIFEST)):
+        leave(target, plan, state)
+        (target / note).write_text(json.dumps(json.loads((target / note).read_text()) | {"job": "export"}))
+        before = tree(target)
+        with pytest.raises(OutputError, match=r"edited: expected an earlier transform, to replace it; found no"):
+            start(target, plan, overwrite=True)
+        assert tree(target) == before
+        shutil.rmtree(target)
 
 
 def test_an_empty_folder_is_claimed(target: Path, plan: TransformPlan) -> None:
@@ -96,7 +109,7 @@ def test_a_foreign_folder_is_not_touched(target: Path, plan: TransformPlan, flag
     target.mkdir()
     (target / "precious.parquet").write_bytes(b"years of work")
     message = (
-        r"edited: expected what a transform wrote there and nothing else; found also 'precious\.parquet'\. Nothing was "
+        r"edited: expected what this job wrote there and nothing else; found also 'precious\.parquet'\. Nothing was "
         r"touched: move it elsewhere, or choose another folder\."
     )
     with pytest.raises(OutputError, match=message):
@@ -247,9 +260,7 @@ def test_a_file_of_somebody_else_in_an_output_is_named_and_nothing_is_touched(
     (target / name).parent.mkdir(exist_ok=True, parents=True)
     (target / name).write_bytes(b"years of work")
     before = tree(target)
-    with pytest.raises(
-        OutputError, match=rf"edited: expected what a transform wrote .* found also '{re.escape(name)}'"
-    ):
+    with pytest.raises(OutputError, match=rf"edited: expected what this job wrote .* found also '{re.escape(name)}'"):
         start(target, plan, **{flag: True})
     assert tree(target) == before
 
@@ -318,7 +329,7 @@ def test_a_damaged_note_is_told_and_overwrite_is_the_way_on(
     note.write_text(text, encoding="latin-1")
     with pytest.raises(
         OutputError,
-        match=rf"edited/{note.name}: damaged \(\w+\), so what was begun is not known\. Set overwrite = true to edit",
+        match=rf"edited/{note.name}: damaged \(\w+\), so what was begun is not known\. Set overwrite = true to write",
     ):
         start(target, plan, resume=True)
     finish(target, plan, overwrite=True)

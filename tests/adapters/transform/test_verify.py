@@ -8,7 +8,7 @@ from neuronedit_jobs import verify
 
 from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.transform.manifest import Verification, verify_output
-from neuronedit.adapters.transform.output_folder import TransformPlan
+from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.errors import OutputError
 from tests.adapters.claiming import finish, start
 
@@ -80,10 +80,8 @@ def test_a_folder_without_a_manifest_is_told(
     cells_once: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verify.main([str(cells_once)]) == 2
-    expected = (
-        f"neuronedit verify: {cells_once}: no _manifest.json. Expected the output folder of a transform or export.\n"
-    )
-    assert capsys.readouterr().err == expected
+    expected = f"{cells_once}: no _manifest.json. Expected the output folder of an ingest, transform or export."
+    assert capsys.readouterr().err == f"neuronedit verify: {expected}\n"
     start(tmp_path / "edited", TransformPlan("models:/m/1", "d1", {}, list_dataset(str(cells_once))))
     with pytest.raises(
         OutputError, match=r"A transform or export was started here and did not finish: run it again with resume"
@@ -103,7 +101,7 @@ DAMAGED = ("", "{", "[]", "{}", '{"outputs": 3, "events": 1}', '{"outputs": [{}]
 def test_a_damaged_manifest_is_told(output: Path, text: str) -> None:
     (output / "_manifest.json").write_text(text)
     message = (
-        r"edited: _manifest\.json is damaged \(.+\), so that nothing vouches for the output\. Restore it, or transf"
+        r"edited: _manifest\.json is damaged \(.+\), so that nothing vouches for the output\. Restore it, or run t"
     )
     with pytest.raises(OutputError, match=message):
         verify_output(str(output))

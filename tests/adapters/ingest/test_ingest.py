@@ -11,12 +11,17 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from neuronedit_jobs.ingest import IngestConfig
 
+import neuronedit
 from neuronedit.adapters.fcs import data
 from neuronedit.adapters.fcs.file import read_fcs
-from neuronedit.adapters.fcs.ingest import IngestConfig, ingest
 from neuronedit.adapters.fcs.parquet_file import parquet_names
-from neuronedit.errors import DataError, OutputError, PanelError
+from neuronedit.adapters.files.dataset import list_dataset
+from neuronedit.adapters.files.staged_folder import staged_folder, write_record
+from neuronedit.errors import DataError, OutputError, PanelError, StorageError
+from tests.adapters.claiming import tree
+from tests.adapters.ingesting import ingest
 from tests.fcs_files import fcs_bytes, write_float_fcs
 
 ROOT = Path(__file__).parents[3]
@@ -96,17 +101,20 @@ def test_each_file_says_where_it_comes_from(folder):
     assert "RLE_DICTIONARY" in encodings["batch_id"]
     assert "RLE_DICTIONARY" not in encodings["T cells"]
     assert chunk.column(0).compression == "ZSTD"
-    record = json.loads((folder / "cells" / "_ingest.json").read_text())
-    assert record["files"][0] == {
-        "file": "a.fcs",
-        "sample_id": "s/1",
-        "parquet": "s_1.parquet",
-        "events": 20,
-        "sha256": digest,
+    record = json.loads((folder / "cells" / "_manifest.json").read_text())
+    assert record["outputs"][0] == {
+        "file": "s_1.parquet",
+        "input": "a.fcs",
+        "input_content": f"sha256:{digest}",
         "fcs_version": "3.1",
+        "sample_id": "s/1",
+        "events": 20,
+        "bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
-    assert set(record["versions"]) == {"neuronedit", "pyarrow", "numpy"}
-    assert record["written"] == ["_ingest.json", "s2.parquet", "s_1.parquet"]
+    assert (record["job"], set(record["versions"])) == ("ingest", {"pyarrow", "numpy"})
+    assert (record["columns"], record["neuronedit"]) == (["Time", "B cells", "T cells"], neuronedit.__version__)
+    assert record["config"]["panel"] == str(folder / "panel.csv")
 
 
 def columns(folder, **changes):
@@ -201,7 +209,11 @@ def test_doubles_beyond_float32_are_refused(folder):
     values[4, 1] = 1e39
     (folder / "a.fcs").write_bytes(fcs_bytes(values, CHANNELS))
     (folder / "samples.csv").write_text("file,sample_id,batch_id\na.fcs,s1,b1\n")
-    refuses(DataError, folder, "channel 'Nd142Di' has inf at event 5")
+    with pytest.raises(DataError, match=r"a\.fcs: expected finite intensities; channel 'Nd142Di' has inf at event 5\."):
+        ingest(settings(folder))
+    assert not list((folder / "cells").rglob("*.parquet"))
+    with pytest.raises(OutputError, match="An ingest was started here and did not finish"):
+        list_dataset(str(folder / "cells"))
 
 
 def test_a_file_that_fails_after_others_leaves_no_output(folder):
@@ -262,8 +274,9 @@ def test_quarantine_leaves_nothing_of_a_file_that_fails_midway(folder, monkeypat
     report = ingest(settings(folder, on_error="quarantine"))
     assert report.quarantined == ("b.fcs",)
     assert sorted(path.name for path in (folder / "cells").iterdir()) == [
-        "_ingest.json",
+        "_manifest.json",
         "_quarantine.json",
+        "_receipts",
         "s_1.parquet",
     ]
     (entry,) = json.loads((folder / "cells/_quarantine.json").read_text())
@@ -272,7 +285,8 @@ def test_quarantine_leaves_nothing_of_a_file_that_fails_midway(folder, monkeypat
 
 def test_an_output_that_exists_is_refused(folder):
     ingest(settings(folder))
-    refuses(OutputError, folder, f"{folder / 'cells'}: the output exists.", "overwrite = true", "earlier ingest wrote")
+    parts = [f"{folder / 'cells'}: the output exists and is not empty.", "overwrite = true to replace it", "resume ="]
+    refuses(OutputError, folder, *parts)
 
 
 def test_overwrite_replaces_an_earlier_ingest_and_leaves_nothing_of_it(folder):
@@ -280,16 +294,16 @@ def test_overwrite_replaces_an_earlier_ingest_and_leaves_nothing_of_it(folder):
     (folder / "samples.csv").write_text("file,sample_id,batch_id\nb.fcs,other,b2\n")
     report = ingest(settings(folder, overwrite=True))
     assert (report.files, report.events, report.quarantined) == (1, 20, ())
-    assert sorted(path.name for path in (folder / "cells").iterdir()) == ["_ingest.json", "other.parquet"]
+    assert sorted(tree(folder / "cells")) == ["_manifest.json", "_receipts/other.parquet.json", "other.parquet"]
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
 def test_a_failed_overwrite_leaves_the_earlier_output_as_it_was(folder):
     ingest(settings(folder))
-    before = {path.name: path.read_bytes() for path in (folder / "cells").iterdir()}
+    before = tree(folder / "cells")
     (folder / "b.fcs").write_bytes(b"")
     refuses(DataError, folder, "is empty", overwrite=True)
-    assert {path.name: path.read_bytes() for path in (folder / "cells").iterdir()} == before
+    assert tree(folder / "cells") == before
 
 
 @pytest.mark.parametrize("record", [None, "{}", "no JSON", '{"job": "transform", "written": []}'])
@@ -298,20 +312,62 @@ def test_overwrite_spares_a_folder_that_no_ingest_wrote(folder, record):
     (folder / "cells" / "thesis.doc").touch()
     if record is not None:
         (folder / "cells" / "_ingest.json").write_text(record)
-    parts = [
-        "expected a folder that an earlier ingest wrote",
-        "found no _ingest.json of one",
-        "remove this one yourself",
-    ]
-    refuses(OutputError, folder, *parts, overwrite=True)
+    found = "found no _ingest.json of one" if record else "found also 'thesis.doc'. Nothing was touched"
+    refuses(OutputError, folder, "expected", found, overwrite=True)
 
 
 def test_overwrite_spares_files_that_were_added_to_an_ingest(folder):
     ingest(settings(folder))
     (folder / "cells" / "notes.txt").touch()
-    parts = ["holds files that the earlier ingest did not write: 'notes.txt'", "Move them elsewhere"]
+    parts = ["expected what this job wrote there and nothing else; found also 'notes.txt'", "move it elsewhere"]
     refuses(OutputError, folder, *parts, overwrite=True)
 
 
+@pytest.fixture
+def of_an_earlier_version(folder):
+    """The output of an ingest of that version."""
+    with staged_folder(folder / "cells", "_ingest.json", overwrite=False) as staging:
+        (staging / "old.parquet").write_bytes(b"PAR1")
+        (staging / "_quarantine.json").write_text("[]")
+        write_record(staging, "_ingest.json", {"files": []})
+    return folder
+
+
+def test_an_ingest_of_an_earlier_version_is_replaced_whole(of_an_earlier_version):
+    refuses(OutputError, of_an_earlier_version, "the output exists and is not empty", "overwrite = true to replace it")
+    refuses(OutputError, of_an_earlier_version, "cannot be resumed. Set overwrite = true to replace it", resume=True)
+    ingest(settings(of_an_earlier_version, overwrite=True))
+    assert sorted(path.name for path in (of_an_earlier_version / "cells").iterdir()) == [
+        "_manifest.json",
+        "_receipts",
+        "s2.parquet",
+        "s_1.parquet",
+    ]
+    assert not [path.name for path in of_an_earlier_version.iterdir() if path.name.startswith(".")]
+
+
+def test_files_that_were_added_to_an_ingest_of_an_earlier_version_are_spared(of_an_earlier_version):
+    (of_an_earlier_version / "cells" / "notes.txt").touch()
+    parts = ["holds files that the earlier ingest did not write: 'notes.txt'", "Move them elsewhere"]
+    refuses(OutputError, of_an_earlier_version, *parts, overwrite=True)
+
+
+def test_what_a_transform_wrote_is_not_replaced(folder):
+    ingest(settings(folder))
+    manifest = folder / "cells" / "_manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"job": "transform"}))
+    refuses(OutputError, folder, "cells: expected an earlier ingest, to replace it; found no note", overwrite=True)
+
+
+@pytest.mark.parametrize("changes", [{"sample_sheet": "s3://b/samples.csv"}, {"fcs_folder": "gs://bucket/fcs"}])
+def test_fcs_files_at_a_uri_are_refused_with_a_way_on(folder, changes):
+    ((setting, uri),) = changes.items()
+    parts = [f"{uri}: expected {setting} to be a path; found a URI.", "copy them to one, or mount the storage as one."]
+    refuses(DataError, folder, *parts, **changes)
+    (folder / "samples.csv").write_text("file,sample_id,batch_id\na.fcs,s1,b1\ns3://b/b.fcs,s2,b1\n")
+    refuses(DataError, folder, "samples.csv, line 3: expected s3://b/b.fcs to be a path; found a URI")
+
+
 def test_an_output_that_cannot_be_made_is_refused(folder):
-    refuses(OutputError, folder, "the folder cannot be written (", "Choose another", output=str(folder / "a.fcs/cells"))
+    parts = ["a.fcs/cells: the storage does not do as asked (", "A file is where a folder is needed"]
+    refuses(StorageError, folder, *parts, output=str(folder / "a.fcs/cells"))

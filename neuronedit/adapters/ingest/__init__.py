@@ -1,0 +1,1 @@
+"""Parquet files made of FCS files, each whole or not at all."""

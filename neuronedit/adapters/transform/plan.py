@@ -1,0 +1,88 @@
+"""The plan of a job that fills an output folder: what decides its bits, and what it may write over."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+
+from neuronedit.adapters.files.dataset import MANIFEST, STARTED, EventDataset
+from neuronedit.adapters.files.storage import Location
+from neuronedit.errors import OutputError
+
+TRANSFORM, EXPORT, INGEST = "transform", "export", "ingest"
+"""The jobs that fill output folders."""
+
+
+@dataclass(frozen=True)
+class TransformPlan:
+    """Everything that decides the output's bits: the model, the settings and the input files.
+
+    Attributes:
+        model_uri: The model; a job without one has its own name here.
+        model_digest: SHA-256 of the model.
+        settings: The settings that decide the output's bits.
+        inputs: The input files.
+        job: The job's name: an output is only replaced by the job that wrote it.
+    """
+
+    model_uri: str
+    model_digest: str
+    settings: Mapping[str, Any]
+    inputs: EventDataset
+    job: str = TRANSFORM
+
+    def digest(self) -> str:
+        """SHA-256; an output whose receipt has it was written by this plan."""
+        content = [self.model_digest, dict(self.settings), self.inputs.digest()]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def check_replaceable(location: Location, job: str) -> None:
+    """Check that what a job is to replace was written by that job.
+
+    Raises:
+        OutputError: Another job wrote it; or its note or manifest is damaged, and may be another job's.
+    """
+    for note in (location / MANIFEST, location / STARTED):
+        writer = _writer(note) if note.exists else job
+        if writer != job and (writer or job != TRANSFORM):
+            raise OutputError(
+                f"{location.path}: expected an earlier {job}, to replace it; found no note or manifest of one. Choose "
+                "another folder, or remove this one yourself."
+            )
+
+
+def check_apart(location: Location, inputs: EventDataset) -> None:
+    """Check that the output and the input do not lie in each other.
+
+    Raises:
+        OutputError: One does.
+    """
+    source = inputs.root
+    if source.filesystem != location.filesystem:
+        return
+    folder, other = _real_path(location), _real_path(source)
+    within = (_real_path(Location(source.filesystem, file.path)).startswith(folder) for file in inputs.files)
+    if folder.startswith(other) or other.startswith(folder) or any(within):
+        raise OutputError(
+            f"{location.path}: the output lies in the input {source.path}, or the input in it. Choose a folder apart."
+        )
+
+
+def _real_path(location: Location) -> str:
+    local = isinstance(location.filesystem, fs.LocalFileSystem)  # only there can links and ".." hide a place
+    path = str(Path(location.path).resolve()) if local else location.path
+    return f"{path.rstrip('/')}/"
+
+
+def _writer(note: Location) -> str | None:
+    """The job that wrote a note or manifest; None where it is damaged."""
+    try:
+        found = note.read_json()
+        return str(found.get("job") or (EXPORT if found.get("model") == EXPORT else TRANSFORM))
+    except (ValueError, AttributeError, RecursionError):
+        return None
