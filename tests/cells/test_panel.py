@@ -1,7 +1,10 @@
+import logging
+
 import numpy as np
 import pytest
 
 from neuronedit.cells.panel import Panel, PanelConfig, read_panel
+from neuronedit.cells.scaling import tell_small_cofactors
 from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
 from neuronedit.errors import PanelError
 
@@ -169,6 +172,14 @@ def test_a_panel_file_in_another_encoding_is_told(panel_file):
             "marker,transform,cofactor\nCD3,logicle,5\n",
             r"'CD3': the transform 'logicle' is given 'cofactor'; expected 't",
         ),
+        (
+            "marker,role\nCD3,linage\n",
+            r"line 2: marker 'CD3' has the role 'linage'; expected 'lineage', 'state', 'ignore' or nothing; nearest "
+            r"name 'lineage'\. Correct it, or rename the column if it means something else\.$",
+        ),
+        ("marker,role\nCD3,ignore\n", r"panel.csv: every marker has the role 'ignore'\. Empty the cell of those to"),
+        ("marker,role\nCD3,\n,ignore\n", r"panel.csv, line 3: the marker has no name"),
+        ("marker,role\nCD3,\nCD3,ignore\n", r"panel.csv, lines 2, 3: marker 'CD3' stands more than once"),
         ("marker,top\nCD3,1000\n", r"'CD3': the transform 'arcsinh' is given 'top'; expected 'cofactor'"),
         ("marker,transform,top\nCD3,logicle,x\n", r"marker 'CD3': top is 'x'; expected a number"),
         ("marker,transform,width\nCD3,logicle,9\n", r"marker 'CD3': logicle has top 262144, width 9, .*; expected top"),
@@ -236,8 +247,41 @@ def test_fluorescence_with_the_cofactor_of_mass_cytometry_is_told(caplog):
         random.poisson(4, 999) - random.random(999),
     )
     events = np.column_stack([dim, bright, ions, dim])
-    Panel(("CD3", "CD4", "CD8", "CD19"), (5.0, 5.0, 5.0, 150.0)).tell_small_cofactors([np.zeros((9, 4)), events])
+    tell_small_cofactors(Panel(("CD3", "CD4", "CD8", "CD19"), (5.0, 5.0, 5.0, 150.0)), [np.zeros((9, 4)), events])
     assert [record.getMessage() for record in caplog.records] == [
         "The cofactor of 'CD3' is 5, that of mass cytometry, and many of their values are far below zero, as those of "
         "fluorescence are: 150 is usual there. Set panel.cofactor, or the column cofactor of the panel file."
     ]
+
+
+ROLES = "channel,marker,Role,cofactor\nY89Di,CD45,,5\nNd1,CD3,Lineage,5\nNd2,pS6,state,5\nCe140Di,beads,ignore,\nEu1,,ignore,x\n"
+
+
+def test_roles_are_kept_and_what_is_to_be_ignored_is_no_marker(panel_file, caplog):
+    caplog.set_level(logging.INFO)
+    panel, channels = read_panel(panel_file(ROLES))
+    assert (panel.markers, panel.n_markers) == (("CD45", "CD3", "pS6"), 3)
+    assert panel.roles == {"CD3": "lineage", "pS6": "state", "beads": "ignore"}
+    assert channels == {"Y89Di": "CD45", "Nd1": "CD3", "Nd2": "pS6", "Ce140Di": "beads"}
+    assert [message.partition("panel.csv")[2] for message in caplog.messages] == [
+        ": by their role neither modelled nor edited: 'beads', 'Eu1'"
+    ]
+
+
+def test_a_marker_that_is_excluded_keeps_no_role(panel_file):
+    panel = PanelConfig(file=str(panel_file(ROLES)), exclude=("CD3",)).read()
+    assert (panel.markers, panel.roles) == (("CD45", "pS6"), {"pS6": "state", "beads": "ignore"})
+    with pytest.raises(PanelError, match=r"^panel\.exclude: 'beads' is not in the panel"):
+        PanelConfig(file=str(panel_file(ROLES)), exclude=("beads",)).read()
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"CD4": "ignore"}, r"^'CD4' has the role 'ignore' and is in the panel\. Correct the role\.$"),
+        ({"CD8": "state"}, r"^'CD8' has the role 'state' and is not in the panel\. Correct the role\.$"),
+    ],
+)
+def test_roles_that_do_not_fit_the_markers_are_refused(roles, message):
+    with pytest.raises(PanelError, match=message):
+        Panel(("CD3", "CD4"), (5.0, 5.0), roles)
