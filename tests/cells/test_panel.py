@@ -254,7 +254,10 @@ def test_fluorescence_with_the_cofactor_of_mass_cytometry_is_told(caplog):
     ]
 
 
-ROLES = "channel,marker,Role,cofactor\nY89Di,CD45,,5\nNd1,CD3,Lineage,5\nNd2,pS6,state,5\nCe140Di,beads,ignore,\nEu1,,ignore,x\n"
+ROLES = (
+    "channel,marker,Role,cofactor\nY89Di,CD45,,5\nNd1,CD3,Lineage,5\nNd2,pS6,state,5\nCe140Di,beads,ignore,\n"
+    "Eu1,,ignore,x\n"
+)
 
 
 def test_roles_are_kept_and_what_is_to_be_ignored_is_no_marker(panel_file, caplog):
