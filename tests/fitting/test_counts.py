@@ -11,12 +11,14 @@ from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 
 N_EVENTS = 4000
+MARKERS = tuple(f"CD{number}" for number in range(1, 9))
 
 
 def counts(seed: int, gain: float = 1.0) -> np.ndarray:
-    """Two markers, dim and bright, each absent in a third of the events."""
+    """Markers, dim and bright ones, each absent in a third of the events; hardly two events are alike."""
     rng = np.random.default_rng(seed)
-    rates = gain * rng.gamma(2.0, [3.0, 30.0], (N_EVENTS, 2)) * (rng.random((N_EVENTS, 2)) > 0.33)
+    shape = N_EVENTS, len(MARKERS)
+    rates = gain * rng.gamma(2.0, [3.0, 30.0] * (len(MARKERS) // 2), shape) * (rng.random(shape) > 0.33)
     return rng.poisson(rates).astype(np.float32)
 
 
@@ -28,7 +30,7 @@ def randomised(events: np.ndarray, seed: int = 9) -> np.ndarray:
 def edited(source: np.ndarray, target: np.ndarray, events: np.ndarray) -> np.ndarray:
     fitted = fit_model(
         {"1": target, "2": source},
-        Panel(("CD3", "CD4"), (5.0, 5.0)),
+        Panel(MARKERS, (5.0,) * len(MARKERS)),
         ControlsDesign.of_arrays(reference="1"),
         network=Architecture(hidden=(4,), code=2),
         training=TrainingPlan(epochs=1, minibatch=256),
@@ -42,16 +44,18 @@ KINDS = {"whole": lambda events: events, "randomised": randomised}
 
 @pytest.mark.parametrize("source", KINDS)
 @pytest.mark.parametrize("target", KINDS)
-def test_as_many_events_are_at_zero_or_below_as_in_the_target_whole_or_randomised(source, target):
-    before, after, others = KINDS[source](counts(0)), KINDS[target](counts(1, gain=1.5)), KINDS[source](counts(2))
-    shares = [(events <= 0).mean(axis=0) for events in (edited(before, after, others), after)]
-    assert shares[0] == pytest.approx(shares[1], abs=0.03)  # three standard errors of a share of 4,000 events
+def test_as_many_events_are_at_zero_or_below_as_in_the_target_but_for_one_picket(source, target):
+    before, others = (KINDS[source](counts(seed, gain=0.3)) for seed in (0, 2))
+    after = KINDS[target](counts(1, gain=1.5))
+    found, wanted = ((events <= 0).mean(axis=0) for events in (edited(before, after, others), after))
+    picket = (before == 1).mean(axis=0)  # goes to zero whole, or not at all
+    assert (np.abs(found - wanted) < 0.03 + picket).all()  # three standard errors of a share of 4,000 events
 
 
 def test_whole_counts_keep_their_zeros_and_ties_and_are_whole_no_more():
     events = counts(2)
     found = edited(counts(0), counts(1, gain=1.5), events)
-    assert (found == 0).mean(axis=0) == pytest.approx((counts(1, gain=1.5) == 0).mean(axis=0), abs=0.03)
+    assert (found == 0)[events == 0].mean() > 0.8
     for count in (3, 7):
         assert len(np.unique(found[events[:, 0] == count, 0])) == 1, "a picket stays one"
     assert (found != np.rint(found)).any()
