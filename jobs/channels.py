@@ -30,7 +30,10 @@ def main(files: tuple[Path, ...], panel: Path | None) -> int:
             print(f"{name}: {note}")
     if panel is not None:
         write_new(panel, panel_text(channels))
-        print(f"{panel}: name the markers, or take their lines out; check cofactors; then give it to ingest and train")
+        print(
+            f"{panel}: name the markers; the role ignore leaves a channel out; check cofactors; then give it to ingest "
+            "and train"
+        )
     return 0
 
 

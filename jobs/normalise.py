@@ -10,7 +10,6 @@ from pydantic import Field, PositiveInt
 
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.fcs.data import Offsets
-from neuronedit.adapters.fcs.ingest import IngestConfig
 from neuronedit.adapters.fcs.sample_sheet import SheetRow, read_sample_sheet
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.files.storage import storage_errors
@@ -158,7 +157,9 @@ def ingested(config: NormaliseConfig, progress: Progress) -> int:
     how = progress.begin("ingest")
     how.pop("resume")  # TEMP
     place = config.place(CELLS)
-    status = ingest.job(IngestConfig(sample_sheet=config.samples, panel=config.panel, output=place, **given, **how))
+    status = ingest.job(
+        ingest.IngestConfig(sample_sheet=config.samples, panel=config.panel, output=place, **given, **how)
+    )
     progress.end("ingest", status)
     return status
 

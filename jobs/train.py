@@ -21,6 +21,7 @@ from neuronedit.cells.panel import PanelConfig
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.learnable import unmoved_columns
 from neuronedit.fitting.edits import edits_sentence
 from neuronedit.fitting.fit import fit_prepared
 from neuronedit.fitting.prepare import Prepared, prepare
@@ -68,6 +69,7 @@ def registered(config: TrainConfig) -> PinnedModel:
     for step in config.edit.steps:
         config.autoencoder.check_layer(step.layer)
     panel = config.panel.read()
+    unmoved_columns(config.edit.markers, panel.markers)  # a wrong name is told before any event is read
     dataset = list_dataset(config.data.path)
     connect(config.tracking)
     check_alias_is_free(config.model.name, config.model.alias)

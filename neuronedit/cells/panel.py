@@ -2,15 +2,14 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from neuronedit.arrays import Floats
 from neuronedit.cells.names import comparable, tell_no_markers
 from neuronedit.cells.tables import Row, read_rows
 from neuronedit.cells.transforms import (
@@ -28,8 +27,10 @@ log = logging.getLogger(__name__)
 
 FLUORESCENCE_COFACTOR = 150.0
 
-BELOW_ZERO = 0.05
-"""The share of events below -15 from which a cofactor of 5 is taken for a mistake."""
+Role = Literal["lineage", "state", "ignore"]
+
+IGNORE: Role = "ignore"
+"""The role of what is neither modelled nor edited."""
 
 
 @dataclass(frozen=True, init=False)
@@ -47,15 +48,23 @@ class Panel:
     Attributes:
         markers: Their names, in the order of the columns of intensities.
         transforms: Of each marker, in the same order.
+        roles: By marker, of those that have one: ``lineage`` tells cell types apart, ``state`` changes within one.
+            What the panel file says to ``ignore`` is named, too, and is no marker.
 
     Raises:
-        PanelError: There is no marker, one is named twice or not at all, or transforms do not fit.
+        PanelError: There is no marker, one is named twice or not at all, or transforms or roles do not fit.
     """
 
     markers: tuple[str, ...]
     transforms: tuple[Transform, ...]
+    roles: Mapping[str, Role] = field(repr=False, hash=False)
 
-    def __init__(self, markers: Sequence[str], transforms: Sequence[Transform | float]) -> None:
+    def __init__(
+        self,
+        markers: Sequence[str],
+        transforms: Sequence[Transform | float],
+        roles: Mapping[str, Role] | None = None,
+    ) -> None:
         if not markers:
             raise PanelError("The panel has no markers. Name at least one.")
         if len(markers) != len(transforms):
@@ -66,6 +75,7 @@ class Panel:
         made = map(_as_transform, markers, transforms)
         object.__setattr__(self, "markers", tuple(markers))
         object.__setattr__(self, "transforms", tuple(made))
+        object.__setattr__(self, "roles", dict(roles or {}))
         self._check_names()
 
     def _check_names(self) -> None:
@@ -76,6 +86,10 @@ class Panel:
         repeated = [marker for marker, count in Counter(self.markers).items() if count > 1]
         if repeated:
             raise PanelError(f"The panel names {listing(repeated)} more than once. Name each marker once.")
+        for name, role in self.roles.items():
+            if (role == IGNORE) == (name in self.markers):
+                here = "" if role == IGNORE else " not"
+                raise PanelError(f"{name!r} has the role {role!r} and is{here} in the panel. Correct the role.")
 
     @property
     def n_markers(self) -> int:
@@ -117,34 +131,6 @@ class Panel:
                 "Rename the column, or train a model on a panel without the marker."
             )
 
-    def tell_small_cofactors(self, intensities: Iterable[Floats]) -> None:
-        """Warn of markers that have the cofactor of mass cytometry and spread below zero like fluorescence.
-
-        Mass cytometers count ions: noise below zero is a count or two there, and hundreds on flow cytometers.
-
-        Args:
-            intensities: Raw, (n_events, n_markers) of each population.
-
-        Example:
-            >>> Panel(("CD3",), (5.0,)).tell_small_cofactors([np.random.default_rng(0).poisson(4, (99, 1)) - 0.5])
-        """
-        populations = [np.asarray(events) for events in intensities]
-        small = [
-            marker
-            for column, (marker, transform) in enumerate(zip(self.markers, self.transforms, strict=True))
-            if transform == Arcsinh(MASS_COFACTOR)
-            and any(np.mean(events[:, column] < -3 * MASS_COFACTOR) > BELOW_ZERO for events in populations)
-        ]
-        if small:
-            log.warning(
-                "The cofactor of %s is %g, that of mass cytometry, and many of their values are far below zero, as "
-                "those of fluorescence are: %g is usual there. Set panel.cofactor, or the column cofactor of the panel "
-                "file.",
-                listing(small),
-                MASS_COFACTOR,
-                FLUORESCENCE_COFACTOR,
-            )
-
 
 def _as_transform(marker: str, given: Transform | float) -> Transform:
     try:
@@ -154,14 +140,15 @@ def _as_transform(marker: str, given: Transform | float) -> Transform:
 
 
 def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
-    r"""Read a panel file: CSV with the column ``marker`` and, optionally, ``channel``, ``transform`` and parameters.
+    r"""Read a panel file: CSV, or .xlsx, with the column ``marker`` and, optionally, others.
 
     ``channel`` is the raw detector name ($PnN) and may be left out if only markers are needed. ``transform`` is
     arcsinh where it is missing or empty; a parameter's column (``cofactor``, or ``top``, ``width``, ``decades``,
-    ``negatives`` of logicle) is the usual value, such as the cofactor 5 of mass cytometry.
+    ``negatives`` of logicle) is the usual value, such as the cofactor 5 of mass cytometry. ``role`` is empty,
+    ``lineage``, ``state``, or ``ignore``: such a row is no marker of the panel, and needs no name.
 
     Returns:
-        The panel, and the marker's name by channel.
+        The panel, and the marker's name by channel, also of those to ignore.
 
     Raises:
         PanelError: The file cannot be read, lacks a column, names something twice, or a transform makes no sense.
@@ -178,7 +165,7 @@ def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
     if "marker" not in columns or not rows:
         found = "no rows" if "marker" in columns or not columns else listing(first.cells)
         raise PanelError(
-            f"{path}: expected a CSV with the column 'marker' (and 'channel', 'transform', 'cofactor'); found {found}."
+            f"{path}: expected a CSV or .xlsx with the column 'marker' (and 'channel', 'cofactor', …); found {found}."
         )
     repeated = [column for column, count in Counter(columns).items() if column and count > 1]
     if repeated:
@@ -187,8 +174,15 @@ def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
     lines = [_PanelLine.of(path, row.line, columns, row.cells) for row in rows]
     _check_unique(path, lines, "marker", [line.marker() for line in lines])
     _check_unique(path, lines, "channel", [line.channel() for line in lines])
-    panel = Panel([line.marker() for line in lines], [line.transform() for line in lines])
-    return panel, {line.channel(): line.marker() for line in lines if line.channel()}
+    modelled = [line for line in lines if line.role() != IGNORE]
+    ignored = [line.marker() or line.channel() for line in lines if line.role() == IGNORE]
+    if not modelled:
+        raise PanelError(f"{path}: every marker has the role 'ignore'. Empty the cell of those to model.")
+    if ignored:
+        log.info("%s: by their role neither modelled nor edited: %s", path, listing(ignored))
+    roles = {line.marker(): role for line in lines if line.marker() and (role := line.role())}
+    panel = Panel([line.marker() for line in modelled], [line.transform() for line in modelled], roles)
+    return panel, {line.channel(): line.marker() for line in lines if line.channel() and line.marker()}
 
 
 @dataclass(frozen=True)
@@ -208,7 +202,7 @@ class _PanelLine:
                 "Quote cells that contain the separator."
             )
         found = cls(where, number, dict(zip(columns, cells, strict=False)))
-        if not found.marker():
+        if not found.marker() and not (found.channel() and found.role() == IGNORE):
             raise PanelError(f"{where}: the marker has no name. Name it, or leave its row out.")
         return found
 
@@ -217,6 +211,16 @@ class _PanelLine:
 
     def channel(self) -> str:
         return self.cells.get("channel", "")
+
+    def role(self) -> Role | None:
+        text, known = self.cells.get("role", ""), get_args(Role)
+        found = next((role for role in known if role == text.casefold()), None)
+        if text and not found:
+            raise PanelError(
+                f"{self.where}: marker {self.marker()!r} has the role {text!r}; expected {listing(known)} or "
+                f"nothing{nearest_name(text, known)}. Correct it, or rename the column if it means something else."
+            )
+        return found
 
     def transform(self) -> Transform:
         columns = dict.fromkeys(column for names in PARAMETERS.values() for column in names)
@@ -242,9 +246,9 @@ def _check_unique(path: str | Path, lines: Sequence[_PanelLine], noun: str, name
 
 def _tell_unread(path: str | Path, columns: Sequence[str]) -> None:
     """Warn of columns that are nearly named like those that are read."""
-    known = ("channel", "marker", "transform", *(name for names in PARAMETERS.values() for name in names))
+    known = ("channel", "marker", "role", "transform", *(name for names in PARAMETERS.values() for name in names))
     for column in columns:
-        near = nearest_name(column, set(known) - set(columns)) if column not in known and column != "role" else ""
+        near = nearest_name(column, set(known) - set(columns)) if column not in known else ""
         if near:
             log.warning("%s: the column %r is not read%s. Rename it, if that is meant.", path, column, near)
 
@@ -260,7 +264,8 @@ class PanelConfig(Config):
     """The markers to model: a panel file, or a list of names with one cofactor of arcsinh."""
 
     file: str | None = Field(
-        None, description="CSV with the columns marker and, optionally, channel, transform and its parameters"
+        None,
+        description="CSV or .xlsx: marker and, optionally, channel, role, transform and its parameters",
     )
     markers: tuple[str, ...] = Field((), description="marker names, where there is no panel file")
     cofactor: float = Field(
@@ -280,10 +285,7 @@ class PanelConfig(Config):
         Raises:
             PanelError: The file cannot be read, names something twice, or lacks a marker to exclude.
         """
-        if self.file:
-            panel, _ = read_panel(self.file)
-        else:
-            panel = Panel(self.markers, (self.cofactor,) * len(self.markers))
+        panel = read_panel(self.file)[0] if self.file else Panel(self.markers, (self.cofactor,) * len(self.markers))
         unknown = [marker for marker in self.exclude if marker not in panel.markers]
         if unknown:
             raise PanelError(
@@ -291,6 +293,7 @@ class PanelConfig(Config):
                 "Correct the name."
             )
         kept = [pair for pair in zip(panel.markers, panel.transforms, strict=True) if pair[0] not in self.exclude]
-        panel = Panel([marker for marker, _ in kept], [transform for _, transform in kept])
+        roles = {name: role for name, role in panel.roles.items() if name not in self.exclude}
+        panel = Panel([marker for marker, _ in kept], [transform for _, transform in kept], roles)
         tell_no_markers(panel.markers, self.file or "panel.markers")
         return panel

@@ -1,5 +1,6 @@
 """The scale that the autoencoder sees: raw intensities ↔ transformed units ↔ standard deviations from the mean."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -7,11 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from neuronedit.arrays import Float32s, Float64s, Floats
-from neuronedit.cells.transforms import Transform, restore_intensities, transform_markers
-from neuronedit.errors import DataError
+from neuronedit.cells.panel import FLUORESCENCE_COFACTOR, Panel
+from neuronedit.cells.transforms import MASS_COFACTOR, Arcsinh, Transform, restore_intensities, transform_markers
+from neuronedit.errors import DataError, listing
+
+log = logging.getLogger(__name__)
 
 MIN_MARKER_SPREAD = 1e-3
 """A marker whose standard deviation (transformed units) is below this is constant; it is centred, not stretched."""
+
+BELOW_ZERO = 0.05
+"""The share of events below -15 from which a cofactor of 5 is taken for a mistake."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +95,33 @@ def fit_scaling(populations: Iterable[Floats], transforms: Sequence[Transform]) 
         means.astype(np.float32),
         np.where(spreads < MIN_MARKER_SPREAD, 1.0, spreads).astype(np.float32),
     )
+
+
+def tell_small_cofactors(panel: Panel, intensities: Iterable[Floats]) -> None:
+    """Warn of markers that have the cofactor of mass cytometry and spread below zero like fluorescence.
+
+    Mass cytometers count ions: noise below zero is a count or two there, and hundreds on flow cytometers.
+
+    Args:
+        panel: The markers.
+        intensities: Raw, (n_events, n_markers) of each population.
+
+    Example:
+        >>> tell_small_cofactors(Panel(("CD3",), (5.0,)), [np.random.default_rng(0).poisson(4, (99, 1)) - 0.5])
+    """
+    populations = [np.asarray(events) for events in intensities]
+    small = [
+        marker
+        for column, (marker, transform) in enumerate(zip(panel.markers, panel.transforms, strict=True))
+        if transform == Arcsinh(MASS_COFACTOR)
+        and any(np.mean(events[:, column] < -3 * MASS_COFACTOR) > BELOW_ZERO for events in populations)
+    ]
+    if small:
+        log.warning(
+            "The cofactor of %s is %g, that of mass cytometry, and many of their values are far below zero, as "
+            "those of fluorescence are: %g is usual there. Set panel.cofactor, or the column cofactor of the panel "
+            "file.",
+            listing(small),
+            MASS_COFACTOR,
+            FLUORESCENCE_COFACTOR,
+        )

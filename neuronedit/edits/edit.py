@@ -15,7 +15,7 @@ from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.edits.learnable import Unlearnable, hidden_columns, hide, hide_tensor, with_columns
 from neuronedit.edits.operators.percentiles import N_PERCENTILES, percentiles
 from neuronedit.edits.spikes import Spikes
-from neuronedit.edits.steps import EditStep, FittedStep, Fitting, edit_chunk, fit_steps
+from neuronedit.edits.steps import EditStep, Fitting, Member, fit_steps
 from neuronedit.edits.support import Support, shrink
 from neuronedit.network.autoencoder import CODE, VISIBLE, Autoencoder
 from neuronedit.network.chunks import Activations, in_chunks
@@ -40,27 +40,6 @@ BeyondSupport = Literal["measured", "edit", "shrink"]
 
 
 @dataclass(frozen=True)
-class Member:
-    """One plan, fitted for one autoencoder.
-
-    Attributes:
-        plan: The plan's name.
-        weight: What its change counts for; an edit's members' weights sum to 1.
-        autoencoder: The number of the autoencoder among the model's.
-        steps: In order.
-    """
-
-    plan: str
-    weight: float
-    autoencoder: int
-    steps: tuple[FittedStep, ...]
-
-    def change(self, autoencoders: Sequence[Autoencoder], activations: Activations) -> Tensor:
-        """Edit one chunk, given its activations, as if the weight were 1: → (n_events, n_markers) float32."""
-        return edit_chunk(self.steps, autoencoders[self.autoencoder], activations)
-
-
-@dataclass(frozen=True)
 class Edit:
     """A fitted transformation source → target; it means nothing for another autoencoder's weights.
 
@@ -73,6 +52,7 @@ class Edit:
         shrinks: The change shrinks to nothing beyond the support.
         choice: How the plan was chosen; None where it was given.
         unlearnable: Columns of markers that stay as they are, each with the reason (see ``learnable``).
+        unmoved: Columns of markers that stay as they are, too, but tell the edit an event's kind.
     """
 
     name: str
@@ -83,12 +63,14 @@ class Edit:
     shrinks: bool = False
     choice: PlanChoice | None = None
     unlearnable: Mapping[int, str] = field(default_factory=dict)
+    unmoved: tuple[int, ...] = ()
 
     @property
     def summary(self) -> str:
         """Name the plans and say how far the change carries over, as far as that was measured."""
         if not self.members:
-            return self.choice.summary if self.choice else "no edit: no marker can be learned"
+            of_named = " of those that edit.markers names" if self.unmoved else ""
+            return self.choice.summary if self.choice else f"no edit: no marker{of_named} can be learned"
         if self.choice is None:
             return ", ".join(member.plan for member in self.members)
         return (
@@ -147,7 +129,7 @@ class Edit:
                 kept = kept * shrink(self.support.scores(seen) if scores is None else scores)[:, None]
             # Where the whole change is made, its bits are kept.
             edited = torch.where(kept == 1, edited, seen + kept * (edited - seen))
-        return with_columns(edited, self.unlearnable, markers)
+        return with_columns(edited, {*self.unlearnable, *self.unmoved}, markers)
 
     def _blended(self, autoencoders: Sequence[Autoencoder], markers: Tensor) -> Tensor:
         start = Activations(markers)  # one for all members: what networks make of the unedited events is computed once
@@ -181,7 +163,7 @@ def fit_edit(
         source: (n_events, n_markers) float32, standardised.
         target: (n_events, n_markers) float32, standardised.
         zeros: (n_markers,) zero intensity, standardised.
-        fitting: How each plan is fitted.
+        fitting: How each plan is fitted, and the markers that the edit does not move.
         beyond_support: The treatment of events unlike any of the source's: ``edit`` edits them as others; ``shrink``
             shrinks the change to nothing; ``measured`` shrinks it where ``auto`` saw that the change does not carry
             over, or found no stratum large enough to see.
@@ -202,11 +184,13 @@ def fit_edit(
         True
     """
     fitting, unlearnable = fitting or Fitting(), dict(unlearnable or {})
+    unmoved = fitting.unmoved
     hidden = hidden_columns(unlearnable, len(zeros))
     target_percentiles = percentiles(target, weights=fitting.target_weights)  # as measured, hidden or not
     support = Support.fit(source, target, fitting.seed, hidden)
-    if len(unlearnable) == len(zeros):
-        return Edit(name, (), Spikes.none(len(zeros)), support, target_percentiles, unlearnable=unlearnable)
+    if len({*unlearnable, *unmoved}) == len(zeros):
+        nothing = Spikes.none(len(zeros))
+        return Edit(name, (), nothing, support, target_percentiles, unlearnable=unlearnable, unmoved=unmoved)
     source, target = hide(source, hidden), hide(target, hidden)
     spikes = Spikes.find(source, target, zeros) if _residual(plan) else Spikes.none(len(zeros))
     spread, led_to = (spikes.spread_evenly(population) for population in (source, target))
@@ -222,7 +206,7 @@ def fit_edit(
         for n_members in [len(autoencoders) if any(step.latent for step in steps) else 1]
         for number in range(n_members)
     )
-    edit = Edit(name, members, spikes, support, target_percentiles, choice=choice, unlearnable=unlearnable)
+    edit = Edit(name, members, spikes, support, target_percentiles, False, choice, unlearnable, unmoved)
     if members:
         blended = in_chunks(lambda events: edit._blended(autoencoders, events), spread)
         spikes = spikes.matched(blended, target)
@@ -256,6 +240,12 @@ class EditConfig(Config):
         (), description="a plan of your own, in place of a preset: one table per layer, in order"
     )
     n_percentiles: int = Field(N_PERCENTILES, ge=3, description="evenly spaced, from 0 to 100; the paper has 101")
+    markers: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="the markers that edits may move, by default all of the panel: others stay as they are, bit for "
+        "bit, and still tell an event's kind",
+    )
     beyond_support: BeyondSupport = Field(
         "measured",
         description="events unlike any of the source's: edit: as others; shrink: the change shrinks to nothing; "

@@ -15,11 +15,15 @@ from neuronedit.arrays import Float32s, Float64s, Floats
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import MIN_MARKER_SPREAD
 from neuronedit.cells.transforms import Linear, Transform
+from neuronedit.errors import ConfigError, listing, nearest_name
 
 Unlearnable = Literal["leave", "refuse", "learn"]
 
 UNLEARNABLE: Final = "unlearnable"
 """The key of a model's and a manifest's facts that names the markers which an edit leaves as they are."""
+
+UNMOVED: Final = "unmoved"
+"""The key of the same facts that names the markers which the user does not want to be moved."""
 
 FEW: Final = 0.02
 """A marker is constant in a population where all but this share of the events, at each end, have one value."""
@@ -93,14 +97,39 @@ def hidden_columns(unlearnable: Collection[int], n_markers: int) -> tuple[int, .
     return tuple(unlearnable) if len(unlearnable) < n_markers else ()
 
 
-def by_marker(unlearnable: Mapping[int, str], markers: Sequence[str]) -> dict[str, str]:
-    """Name the markers of columns, each with its reason.
+def unmoved_columns(moved: Sequence[str] | None, markers: Sequence[str]) -> tuple[int, ...]:
+    """Give the columns of the markers that edits may not move: all but those that are named, or none.
+
+    Args:
+        moved: The markers that edits may move (``edit.markers``); None for all.
+        markers: Those of the panel.
+
+    Raises:
+        ConfigError: A name is not in the panel.
+
+    Example:
+        >>> unmoved_columns(["CD8"], ["CD4", "CD8", "CD19"]), unmoved_columns(None, ["CD4", "CD8"])
+        ((0, 2), ())
+    """
+    if moved is None:
+        return ()
+    unknown = [marker for marker in moved if marker not in markers]
+    if unknown:
+        raise ConfigError(
+            f"edit.markers: found {listing(unknown)}; expected markers of the panel, as the model sees it "
+            f"({len(markers)} markers{nearest_name(unknown[0], markers)}). Correct the name."
+        )
+    return tuple(column for column, marker in enumerate(markers) if marker not in moved)
+
+
+def by_marker(unlearnable: Mapping[int, str], markers: Sequence[str], without: Collection[int] = ()) -> dict[str, str]:
+    """Name the markers of columns, each with its reason, without some columns.
 
     Example:
         >>> by_marker({1: "no signal"}, ["CD4", "CD8"])
         {'CD8': 'no signal'}
     """
-    return {markers[column]: reason for column, reason in unlearnable.items()}
+    return {markers[column]: reason for column, reason in unlearnable.items() if column not in without}
 
 
 def by_column(unlearnable: Mapping[str, str], markers: Sequence[str]) -> dict[int, str]:

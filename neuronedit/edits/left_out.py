@@ -44,7 +44,8 @@ class Trial:
     """Every plan's predictions for the events that one fold leaves out, with their truth.
 
     Attributes:
-        events: (n_events, n_markers) float32, standardised source events left out.
+        events: (n_events, n_markers) float32, standardised source events left out; of markers that edits move, here
+            and below.
         truth: (n_truth, n_markers) float32, standardised target events left out.
         predictions: (n_events, n_markers) edited events, by plan.
         unedited: Distance of the unedited events to the truth.
@@ -130,6 +131,8 @@ def try_plans(
         2.0
     """
     trials = []
+    all_moved = [column for column in range(source.shape[1]) if column not in fitting.unmoved]
+    moved = all_moved if fitting.unmoved else slice(None)  # a copy would be laid out, and summed, in another order
     for fold in folds:
         events, truth = source[~fold.source], target[~fold.target]
         known, led_to = source[fold.source], target[fold.target]
@@ -138,9 +141,10 @@ def try_plans(
                 fit_steps(autoencoder, plan, known, led_to, fitting.subset(fold.source, fold.target)),
                 autoencoder,
                 events,
-            )
+            )[:, moved]
             for name, plan in plans.items()
         }
+        events, truth = events[:, moved], truth[:, moved]
         trials.append(
             Trial(
                 events,

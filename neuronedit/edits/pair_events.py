@@ -25,6 +25,7 @@ class PairEvents:
         labels: (n_source,) and (n_target,) cell types of the events; None if they are unknown.
         target_weights: (n_target,) weights of the target events; None if all weigh the same.
         unlearnable: Columns of markers that cannot be learned from them, each with the reason.
+        unmoved: Columns of markers that the edit is not to move.
     """
 
     source: Float32s
@@ -32,6 +33,7 @@ class PairEvents:
     labels: Labels | None = None
     target_weights: Floats | None = None
     unlearnable: Mapping[int, str] = field(default_factory=dict)
+    unmoved: tuple[int, ...] = ()
 
     @classmethod
     def pool(
@@ -69,7 +71,7 @@ class PairEvents:
 
     def fitting(self, n_percentiles: int = N_PERCENTILES, seed: int = 0) -> Fitting:
         """Make the settings and weights by which steps are fitted on these events."""
-        return Fitting(n_percentiles, seed, self.target_weights, self.labels)
+        return Fitting(n_percentiles, seed, self.target_weights, self.labels, self.unmoved)
 
 
 def pool_equally(populations: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:

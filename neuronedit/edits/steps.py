@@ -135,12 +135,14 @@ class Fitting:
         seed: Draws landmarks, minibatches, and where searches start.
         target_weights: (n_target,) weights of the target events; equal by default.
         labels: The kinds of cell of source and target events, for ``strata``; found in the events by default.
+        unmoved: Columns of markers that the edit puts back as they were: plans are not judged by them.
     """
 
     n_percentiles: int = N_PERCENTILES
     seed: int = 0
     target_weights: Floats | None = field(default=None, repr=False)
     labels: Labels | None = field(default=None, repr=False)
+    unmoved: tuple[int, ...] = ()
 
     def subset(self, source: Masks, target: Masks) -> "Fitting":
         """Restrict weights and labels to the masked events.
@@ -155,6 +157,7 @@ class Fitting:
             self.seed,
             None if weights is None else weights[target],
             None if labels is None else (labels[0][source], labels[1][target]),
+            self.unmoved,
         )
 
 
@@ -243,3 +246,24 @@ def edit_chunk(steps: Sequence[FittedStep], autoencoder: Autoencoder, activation
     for step in steps:
         activations = Activations(step.change(autoencoder, activations))
     return activations.markers
+
+
+@dataclass(frozen=True)
+class Member:
+    """One plan, fitted for one autoencoder.
+
+    Attributes:
+        plan: The plan's name.
+        weight: What its change counts for; an edit's members' weights sum to 1.
+        autoencoder: The number of the autoencoder among the model's.
+        steps: In order.
+    """
+
+    plan: str
+    weight: float
+    autoencoder: int
+    steps: tuple[FittedStep, ...]
+
+    def change(self, autoencoders: Sequence[Autoencoder], activations: Activations) -> Tensor:
+        """Edit one chunk, given its activations, as if the weight were 1: → (n_events, n_markers) float32."""
+        return edit_chunk(self.steps, autoencoders[self.autoencoder], activations)

@@ -166,7 +166,9 @@ def edits_sentence(model: EditModel) -> str:
         "1 edit(s) of 2 markers; 'pair' leaves 'CD8' as it is"
     """
     idle = [name for name, edit in model.edits.items() if not edit.members]
-    left = [f"{name!r} leaves {listing(markers)} as it is" for name, markers in model.unlearnable.items()]
+    unmoved = dict.fromkeys(tuple(markers) for markers in model.unmoved.values())
+    left = [f"edit.markers leaves {listing(markers)} as it is" for markers in unmoved]
+    left += [f"{name!r} leaves {listing(markers)} as it is" for name, markers in model.unlearnable.items()]
     return "; ".join(
         [
             f"{len(model.edits) - len(idle)} edit(s) of {model.panel.n_markers} markers",

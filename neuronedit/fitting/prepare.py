@@ -10,9 +10,9 @@ from neuronedit.arrays import Float32s, Floats
 from neuronedit.cells.design import ControlsDesign, Design, EditPair
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.cells.panel import Panel
-from neuronedit.cells.scaling import Scaling, fit_scaling
+from neuronedit.cells.scaling import Scaling, fit_scaling, tell_small_cofactors
 from neuronedit.edits.edit import EditConfig
-from neuronedit.edits.learnable import Unlearnable, by_marker, find_unlearnable
+from neuronedit.edits.learnable import by_marker, find_unlearnable, unmoved_columns
 from neuronedit.edits.pair_events import PairEvents
 from neuronedit.errors import DataError, listing, nearest_name
 
@@ -57,8 +57,8 @@ class Prepared:
             DataError: A source shares no cell type with its target, or a marker cannot be learned and is refused.
         """
         pairs = with_inverses(self.design.edits(self.drawn.counts), edit)
-        unlearnable = judge_markers(pairs, self.drawn, self.panel, self.design, edit.unlearnable)
-        events = pair_events(pairs, self.markers, self.drawn, edit, unlearnable, seed)
+        unlearnable = judge_markers(pairs, self.drawn, self.panel, self.design, edit)
+        events = pair_events(pairs, self.markers, self.drawn, self.panel, edit, unlearnable, seed)
         return replace(self, edit=edit, pairs=pairs, events=events)
 
 
@@ -75,6 +75,7 @@ def prepare(
         seed: Seed of the draws of ``match_composition``.
 
     Raises:
+        ConfigError: A marker that edits may move is not in the panel.
         DataError: A population is missing, has another shape or too few events, a value is not finite, labels are
             asked for that nobody gave, a source shares no cell type with its target, or a marker cannot be learned
             and is refused.
@@ -95,12 +96,12 @@ def prepare(
             "arrays of intensities alone. Hand in DrawnPopulations with labels, or leave population_column out."
         )
     pairs = with_inverses(design.edits(drawn.counts), edit)
-    panel.tell_small_cofactors(drawn.intensities.values())
+    tell_small_cofactors(panel, drawn.intensities.values())
     scaling = fit_scaling(drawn.intensities.values(), panel.transforms)
     markers = {name: scaling.standardise(scaling.transform(events)) for name, events in drawn.intensities.items()}
     # Judged, pooled and matched first: what cannot be learned or matched is told before anything is trained.
-    unlearnable = judge_markers(pairs, drawn, panel, design, edit.unlearnable)
-    events = pair_events(pairs, markers, drawn, edit, unlearnable, seed)
+    unlearnable = judge_markers(pairs, drawn, panel, design, edit)
+    events = pair_events(pairs, markers, drawn, panel, edit, unlearnable, seed)
     return Prepared(panel, design, edit, drawn, scaling, markers, pairs, events)
 
 
@@ -116,7 +117,7 @@ def with_inverses(pairs: Sequence[EditPair], edit: EditConfig) -> tuple[EditPair
 
 
 def judge_markers(
-    pairs: Sequence[EditPair], drawn: DrawnPopulations, panel: Panel, design: Design, handling: Unlearnable
+    pairs: Sequence[EditPair], drawn: DrawnPopulations, panel: Panel, design: Design, edit: EditConfig
 ) -> dict[str, dict[int, str]]:
     """Find the markers that each edit cannot learn, by the edit's name, and say so.
 
@@ -127,19 +128,22 @@ def judge_markers(
         drawn: The populations.
         panel: The markers.
         design: Its controls are the same cells, source and target of a pair are not.
-        handling: ``leave`` or ``refuse`` such markers, or ``learn`` them: nothing is judged then.
+        edit: Such markers are left or refused, or learned: nothing is judged then. Those that no edit is to move are
+            neither refused nor told.
 
     Raises:
+        ConfigError: A marker that edits may move is not in the panel.
         DataError: A marker cannot be learned, and is refused.
 
     Example:
         >>> days = {"control day1": np.arange(99.0)[:, None], "control day2": np.zeros((99, 1))}
         >>> drawn = DrawnPopulations(days, {name: 99 for name in days})
         >>> design = ControlsDesign.of_arrays(reference="day1")
-        >>> judge_markers(design.edits(drawn.counts), drawn, Panel(("CD8",), (5.0,)), design, "leave")
+        >>> judge_markers(design.edits(drawn.counts), drawn, Panel(("CD8",), (5.0,)), design, EditConfig())
         {'day2': {0: "'control day2' has no signal: 100.0% of its events are at 0"}}
     """
-    if handling == "learn":
+    unmoved = unmoved_columns(edit.markers, panel.markers)
+    if edit.unlearnable == "learn":
         return {}
     found: dict[str, dict[int, str]] = {}
     same_cells = isinstance(design, ControlsDesign)
@@ -149,8 +153,9 @@ def judge_markers(
             source, target = (drawn.intensities[name] for name in names)
             reasons = find_unlearnable(source, target, panel, names, same_cells=same_cells) | reasons
         found[pair.name] = dict(sorted(reasons.items()))
-        for marker, reason in by_marker(found[pair.name], panel.markers).items():
-            if handling == "refuse":
+        moved = {column: reason for column, reason in found[pair.name].items() if column not in unmoved}
+        for marker, reason in by_marker(moved, panel.markers).items():
+            if edit.unlearnable == "refuse":
                 raise DataError(
                     f"The edit {pair.name!r} cannot learn the marker {marker!r}: {reason}. Choose other controls or "
                     "another reference, leave the marker out of the panel, or leave it as it is with "
@@ -164,6 +169,7 @@ def pair_events(
     pairs: Sequence[EditPair],
     markers: Mapping[str, Float32s],
     drawn: DrawnPopulations,
+    panel: Panel,
     edit: EditConfig,
     unlearnable: Mapping[str, Mapping[int, str]],
     seed: int,
@@ -174,24 +180,30 @@ def pair_events(
         pairs: The edits.
         markers: Standardised, (n_events, n_markers) float32 each, by population.
         drawn: The populations, with labels of each event.
-        edit: The column that names cell types, and whether the mix is matched.
+        panel: The markers.
+        edit: The column that names cell types, whether the mix is matched, and the markers that edits may move.
         unlearnable: Columns of markers that an edit cannot learn, with the reasons, by the edit's name.
         seed: Seed of the draws of the matching.
 
     Raises:
+        ConfigError: A marker that edits may move is not in the panel.
         DataError: A source shares no cell type with its target.
 
     Example:
         >>> markers = {"source": np.zeros((60, 1), np.float32), "target": np.ones((50, 1), np.float32)}
         >>> drawn = DrawnPopulations(markers, {"source": 60, "target": 50})
         >>> pair = EditPair("pair", ("source",), ("target",))
-        >>> events = pair_events([pair], markers, drawn, EditConfig(), {}, seed=0)["pair"]
+        >>> events = pair_events([pair], markers, drawn, Panel(("CD8",), (5.0,)), EditConfig(), {}, 0)["pair"]
         >>> events.source.shape, events.target.shape
         ((60, 1), (50, 1))
     """
-    cell_types = drawn.column(edit.population_column)
+    cell_types, unmoved = drawn.column(edit.population_column), unmoved_columns(edit.markers, panel.markers)
     events = {
-        pair.name: replace(PairEvents.pool(pair, markers, cell_types), unlearnable=dict(unlearnable.get(pair.name, {})))
+        pair.name: replace(
+            PairEvents.pool(pair, markers, cell_types),
+            unlearnable=dict(unlearnable.get(pair.name, {})),
+            unmoved=unmoved,
+        )
         for pair in pairs
     }
     if edit.match_composition:

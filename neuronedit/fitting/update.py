@@ -141,7 +141,7 @@ def update_model(
     familiarity = _familiarity(model, record, new, replay.above)
     log.info("update: %s", familiarity.sentence)
     wanted = [pair for pair in with_inverses(pairs, record.edit) if familiarity.strange or pair.name not in model.edits]
-    unlearnable = judge_markers(wanted, drawn, model.panel, design, record.edit.unlearnable)
+    unlearnable = judge_markers(wanted, drawn, model.panel, design, record.edit)
     trained = _train_on(model, record.training, old, new, replay, run_all) if familiarity.strange else []
     updated = _with_edits(model, record, drawn, wanted, unlearnable, trained, run_all)
     drifts = tuple(
@@ -277,7 +277,7 @@ def _with_edits(
 ) -> EditModel:
     """Fit the wanted edits: new ones, and old ones again if the autoencoders have other weights."""
     markers = {name: model.standardised(events) for name, events in drawn.intensities.items()}
-    events = pair_events(wanted, markers, drawn, record.edit, unlearnable, record.training.seed)
+    events = pair_events(wanted, markers, drawn, model.panel, record.edit, unlearnable, record.training.seed)
     networks = tuple(autoencoder for autoencoder, _ in trained) or model.autoencoders
     choices = {name: edit.choice for name, edit in model.edits.items() if edit.choice}
     fitting = EditFitting(record.edit, model.scaling.zeros, record.training.seed)

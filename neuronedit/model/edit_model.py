@@ -74,9 +74,7 @@ def same_outcome(n_events: int, outcome: str) -> Texts:
         >>> same_outcome(2, EDITED).tolist()
         ['edited', 'edited']
     """
-    outcomes = np.empty(n_events, dtype=object)
-    outcomes.fill(outcome)
-    return outcomes
+    return np.repeat(np.array([outcome], dtype=object), n_events)
 
 
 @dataclass(frozen=True)
@@ -141,15 +139,21 @@ class EditModel:
     @property
     def reference(self) -> str | None:
         """The batch whose events stay as they are; None where there is none."""
-        if isinstance(self.design, ControlsDesign) and self.design.reference != POOLED:
-            return self.design.reference
-        return None
+        reference = self.design.reference if isinstance(self.design, ControlsDesign) else POOLED
+        return None if reference == POOLED else reference
 
     @property
     def unlearnable(self) -> dict[str, dict[str, str]]:
-        """Each edit's markers that stay as they are, with the reasons; edits without such markers are left out."""
-        found = {name: by_marker(edit.unlearnable, self.panel.markers) for name, edit in self.edits.items()}
+        """Each edit's markers that it was to move and cannot learn, with the reasons; edits without any left out."""
+        names = self.panel.markers
+        found = {name: by_marker(edit.unlearnable, names, edit.unmoved) for name, edit in self.edits.items()}
         return {name: markers for name, markers in found.items() if markers}
+
+    @property
+    def unmoved(self) -> dict[str, tuple[str, ...]]:
+        """Each edit's markers that the user does not want to be moved; edits that may move all are left out."""
+        found = {name: edit.unmoved for name, edit in self.edits.items() if edit.unmoved}
+        return {name: tuple(self.panel.markers[column] for column in columns) for name, columns in found.items()}
 
     def standardised(self, intensities: npt.ArrayLike) -> Float32s:
         """Transform and standardise raw intensities, (n_events, n_markers), as the autoencoder sees them, float32."""
@@ -268,18 +272,14 @@ class EditModel:
         return pickled_fields(self)
 
     def _take(self, passage: Pipeline, intensities: Floats) -> PipelineResult:
-        self._check_shape(intensities)
+        n_markers = self.panel.n_markers
+        if intensities.shape[1:] != (n_markers,):
+            raise ModelError(f"Intensities have shape {intensities.shape}; expected (n_events, {n_markers}).")
         try:
             return passage.run(intensities)
         except NotFiniteError:
             self._check_finite(self.scaling.transform(intensities))  # names the marker, and counts all such values
             raise
-
-    def _check_shape(self, intensities: Floats) -> None:
-        if intensities.shape[1:] != (self.panel.n_markers,):
-            raise ModelError(
-                f"Intensities have shape {intensities.shape}; expected (n_events, {self.panel.n_markers})."
-            )
 
     def _check_finite(self, transformed: Floats) -> None:
         n_wrong = (~np.isfinite(transformed)).sum(axis=0)

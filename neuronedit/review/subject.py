@@ -11,8 +11,9 @@ import torch
 
 from neuronedit.arrays import Float32s, Int64s, Texts
 from neuronedit.cells.design import PAIR_EDIT
-from neuronedit.edits.edit import Edit, Member
+from neuronedit.edits.edit import Edit
 from neuronedit.edits.learnable import hide
+from neuronedit.edits.steps import Member
 from neuronedit.errors import DataError, listing, nearest_name
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_cells, example_labels, example_model

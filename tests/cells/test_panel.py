@@ -1,7 +1,10 @@
+import logging
+
 import numpy as np
 import pytest
 
 from neuronedit.cells.panel import Panel, PanelConfig, read_panel
+from neuronedit.cells.scaling import tell_small_cofactors
 from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
 from neuronedit.errors import PanelError
 
@@ -111,12 +114,16 @@ def test_rows_that_excel_left_empty_are_none(panel_file):
     assert (panel.markers, channels) == (("CD3", "CD4"), {"Nd1": "CD3", "Nd2": "CD4"})
 
 
-@pytest.mark.parametrize(("content", "kind"), [(b"PK\x03\x04", r"\.xlsx, \.ods"), (b"\xd0\xcf\x11\xe0\xa1", r"\.xls")])
-def test_a_workbook_that_is_given_as_a_panel_is_told(tmp_path, content, kind):
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PK\x03\x04", r"a damaged workbook"),
+        (b"\xd0\xcf\x11\xe0\xa1", r"an older or a protected workbook \(\.xls\)"),
+    ],
+)
+def test_a_workbook_that_cannot_be_a_panel_is_told(tmp_path, content, kind):
     (tmp_path / "panel.xlsx").write_bytes(content)
-    message = (
-        rf"panel\.xlsx: expected a panel file that is a CSV in UTF-8; found a workbook \({kind}\)\. Save it as one\."
-    )
+    message = rf"panel\.xlsx: expected a panel file that is a CSV in UTF-8, or \.xlsx; found {kind}\. Save it as one\."
     with pytest.raises(PanelError, match=message):
         read_panel(tmp_path / "panel.xlsx")
 
@@ -138,7 +145,7 @@ def test_a_panel_file_in_another_encoding_is_told(panel_file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"expected a CSV with the column 'marker' \(and 'channel', 'transform', 'cofactor'\); found no rows"),
+        ("", r"expected a CSV or \.xlsx with the column 'marker' \(and 'channel', 'cofactor', …\); found no rows"),
         ("marker\n", r"found no rows"),
         ("name,cofactor\nCD3,5\n", r"found 'name', 'cofactor'"),
         ("marker,cofactor\nCD3,five\n", r"marker 'CD3': cofactor is 'five'; expected a number"),
@@ -169,6 +176,14 @@ def test_a_panel_file_in_another_encoding_is_told(panel_file):
             "marker,transform,cofactor\nCD3,logicle,5\n",
             r"'CD3': the transform 'logicle' is given 'cofactor'; expected 't",
         ),
+        (
+            "marker,role\nCD3,linage\n",
+            r"line 2: marker 'CD3' has the role 'linage'; expected 'lineage', 'state', 'ignore' or nothing; nearest "
+            r"name 'lineage'\. Correct it, or rename the column if it means something else\.$",
+        ),
+        ("marker,role\nCD3,ignore\n", r"panel.csv: every marker has the role 'ignore'\. Empty the cell of those to"),
+        ("marker,role\nCD3,\n,ignore\n", r"panel.csv, line 3: the marker has no name"),
+        ("marker,role\nCD3,\nCD3,ignore\n", r"panel.csv, lines 2, 3: marker 'CD3' stands more than once"),
         ("marker,top\nCD3,1000\n", r"'CD3': the transform 'arcsinh' is given 'top'; expected 'cofactor'"),
         ("marker,transform,top\nCD3,logicle,x\n", r"marker 'CD3': top is 'x'; expected a number"),
         ("marker,transform,width\nCD3,logicle,9\n", r"marker 'CD3': logicle has top 262144, width 9, .*; expected top"),
@@ -236,8 +251,44 @@ def test_fluorescence_with_the_cofactor_of_mass_cytometry_is_told(caplog):
         random.poisson(4, 999) - random.random(999),
     )
     events = np.column_stack([dim, bright, ions, dim])
-    Panel(("CD3", "CD4", "CD8", "CD19"), (5.0, 5.0, 5.0, 150.0)).tell_small_cofactors([np.zeros((9, 4)), events])
+    tell_small_cofactors(Panel(("CD3", "CD4", "CD8", "CD19"), (5.0, 5.0, 5.0, 150.0)), [np.zeros((9, 4)), events])
     assert [record.getMessage() for record in caplog.records] == [
         "The cofactor of 'CD3' is 5, that of mass cytometry, and many of their values are far below zero, as those of "
         "fluorescence are: 150 is usual there. Set panel.cofactor, or the column cofactor of the panel file."
     ]
+
+
+ROLES = (
+    "channel,marker,Role,cofactor\nY89Di,CD45,,5\nNd1,CD3,Lineage,5\nNd2,pS6,state,5\nCe140Di,beads,ignore,\n"
+    "Eu1,,ignore,x\n"
+)
+
+
+def test_roles_are_kept_and_what_is_to_be_ignored_is_no_marker(panel_file, caplog):
+    caplog.set_level(logging.INFO)
+    panel, channels = read_panel(panel_file(ROLES))
+    assert (panel.markers, panel.n_markers) == (("CD45", "CD3", "pS6"), 3)
+    assert panel.roles == {"CD3": "lineage", "pS6": "state", "beads": "ignore"}
+    assert channels == {"Y89Di": "CD45", "Nd1": "CD3", "Nd2": "pS6", "Ce140Di": "beads"}
+    assert [message.partition("panel.csv")[2] for message in caplog.messages] == [
+        ": by their role neither modelled nor edited: 'beads', 'Eu1'"
+    ]
+
+
+def test_a_marker_that_is_excluded_keeps_no_role(panel_file):
+    panel = PanelConfig(file=str(panel_file(ROLES)), exclude=("CD3",)).read()
+    assert (panel.markers, panel.roles) == (("CD45", "pS6"), {"pS6": "state", "beads": "ignore"})
+    with pytest.raises(PanelError, match=r"^panel\.exclude: 'beads' is not in the panel"):
+        PanelConfig(file=str(panel_file(ROLES)), exclude=("beads",)).read()
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"CD4": "ignore"}, r"^'CD4' has the role 'ignore' and is in the panel\. Correct the role\.$"),
+        ({"CD8": "state"}, r"^'CD8' has the role 'state' and is not in the panel\. Correct the role\.$"),
+    ],
+)
+def test_roles_that_do_not_fit_the_markers_are_refused(roles, message):
+    with pytest.raises(PanelError, match=message):
+        Panel(("CD3", "CD4"), (5.0, 5.0), roles)

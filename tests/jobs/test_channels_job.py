@@ -21,9 +21,10 @@ def test_channels_and_oddities_are_printed_and_a_panel_is_written(path, capsys):
         "FSC-A    -      262144  1     1 of 1",
         "FITC-A   CD3    262144  1     1 of 1",
         f"{path}: $P2G is 0, which is no gain: nothing is divided out",
-        f"{panel}: name the markers, or take their lines out; check cofactors; then give it to ingest and train",
+        f"{panel}: name the markers; the role ignore leaves a channel out; check cofactors; then give it to ingest "
+        "and train",
     ]
-    assert panel.read_text() == "channel,marker,transform,cofactor\nFITC-A,CD3,arcsinh,150\n"
+    assert panel.read_text() == "channel,marker,role,transform,cofactor\nFITC-A,CD3,,arcsinh,150\n"
 
 
 def test_a_panel_that_exists_is_spared(path, capsys):

@@ -95,6 +95,15 @@ def test_an_edit_of_no_layer_is_told_with_status_2_before_anything_is_drawn(
     assert said.err.startswith("neuronedit train: The autoencoder has no layer 'cod' (layers: ")
 
 
+def test_a_marker_to_be_moved_that_the_panel_lacks_is_told_before_anything_is_drawn(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main([workplace.train, "--set", 'edit.markers=["CD3", "CD45 RA"]']) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("neuronedit train: edit.markers: found 'CD45 RA'; expected markers of the panel, as ")
+
+
 def test_data_that_cannot_be_learned_from_is_told_with_status_2_and_registers_nothing(
     workplace: Workplace, ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

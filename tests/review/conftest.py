@@ -10,10 +10,10 @@ from neuronedit_jobs.benchmarks.review.review_problems import Problems
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import fit_scaling
-from neuronedit.edits.edit import Edit, EditConfig, Member
+from neuronedit.edits.edit import Edit, EditConfig
 from neuronedit.edits.operators.percentiles import PercentileShift, percentiles
 from neuronedit.edits.spikes import Spikes
-from neuronedit.edits.steps import EditStep, FittedStep
+from neuronedit.edits.steps import EditStep, FittedStep, Member
 from neuronedit.edits.support import Support
 from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel

@@ -9,7 +9,7 @@ from neuronedit.adapters.fcs.columns import labels_of
 from neuronedit.adapters.fcs.file import FcsFile
 from neuronedit.cells.compensation import read_spillover, spillover_keywords
 from neuronedit.cells.names import comparable, no_markers
-from neuronedit.cells.panel import FLUORESCENCE_COFACTOR
+from neuronedit.cells.panel import FLUORESCENCE_COFACTOR, IGNORE
 from neuronedit.cells.transforms import MASS_COFACTOR, Arcsinh
 from neuronedit.errors import DataError, listing
 
@@ -98,15 +98,17 @@ def panel_text(channels: Sequence[ListedChannel]) -> str:
     """Write a panel to fill in: a line for each channel that may measure a marker, with its commonest label.
 
     Left out are time, scatter and the like, and the height and width of a pulse whose area is there. The cofactor is
-    that of fluorescence where there is scatter, and of mass cytometry elsewhere.
+    that of fluorescence where there is scatter, and of mass cytometry elsewhere. The role of channels without a label
+    is ``ignore``, where others have one.
     """
     names = [channel.name for channel in channels]
     scatter = [name for name in no_markers(names) if name[:2].casefold() in ("fs", "ss")]
     cofactor = FLUORESCENCE_COFACTOR if scatter else MASS_COFACTOR
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["channel", "marker", "transform", "cofactor"])
+    writer.writerow(["channel", "marker", "role", "transform", "cofactor"])
     taken: set[str] = set()
+    labelled = any(channel.marker for channel in channels if not no_markers([channel.name, channel.marker]))
     for channel in channels:
         pulse, _, part = channel.name.rpartition("-")
         if no_markers([channel.name, channel.marker]) or (part in ("H", "W") and f"{pulse}-A" in names):
@@ -114,7 +116,8 @@ def panel_text(channels: Sequence[ListedChannel]) -> str:
         again = channel.marker and comparable(channel.marker) in taken
         taken.add(comparable(channel.marker))
         marker = f"{channel.marker} ({channel.name})" if again else channel.marker
-        writer.writerow([channel.name, marker, Arcsinh.name, f"{cofactor:g}"])
+        role = IGNORE if labelled and not marker else ""
+        writer.writerow([channel.name, marker, role, Arcsinh.name, f"{cofactor:g}"])
     return text.getvalue()
 
 

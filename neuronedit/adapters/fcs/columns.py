@@ -7,7 +7,7 @@ from typing import Literal
 
 from neuronedit.adapters.fcs.file import FcsFile
 from neuronedit.cells.names import comparable
-from neuronedit.cells.panel import Panel
+from neuronedit.cells.panel import IGNORE, Panel
 from neuronedit.errors import DataError, PanelError, listing, nearest_name
 
 Passengers = Literal["common", "all", "none"]
@@ -34,7 +34,7 @@ def channel_columns(fcs: FcsFile, given: PanelFile | None, where: str) -> dict[s
     Args:
         fcs: The file.
         given: The markers to name; without one every channel gets its marker name ($PnS). Markers that have no channel
-            in the panel are looked up by $PnS.
+            in the panel are looked up by $PnS. What is to be ignored is named, too, but need not be there.
         where: The file, for the message.
 
     Raises:
@@ -50,10 +50,16 @@ def channel_columns(fcs: FcsFile, given: PanelFile | None, where: str) -> dict[s
     missing = [marker for marker in by_label if comparable(marker) not in stained]
     if missing:
         raise PanelError(_absent("marker", missing, by_label, fcs.markers, where))
-    by_channel = {channel_of[comparable(channel)]: marker for channel, marker in given.channels.items()}
+    by_channel = {
+        channel_of[comparable(channel)]: marker
+        for channel, marker in given.channels.items()
+        if comparable(channel) in channel_of
+    }
     if given.check_labels:
         _check_labels(fcs, given.panel, by_channel, where)
-    marker_of = {stained[comparable(marker)]: marker for marker in by_label} | by_channel
+    ignored = {name for name, role in given.panel.roles.items() if role == IGNORE} - {*given.channels.values()}
+    by_name = [name for name in (*ignored, *by_label) if comparable(name) in stained]
+    marker_of = {stained[comparable(name)]: name for name in by_name} | by_channel
     columns = {channel: marker_of.get(channel, channel) for channel in fcs.channels}
     claimed = [channel for channel, name in columns.items() if name in given.panel.markers]
     if len(claimed) != given.panel.n_markers or len(set(columns.values())) != len(columns):
@@ -130,7 +136,8 @@ def is_named(marker: str, label: str) -> bool:
 
 
 def _check_channels(fcs: FcsFile, given: PanelFile, channel_of: Mapping[str, str], where: str) -> None:
-    missing = [channel for channel in given.channels if comparable(channel) not in channel_of]
+    wanted = [channel for channel, marker in given.channels.items() if marker in given.panel.markers]
+    missing = [channel for channel in wanted if comparable(channel) not in channel_of]
     if not missing:
         return
     moved = [
@@ -141,7 +148,7 @@ def _check_channels(fcs: FcsFile, given: PanelFile, channel_of: Mapping[str, str
     ]
     found = f"The file's own label of channel {moved[0][1]!r} is {moved[0][0]!r}: leave the channel" if moved else ""
     hint = f" {found} of {moved[0][0]!r} empty in the panel to find it by its label in each file." if moved else ""
-    raise PanelError(_absent("channel", missing, list(given.channels), fcs.channels, where) + hint)
+    raise PanelError(_absent("channel", missing, wanted, fcs.channels, where) + hint)
 
 
 def _check_labels(fcs: FcsFile, panel: Panel, by_channel: Mapping[str, str], where: str) -> None:

@@ -1,6 +1,6 @@
 """Events in Parquet: opening files, reading markers with every check, putting edited markers back."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -113,18 +113,25 @@ def edited_type(found: pa.DataType) -> pa.DataType:
     return pa.float64() if found == pa.float64() or pa.types.is_integer(found) else pa.float32()
 
 
-def edited_schema(schema: pa.Schema, panel: Panel) -> pa.Schema:
-    """The schema of the output: as the input's, its metadata too, with markers as floating-point numbers."""
-    for marker in panel.markers:
+def edited_schema(schema: pa.Schema, panel: Panel, unmoved: Collection[str] = ()) -> pa.Schema:
+    """The schema of the output: as the input's, its metadata too, with markers as floating-point numbers.
+
+    Args:
+        schema: The input's.
+        panel: The markers.
+        unmoved: Markers that no edit moves: they keep their type.
+    """
+    for marker in (marker for marker in panel.markers if marker not in unmoved):
         index = schema.get_field_index(marker)
         schema = schema.set(index, schema.field(index).with_type(edited_type(schema.field(index).type)))
     return schema
 
 
-def replace_markers(table: pa.Table, panel: Panel, intensities: Floats) -> pa.Table:
-    """The table with its markers' values replaced; every other column is handed on as it is."""
-    schema = edited_schema(table.schema, panel)
-    columns = dict(zip(panel.markers, intensities.T, strict=True))
+def replace_markers(table: pa.Table, panel: Panel, intensities: Floats, unmoved: Collection[str] = ()) -> pa.Table:
+    """The table with its markers' values replaced, but for those not moved; other columns are handed on as they are."""
+    schema = edited_schema(table.schema, panel, unmoved)
+    edited = zip(panel.markers, intensities.T, strict=True)
+    columns = {marker: values for marker, values in edited if marker not in unmoved}
     arrays = [
         pa.array(columns[field.name], type=field.type) if field.name in columns else table.column(field.name)
         for field in schema

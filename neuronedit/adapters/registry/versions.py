@@ -23,7 +23,7 @@ from neuronedit.adapters.registry.aliases import move_alias
 from neuronedit.adapters.registry.tracker import is_missing, tracker_errors, uploading
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.config import Config
-from neuronedit.edits.learnable import UNLEARNABLE
+from neuronedit.edits.learnable import UNLEARNABLE, UNMOVED
 from neuronedit.errors import ModelError, NeuroneditError, TrackingError, listing, masked, nearest_name
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.files import FACTS, contents_digest, model_contents, parse_model, save_model
@@ -86,6 +86,7 @@ class PinnedModel:
             "gates": self.standing.facts() if self.standing else None,
             UNLEARNABLE: self.model.unlearnable,
             "caution": self.model.design.caution,
+            UNMOVED: {name: list(markers) for name, markers in self.model.unmoved.items()},
         }
 
 

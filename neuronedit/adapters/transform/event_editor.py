@@ -102,6 +102,8 @@ class EventEditor:
         loaded = model if isinstance(model, EditModel) else load_model(model)
         self.model = loaded.to(device) if device else loaded
         self.rules = rules or TransformRules()
+        unmoved = [set(self.model.unmoved.get(name, ())) for name in self.model.edits]
+        self._unmoved = set.intersection(*unmoved) if unmoved else set()
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Edit a table's markers; every other column is handed on as it is.
@@ -137,7 +139,7 @@ class EventEditor:
 
     def schema(self, schema: pa.Schema) -> pa.Schema:
         """The output's schema for an input's."""
-        edited = edited_schema(schema, self.model.panel)
+        edited = edited_schema(schema, self.model.panel, self._unmoved)
         for added in self._added_fields:
             edited = edited.append(added)
         return edited
@@ -165,7 +167,7 @@ class EventEditor:
             finite[chosen] = error.finite
             row = first_row + int(finite.argmin())
             raise edited_error(file.path, error.marker, error.value, row, finite) from error
-        result = replace_markers(table, self.model.panel, edited)
+        result = replace_markers(table, self.model.panel, edited, self._unmoved)
         if self.rules.flags:
             result = result.append_column(_FLAG_FIELD, pa.array(done, pa.string()).dictionary_encode())
         if support is not None:

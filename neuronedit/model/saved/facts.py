@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from neuronedit.cells.design import Design
+from neuronedit.cells.panel import Role
 from neuronedit.edits.auto import PlanChoice
 from neuronedit.edits.steps import EditStep
 from neuronedit.errors import ModelError
@@ -51,6 +52,8 @@ class PanelFacts(_Facts):
     markers: list[str] = Field(min_length=1)
     cofactors: list[Number] | None = None
     transforms: list[TransformFacts] | None = None
+    roles: dict[str, Role] = Field(default_factory=dict)
+    """Of the markers that have one; in format 4 alone."""
 
 
 class MemberFacts(_Facts):
@@ -84,6 +87,7 @@ class EditFacts(_Facts):
     choice: ChoiceFacts | None
     unlearnable: dict[str, str] = Field(default_factory=dict)
     """Reasons by marker; models of before the first that looked for such markers have none."""
+    unmoved: list[str] = Field(default_factory=list)
 
     @field_validator("members")
     @classmethod

@@ -15,9 +15,10 @@ import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import transform_facts
 from neuronedit.edits.edit import Edit
-from neuronedit.edits.learnable import UNLEARNABLE, by_marker
+from neuronedit.edits.learnable import UNLEARNABLE, UNMOVED, by_marker
 from neuronedit.errors import ModelError, NeuroneditError, OutputError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.facts import MAX_FACTS_BYTES, REMEDY, parse_facts, parse_json, short
@@ -200,7 +201,7 @@ def _facts(model: EditModel, arrays_sha256: str) -> dict[str, Any]:
     return {
         "format": MODEL_FORMAT,
         "arrays_sha256": arrays_sha256,
-        "panel": {"markers": model.panel.markers, "transforms": list(map(transform_facts, model.panel.transforms))},
+        "panel": _panel_facts(model.panel),
         "architecture": model.autoencoder.architecture.model_dump(mode="json"),
         "design": model.design.model_dump(mode="json"),
         "autoencoders": len(model.autoencoders),
@@ -209,8 +210,14 @@ def _facts(model: EditModel, arrays_sha256: str) -> dict[str, Any]:
     }
 
 
+def _panel_facts(panel: Panel) -> dict[str, Any]:
+    roles = {"roles": dict(panel.roles)} if panel.roles else {}
+    return {"markers": panel.markers, "transforms": list(map(transform_facts, panel.transforms))} | roles
+
+
 def _edit_facts(edit: Edit, markers: Sequence[str]) -> dict[str, Any]:
-    return ({UNLEARNABLE: by_marker(edit.unlearnable, markers)} if edit.unlearnable else {}) | {
+    unlearnable, unmoved = by_marker(edit.unlearnable, markers), [markers[column] for column in edit.unmoved]
+    return {key: left for key, left in ((UNLEARNABLE, unlearnable), (UNMOVED, unmoved)) if left} | {
         "members": [
             {
                 "plan": member.plan,

@@ -9,10 +9,10 @@ from neuronedit.arrays import Arrays
 from neuronedit.cells.events import MAX_INTENSITY
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import make_transform
-from neuronedit.edits.edit import Edit, Member
+from neuronedit.edits.edit import Edit
 from neuronedit.edits.learnable import by_column, hidden_columns
 from neuronedit.edits.spikes import Spikes
-from neuronedit.edits.steps import OPERATORS, FittedStep
+from neuronedit.edits.steps import OPERATORS, FittedStep, Member
 from neuronedit.edits.support import Support
 from neuronedit.errors import EditedError, ModelError, PanelError
 from neuronedit.model.edit_model import EditModel
@@ -44,9 +44,10 @@ def _read_4(facts: ModelFacts, arrays: Arrays, where: str) -> EditModel:
     """
     try:
         transforms = [make_transform(each.name, each.model_extra or {}) for each in facts.panel.transforms or ()]
+        panel = Panel(facts.panel.markers, transforms, facts.panel.roles)
     except PanelError as error:
         raise ModelError(f"{where}: {error} Or use the neuronedit that wrote the model.") from error
-    return _model(facts, Panel(facts.panel.markers, transforms), arrays, {}, where)
+    return _model(facts, panel, arrays, {}, where)
 
 
 READERS = {3: _read_3, 4: _read_4}
@@ -115,6 +116,7 @@ def _edit(name: str, facts: EditFacts, panel: Panel, arrays: Arrays) -> Edit:
         facts.shrinks,
         facts.choice.choice() if facts.choice else None,
         unlearnable,
+        tuple(by_column(dict.fromkeys(facts.unmoved, ""), panel.markers)),
     )
 
 

@@ -38,6 +38,7 @@ def model_facts(model: EditModel) -> dict[str, str]:
         "design": _design(model),
         "edits": f"{len(model.edits)}: {', '.join(model.edits)}",
         **{f"markers that {name} leaves as they are": text for name, text in _left(model).items()},
+        **{f"markers that {edits} may not move": unmoved for edits, unmoved in unmoved_markers(model).items()},
         "plan of the edit": "; ".join(sorted(plans)) or "none",
         **{f"choice for {name}": summary for name, summary in chosen.items()},
         **{f"error of {name}": sentence for name, sentence in expected.items()},
@@ -50,6 +51,21 @@ def model_facts(model: EditModel) -> dict[str, str]:
     facts |= {"search": str(search["sentence"])} if search else {}
     events = model.facts.get("events")
     return facts | ({"events by population": _counts(events)} if isinstance(events, Mapping) else {})
+
+
+def unmoved_markers(model: EditModel) -> dict[str, str]:
+    """The markers that edits may not move, by the edits' names: by all of them, unless a model was made by hand.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from neuronedit.model.example import example_model
+        >>> model = example_model()
+        >>> unmoved_markers(replace(model, edits={"pair": replace(model.edits["pair"], unmoved=(0, 1))}))
+        {'pair': 'CD3, CD4'}
+    """
+    unmoved = model.unmoved
+    edits = {kind: [name for name, markers in unmoved.items() if markers == kind] for kind in unmoved.values()}
+    return {", ".join(names): ", ".join(markers) for markers, names in edits.items()}
 
 
 def _transforms(model: EditModel) -> dict[str, str]:

@@ -15,7 +15,7 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_model
 from neuronedit.model.gates import GATE_COLUMNS, Gate
 from neuronedit.review.page.edit_review import EditReview
-from neuronedit.review.page.model_facts import model_facts
+from neuronedit.review.page.model_facts import model_facts, unmoved_markers
 from neuronedit.review.page.transfer import (
     NEURONEDIT,
     Comparison,
@@ -49,7 +49,7 @@ class Review:
         unit: Of transformed values and their distances.
         gates: The gates' outcomes; empty where they were not computed.
         edits: Reviews of edits, neuron by neuron; may be empty.
-        left_markers: A sentence for each marker that an edit leaves as it is, as it cannot be learned.
+        left_markers: Sentences on the markers that edits leave as they are: not to be moved, or not to be learned.
         caution: What whoever uses the model must know of its design; empty where there is nothing.
     """
 
@@ -153,10 +153,16 @@ def review_model(
         reconstruction_table(model, populations),
         pd.DataFrame(columns=LOSS_COLUMNS) if losses is None else losses[LOSS_COLUMNS],
         model.panel.unit,
-        left_markers=tuple(
-            f"The edit {name!r} leaves {marker} as it is, which it cannot learn: {reason}."
-            for name, reasons in model.unlearnable.items()
-            for marker, reason in reasons.items()
+        left_markers=(
+            *(
+                f"As edit.markers says, left as they are by {edits}: {markers}."
+                for edits, markers in unmoved_markers(model).items()
+            ),
+            *(
+                f"The edit {name!r} leaves {marker} as it is, which it cannot learn: {reason}."
+                for name, reasons in model.unlearnable.items()
+                for marker, reason in reasons.items()
+            ),
         ),
         caution=model.design.caution,
     )

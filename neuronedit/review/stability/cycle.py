@@ -116,7 +116,7 @@ def fit_way_back(subject: EditSubject, model: EditModel, seed: int) -> Edit:
         subject.target.markers,
         subject.source.markers,
         zeros=model.scaling.zeros,
-        fitting=Fitting(seed=seed),
+        fitting=Fitting(seed=seed, unmoved=edit.unmoved),
         beyond_support="edit",
         choice=edit.choice,
         unlearnable=edit.unlearnable,

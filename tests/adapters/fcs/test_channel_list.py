@@ -3,7 +3,7 @@ import pytest
 
 from neuronedit.adapters.fcs.channel_list import channel_table, differences, list_channels, panel_text
 from neuronedit.adapters.fcs.file import read_fcs
-from neuronedit.cells.panel import read_panel
+from neuronedit.cells.panel import Panel, read_panel
 from neuronedit.cells.transforms import Arcsinh
 from neuronedit.errors import PanelError
 from tests.fcs_files import fcs_bytes
@@ -52,19 +52,29 @@ def test_files_that_agree_have_no_differences(files):
     assert differences(alone, list_channels(alone)) == []
 
 
-def test_the_panel_to_fill_in_names_what_is_labelled_and_is_read_once_it_is_filled_in(files, tmp_path):
+def test_the_panel_to_fill_in_names_what_is_labelled_and_ignores_the_rest(files, tmp_path):
     text = panel_text(list_channels(files))
-    assert (
-        text == "channel,marker,transform,cofactor\nFITC-A,CD3,arcsinh,150\nPE-A,,arcsinh,150\nAPC-A,CD8,arcsinh,150\n"
+    assert text == (
+        "channel,marker,role,transform,cofactor\n"
+        "FITC-A,CD3,,arcsinh,150\nPE-A,,ignore,arcsinh,150\nAPC-A,CD8,,arcsinh,150\n"
     )
     path = tmp_path / "panel.csv"
     path.write_text(text)
+    assert read_panel(path) == (Panel(("CD3", "CD8"), (150.0,) * 2), {"FITC-A": "CD3", "APC-A": "CD8"})
+    path.write_text(text.replace("PE-A,,ignore", "PE-A,,"))
     with pytest.raises(PanelError, match=r"panel\.csv, line 3: the marker has no name\. Name it, or leave its row out"):
         read_panel(path)
-    path.write_text(text.replace("PE-A,,", "PE-A,CD19,"))
+    path.write_text(text.replace("PE-A,,ignore", "PE-A,CD19,"))
     panel, channels = read_panel(path)
     assert channels == {"FITC-A": "CD3", "PE-A": "CD19", "APC-A": "CD8"}
     assert panel.transforms == (Arcsinh(150.0),) * 3
+
+
+def test_where_no_channel_has_a_label_all_are_to_be_named(tmp_path):
+    path = tmp_path / "a.fcs"
+    path.write_bytes(fcs_bytes(np.ones((2, 3), np.float32), ["FSC-A", "FITC-A", "PE-A"]))
+    text = panel_text(list_channels({"a.fcs": read_fcs(path)}))
+    assert text == "channel,marker,role,transform,cofactor\nFITC-A,,,arcsinh,150\nPE-A,,,arcsinh,150\n"
 
 
 def test_markers_of_two_channels_are_told_apart_and_mass_has_its_cofactor(tmp_path):
@@ -73,4 +83,4 @@ def test_markers_of_two_channels_are_told_apart_and_mass_has_its_cofactor(tmp_pa
     names = ["Time", "Nd142Di", "Nd143Di", "Ce140Di"]
     path.write_bytes(fcs_bytes(np.ones((2, 4), np.float32), names, keywords=labels))
     text = panel_text(list_channels({"a.fcs": read_fcs(path)}))
-    assert text == "channel,marker,transform,cofactor\nNd142Di,CD3,arcsinh,5\nNd143Di,CD3 (Nd143Di),arcsinh,5\n"
+    assert text == "channel,marker,role,transform,cofactor\nNd142Di,CD3,,arcsinh,5\nNd143Di,CD3 (Nd143Di),,arcsinh,5\n"

@@ -131,6 +131,20 @@ def test_a_panel_without_channels_finds_markers_by_their_label_in_the_file(folde
     assert columns(folder, panel=str(folder / "panel.csv")) == ["Time", "Nd142Di", "CD4"]
 
 
+@pytest.mark.parametrize(
+    "panel", ["channel,marker,role\nNd145Di,T,\nNd142Di,B,ignore\n", "marker,role\nCD4,\nCD19,ignore\n"]
+)
+def test_what_the_panel_ignores_passes_under_its_name_and_need_not_be_there(folder, panel):
+    (folder / "panel.csv").write_text(panel)
+    named = ["Time", "B", "T"] if "T" in panel else ["Time", "CD19", "CD4"]
+    assert columns(folder, panel=str(folder / "panel.csv")) == named
+    write_float_fcs(folder / "b.fcs", events(1)[:, [0, 2]], CHANNELS[::2], MARKERS[::2])
+    kept = {"common": named[::2], "all": named, "none": named[2:]}
+    for passengers, expected in kept.items():
+        wanted = {"panel": str(folder / "panel.csv"), "passengers": passengers, "overwrite": True}
+        assert columns(folder, **wanted) == expected
+
+
 def test_a_later_file_takes_the_first_files_order(folder):
     write_float_fcs(folder / "b.fcs", events(1)[:, ::-1], CHANNELS[::-1], MARKERS[::-1])
     ingest(settings(folder))

@@ -1,10 +1,12 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from neuronedit.cells.panel import Panel
 from neuronedit.edits.steps import EditStep
 from neuronedit.errors import ModelError, OutputError
 from neuronedit.model.saved import files as model_files
@@ -48,6 +50,25 @@ def test_a_loaded_model_is_the_saved_one_bit_for_bit(make_model, cells, tmp_path
     assert all(saved_arrays[name].tobytes() == loaded_arrays[name].tobytes() for name in saved_arrays)
     assert loaded.apply(cells(seed=3), "pair").tobytes() == model.apply(cells(seed=3), "pair").tobytes()
     assert loaded.reconstruct(cells()).tobytes() == model.reconstruct(cells()).tobytes()
+
+
+def test_roles_are_kept_with_the_panel_and_a_panel_without_any_is_written_as_ever(pair_model, folder, tmp_path):
+    assert set(json.loads((folder / "model.json").read_text())["panel"]) == {"markers", "transforms"}
+    first, second, *_ = pair_model.panel.markers
+    roles = {first: "lineage", second: "state", "beads": "ignore"}
+    panel = Panel(pair_model.panel.markers, pair_model.panel.transforms, roles)
+    save_model(replace(pair_model, panel=panel), tmp_path / "roles")
+    assert load_model(tmp_path / "roles").panel.roles == roles
+    facts = json.loads((tmp_path / "roles" / "model.json").read_text())
+    assert facts["panel"]["roles"] == roles
+    for wrong, told in (
+        ({first: "linage"}, "panel.roles"),
+        ({"CD99": "state"}, "'CD99' has the role 'state' and is not"),
+    ):
+        changed = facts | {"panel": facts["panel"] | {"roles": wrong}}
+        (tmp_path / "roles" / "model.json").write_text(json.dumps(changed))
+        with pytest.raises(ModelError, match=told):
+            load_model(tmp_path / "roles")
 
 
 def test_a_loaded_model_knows_all_that_the_saved_one_knew(controls_model, tmp_path):
