@@ -6,7 +6,6 @@ from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.export.exporter import ExportRules, FcsExporter
 from neuronedit.adapters.export.manifest import (
     EXPORT,
-    check_replaceable,
     export_items,
     export_summary,
     make_export_manifest,
@@ -58,8 +57,7 @@ def job(config: ExportConfig) -> int:
     inputs = list_dataset(config.data.path)
     transform = transform_manifest(config.data.path, inputs)
     items = export_items(inputs, config.prefix, transform, csv=config.csv)
-    check_replaceable(config.output, overwrite=config.overwrite)
-    plan = TransformPlan(EXPORT, "", config.settings(), inputs)
+    plan = TransformPlan("", "", config.settings(), inputs, EXPORT)
     claim = claimed_output(config.output, plan, {}, overwrite=config.overwrite, resume=config.resume)
     with claim as output, ray_session(config.ray):
         arguments = {"filesystem": inputs.filesystem, "output": output, "rules": config.rules()}

@@ -12,7 +12,6 @@ from neuronedit_jobs.export import ExportConfig
 from neuronedit.adapters.export.exporter import FcsExporter
 from neuronedit.adapters.export.manifest import (
     EXPORT,
-    check_replaceable,
     export_items,
     make_export_manifest,
     transform_manifest,
@@ -27,8 +26,7 @@ def export(cells: Path | str, target: Path | str, worker: type = FcsExporter, **
     inputs = list_dataset(config.data.path)
     transform = transform_manifest(config.data.path, inputs)
     items = export_items(inputs, config.prefix, transform, csv=config.csv)
-    check_replaceable(config.output, overwrite=config.overwrite)
-    plan = TransformPlan(EXPORT, "", config.settings(), inputs)
+    plan = TransformPlan("", "", config.settings(), inputs, EXPORT)
     with claimed_output(config.output, plan, {}, overwrite=config.overwrite, resume=config.resume) as output:
         exporter = worker(inputs.filesystem, output, config.rules())
         receipts = [exporter.export(item) for item in items]

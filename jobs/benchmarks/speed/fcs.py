@@ -125,7 +125,7 @@ def _export_cost(n_events: int, folder: Path) -> Cost:
 def _export(cells: Path, target: Path) -> None:
     inputs = list_dataset(str(cells))
     rules = ExportRules(leave_out=(SAMPLE, "event"))
-    plan = TransformPlan(EXPORT, "", {}, inputs)
+    plan = TransformPlan("", "", {}, inputs, EXPORT)
     with claimed_output(str(target), plan, {}, overwrite=False, resume=False) as output:
         worker = FcsExporter(inputs.filesystem, output, rules)
         for item in export_items(inputs, "Norm_", {}, csv=False):

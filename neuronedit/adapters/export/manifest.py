@@ -12,14 +12,14 @@ from pyarrow import fs
 import neuronedit
 from neuronedit.adapters.export.exporter import CSV, ExportItem
 from neuronedit.adapters.files.dataset import EventDataset, EventFile
-from neuronedit.adapters.files.storage import LONGEST_NAME, Location, locate
+from neuronedit.adapters.files.storage import LONGEST_NAME, locate
 from neuronedit.adapters.transform.committed import Receipt
 from neuronedit.adapters.transform.manifest import read_manifest
 from neuronedit.adapters.transform.output_folder import MANIFEST, STARTED, OutputFolder, TransformPlan, manifest_time
 from neuronedit.errors import DataError, OutputError, listing
 
 EXPORT = "export"
-"""Stands in the manifest as the job, and in the note of a start in the place of a model."""
+"""The job's name in its plan."""
 
 FCS = ".fcs"
 
@@ -68,20 +68,6 @@ def export_items(inputs: EventDataset, prefix: str, manifest: Mapping[str, Any],
     return items
 
 
-def check_replaceable(output: str, *, overwrite: bool) -> None:
-    """Check that what an export is to replace was written by an export, not by a transform.
-
-    Raises:
-        OutputError: A transform wrote it, or its note or manifest is damaged.
-    """
-    folder = locate(output)
-    if overwrite and not all(_is_exports(folder / note) for note in (MANIFEST, STARTED)):
-        raise OutputError(
-            f"{output}: expected an earlier export, to replace it; found no note or manifest of one. Choose another "
-            "folder, or remove this one yourself."
-        )
-
-
 def make_export_manifest(
     plan: TransformPlan,
     items: Sequence[ExportItem],
@@ -112,7 +98,7 @@ def make_export_manifest(
     outputs = [_output(item, by_name[item.output]) for item in sorted(items, key=lambda item: item.output)]
     return {
         "neuronedit": neuronedit.__version__,
-        "job": EXPORT,
+        "job": plan.job,
         "model": dict(transform.get("model", {})),
         "config": dict(config),
         "plan_sha256": plan.digest(),
@@ -219,14 +205,3 @@ def _output(item: ExportItem, receipt: Receipt) -> dict[str, Any]:
         "sha256": receipt.sha256,
         "notes": list(receipt.notes),
     }
-
-
-def _is_exports(note: Location) -> bool:
-    """Whether a note or manifest is an export's, or is not there."""
-    if not note.exists:
-        return True
-    try:
-        found = note.read_json()
-        return EXPORT in (found.get("job"), found.get("model"))
-    except (ValueError, AttributeError, RecursionError):
-        return False

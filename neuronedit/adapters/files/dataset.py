@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,7 +18,7 @@ from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.files.walk import Entry, Readable, entry_of, printable, readable_entries
 from neuronedit.cells.selection import Where
 from neuronedit.config import Config
-from neuronedit.errors import DataError, StorageError, listing, masked
+from neuronedit.errors import DataError, OutputError, StorageError, listing, masked
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +147,29 @@ def check_unchanged(dataset: EventDataset) -> None:
             f"{dataset.uri}: written again since it was listed: {listing(changed)}. Let nothing write to the input "
             "while it is read; restore it and run again."
         )
+
+
+def check_apart(dataset: EventDataset, output: Location) -> None:
+    """Check that an output's folder lies apart from a dataset's.
+
+    Raises:
+        OutputError: One lies in the other.
+    """
+    source = dataset.root
+    if source.filesystem != output.filesystem:
+        return
+    folder, other = _real_path(output), _real_path(source)
+    within = (_real_path(Location(source.filesystem, file.path)).startswith(folder) for file in dataset.files)
+    if folder.startswith(other) or other.startswith(folder) or any(within):
+        raise OutputError(
+            f"{output.path}: the output lies in the input {source.path}, or the input in it. Choose a folder apart."
+        )
+
+
+def _real_path(location: Location) -> str:
+    local = isinstance(location.filesystem, fs.LocalFileSystem)  # only there can links and ".." hide a place
+    path = str(Path(location.path).resolve()) if local else location.path
+    return f"{path.rstrip('/')}/"
 
 
 def _check_said_once(again: Mapping[str, str], uri: str) -> None:

@@ -68,5 +68,5 @@ def check_same_input(filesystem: fs.FileSystem, part: FilePart, content: str) ->
     if found != content:
         raise StorageError(
             f"{part.file.path}: not the input of which {part.output} was made: expected {content}, found {found}. "
-            "Restore the file, or edit all files anew with overwrite = true."
+            "Restore the file, or write all files anew with overwrite = true."
         )

@@ -73,7 +73,7 @@ class Lease:
                 self.place.filesystem.open_input_stream(self.place.path).close()
             except FileNotFoundError:
                 raise OutputError(
-                    f"{self.place.path.rpartition('/')[0]}: another transform took the output over, since this one "
+                    f"{self.place.path.rpartition('/')[0]}: another job took the output over, since this one "
                     f"gave no sign of life for {SILENT_SECONDS:.0f} s. Nothing is lost: leave it to that one."
                 ) from None
 
@@ -168,7 +168,7 @@ def _outlast_others(folder: Location, own: Lease) -> None:
             silent = max(sign.age(now), sign.seen - first.seen)
             if sign.changed(first) or (sign.runs_here and silent < SILENT_SECONDS):
                 raise OutputError(
-                    f"{folder.path}: another transform is writing it ({sign.told(silent)}). Wait for it, or stop it "
+                    f"{folder.path}: another job is writing it ({sign.told(silent)}). Wait for it, or stop it "
                     "and run again with resume = true."
                 )
             if sign.runs_here is False or silent >= SILENT_SECONDS:
@@ -178,7 +178,7 @@ def _outlast_others(folder: Location, own: Lease) -> None:
                 undecided = True
         if not undecided:
             return
-        log.warning("%s: waiting for a sign of life of another transform's driver, or its absence", folder.path)
+        log.warning("%s: waiting for a sign of life of another job's driver, or its absence", folder.path)
         sleep(SECONDS_BETWEEN_LOOKS)
         own.write(own.place, _sign_of_life())
 
@@ -189,7 +189,7 @@ def _remove_staged(folder: Location) -> None:
         if entry.kind == "file":
             Location(folder.filesystem, entry.path).delete()
     if staged and folder.filesystem.type_name in OBJECT_STORES:
-        log.warning("%s: waiting %.0f s for what an earlier transform may still be moving", folder.path, COPY_SECONDS)
+        log.warning("%s: waiting %.0f s for what an earlier job may still be moving", folder.path, COPY_SECONDS)
         sleep(COPY_SECONDS)
 
 

@@ -72,6 +72,7 @@ def make_manifest(
     left_out = [*unreadable, *(left_out for receipt in receipts for left_out in receipt.left_out)]
     return {
         "neuronedit": neuronedit.__version__,
+        "job": plan.job,
         "run": origin.run_id,
         "model": dict(origin.model),
         "config": dict(origin.config),

@@ -1,13 +1,12 @@
-"""The folder that a transform writes: claimed first, filled file by file, and vouched for by a manifest."""
+"""The folder that a job writes: claimed first, filled file by file, and vouched for by a manifest."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
@@ -15,7 +14,7 @@ import pandas as pd
 from pyarrow import fs
 
 from neuronedit.adapters.files.blocks import FilePart
-from neuronedit.adapters.files.dataset import EventDataset
+from neuronedit.adapters.files.dataset import EventDataset, check_apart
 from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.files.walk import own_entries, printable
 from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt
@@ -25,8 +24,8 @@ from neuronedit.errors import ModelError, OutputError, listing
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.files import ARRAYS, FACTS, contents_digest, parse_model
 
-STARTED, MANIFEST, MODEL = "_started.json", "_manifest.json", "_model"
-UNLOGGED = "_unlogged.json"
+STARTED, MANIFEST, MODEL, UNLOGGED = "_started.json", "_manifest.json", "_model", "_unlogged.json"
+TRANSFORM = "transform"
 
 QUALITY = "_quality.csv"
 """The table of quality; not Parquet, so that readers of ``*.parquet`` do not take it for events."""
@@ -35,15 +34,18 @@ NOTES = frozenset({STARTED, MANIFEST})
 BESIDE = frozenset({QUALITY, UNLOGGED, f"{MODEL}/{FACTS}", f"{MODEL}/{ARRAYS}"})
 """What is written when a note is there already."""
 
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
 
 @dataclass(frozen=True)
 class TransformPlan:
-    """Everything that decides the output's bits: the model, the settings and the input files."""
+    """Everything that decides the output's bits: the model, the settings and the input files; and the job's name."""
 
     model_uri: str
     model_digest: str
     settings: Mapping[str, Any]
     inputs: EventDataset
+    job: str = TRANSFORM
 
     def digest(self) -> str:
         """SHA-256; an output whose receipt has it was written by this plan."""
@@ -104,7 +106,7 @@ class OutputFolder:
             quality: The table of the edits' quality (see ``quality_table``); None where nothing was edited.
 
         Raises:
-            OutputError: Another transform took the output over, or somebody put files of their own into it.
+            OutputError: Another job took the output over, or somebody put files of their own into it.
         """
         kept = {receipt.output for receipt in receipts if receipt.written}
         kept |= {receipt_name(receipt.output) for receipt in receipts}
@@ -118,7 +120,7 @@ class OutputFolder:
 
 @dataclass(frozen=True)
 class _Contents:
-    """What lies in an output folder: what a transform wrote, by receipts, manifest and hidden names, and the rest.
+    """What lies in an output folder: what a job wrote, by receipts, manifest and hidden names, and the rest.
 
     Attributes:
         location: The folder.
@@ -127,7 +129,7 @@ class _Contents:
         vouched: Names of outputs that stand in the manifest and have none.
         staged: Names of files that were not moved to their place.
         noted: Whether a note of the start or a manifest is there.
-        foreign: Names of what no transform wrote; every link is.
+        foreign: Names of what no job wrote; every link is.
     """
 
     location: Location
@@ -164,7 +166,7 @@ class _Contents:
         """
         if names := sorted(self.foreign.union(foreign)):
             raise OutputError(
-                f"{self.location.path}: expected what a transform wrote there and nothing else; found also "
+                f"{self.location.path}: expected what neuronedit wrote there and nothing else; found also "
                 f"{listing(map(printable, names))}. Nothing was touched: move it elsewhere, or choose another folder."
             )
 
@@ -181,7 +183,7 @@ class _Contents:
     def _is_receipt(self, name: str) -> bool:
         try:
             return receipt_name((self.location / name).read_json()["output"]) == name
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except _DAMAGE:
             return False
 
 
@@ -189,26 +191,26 @@ class _Contents:
 def claimed_output(
     uri: str, plan: TransformPlan, model: Mapping[str, bytes], *, overwrite: bool, resume: bool
 ) -> Iterator[OutputFolder]:
-    """Claim an output folder, which no other transform writes while the block runs.
+    """Claim an output folder, which no other job writes while the block runs.
 
     The folder gets the model and a note of the start.
 
     Args:
         uri: The folder.
-        plan: The plan of the transform.
+        plan: The plan of the job.
         model: The contents of the model's files, by name.
-        overwrite: Replace an earlier output.
+        overwrite: Replace an earlier output of the same job.
         resume: Continue an earlier output of the same plan.
 
     Raises:
-        OutputError: It exists and neither flag is set; or it was not written by a transform; or it was
-            started with another model, other settings or other input; or it lies within the input; or another
-            transform is writing it.
+        OutputError: It exists and neither flag is set; or it was not written by this job; or it was started
+            with another model, other settings or other input; or it lies within the input; or another job is
+            writing it.
     """
     if overwrite and resume:
         raise OutputError("overwrite and resume exclude each other. Set one of them.")
     location = locate(uri)
-    _check_apart(location, plan.inputs)
+    check_apart(plan.inputs, location)
     _note_of_start(location, plan, uri, overwrite=overwrite, resume=resume)
     with lease(location) as held:
         # Asked again: another driver may have finished since.
@@ -225,7 +227,8 @@ def claimed_output(
 def _note_of_start(
     location: Location, plan: TransformPlan, uri: str, *, overwrite: bool, resume: bool
 ) -> dict[str, str]:
-    note = {"plan_sha256": plan.digest(), "model": plan.model_uri, "started": manifest_time(), "claim": uuid4().hex}
+    note = {"job": plan.job, "plan_sha256": plan.digest(), "model": plan.model_uri}
+    note |= {"started": manifest_time(), "claim": uuid4().hex}
     if location.kind not in (fs.FileType.NotFound, fs.FileType.Directory):
         raise OutputError(f"{uri}: the output exists and is not a folder. Choose another place.")
     found = _Contents.of(location)
@@ -233,10 +236,11 @@ def _note_of_start(
         if found.foreign or found.begun:
             raise OutputError(
                 f"{uri}: the output exists and is not empty. Choose another folder, or set overwrite = true to replace "
-                "it, or resume = true to continue a transform that was stopped."
+                "it, or resume = true to continue what was stopped."
             )
         return note
     found.check_no_others()
+    _check_same_job(location, plan.job)
     if not found.noted:
         found.stale(frozenset())  # with no note, all rests on the receipts
     if not resume:
@@ -246,7 +250,7 @@ def _note_of_start(
     if found.begun:
         raise OutputError(
             f"{uri}: neither {STARTED} nor {MANIFEST} is in it, so what was begun is not known. Set overwrite = true "
-            "to edit all files anew."
+            "to write all files anew."
         )
     return note
 
@@ -256,10 +260,10 @@ def _earlier_start(location: Location, now: dict[str, str], uri: str) -> dict[st
     try:
         before = known.read_json()
         plan, started, claim = (before[key] for key in ("plan_sha256", "started", "claim"))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except _DAMAGE as error:
         raise OutputError(
             f"{known.path}: damaged ({type(error).__name__}), so what was begun is not known. Set overwrite = true to "
-            "edit all files anew."
+            "write all files anew."
         ) from error
     if plan != now["plan_sha256"]:
         raise OutputError(
@@ -269,30 +273,23 @@ def _earlier_start(location: Location, now: dict[str, str], uri: str) -> dict[st
     return now | {"started": started, "claim": claim}
 
 
+def _check_same_job(location: Location, job: str) -> None:
+    """Check that no other job's note or manifest is there; what is damaged names none."""
+    for note in (location / STARTED, location / MANIFEST):
+        with suppress(*_DAMAGE):
+            if note.exists and (other := note.read_json().get("job", TRANSFORM)) != job:
+                raise OutputError(
+                    f"{location.path}: expected an output of {job}; found one of {other}, which only {other} may "
+                    "replace or continue. Nothing was touched: choose another folder, or remove this one yourself."
+                )
+
+
 def _listed(manifest: Location) -> frozenset[str]:
     """The outputs that a manifest vouches for; none where it is damaged."""
     try:
         return frozenset(output["file"] for output in manifest.read_json()["outputs"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except _DAMAGE:
         return frozenset()
-
-
-def _check_apart(location: Location, inputs: EventDataset) -> None:
-    source = inputs.root
-    if source.filesystem != location.filesystem:
-        return
-    folder, other = _real_path(location), _real_path(source)
-    within = (_real_path(Location(source.filesystem, file.path)).startswith(folder) for file in inputs.files)
-    if folder.startswith(other) or other.startswith(folder) or any(within):
-        raise OutputError(
-            f"{location.path}: the output lies in the input {source.path}, or the input in it. Choose a folder apart."
-        )
-
-
-def _real_path(location: Location) -> str:
-    local = isinstance(location.filesystem, fs.LocalFileSystem)  # only there can links and ".." hide a place
-    path = str(Path(location.path).resolve()) if local else location.path
-    return f"{path.rstrip('/')}/"
 
 
 def manifest_time() -> str:

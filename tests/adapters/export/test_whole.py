@@ -140,10 +140,20 @@ def test_the_output_of_a_transform_is_never_replaced(cells_once: Path, undisturb
     edited = Path(shutil.copytree(undisturbed, tmp_path / "edited"))
     before = {path: path.read_bytes() for path in edited.rglob("*") if path.is_file()}
     with pytest.raises(
-        OutputError, match=r"edited: expected an earlier export, to replace it; found no note or manifest of one\."
+        OutputError, match=r"edited: expected an output of export; found one of transform, which only transform may"
     ):
         export(cells_once, edited, overwrite=True)
     assert {path: path.read_bytes() for path in edited.rglob("*") if path.is_file()} == before
+
+
+def test_a_transform_never_replaces_the_output_of_an_export(
+    cells_once: Path, controls_model: EditModel, target: Path
+) -> None:
+    export(cells_once, target)
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    with pytest.raises(OutputError, match="expected an output of transform; found one of export"):
+        run(cells_once, target, controls_model, overwrite=True, transform=here)
+    assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
 
 
 def test_verify_tells_what_is_missing_changed_and_surplus(

@@ -180,7 +180,7 @@ def test_a_driver_at_work_refuses_others_and_once_killed_a_resume_writes_the_sam
         n_before = len(outputs(target))
         with pytest.raises(OutputError, match=r"the output exists and is not empty"):
             run(cells_once, target, controls_model, transform=here)
-        with pytest.raises(OutputError, match=rf"another transform is writing it \(process {driver.pid} on "):
+        with pytest.raises(OutputError, match=rf"another job is writing it \(process {driver.pid} on "):
             run(cells_once, target, controls_model, transform=here, resume=True)
         driver.send_signal(signal.SIGCONT)
         wait_for_outputs(target, n_before + 1, driver)

@@ -95,7 +95,7 @@ def test_other_input_of_the_same_names_rows_sizes_and_times_is_not_resumed(
     with pytest.raises(
         StorageError,
         match=r"B-control\.parquet: not the input of which B-control\.parquet was made: expected sha256:\w{64}, found "
-        r"sha256:\w{64}\. Restore the file, or edit all files anew with overwrite = true\.",
+        r"sha256:\w{64}\. Restore the file, or write all files anew with overwrite = true\.",
     ):
         run(plain_cells, target, controls_model, resume=True, transform=here)
     assert before.items() <= outputs(target).items()

@@ -22,7 +22,7 @@ from tests.disasters import wait_for
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 TAKEN_OVER = (
-    r"another transform took the output over, since this one gave no sign of life for \d+ s\. "
+    r"another job took the output over, since this one gave no sign of life for \d+ s\. "
     r"Nothing is lost: leave it to that one\.$"
 )
 
@@ -85,7 +85,7 @@ def test_it_is_given_back_when_the_work_fails(folder: Location) -> None:
 
 
 def test_a_second_driver_is_refused_and_the_first_goes_on(folder: Location) -> None:
-    expected = rf"another transform is writing it \(process {os.getpid()} on .*, last sign of life \d+ s ago\)\. Wait"
+    expected = rf"another job is writing it \(process {os.getpid()} on .*, last sign of life \d+ s ago\)\. Wait"
     with lease(folder) as held:
         with pytest.raises(OutputError, match=expected), lease(folder):
             pass
@@ -164,7 +164,7 @@ def test_a_driver_whose_process_cannot_be_looked_up_is_followed_only_after_a_lon
     with lease(folder) as held:
         assert time.monotonic() - began > 0.3
         assert leases(folder) == [Path(held.place.path)]
-    assert "waiting for a sign of life of another transform's driver" in caplog.text
+    assert "waiting for a sign of life of another job's driver" in caplog.text
     expected = rf"process {facts['pid']} on {facts['host']}, last sign of life \d s ago left the output unfinished"
     assert re.search(expected, caplog.text)
 
@@ -201,14 +201,14 @@ def test_a_damaged_lease_counts_by_its_age(
     leave_lease(folder, content, silent=0.3)
     with lease(folder) as held:
         assert leases(folder) == [Path(held.place.path)]
-    assert "waiting for a sign of life of another transform's driver" in caplog.text
+    assert "waiting for a sign of life of another job's driver" in caplog.text
     assert re.search(r"by _lease-other\.json, last sign of life \d s ago left the output unfinished", caplog.text)
 
 
 def test_a_damaged_lease_that_changes_is_a_living_drivers(folder: Location, monkeypatch: pytest.MonkeyPatch) -> None:
     leave_lease(folder, "{}")
     monkeypatch.setattr(module, "sleep", lambda seconds: leave_lease(folder, "{ }"))
-    expected = r"another transform is writing it \(by _lease-other\.json, last sign of life \d s ago\)\. Wait"
+    expected = r"another job is writing it \(by _lease-other\.json, last sign of life \d s ago\)\. Wait"
     with pytest.raises(OutputError, match=expected), lease(folder):
         pass
 

@@ -21,6 +21,7 @@ def test_a_new_folder_is_claimed_with_a_note_and_the_model(target: Path, plan: T
     assert set(tree(target)) == {STARTED, f"{MODEL}/model.json", f"{MODEL}/model.safetensors"}
     note = json.loads((target / STARTED).read_text())
     assert note == {
+        "job": "transform",
         "plan_sha256": plan.digest(),
         "model": "models:/m/1",
         "started": output.started,
@@ -96,7 +97,7 @@ def test_a_foreign_folder_is_not_touched(target: Path, plan: TransformPlan, flag
     target.mkdir()
     (target / "precious.parquet").write_bytes(b"years of work")
     message = (
-        r"edited: expected what a transform wrote there and nothing else; found also 'precious\.parquet'\. Nothing was "
+        r"edited: expected what neuronedit wrote there and nothing else; found also 'precious\.parquet'\. Nothing was "
         r"touched: move it elsewhere, or choose another folder\."
     )
     with pytest.raises(OutputError, match=message):
@@ -247,9 +248,7 @@ def test_a_file_of_somebody_else_in_an_output_is_named_and_nothing_is_touched(
     (target / name).parent.mkdir(exist_ok=True, parents=True)
     (target / name).write_bytes(b"years of work")
     before = tree(target)
-    with pytest.raises(
-        OutputError, match=rf"edited: expected what a transform wrote .* found also '{re.escape(name)}'"
-    ):
+    with pytest.raises(OutputError, match=rf"edited: expected what neuronedit wrote .* found also '{re.escape(name)}'"):
         start(target, plan, **{flag: True})
     assert tree(target) == before
 
@@ -318,7 +317,7 @@ def test_a_damaged_note_is_told_and_overwrite_is_the_way_on(
     note.write_text(text, encoding="latin-1")
     with pytest.raises(
         OutputError,
-        match=rf"edited/{note.name}: damaged \(\w+\), so what was begun is not known\. Set overwrite = true to edit",
+        match=rf"edited/{note.name}: damaged \(\w+\), so what was begun is not known\. Set overwrite = true to write",
     ):
         start(target, plan, resume=True)
     finish(target, plan, overwrite=True)
@@ -343,3 +342,30 @@ def test_a_driver_killed_while_it_stages_its_first_files_can_be_resumed(
     place.write_bytes(b'{"half')
     start(target, plan, **flags)
     assert (target / STARTED).exists()
+
+
+@pytest.mark.parametrize("flag", ["overwrite", "resume"])
+@pytest.mark.parametrize("state", ["finished", "started", "begun"])
+@pytest.mark.parametrize(("job", "other"), [("transform", "export"), ("export", "transform")])
+def test_a_job_replaces_and_continues_only_the_same_jobs_output(
+    target: Path, plan: TransformPlan, state: str, flag: str, job: str, other: str
+) -> None:
+    leave(target, replace(plan, job=other), state)
+    before = tree(target)
+    with pytest.raises(
+        OutputError,
+        match=rf"edited: expected an output of {job}; found one of {other}, which only {other} may replace or "
+        r"continue\. Nothing was touched: choose another folder, or remove this one yourself\.",
+    ):
+        start(target, replace(plan, job=job), **{flag: True})
+    assert tree(target) == before
+
+
+def test_a_manifest_that_names_no_job_is_a_transforms(target: Path, plan: TransformPlan) -> None:
+    finish(target, plan)
+    manifest = json.loads((target / MANIFEST).read_text())
+    del manifest["job"]
+    (target / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(OutputError, match="expected an output of export; found one of transform"):
+        start(target, replace(plan, job="export"), overwrite=True)
+    start(target, plan, overwrite=True)
