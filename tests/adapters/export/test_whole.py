@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,14 @@ class TestLineage:
         )
         assert len(parts) > 1
         assert sorted(written(target)) == sorted(f"Norm_{b}-{r}.fcs" for b in "ABC" for r in ("control", "validation"))
+
+    def test_events_of_an_edit_without_effect_are_not_called_edited(
+        self, cells_once: Path, controls_model: EditModel, tmp_path: Path, target: Path
+    ) -> None:
+        idle = {name: replace(edit, members=()) for name, edit in controls_model.edits.items()}
+        run(cells_once, tmp_path / "edited", replace(controls_model, edits=idle), transform=here)
+        export(tmp_path / "edited", target)
+        assert text_of(target / "Norm_B-control.fcs")["NEURONEDIT_EDITED"] == "0"
 
     def test_a_part_that_the_transform_left_out_is_not_missed_and_one_that_it_wrote_is(
         self, edited: Path, tmp_path: Path, target: Path
