@@ -25,7 +25,7 @@ from neuronedit.network.autoencoder import Autoencoder
 
 UnknownBatch = Literal["error", "pass"]
 
-EDITED, REFERENCE, UNKNOWN = "edited", "reference", "unknown batch"
+EDITED, REFERENCE, UNKNOWN, NO_EFFECT = "edited", "reference", "unknown batch", "edit without effect"
 
 Observer = Callable[[str, Float32s, Float32s, Float32s | None], None]
 """Called with each group of events that had the same edits: its batch, or the edits' names joined by " → "; the
@@ -58,7 +58,7 @@ class Transformed(NamedTuple):
 
     Attributes:
         intensities: (n_events, n_markers), shape and dtype of those given.
-        outcomes: (n_events,) ``edited``, ``reference`` or ``unknown batch``.
+        outcomes: (n_events,) ``edited``, ``reference``, ``unknown batch`` or ``edit without effect``.
         support: (n_events,) float32, the first edit's ``Support.scores``, NaN without an edit; None if not asked for.
     """
 
@@ -89,10 +89,8 @@ class EditModel:
         >>> model, cells = example_model(), example_cells()
         >>> (np.arcsinh(model.apply(cells, "pair") / 5) - np.arcsinh(cells / 5)).mean(axis=0).round(1).tolist()
         [0.0, 0.0, 1.0]
-        >>> (model.apply(cells, "pair", strength=0.0) == cells).all()
-        np.True_
-        >>> model.transform(cells, batch_ids=None).outcomes[:2].tolist()
-        ['edited', 'edited']
+        >>> (model.apply(cells, "pair", strength=0.0) == cells).all(), model.transform(cells, None).outcomes[0]
+        (np.True_, 'edited')
         >>> model.reconstruct(cells).shape, model.to("cpu").device
         ((400, 3), 'cpu')
 
@@ -216,21 +214,22 @@ class EditModel:
             ModelError: A batch or an edit is unknown, or the batches are not given where the design needs them.
             DataError: A value that is edited is not finite, or (``EditedError``) becomes so.
         """
-        outcomes = same_outcome(len(intensities), EDITED)
+        idle = {name for name, edit in self.edits.items() if not edit.members}
         if names := route.edits or ((PAIR_EDIT,) if self.batch_column is None else ()):
             passed = self._observed(" → ".join(names), names, intensities, route, observe)
             check_edited(passed.intensities, self.panel.markers, where)
+            outcomes = same_outcome(len(intensities), NO_EFFECT if idle.issuperset(names) else EDITED)
             return Transformed(passed.intensities, outcomes, passed.support)
         if batch_ids is None:
             raise ModelError(f"{where}: the model needs the column {self.batch_column!r} to choose each event's edit.")
         support = np.full(len(intensities), np.nan, dtype=np.float32) if route.support else None
-        edited = intensities.copy()
+        edited, outcomes = intensities.copy(), same_outcome(len(intensities), EDITED)
         codes, values = pd.factorize(np.asarray(batch_ids, dtype=object))  # a missing value has the code -1
         for code in np.unique(codes):
             chosen, batch = codes == code, "" if code < 0 else str(values[code])
             if batch in self.edits and batch != self.reference:
                 passed = self._observed(batch, (batch,), intensities[chosen], route, observe)
-                edited[chosen] = passed.intensities
+                edited[chosen], outcomes[chosen] = passed.intensities, NO_EFFECT if batch in idle else EDITED
                 if support is not None:
                     support[chosen] = passed.support
             elif batch == self.reference or route.unknown_batch == "pass":

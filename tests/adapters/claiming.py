@@ -14,7 +14,7 @@ from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
 from neuronedit.adapters.transform.output_folder import OutputFolder, claimed_output
 from neuronedit.adapters.transform.plan import TransformPlan
 
-COUNTS = dict(zip(OUTCOMES, (3, 1, 0, 0), strict=True))
+COUNTS = dict(zip(OUTCOMES, (3, 1, 0, 0, 0), strict=True))
 CONTENTS = {"model.json": b"{}", "model.safetensors": b""}
 NO_QUALITY = pd.DataFrame({"group": []})
 CONFIG = {"compression": "zstd", "where": "{}"}

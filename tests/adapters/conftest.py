@@ -19,6 +19,7 @@ from tests.fixtures import (
     tasks_here,
     tracking,
 )
+from tests.oracles.reading import Registry
 
 __all__ = [
     "cells",
@@ -51,3 +52,9 @@ def plan(cells_once: Path) -> TransformPlan:
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "edited"
+
+
+@pytest.fixture(scope="session")
+def registry(request: pytest.FixtureRequest) -> Registry:
+    """PyPI; what was downloaded and installed is kept in pytest's own cache."""
+    return Registry(request.config.cache.mkdir("fcs-oracles"))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from neuronedit.edits.auto import CANDIDATES
 from neuronedit.edits.edit import NEURONS_THEN_MARKERS
 from neuronedit.edits.steps import EditStep
 from neuronedit.errors import DataError, ModelError
-from neuronedit.model.edit_model import EDITED, REFERENCE, UNKNOWN, Route
+from neuronedit.model.edit_model import EDITED, NO_EFFECT, REFERENCE, UNKNOWN, Route
 from neuronedit.network.chunks import CHUNK
 from tests.arrays import of_arrays
 from tests.fitted import fit_pair
@@ -135,6 +137,16 @@ def test_integer_batch_ids_are_the_batches_of_the_same_text(controls_model, cell
     edited, done, _ = controls_model.transform(cells(3), batches)
     assert (edited == as_text).all()
     assert done.tolist() == [EDITED, EDITED, REFERENCE]
+
+
+def test_events_of_an_edit_without_members_are_not_called_edited(controls_model, cells):
+    idle = replace(controls_model.edits["2"], members=())
+    model = replace(controls_model, edits={**controls_model.edits, "2": idle})
+    edited, done, _ = model.transform(cells(3), ["1", "2", "3"])
+    assert edited[1].tobytes() == cells(3)[1].tobytes()
+    assert done.tolist() == [EDITED, NO_EFFECT, REFERENCE]
+    routes = {("2",): NO_EFFECT, ("2", "2"): NO_EFFECT, ("2", "1"): EDITED}
+    assert {names: model.transform(cells(1), None, Route(edits=names)).outcomes[0] for names in routes} == routes
 
 
 def test_an_unknown_batch_is_an_error_that_lists_the_known(controls_model, cells):

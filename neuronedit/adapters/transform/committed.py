@@ -145,7 +145,7 @@ def commit_parquet(
         move: Moves it to its name: ``Lease.move`` where others may want to write there.
 
     Raises:
-        OutputError: Another transform took the output over.
+        OutputError: Another job took the output over.
         StorageError: The storage is full, or does not take the file.
     """
     return commit_file(target, lambda sink: _write(sink, schema, tables, layout), vouch, move)

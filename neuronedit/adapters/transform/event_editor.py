@@ -19,6 +19,7 @@ from neuronedit.errors import DataError, EditedError
 from neuronedit.model.edit_model import (
     BATCHES_OWN,
     EDITED,
+    NO_EFFECT,
     REFERENCE,
     UNKNOWN,
     EditModel,
@@ -29,9 +30,7 @@ from neuronedit.model.edit_model import (
 from neuronedit.model.saved.files import load_model
 
 FLAG_COLUMN = "neuronedit"
-"""The output column with each event's outcome; written if events may pass for another reason than being the
-reference."""
-
+"""The output column with each event's outcome; written where some events may not be chosen, or of unknown batches."""
 
 _FLAG_FIELD = pa.field(FLAG_COLUMN, pa.dictionary(pa.int32(), pa.string()))
 
@@ -40,7 +39,7 @@ SUPPORT_COLUMN = "neuronedit_support"
 _SUPPORT_FIELD = pa.field(SUPPORT_COLUMN, pa.float32())
 
 NOT_CHOSEN = "not chosen"
-OUTCOMES = (EDITED, REFERENCE, UNKNOWN, NOT_CHOSEN)
+OUTCOMES = (EDITED, REFERENCE, UNKNOWN, NOT_CHOSEN, NO_EFFECT)
 
 NO_FILE = EventFile("events", "events", 0, 0)
 """The file named in messages on tables that come from no file."""

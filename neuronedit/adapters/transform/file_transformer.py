@@ -132,7 +132,7 @@ class FileTransformer:
             PanelError: A marker is missing.
             DataError: The file is damaged, or an intensity is not a finite number.
             ModelError: A batch is unknown.
-            OutputError: Another transform took the output over.
+            OutputError: Another job took the output over.
             StorageError: The storage fails, or is full.
             ClusterError: Too many workers were lost over it.
         """

@@ -73,6 +73,7 @@ def make_manifest(
     left_out = [*unreadable, *(left_out for receipt in receipts for left_out in receipt.left_out)]
     return {
         "neuronedit": neuronedit.__version__,
+        "job": plan.job,
         "run": origin.run_id,
         "model": dict(origin.model),
         "config": dict(origin.config),
@@ -81,7 +82,7 @@ def make_manifest(
         "input": plan.inputs.uri,
         "input_sha256": plan.inputs.digest(),
         "events": sum(receipt.events for receipt in receipts),
-        "counts": {outcome: sum(receipt.counts[outcome] for receipt in receipts) for outcome in OUTCOMES},
+        "counts": {outcome: sum(receipt.counts.get(outcome, 0) for receipt in receipts) for outcome in OUTCOMES},
         "quality": dict(quality),
         "left_out": [asdict(entry) for entry in left_out],
         "inputs": [{"file": file.name, "events": file.n_events, "bytes": file.n_bytes} for file in plan.inputs.files],

@@ -17,7 +17,7 @@ from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.files.walk import own_entries, printable
 from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt
 from neuronedit.adapters.transform.lease import LEASE, STAGED, Lease, lease
-from neuronedit.adapters.transform.plan import TransformPlan, check_apart, check_replaceable
+from neuronedit.adapters.transform.plan import TransformPlan, check_apart, check_same_job
 from neuronedit.cells.tables import csv_text
 from neuronedit.errors import ModelError, OutputError, listing
 from neuronedit.model.edit_model import EditModel
@@ -32,6 +32,8 @@ QUALITY = "_quality.csv"
 NOTES = frozenset({STARTED, MANIFEST})
 BESIDE = frozenset({QUALITY, UNLOGGED, QUARANTINE, f"{MODEL}/{FACTS}", f"{MODEL}/{ARRAYS}"})
 """What is written when a note is there already."""
+
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class _Contents:
         """
         if names := sorted(self.foreign.union(foreign)):
             raise OutputError(
-                f"{self.location.path}: expected what this job wrote there and nothing else; found also "
+                f"{self.location.path}: expected what neuronedit wrote there and nothing else; found also "
                 f"{listing(map(printable, names))}. Nothing was touched: move it elsewhere, or choose another folder."
             )
 
@@ -164,7 +166,7 @@ class _Contents:
     def _is_receipt(self, name: str) -> bool:
         try:
             return receipt_name((self.location / name).read_json()["output"]) == name
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except _DAMAGE:
             return False
 
 
@@ -180,7 +182,7 @@ def claimed_output(
         uri: The folder.
         plan: The plan of the job.
         model: The contents of the model's files, by name.
-        overwrite: Replace an earlier output.
+        overwrite: Replace an earlier output of the same job.
         resume: Continue an earlier output of the same plan.
 
     Raises:
@@ -221,8 +223,7 @@ def _note_of_start(
             )
         return note
     found.check_no_others()
-    if overwrite:
-        check_replaceable(location, plan.job)
+    check_same_job(location, plan.job, overwrite=overwrite)
     if not found.noted:
         found.stale(frozenset())  # with no note, all rests on the receipts
     if not resume:
@@ -242,7 +243,7 @@ def _earlier_start(location: Location, now: dict[str, str], uri: str) -> dict[st
     try:
         before = known.read_json()
         plan, started, claim = (before[key] for key in ("plan_sha256", "started", "claim"))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except _DAMAGE as error:
         raise OutputError(
             f"{known.path}: damaged ({type(error).__name__}), so what was begun is not known. Set overwrite = true to "
             "write all files anew."
@@ -259,7 +260,7 @@ def _listed(manifest: Location) -> frozenset[str]:
     """The outputs that a manifest vouches for; none where it is damaged."""
     try:
         return frozenset(output["file"] for output in manifest.read_json()["outputs"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except _DAMAGE:
         return frozenset()
 
 

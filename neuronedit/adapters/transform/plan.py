@@ -41,18 +41,30 @@ class TransformPlan:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def check_replaceable(location: Location, job: str) -> None:
-    """Check that what a job is to replace was written by that job.
+def check_same_job(location: Location, job: str, *, overwrite: bool) -> None:
+    """Check that what a job is to replace or to continue is its own.
+
+    Args:
+        location: The output folder.
+        job: The job.
+        overwrite: Whether the output is to be replaced; to continue a damaged one is refused in any case.
 
     Raises:
         OutputError: Another job wrote it; or its note or manifest is damaged, and may be another job's.
     """
-    for note in (location / MANIFEST, location / STARTED):
-        writer = _writer(note) if note.exists else job
-        if writer != job and (writer or job != TRANSFORM):
+    for note in (location / STARTED, location / MANIFEST):
+        if not note.exists:
+            continue
+        writer = _writer(note)
+        if writer is None and overwrite and job != TRANSFORM:
             raise OutputError(
-                f"{location.path}: expected an earlier {job}, to replace it; found no note or manifest of one. Choose "
-                "another folder, or remove this one yourself."
+                f"{note.path}: expected the note or manifest of an earlier {job}, to replace it; found a damaged one, "
+                "which may be another job's. Nothing was touched: choose another folder, or remove this one yourself."
+            )
+        if writer not in (job, None):
+            raise OutputError(
+                f"{location.path}: expected an output of {job}; found one of {writer}, which only {writer} may replace "
+                "or continue. Nothing was touched: choose another folder, or remove this one yourself."
             )
 
 

@@ -48,7 +48,7 @@ def transform_parts(
         PanelError: A marker is missing in a file.
         DataError: A file is damaged, or an intensity is not a finite number.
         ModelError: A batch is unknown.
-        OutputError: Another transform took the output over.
+        OutputError: Another job took the output over.
         StorageError: A storage fails, or is full.
         ClusterError: The cluster has no room for a worker, or no GPU, or loses its workers.
     """
@@ -152,6 +152,6 @@ def _ray_errors_told() -> Iterator[None]:
         raise  # a fault of ours: its traceback tells where
     except ray.exceptions.RayError as error:
         raise ClusterError(
-            f"Ray lost the transform's workers ({str(error).strip().splitlines()[-1]}). "
+            f"Ray lost the job's workers ({str(error).strip().splitlines()[-1]}). "
             "Finished files stand: run again with resume = true."
         ) from error

@@ -156,17 +156,3 @@ def test_metadata_of_other_programs_is_no_hindrance(tmp_path: Path, facts: objec
     text = with_facts(tmp_path, facts)
     assert [text[f"$P{number}N"] for number in (1, 2, 3)] == ["CD4", "CD3", "Time"]
     assert "$P1S" not in text
-
-
-@pytest.mark.parametrize("package", ["fcsparser", "flowkit", "readfcs"])
-def test_other_readers_read_the_same(tmp_path: Path, source: Path, intensities: np.ndarray, package: str) -> None:
-    library = pytest.importorskip(package)
-    export(ingested(tmp_path, [source]), tmp_path / "fcs")
-    written = str(tmp_path / "fcs/Norm_p1.fcs")
-    if package == "fcsparser":
-        found = library.parse(written)[1].to_numpy()
-    elif package == "flowkit":
-        found = library.Sample(written).get_events("raw")
-    else:
-        found = library.read(written).X
-    assert np.array_equal(np.asarray(found, np.float32), intensities)

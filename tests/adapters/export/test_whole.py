@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,10 +141,20 @@ def test_the_output_of_a_transform_is_never_replaced(cells_once: Path, undisturb
     edited = Path(shutil.copytree(undisturbed, tmp_path / "edited"))
     before = {path: path.read_bytes() for path in edited.rglob("*") if path.is_file()}
     with pytest.raises(
-        OutputError, match=r"edited: expected an earlier export, to replace it; found no note or manifest of one\."
+        OutputError, match=r"edited: expected an output of export; found one of transform, which only transform may"
     ):
         export(cells_once, edited, overwrite=True)
     assert {path: path.read_bytes() for path in edited.rglob("*") if path.is_file()} == before
+
+
+def test_a_transform_never_replaces_the_output_of_an_export(
+    cells_once: Path, controls_model: EditModel, target: Path
+) -> None:
+    export(cells_once, target)
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    with pytest.raises(OutputError, match="expected an output of transform; found one of export"):
+        run(cells_once, target, controls_model, overwrite=True, transform=here)
+    assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
 
 
 def test_verify_tells_what_is_missing_changed_and_surplus(
@@ -200,6 +211,14 @@ class TestLineage:
         )
         assert len(parts) > 1
         assert sorted(written(target)) == sorted(f"Norm_{b}-{r}.fcs" for b in "ABC" for r in ("control", "validation"))
+
+    def test_events_of_an_edit_without_effect_are_not_called_edited(
+        self, cells_once: Path, controls_model: EditModel, tmp_path: Path, target: Path
+    ) -> None:
+        idle = {name: replace(edit, members=()) for name, edit in controls_model.edits.items()}
+        run(cells_once, tmp_path / "edited", replace(controls_model, edits=idle), transform=here)
+        export(tmp_path / "edited", target)
+        assert text_of(target / "Norm_B-control.fcs")["NEURONEDIT_EDITED"] == "0"
 
     def test_a_part_that_the_transform_left_out_is_not_missed_and_one_that_it_wrote_is(
         self, edited: Path, tmp_path: Path, target: Path

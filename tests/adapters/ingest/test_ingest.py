@@ -333,7 +333,7 @@ def test_overwrite_spares_a_folder_that_no_ingest_wrote(folder, record):
 def test_overwrite_spares_files_that_were_added_to_an_ingest(folder):
     ingest(settings(folder))
     (folder / "cells" / "notes.txt").touch()
-    parts = ["expected what this job wrote there and nothing else; found also 'notes.txt'", "move it elsewhere"]
+    parts = ["expected what neuronedit wrote there and nothing else; found also 'notes.txt'", "move it elsewhere"]
     refuses(OutputError, folder, *parts, overwrite=True)
 
 
@@ -370,7 +370,7 @@ def test_what_a_transform_wrote_is_not_replaced(folder):
     ingest(settings(folder))
     manifest = folder / "cells" / "_manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"job": "transform"}))
-    refuses(OutputError, folder, "cells: expected an earlier ingest, to replace it; found no note", overwrite=True)
+    refuses(OutputError, folder, "cells: expected an output of ingest; found one of transform", overwrite=True)
 
 
 @pytest.mark.parametrize("changes", [{"sample_sheet": "s3://b/samples.csv"}, {"fcs_folder": "gs://bucket/fcs"}])

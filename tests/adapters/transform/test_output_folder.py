@@ -22,23 +22,12 @@ def test_a_new_folder_is_claimed_with_a_note_and_the_model(target: Path, plan: T
     assert set(tree(target)) == {STARTED, f"{MODEL}/model.json", f"{MODEL}/model.safetensors"}
     note = json.loads((target / STARTED).read_text())
     assert note == {
-        "plan_sha256": plan.digest(),
         "job": "transform",
+        "plan_sha256": plan.digest(),
         "model": "models:/m/1",
         "started": output.started,
         "claim": output.claim,
     }
-
-
-def test_what_another_job_wrote_is_never_replaced(target: Path, plan: TransformPlan) -> None:
-    for state, note in (("begun", STARTED), ("finished", MANIFEST)):
-        leave(target, plan, state)
-        (target / note).write_text(json.dumps(json.loads((target / note).read_text()) | {"job": "export"}))
-        before = tree(target)
-        with pytest.raises(OutputError, match=r"edited: expected an earlier transform, to replace it; found no"):
-            start(target, plan, overwrite=True)
-        assert tree(target) == before
-        shutil.rmtree(target)
 
 
 def test_an_empty_folder_is_claimed(target: Path, plan: TransformPlan) -> None:
@@ -109,7 +98,7 @@ def test_a_foreign_folder_is_not_touched(target: Path, plan: TransformPlan, flag
     target.mkdir()
     (target / "precious.parquet").write_bytes(b"years of work")
     message = (
-        r"edited: expected what this job wrote there and nothing else; found also 'precious\.parquet'\. Nothing was "
+        r"edited: expected what neuronedit wrote there and nothing else; found also 'precious\.parquet'\. Nothing was "
         r"touched: move it elsewhere, or choose another folder\."
     )
     with pytest.raises(OutputError, match=message):
@@ -260,7 +249,7 @@ def test_a_file_of_somebody_else_in_an_output_is_named_and_nothing_is_touched(
     (target / name).parent.mkdir(exist_ok=True, parents=True)
     (target / name).write_bytes(b"years of work")
     before = tree(target)
-    with pytest.raises(OutputError, match=rf"edited: expected what this job wrote .* found also '{re.escape(name)}'"):
+    with pytest.raises(OutputError, match=rf"edited: expected what neuronedit wrote .* found also '{re.escape(name)}'"):
         start(target, plan, **{flag: True})
     assert tree(target) == before
 
@@ -354,3 +343,30 @@ def test_a_driver_killed_while_it_stages_its_first_files_can_be_resumed(
     place.write_bytes(b'{"half')
     start(target, plan, **flags)
     assert (target / STARTED).exists()
+
+
+@pytest.mark.parametrize("flag", ["overwrite", "resume"])
+@pytest.mark.parametrize("state", ["finished", "started", "begun"])
+@pytest.mark.parametrize(("job", "other"), [("transform", "export"), ("export", "transform")])
+def test_a_job_replaces_and_continues_only_the_same_jobs_output(
+    target: Path, plan: TransformPlan, state: str, flag: str, job: str, other: str
+) -> None:
+    leave(target, replace(plan, job=other), state)
+    before = tree(target)
+    with pytest.raises(
+        OutputError,
+        match=rf"edited: expected an output of {job}; found one of {other}, which only {other} may replace or "
+        r"continue\. Nothing was touched: choose another folder, or remove this one yourself\.",
+    ):
+        start(target, replace(plan, job=job), **{flag: True})
+    assert tree(target) == before
+
+
+def test_a_manifest_that_names_no_job_is_a_transforms(target: Path, plan: TransformPlan) -> None:
+    finish(target, plan)
+    manifest = json.loads((target / MANIFEST).read_text())
+    del manifest["job"]
+    (target / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(OutputError, match="expected an output of export; found one of transform"):
+        start(target, replace(plan, job="export"), overwrite=True)
+    start(target, plan, overwrite=True)

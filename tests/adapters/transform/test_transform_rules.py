@@ -1,6 +1,7 @@
 """Which events are edited, and which columns the output has."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 
 from neuronedit.adapters.files.parquet import marker_matrix
 from neuronedit.adapters.transform.event_editor import TransformRules
+from neuronedit.adapters.transform.manifest import summary
 from neuronedit.model.edit_model import EditModel, Route
 from tests.adapters.transforming import here, run
 from tests.arrays import of_arrays
@@ -85,3 +87,21 @@ class TestRules:
         run(cells_once, tmp_path / "edited", pair_model, transform=here)
         assert json.loads((tmp_path / "edited/_manifest.json").read_text())["counts"]["edited"] == 2500
         assert "neuronedit" not in pq.read_schema(tmp_path / "edited/B-control.parquet").names
+
+    def test_events_of_an_edit_without_effect_are_counted_and_told_as_such(
+        self, cells_once: Path, tmp_path: Path, controls_model: EditModel
+    ) -> None:
+        idle = replace(controls_model.edits["B"], members=())
+        model = replace(controls_model, edits={**controls_model.edits, "B": idle})
+        rules = TransformRules(route=Route(unknown_batch="pass"))
+        manifest = run(cells_once, tmp_path / "edited", model, rules, transform=here)
+        told = {"edited": 700, "reference": 900, "unknown batch": 0, "not chosen": 0, "edit without effect": 900}
+        assert manifest["counts"] == told
+        by_file = {output["file"]: (output["edited"], output["edit without effect"]) for output in manifest["outputs"]}
+        assert by_file["B-control.parquet"] == (0, 500)
+        assert by_file["C-control.parquet"] == (350, 0)
+        manifest["model"] = {"uri": "models:/m/1"}
+        assert "(700 edited, 900 reference, 900 edit without effect)" in summary(manifest, "edited")
+        before, after = (pq.read_table(folder / "B-control.parquet") for folder in (cells_once, tmp_path / "edited"))
+        assert after.select(before.column_names).equals(before)
+        assert set(after.column("neuronedit").to_pylist()) == {"edit without effect"}
