@@ -27,8 +27,8 @@ from neuronedit.cells.panel import PanelConfig
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.edits.edit import EditConfig
-from neuronedit.errors import ModelError, TrackingError, listing
-from neuronedit.model.gates import GateConfig
+from neuronedit.errors import ModelError, TrackingError
+from neuronedit.model.gates import GateConfig, listed
 from neuronedit.model.standing import VERDICT_TAG, Standing
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan, WorkersConfig
@@ -155,7 +155,6 @@ def ingested(config: NormaliseConfig, progress: Progress) -> int:
     """FCS files become Parquet."""
     given = config.model_dump(include=set(OF_INGEST) & config.model_fields_set)
     how = progress.begin("ingest")
-    how.pop("resume")  # TEMP
     place = config.place(CELLS)
     status = ingest.job(
         ingest.IngestConfig(sample_sheet=config.samples, panel=config.panel, output=place, **given, **how)
@@ -224,7 +223,7 @@ def accepted(config: NormaliseConfig, progress: Progress, uri: str) -> PinnedMod
     reason = config.accept_failed_gates
     if standing.against_use and not (reason or standing.excused):
         raise ModelError(
-            f"{config.output}: nothing was corrected, as the review found against it: {listing(standing.against_use)}. "
+            f"{config.output}: nothing was corrected, as the review found against it: {listed(standing.against_use)}. "
             f'Read {config.place(REVIEW)}/{PAGE}; then run the same command again with --accept-failed-gates "reason" '
             "if you answer for it, or begin anew with other samples or settings (--overwrite)."
         )
