@@ -140,7 +140,7 @@ def _as_transform(marker: str, given: Transform | float) -> Transform:
 
 
 def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
-    r"""Read a panel file: CSV with the column ``marker`` and, optionally, others.
+    r"""Read a panel file: CSV, or .xlsx, with the column ``marker`` and, optionally, others.
 
     ``channel`` is the raw detector name ($PnN) and may be left out if only markers are needed. ``transform`` is
     arcsinh where it is missing or empty; a parameter's column (``cofactor``, or ``top``, ``width``, ``decades``,
@@ -165,7 +165,7 @@ def read_panel(path: str | Path) -> tuple[Panel, dict[str, str]]:
     if "marker" not in columns or not rows:
         found = "no rows" if "marker" in columns or not columns else listing(first.cells)
         raise PanelError(
-            f"{path}: expected a CSV with the column 'marker' (and 'channel', 'transform', 'cofactor'); found {found}."
+            f"{path}: expected a CSV or .xlsx with the column 'marker' (and 'channel', 'cofactor', …); found {found}."
         )
     repeated = [column for column, count in Counter(columns).items() if column and count > 1]
     if repeated:
@@ -264,7 +264,8 @@ class PanelConfig(Config):
     """The markers to model: a panel file, or a list of names with one cofactor of arcsinh."""
 
     file: str | None = Field(
-        None, description="CSV with the columns marker and, optionally, channel, role, transform and its parameters"
+        None,
+        description="CSV or .xlsx: marker and, optionally, channel, role, transform and its parameters",
     )
     markers: tuple[str, ...] = Field((), description="marker names, where there is no panel file")
     cofactor: float = Field(

@@ -1,16 +1,22 @@
-"""Tables that people open in a spreadsheet, or save from one: CSV files, in UTF-8."""
+"""Tables that people open in a spreadsheet, or save from one: CSV files, in UTF-8, and Excel workbooks."""
 
 import csv
 import io
 import logging
 import re
+import warnings
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import InvalidOperation
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from neuronedit.errors import NeuroneditError
+from neuronedit.errors import NeuroneditError, listing
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +25,26 @@ _FORMULA = re.compile(r"[\t\r\n]|[\s'\"]*[=+\-@＝＋－＠]")
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
-_WORKBOOKS = {b"PK\x03\x04": "a workbook (.xlsx, .ods)", b"\xd0\xcf\x11\xe0": "a workbook (.xls)"}
+_ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+
+MAX_WORKBOOK_BYTES = 64 * 1024**2
+"""Of all that an Excel workbook unpacks to."""
+
+MAX_WORKBOOK_CELLS = 2_000_000
+
+_DAMAGE = (
+    AttributeError,
+    EOFError,
+    InvalidOperation,
+    LookupError,
+    OSError,
+    SyntaxError,  # of XML
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What a damaged workbook lets the library raise."""
 
 
 def csv_text(table: pd.DataFrame, *, index: bool = False) -> str:
@@ -74,9 +99,10 @@ class Row:
 
 
 def read_rows(path: str | Path, noun: str, fault: Callable[[str], NeuroneditError]) -> list[Row]:
-    r"""Read the lines of a CSV in UTF-8 that have anything in a cell.
+    r"""Read the lines of a CSV in UTF-8, or of an Excel workbook's first sheet, that have anything in a cell.
 
-    Cells are separated by commas, semicolons (a European Excel) or tabs: whichever the first line has most of.
+    Cells are separated by commas, semicolons (a European Excel) or tabs: whichever the first line has most of. Of a
+    workbook's cells the texts are taken that they show; days and times as ISO 8601 has them, of formulas the value.
 
     Args:
         path: The file.
@@ -95,8 +121,8 @@ def read_rows(path: str | Path, noun: str, fault: Callable[[str], NeuroneditErro
         raw = Path(path).read_bytes()
     except OSError as error:
         raise fault(f"{path}: the {noun} cannot be read ({error.strerror}). Check the path.") from error
-    if workbook := _WORKBOOKS.get(raw[:4]):
-        raise fault(f"{path}: expected a {noun} that is a CSV in UTF-8; found {workbook}. Save it as one.")
+    if raw[:4] in (_ZIP, _OLE):
+        return _workbook_rows(path, raw, noun, fault)
     try:
         lines = list(io.StringIO(raw.decode("utf-8-sig"), newline=""))
         separator, first = _separator(lines)
@@ -107,6 +133,87 @@ def read_rows(path: str | Path, noun: str, fault: Callable[[str], NeuroneditErro
     if separator != ",":
         log.info("%s: read as cells separated by %s", path, SEPARATORS[separator])
     return [row for row in rows if any(row.cells)]
+
+
+def _workbook_rows(path: str | Path, raw: bytes, noun: str, fault: Callable[[str], NeuroneditError]) -> list[Row]:
+    """Read the first sheet of an Excel workbook that is not hidden."""
+    found = "an older or a protected workbook (.xls)" if raw[:4] == _OLE else _zip_fault(raw)
+    if found:
+        raise fault(f"{path}: expected a {noun} that is a CSV in UTF-8, or .xlsx; found {found}. Save it as one.")
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise fault(
+            f"{path}: the {noun} is an Excel workbook, which needs openpyxl; it is not installed. Install it (pip "
+            "install 'neuronedit[xlsx]'), or save the sheet as CSV in UTF-8."
+        ) from error
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of what else is in it: rules, pictures
+            books = [openpyxl.load_workbook(io.BytesIO(raw), data_only=each) for each in (True, False)]
+        shown = [[sheet for sheet in book.worksheets if sheet.sheet_state == "visible"] for book in books]
+        (values, *_), (formulas, *_) = shown
+        merged, n_cells = values.merged_cells.ranges, values.max_row * values.max_column
+    except _DAMAGE as error:
+        raise fault(f"{path}: the {noun} is a workbook that cannot be read ({error}). Save it again.") from error
+    where = f"{path}: the sheet {values.title!r}"
+    if n_cells > MAX_WORKBOOK_CELLS:
+        raise fault(f"{where} has {n_cells:,} cells; expected at most {MAX_WORKBOOK_CELLS:,}. Save it as CSV in UTF-8.")
+    if merged:
+        first = min(merged, key=lambda cells: (cells.min_row, cells.min_col))
+        raise fault(f"{where} has merged cells ({first}); expected a value in each. Unmerge them, and fill each.")
+    _check_formulas(values, formulas, where, fault)
+    lines = [(cells[0].row, [_shown(cell.value, cell.number_format) for cell in cells]) for cells in values.iter_rows()]
+    rows = [Row(line, tuple(cells)) for line, cells in lines if any(cells)]
+    if unseen := [row.line for row in rows if values.row_dimensions[row.line].hidden]:
+        log.warning("%s: rows %s are hidden, and read like the others", path, listing(unseen))
+    log.info("%s: read the sheet %r", path, values.title)
+    return rows
+
+
+def _check_formulas(values: Any, formulas: Any, where: str, fault: Callable[[str], NeuroneditError]) -> None:
+    """Check that a sheet has no error, and that what saved it has computed its formulas."""
+    uncomputed, computed = "", False
+    for row, meant in zip(values.iter_rows(), formulas.iter_rows(), strict=True):
+        for cell, formula in zip(row, meant, strict=True):
+            if cell.data_type == "e":
+                raise fault(f"{where} has the error {cell.value} in cell {cell.coordinate}. Correct it.")
+            if formula.data_type == "f":
+                computed |= cell.value is not None
+                uncomputed = uncomputed or (cell.coordinate if cell.value is None else "")
+    if uncomputed and not computed:  # where some are computed, the others' value is no text
+        raise fault(
+            f"{where} has formulas whose values were not saved, the first in cell {uncomputed}. Open the workbook in "
+            "Excel and save it, or save the sheet as CSV in UTF-8."
+        )
+
+
+def _zip_fault(raw: bytes) -> str:
+    """Say what a ZIP file is, if it is no workbook of Excel, or a huge one; empty otherwise."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            names, n_bytes = archive.namelist(), sum(entry.file_size for entry in archive.infolist())
+    except (*_DAMAGE, NotImplementedError):
+        return "a damaged workbook"
+    if "xl/workbook.xml" not in names:
+        return "another kind of workbook or archive (.ods, .xlsb, .zip)"
+    return f"a workbook of {n_bytes:,} bytes" if n_bytes > MAX_WORKBOOK_BYTES else ""
+
+
+def _shown(value: object, number_format: str) -> str:
+    """Write a cell's value as a person sees it: 1, not 1.0; 007 where the format has leading zeros; a day as ISO."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, datetime) and value.time() == time():
+        value = value.date()
+    if isinstance(value, datetime | date | time):
+        return value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    if isinstance(value, int) and re.fullmatch("0+", number_format):
+        return str(value).zfill(len(number_format))
+    return str(value).strip()
 
 
 def _harmless(value: object) -> object:

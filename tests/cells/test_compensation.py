@@ -130,7 +130,7 @@ def test_a_matrix_is_read_from_a_csv(tmp_path, text):
             "FITC-A,PE-A\n1.2,-0.3\n-0.6,1.2\n",
             r"whose diagonal is 1 .*; found 1\.2, 1\.2\. Give spillover, not its inv",
         ),
-        ("PK\x03\x04", r"expected a spillover matrix that is a CSV in UTF-8; found a workbook \(\.xlsx, \.ods\)"),
+        ("PK\x03\x04", r"expected a spillover matrix that is a CSV in UTF-8, or \.xlsx; found a damaged workbook\."),
     ],
 )
 def test_a_csv_that_is_no_matrix_is_refused(tmp_path, text, message):

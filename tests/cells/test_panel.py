@@ -114,12 +114,16 @@ def test_rows_that_excel_left_empty_are_none(panel_file):
     assert (panel.markers, channels) == (("CD3", "CD4"), {"Nd1": "CD3", "Nd2": "CD4"})
 
 
-@pytest.mark.parametrize(("content", "kind"), [(b"PK\x03\x04", r"\.xlsx, \.ods"), (b"\xd0\xcf\x11\xe0\xa1", r"\.xls")])
-def test_a_workbook_that_is_given_as_a_panel_is_told(tmp_path, content, kind):
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PK\x03\x04", r"a damaged workbook"),
+        (b"\xd0\xcf\x11\xe0\xa1", r"an older or a protected workbook \(\.xls\)"),
+    ],
+)
+def test_a_workbook_that_cannot_be_a_panel_is_told(tmp_path, content, kind):
     (tmp_path / "panel.xlsx").write_bytes(content)
-    message = (
-        rf"panel\.xlsx: expected a panel file that is a CSV in UTF-8; found a workbook \({kind}\)\. Save it as one\."
-    )
+    message = rf"panel\.xlsx: expected a panel file that is a CSV in UTF-8, or \.xlsx; found {kind}\. Save it as one\."
     with pytest.raises(PanelError, match=message):
         read_panel(tmp_path / "panel.xlsx")
 
@@ -141,7 +145,7 @@ def test_a_panel_file_in_another_encoding_is_told(panel_file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"expected a CSV with the column 'marker' \(and 'channel', 'transform', 'cofactor'\); found no rows"),
+        ("", r"expected a CSV or \.xlsx with the column 'marker' \(and 'channel', 'cofactor', …\); found no rows"),
         ("marker\n", r"found no rows"),
         ("name,cofactor\nCD3,5\n", r"found 'name', 'cofactor'"),
         ("marker,cofactor\nCD3,five\n", r"marker 'CD3': cofactor is 'five'; expected a number"),

@@ -51,12 +51,12 @@ class IngestConfig(Config):
     """FCS files and their sample sheet → a Parquet dataset of raw intensities."""
 
     sample_sheet: str = Field(
-        description="CSV: the column 'file', 'sample_id', 'batch_id', and any others (role, condition, donor, …)"
+        description="CSV or .xlsx: columns 'file', 'sample_id', 'batch_id', and any others (role, condition, …)"
     )
     fcs_folder: str | None = Field(None, description="where the sheet's files lie; by default beside the sheet")
     panel: str | None = Field(
         None,
-        description="CSV channel, marker, transform, cofactor; by default each channel's own marker name ($PnS)",
+        description="CSV or .xlsx: channel, marker, role, cofactor, …; by default each channel's own marker ($PnS)",
     )
     output: str = Field(description="the folder of the Parquet dataset to write")
     compensate: bool = Field(

@@ -1,5 +1,7 @@
 import re
+from datetime import datetime
 
+import openpyxl
 import pytest
 
 from neuronedit.adapters.fcs.sample_sheet import read_sample_sheet
@@ -124,11 +126,15 @@ def test_empty_rows_and_columns_of_excel_are_no_part_of_the_sheet(folder):
 
 
 @pytest.mark.parametrize(
-    ("content", "kind"), [(b"PK\x03\x04", "a workbook (.xlsx, .ods)"), (b"\xd0\xcf\x11\xe0\xa1", "a workbook (.xls)")]
+    ("content", "kind"),
+    [
+        (b"PK\x03\x04", "a damaged workbook"),
+        (b"\xd0\xcf\x11\xe0\xa1", "an older or a protected workbook (.xls)"),
+    ],
 )
-def test_a_workbook_that_is_given_as_a_sheet_is_told(folder, content, kind):
+def test_a_workbook_that_cannot_be_a_sheet_is_told(folder, content, kind):
     (folder / "samples.xlsx").write_bytes(content)
-    message = f"samples.xlsx: expected a sample sheet that is a CSV in UTF-8; found {kind}. Save it as one."
+    message = f"samples.xlsx: expected a sample sheet that is a CSV in UTF-8, or .xlsx; found {kind}. Save it as one."
     with pytest.raises(DataError, match=re.escape(message)):
         read_sample_sheet(folder / "samples.xlsx")
 
@@ -138,3 +144,21 @@ def test_a_name_that_no_file_can_have_is_of_no_file(folder, name):
     (folder / "loop").symlink_to("loop")
     with pytest.raises(DataError, match="1 of 1 FCS files do not exist in "):
         read_sample_sheet(write(folder, f"file,sample_id,batch_id\n{name},s1,b1\n"))
+
+
+def test_a_sheet_may_be_a_workbook_with_the_checks_of_any_other(folder):
+    def save(*rows):
+        book = openpyxl.Workbook()
+        for row in (["File", "sample_id", "batch_id", "day"], *rows):
+            book.active.append(row)
+        book.save(folder / "samples.xlsx")
+        return folder / "samples.xlsx"
+
+    day = datetime(2026, 11, 30)
+    first, second = read_sample_sheet(save(["a.fcs", "s1", 1, day], [], ["b.fcs", 2, 1.0, None]))
+    assert first.labels == {"file": "a.fcs", "sample_id": "s1", "batch_id": "1", "day": "2026-11-30"}
+    assert second.labels == {"file": "b.fcs", "sample_id": "2", "batch_id": "1", "day": ""}
+    with pytest.raises(DataError, match=r"samples\.xlsx, line 4: the cell of column 'batch_id' is empty\. Fill it in"):
+        read_sample_sheet(save(["a.fcs", "s1", 1], [], ["b.fcs", "s2", None]))
+    with pytest.raises(DataError, match=r"samples\.xlsx, lines 2, 4: sample_id '1' stands more than once"):
+        read_sample_sheet(save(["a.fcs", 1, 1], [], ["b.fcs", "1", 2]))
