@@ -84,13 +84,3 @@ def pickled_fields(learned: Any) -> dict[str, Any]:
         {'x': 1.0}
     """
     return {field.name: getattr(learned, field.name) for field in fields(learned)}
-
-
-def repeated(text: str, n: int) -> Texts:
-    """Give a text ``n`` times, (n,), as one object: ``np.full`` would make a string of each.
-
-    Example:
-        >>> repeated("edited", 2).tolist()
-        ['edited', 'edited']
-    """
-    return np.repeat(np.array([text], dtype=object), n)

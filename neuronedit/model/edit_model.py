@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from neuronedit.arrays import Float32s, Floats, Texts, pickled_fields, repeated
+from neuronedit.arrays import Float32s, Floats, Texts, pickled_fields
 from neuronedit.cells.design import INVERSE, PAIR_EDIT, POOLED, ControlsDesign, Design
 from neuronedit.cells.events import check_edited
 from neuronedit.cells.panel import Panel
@@ -25,8 +25,7 @@ from neuronedit.network.autoencoder import Autoencoder
 
 UnknownBatch = Literal["error", "pass"]
 
-EDITED, IDLE, REFERENCE, UNKNOWN = "edited", "without effect", "reference", "unknown batch"
-"""Outcomes of events: edited; handed to an edit that does nothing, as training chose; and not handed to any."""
+EDITED, REFERENCE, UNKNOWN = "edited", "reference", "unknown batch"
 
 Observer = Callable[[str, Float32s, Float32s, Float32s | None], None]
 """Called with each group of events that had the same edits: its batch, or the edits' names joined by " → "; the
@@ -59,13 +58,23 @@ class Transformed(NamedTuple):
 
     Attributes:
         intensities: (n_events, n_markers), shape and dtype of those given.
-        outcomes: (n_events,) ``edited``, ``without effect``, ``reference`` or ``unknown batch``.
+        outcomes: (n_events,) ``edited``, ``reference`` or ``unknown batch``.
         support: (n_events,) float32, the first edit's ``Support.scores``, NaN without an edit; None if not asked for.
     """
 
     intensities: Floats
     outcomes: Texts
     support: Float32s | None
+
+
+def same_outcome(n_events: int, outcome: str) -> Texts:
+    """Give all events the same outcome, (n_events,), as one object: ``np.full`` would make a string of each.
+
+    Example:
+        >>> same_outcome(2, EDITED).tolist()
+        ['edited', 'edited']
+    """
+    return np.repeat(np.array([outcome], dtype=object), n_events)
 
 
 @dataclass(frozen=True)
@@ -207,9 +216,8 @@ class EditModel:
             ModelError: A batch or an edit is unknown, or the batches are not given where the design needs them.
             DataError: A value that is edited is not finite, or (``EditedError``) becomes so.
         """
-        names = route.edits or ((PAIR_EDIT,) if self.batch_column is None else ())
-        outcomes = repeated(self._outcome(names), len(intensities))
-        if names:
+        outcomes = same_outcome(len(intensities), EDITED)
+        if names := route.edits or ((PAIR_EDIT,) if self.batch_column is None else ()):
             passed = self._observed(" → ".join(names), names, intensities, route, observe)
             check_edited(passed.intensities, self.panel.markers, where)
             return Transformed(passed.intensities, outcomes, passed.support)
@@ -222,7 +230,7 @@ class EditModel:
             chosen, batch = codes == code, "" if code < 0 else str(values[code])
             if batch in self.edits and batch != self.reference:
                 passed = self._observed(batch, (batch,), intensities[chosen], route, observe)
-                edited[chosen], outcomes[chosen] = passed.intensities, self._outcome((batch,))
+                edited[chosen] = passed.intensities
                 if support is not None:
                     support[chosen] = passed.support
             elif batch == self.reference or route.unknown_batch == "pass":
@@ -234,9 +242,6 @@ class EditModel:
                 raise ModelError(self._unknown_batch_message(batch, where))
         check_edited(edited, self.panel.markers, where)
         return Transformed(edited, outcomes, support)
-
-    def _outcome(self, names: Sequence[str]) -> str:
-        return EDITED if any(self.get_edit(name).members for name in names) else IDLE
 
     def _observed(
         self, group: str, names: Sequence[str], intensities: Floats, route: Route, observe: Observer | None

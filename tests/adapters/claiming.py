@@ -13,7 +13,7 @@ from neuronedit.adapters.transform.event_editor import OUTCOMES
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
 from neuronedit.adapters.transform.output_folder import OutputFolder, TransformPlan, claimed_output
 
-COUNTS = dict(zip(OUTCOMES, (3, 0, 1, 0, 0), strict=True))
+COUNTS = dict(zip(OUTCOMES, (3, 1, 0, 0), strict=True))
 CONTENTS = {"model.json": b"{}", "model.safetensors": b""}
 NO_QUALITY = pd.DataFrame({"group": []})
 CONFIG = {"compression": "zstd", "where": "{}"}

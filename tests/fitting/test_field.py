@@ -3,16 +3,12 @@
 import logging
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from neuronedit.adapters.transform.event_editor import NO_FILE, EventEditor
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.draw import DrawnPopulations
-from neuronedit.edits.auto import CANDIDATES
 from neuronedit.fitting.prepare import prepare
-from neuronedit.model.edit_model import Route
-from tests.fitting.test_unlearnable import BATCH, DAYS, PANEL, PATIENT, REFERENCE, blood, fitted
+from tests.fitting.test_unlearnable import BATCH, DAYS, PANEL, REFERENCE, blood
 
 CONTROLS = ControlsDesign(control={"role": "control"}, reference="1")
 
@@ -54,19 +50,3 @@ def test_fluorescence_on_the_cofactor_of_mass_cytometry_is_told_while_training(c
     (line,) = told(caplog)
     assert line.startswith("The cofactor of 'CD3', 'CD4', 'CD8' is 5, that of mass cytometry")
     assert np.mean(blood(1)[:, 0] < 0) > 0.1
-
-
-def test_events_of_an_edit_that_does_nothing_are_not_counted_as_edited(monkeypatch):
-    monkeypatch.setattr("neuronedit.edits.auto.CANDIDATES", {"quantile-map": CANDIDATES["quantile-map"]})
-    model = fitted({"1": REFERENCE, "2": BATCH, "3": blood(3, 1.2, n_events=1000)}, preset="auto").model
-    assert [len(model.edits[name].members) for name in ("2", "3")] == [0, 1], "2 is too like the reference"
-    batches = ["1"] * 100 + ["2"] * 100 + ["3"] * 200
-    found = model.transform(PATIENT, batches)
-    expected = ["reference"] * 100 + ["without effect"] * 100 + ["edited"] * 200
-    assert found.outcomes.tolist() == expected
-    assert found.intensities[:200].tobytes() == PATIENT[:200].tobytes()
-    table = pa.table(dict(zip(PANEL.markers, PATIENT.T, strict=True)) | {"batch_id": batches})
-    counts = EventEditor(model).edit(table, NO_FILE, 0).counts
-    assert counts == {"reference": 100, "without effect": 100, "edited": 200}
-    for names, outcome in ((("2",), "without effect"), (("2", "3"), "edited")):
-        assert set(model.transform(PATIENT, batches, Route(edits=names)).outcomes) == {outcome}

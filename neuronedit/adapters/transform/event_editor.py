@@ -12,19 +12,19 @@ import pyarrow as pa
 from neuronedit.adapters.files.columns import choice_columns
 from neuronedit.adapters.files.dataset import EventFile
 from neuronedit.adapters.files.parquet import check_markers, edited_schema, marker_matrix, replace_markers
-from neuronedit.arrays import Float32s, Floats, Masks, Texts, repeated
+from neuronedit.arrays import Float32s, Floats, Masks, Texts
 from neuronedit.cells.events import edited_error
 from neuronedit.cells.selection import Where, check_design_columns, select
 from neuronedit.errors import DataError, EditedError
 from neuronedit.model.edit_model import (
     BATCHES_OWN,
     EDITED,
-    IDLE,
     REFERENCE,
     UNKNOWN,
     EditModel,
     Observer,
     Route,
+    same_outcome,
 )
 from neuronedit.model.saved.files import load_model
 
@@ -40,7 +40,7 @@ SUPPORT_COLUMN = "neuronedit_support"
 _SUPPORT_FIELD = pa.field(SUPPORT_COLUMN, pa.float32())
 
 NOT_CHOSEN = "not chosen"
-OUTCOMES = (EDITED, IDLE, REFERENCE, UNKNOWN, NOT_CHOSEN)
+OUTCOMES = (EDITED, REFERENCE, UNKNOWN, NOT_CHOSEN)
 
 NO_FILE = EventFile("events", "events", 0, 0)
 """The file named in messages on tables that come from no file."""
@@ -190,7 +190,7 @@ class EventEditor:
         batch_ids = choices[column].to_numpy(dtype=object) if column in choices else None
         if chosen.all():
             return self.model.transform(intensities, batch_ids, self.rules.route, where, observe)
-        edited, done = intensities.copy(), repeated(NOT_CHOSEN, len(intensities))
+        edited, done = intensities.copy(), same_outcome(len(intensities), NOT_CHOSEN)
         of_chosen = None if batch_ids is None else batch_ids[chosen]
         found = self.model.transform(intensities[chosen], of_chosen, self.rules.route, where, observe)
         edited[chosen], done[chosen] = found.intensities, found.outcomes

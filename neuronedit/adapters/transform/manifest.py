@@ -80,7 +80,7 @@ def make_manifest(
         "input": plan.inputs.uri,
         "input_sha256": plan.inputs.digest(),
         "events": sum(receipt.events for receipt in receipts),
-        "counts": {outcome: sum(receipt.counts.get(outcome, 0) for receipt in receipts) for outcome in OUTCOMES},
+        "counts": {outcome: sum(receipt.counts[outcome] for receipt in receipts) for outcome in OUTCOMES},
         "quality": dict(quality),
         "left_out": [asdict(entry) for entry in left_out],
         "inputs": [{"file": file.name, "events": file.n_events, "bytes": file.n_bytes} for file in plan.inputs.files],
