@@ -113,6 +113,11 @@ class Drawing:
             self._pieces = [self.drawn()]
             self.bound = self._pieces[0].priorities[-1]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no event was drawn: what was seen was only counted."""
+        return not self._pieces
+
     def drawn(self) -> DrawnEvents:
         """The events drawn so far, by ascending priority, so in random order."""
         return DrawnEvents.concatenate(self._pieces).lowest(self.n_wanted)
@@ -162,6 +167,7 @@ class DrawnPopulations:
         labels: By column that was asked for, what it says of each event drawn, (n_drawn,) texts each.
         samples: The sample that each event drawn is from, (n_drawn,) texts each.
         priorities: (n_drawn,) uint64 each, ascending: what the events were drawn by, as ``row_priorities`` gives it.
+        batches: All events of each batch in the whole dataset, where a controls design chose the populations.
     """
 
     intensities: dict[str, Floats]
@@ -169,6 +175,7 @@ class DrawnPopulations:
     labels: dict[str, dict[str, Texts]] = field(default_factory=dict)
     samples: dict[str, Texts] = field(default_factory=dict)
     priorities: dict[str, UInt64s] = field(default_factory=dict)
+    batches: dict[str, int] = field(default_factory=dict)
 
     def column(self, name: str | None) -> dict[str, Texts] | None:
         """One of the columns that were asked for, (n_drawn,) texts of each population; None for no column."""

@@ -11,6 +11,7 @@ from neuronedit.cells.design import ControlsDesign, Design, EditPair
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling, fit_scaling, tell_small_cofactors
+from neuronedit.cells.selection import describe
 from neuronedit.edits.edit import EditConfig
 from neuronedit.edits.learnable import by_marker, find_unlearnable, unmoved_columns
 from neuronedit.edits.pair_events import PairEvents
@@ -96,6 +97,7 @@ def prepare(
             "arrays of intensities alone. Hand in DrawnPopulations with labels, or leave population_column out."
         )
     pairs = with_inverses(design.edits(drawn.counts), edit)
+    _tell_uncontrolled(design, drawn)
     tell_small_cofactors(panel, drawn.intensities.values())
     scaling = fit_scaling(drawn.intensities.values(), panel.transforms)
     markers = {name: scaling.standardise(scaling.transform(events)) for name, events in drawn.intensities.items()}
@@ -209,6 +211,21 @@ def pair_events(
     if edit.match_composition:
         return {name: pooled.matched(seed) for name, pooled in events.items()}
     return events
+
+
+def _tell_uncontrolled(design: Design, drawn: DrawnPopulations) -> None:
+    """Warn of batches without a control, of which transform will know no edit."""
+    if not isinstance(design, ControlsDesign):
+        return
+    known = design.batches(drawn.counts)
+    without = [f"{batch!r} ({n_events:,} events)" for batch, n_events in drawn.batches.items() if batch not in known]
+    if without:
+        log.warning(
+            "no control (%s) in batch %s: no edit can be learned for it. transform will refuse its events, or pass "
+            'them as they are with unknown_batch = "pass". Add its control, or leave the batch out.',
+            describe(design.control),
+            ", ".join(without[:8]) + (f" and {len(without) - 8} more" if len(without) > 8 else ""),
+        )
 
 
 def _given(populations: Mapping[str, Floats], panel: Panel, design: Design) -> DrawnPopulations:

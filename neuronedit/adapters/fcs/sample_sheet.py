@@ -29,7 +29,7 @@ class SheetRow:
 def read_sample_sheet(
     path: str | Path, fcs_folder: str | Path | None = None, markers: Sequence[str] = ()
 ) -> tuple[SheetRow, ...]:
-    """Read a sample sheet, CSV or .xlsx: the columns ``file``, ``sample_id``, ``batch_id``, and any others, all text.
+    """Read a sample sheet: CSV, or .xlsx, with columns ``file``, ``sample_id``, ``batch_id`` and any others, as text.
 
     Cells are separated by commas, semicolons or tabs; the three columns may be written in capitals.
 

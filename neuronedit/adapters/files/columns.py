@@ -63,6 +63,16 @@ def distinct_values(columns: Sequence[pa.ChunkedArray], n_rows: int) -> tuple[In
     return first_rows, combination
 
 
+def counted_values(table: pa.Table, file: EventFile, column: str) -> Iterator[tuple[str, int]]:
+    """Yield the values of a column, in the table or in the file's folders' names, with their numbers of events."""
+    stored = [table.column(column)] if column in table.column_names else []
+    first_rows, combination = distinct_values(stored, table.num_rows)
+    values = choice_columns(table.take(first_rows), file, [column])[column]
+    for value, n_events in zip(values, np.bincount(combination, minlength=len(values)).tolist(), strict=True):
+        if pd.notna(value) and str(value):
+            yield str(value), n_events
+
+
 def text_column(table: pa.Table, file: EventFile, column: str | None, missing: str) -> Texts:
     """A column's values as texts, (n_events,).
 

@@ -62,8 +62,8 @@ def _size(filesystem: fs.FileSystem, path: str) -> int:
     return size
 
 
-def check_markers(schema: pa.Schema, panel: Panel, where: str) -> None:
-    """Check that every marker is there, once, as a number.
+def check_markers(schema: pa.Schema, panel: Panel, where: str, *, empty: bool = False) -> None:
+    """Check that every marker is there, once, as a number; in a file without rows columns may be without a type.
 
     Raises:
         PanelError: A marker is missing, or a column name stands twice.
@@ -72,7 +72,8 @@ def check_markers(schema: pa.Schema, panel: Panel, where: str) -> None:
     panel.check_columns(schema.names, where)
     for marker in panel.markers:
         found = schema.field(marker).type
-        if not (pa.types.is_floating(found) or pa.types.is_integer(found)):
+        untyped = empty and (pa.types.is_null(found) or pa.types.is_string(found) or pa.types.is_large_string(found))
+        if not (pa.types.is_floating(found) or pa.types.is_integer(found) or untyped):
             raise DataError(
                 f"{where}: marker {marker!r} has type {found}; expected numbers (float or integer). "
                 "Convert the column, or exclude the marker."

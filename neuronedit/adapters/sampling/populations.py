@@ -10,10 +10,11 @@ from pyarrow import fs
 
 from neuronedit.adapters.cluster.tasks import FAILURE_FIELDS, failure_row, map_items, parse_items, raise_failure
 from neuronedit.adapters.files.blocks import FilePart, FileReader, split_into_parts
-from neuronedit.adapters.files.columns import UNLABELLED, Chooser, assigned, text_column
+from neuronedit.adapters.files.columns import UNLABELLED, Chooser, assigned, counted_values, text_column
 from neuronedit.adapters.files.dataset import EventDataset, EventFile
 from neuronedit.adapters.files.parquet import check_markers, finite_events, marker_matrix
 from neuronedit.arrays import Texts
+from neuronedit.cells.design import ControlsDesign
 from neuronedit.cells.draw import Drawing, DrawnEvents, DrawnPopulations, SampleConfig, candidates
 from neuronedit.cells.events import row_priorities
 from neuronedit.cells.panel import Panel
@@ -52,13 +53,15 @@ def draw_populations(
     sampler = _Sampler(dataset.filesystem, panel, design, sample, tuple(label_columns))
     parts = split_into_parts(dataset.files, dataset.filesystem, PART_BYTES)
     drawings = _merged(map_items(sampler, parts), panel.n_markers, len(label_columns), sample.events_per_population)
-    drawn = {name: drawings[name].drawn() for name in sorted(drawings)}
+    drawn = {name: drawings[name].drawn() for name in sorted(drawings) if not drawings[name].is_empty}
+    batches = {name: drawing.n_seen for name, drawing in sorted(drawings.items()) if drawing.is_empty}
     found = DrawnPopulations(
         {name: events.intensities for name, events in drawn.items()},
         {name: drawings[name].n_seen for name in drawn},
         {name: dict(zip(label_columns, events.labels.T, strict=True)) for name, events in drawn.items()},
         {name: events.samples for name, events in drawn.items()},
         {name: events.priorities for name, events in drawn.items()},
+        {name.removeprefix(_COUNTED): n_events for name, n_events in batches.items()},
     )
     for name, error in found.rank_errors.items():
         log.info("%s: %d of %d events drawn, rank error %.4f", name, len(drawn[name]), found.counts[name], error)
@@ -86,6 +89,8 @@ class _Sampler:
 
     def _draw(self, part: FilePart, drawings: dict[str, Drawing]) -> None:
         file = part.file
+        if not file.n_events:  # its columns may have no type: pandas knows none of an empty table
+            return
         with FileReader(self.filesystem, file) as reader:
             schema = reader.parquet.schema_arrow
             check_markers(schema, self.panel, file.path)
@@ -102,6 +107,9 @@ class _Sampler:
     ) -> None:
         if not finite_events(table, self.panel).all():
             marker_matrix(table, self.panel, file.path, first_row)  # raises, and tells which event it is
+        if isinstance(self.design, ControlsDesign):
+            for batch, n_events in counted_values(table, file, self.design.batch_column):
+                drawings.setdefault(f"{_COUNTED}{batch}", Drawing(0)).n_seen += n_events
         priorities = row_priorities(file.name, first_row, table.num_rows, self.sample.seed)
         for population, chosen in assigned(self.design, table, file):
             drawing = drawings.setdefault(population, Drawing(self.sample.events_per_population))
@@ -122,6 +130,9 @@ class _Sampler:
         return labels
 
 
+_COUNTED = "all of "
+"""The beginning of the name of what is counted beside the populations, and not drawn: a batch."""
+
 _DRAWING_SCHEMA = pa.schema(
     [
         ("population", pa.string()),
@@ -141,7 +152,9 @@ def _as_table(drawings: Mapping[str, Drawing]) -> pa.Table:
 
 
 def _as_row(population: str, drawing: Drawing) -> pa.RecordBatch:
-    events = drawing.drawn()
+    nothing = np.empty(0, dtype=object)
+    events = DrawnEvents(np.empty(0, np.uint64), np.empty(0, np.float32), nothing, nothing)
+    events = events if drawing.is_empty else drawing.drawn()
     columns = {
         "population": pa.array([population]),
         "n_seen": pa.array([drawing.n_seen]),

@@ -128,7 +128,7 @@ class EventEditor:
             PanelError: A marker is missing, or a column name stands twice.
             DataError: A marker is not a number, or a column that chooses events is missing.
         """
-        check_markers(schema, self.model.panel, file.path)
+        check_markers(schema, self.model.panel, file.path, empty=not file.n_events and file is not NO_FILE)
         check_design_columns([*schema.names, *file.partition], self.choice_names, file.path)
         for added in self._added_fields:
             if added.name in schema.names:

@@ -88,9 +88,13 @@ def test_the_same_rows_are_drawn_however_the_work_is_shared(cells_once: Path, pa
     assert parts.num_rows == 22
     tasks = [sampler(parts.slice(row, 1)) for row in reversed(range(parts.num_rows))]
     in_many = _merged([table for table in tasks if table.num_rows], panel.n_markers, 0, 200)
-    assert in_one_task.keys() == in_many.keys() == {"control A", "control B", "control C"}
+    counted = {"all of A", "all of B", "all of C"}
+    assert in_one_task.keys() == in_many.keys() == {"control A", "control B", "control C"} | counted
     for name, drawing in in_one_task.items():
         assert drawing.n_seen == in_many[name].n_seen
+        assert drawing.is_empty == in_many[name].is_empty == (name in counted)
+        if name in counted:
+            continue
         assert_array_equal(drawing.drawn().intensities, in_many[name].drawn().intensities)
         assert_array_equal(drawing.drawn().samples, in_many[name].drawn().samples)
 
@@ -243,3 +247,28 @@ def items(dataset: EventDataset, part_bytes: int) -> pa.Table:
 
 def replace_cap(n_events: int) -> SampleConfig:
     return SampleConfig(events_per_population=n_events, seed=3)
+
+
+def test_all_events_of_each_batch_are_counted_whatever_the_type_of_its_column(tmp_path: Path, panel: Panel) -> None:
+    """Batch 3 has no control; one file has the batch in its folder's name, one has floats, as pandas writes them."""
+    (tmp_path / "batch_id=3").mkdir()
+    without = sample_table("3", "patient", 120, seed=1).drop_columns(["batch_id"])
+    pq.write_table(without, tmp_path / "batch_id=3" / "a.parquet")
+    for batch, kind in (("1", pa.int64()), ("2", pa.float64())):
+        table = sample_table(batch, "control", 200, seed=2)
+        column = pa.array([int(batch)] * 199 + [None], kind)
+        table = table.set_column(table.column_names.index("batch_id"), "batch_id", column)
+        pq.write_table(table.slice(0, 199), tmp_path / f"{batch}.parquet")
+    design = ControlsDesign(control={"role": "control"}, reference="1")
+    drawn = draw_populations(list_dataset(str(tmp_path)), panel, design, SAMPLE)
+    assert drawn.batches == {"1": 199, "2": 199, "3": 120}
+    assert drawn.counts == {"control 1": 199, "control 2": 199}
+
+
+def test_an_empty_table_of_pandas_whose_columns_have_no_type_is_passed_over(cells: Path, panel: Panel) -> None:
+    before = draw_populations(list_dataset(str(cells)), panel, CONTROLS, SAMPLE)
+    some = pq.read_table(cells / "A-control.parquet").to_pandas()
+    for name, column_type in (("null", pa.null()), ("text", pa.string())):
+        schema = pa.schema([(column, column_type) for column in some.columns])
+        pq.write_table(schema.empty_table(), cells / f"{name}.parquet")
+    assert same(draw_populations(list_dataset(str(cells)), panel, CONTROLS, SAMPLE), before)

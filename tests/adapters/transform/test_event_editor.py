@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
+from neuronedit.adapters.files.dataset import EventFile
 from neuronedit.adapters.files.parquet import marker_matrix
 from neuronedit.adapters.transform.event_editor import NO_FILE, EventEditor, TransformRules
 from neuronedit.errors import DataError, ModelError
@@ -57,6 +58,17 @@ def test_a_device_is_the_models_or_the_editors(tmp_path: Path, controls_model: E
 def test_a_table_of_no_file_is_named_in_messages(controls_model: EditModel) -> None:
     with pytest.raises(DataError, match=r"^events: marker 'CD3' has NaN in row 7 \("):
         EventEditor(controls_model)(with_value(CELLS, "CD3", 7, np.nan))
+
+
+def test_a_file_without_rows_may_have_columns_without_a_type(controls_model: EditModel) -> None:
+    empty = pa.schema([(name, pa.null()) for name in CELLS.column_names]).empty_table()
+    editor, file = EventEditor(controls_model), EventFile("b.parquet", "b.parquet", 0, 0)
+    editor.check(empty.schema, file)
+    edited = editor.edit(empty, file, 0).table
+    assert edited.num_rows == 0
+    assert edited.schema.equals(editor.schema(empty.schema))
+    with pytest.raises(DataError, match=r"b\.parquet: marker 'CD3' has type null; expected numbers"):
+        editor.check(empty.schema, EventFile("b.parquet", "b.parquet", 1, 0))
 
 
 def test_counts_say_what_was_done(controls_model: EditModel) -> None:
