@@ -52,7 +52,7 @@ def replace_record(output: str, *, overwrite: bool, resume: bool) -> None:
         remove_earlier(Path(output), RECORD)
 
 
-def told_and_left_out(survey: Survey, receipts: Sequence[Receipt]) -> list[LeftOut]:
+def _told_and_left_out(survey: Survey, receipts: Sequence[Receipt]) -> list[LeftOut]:
     """Log what looked wrong with the events, and list the files that are left out.
 
     Args:
@@ -97,7 +97,7 @@ def complete_ingest(
     by_name = {receipt.output: receipt for receipt in receipts}
     if missing := [item.output for item in survey.items if item.output not in by_name]:
         raise OutputError(f"The outputs of {listing(missing)} are missing. Run again with resume = true.")
-    left_out = told_and_left_out(survey, receipts)
+    left_out = _told_and_left_out(survey, receipts)
     manifest = {
         "neuronedit": neuronedit.__version__,
         "job": INGEST,

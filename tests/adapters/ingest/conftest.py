@@ -36,7 +36,7 @@ def whole(folder: Path) -> dict[str, bytes]:
     return written(folder / "whole")
 
 
-def config(folder: Path, output: Path, **changes: object) -> IngestConfig:
+def config(folder: Path, output: Path | str, **changes: object) -> IngestConfig:
     sheet = str(folder / "fcs/samples.csv")
     return IngestConfig.model_validate({"sample_sheet": sheet, "output": str(output), **changes})
 
