@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -35,7 +35,10 @@ from neuronedit.network.plan import TrainingPlan, WorkersConfig
 from neuronedit.review.page.edit_review import LabelColumns
 from neuronedit.review.page.html import PAGE
 
-from . import export, ingest, review, train, transform
+if TYPE_CHECKING:
+    from . import export, ingest, review, train, transform
+else:  # run as a script, this module has no package
+    from neuronedit_jobs import export, ingest, review, train, transform
 
 FCS, REVIEW, SUMMARY, CELLS, EDITED = "fcs", "review", "summary.txt", "steps/cells", "steps/edited"
 

@@ -123,7 +123,7 @@ def test_the_summary_says_what_was_done_and_what_to_open(done: tuple[Path, list[
     output, _ = done
     lines = (output / "summary.txt").read_text().splitlines()
     assert len(lines) <= 10
-    assert lines[0] == "1,600 events in 4 files: 1 batches led to 'a'."
+    assert lines[0] == "1,600 events in 4 files; 1 batch was led to the batch 'a'."
     assert lines[1].startswith("The review says: ")
     assert "not measured: " in lines[2]
     assert lines[3] == "No marker was left alone."

@@ -78,10 +78,8 @@ def summary_lines(outcome: Outcome, fcs: str, page: str) -> list[str]:
         page: The review's page.
     """
     design, export = outcome.model.design, outcome.export
-    reference = getattr(design, "reference", "")
-    n_batches = len(outcome.model.edits)
     lines = [
-        f"{export['events']:,} events in {len(export['outputs'])} files: {n_batches} batches led to {reference!r}.",
+        f"{export['events']:,} events in {len(export['outputs'])} files; {_led(outcome.model)}.",
         f"The review says: {outcome.verdict}",
         _gates(outcome.standing),
         *([design.caution] if design.caution else []),
@@ -93,6 +91,13 @@ def summary_lines(outcome: Outcome, fcs: str, page: str) -> list[str]:
     if left_out := outcome.transform["left_out"]:
         lines.append(f"Left out, as they could not be read: {listing(entry['file'] for entry in left_out)}.")
     return [*lines, f"Open next: {page}, then the FCS files in {fcs}.", f"Made by {outcome.uri}."]
+
+
+def _led(model: EditModel) -> str:
+    """Say which batches were led where."""
+    n_batches = len(model.edits)
+    reference = "all controls together" if model.reference is None else f"the batch {model.reference!r}"
+    return f"{n_batches} {'batch was' if n_batches == 1 else 'batches were'} led to {reference}"
 
 
 def _gates(standing: Standing) -> str:
