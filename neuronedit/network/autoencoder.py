@@ -153,7 +153,8 @@ class Autoencoder(nn.Module):
         Raises:
             ConfigError: There is no layer of that name.
         """
-        self.architecture.check_layer(layer)
+        if layer not in self.layer_names:
+            self.architecture.check_layer(layer)
         return self.layer_names.index(layer)
 
     def _run(self, activations: Tensor, start: int, stop: int) -> Tensor:

@@ -139,13 +139,12 @@ class FcsExporter:
                 check_as_listed(self.filesystem, _part(item, source))  # while the output is not in its place yet
             return sheet.n_events
 
-        written = commit_file(
+        return commit_file(
             self.output.location / item.output,
             write,
             vouch=lambda done: self.output.accept(receipt(done.events, done.n_bytes, done.sha256)),
             move=self.output.lease.move,
         )
-        return receipt(written.events, written.n_bytes, written.sha256)
 
     def _pinned(self, item: ExportItem, source: EventFile) -> str:
         found, expected = pin(self.filesystem, _part(item, source)), item.sha256.get(source.name)

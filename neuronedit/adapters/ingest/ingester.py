@@ -186,18 +186,14 @@ class FcsIngester:
         schema = event_schema(sample, names, content.removeprefix("sha256:"), matrix)
         asked = self.rules.panel.panel.markers if self.rules.panel else names
 
-        def receipt(done: Committed) -> Receipt:
-            return self._receipt(item, content, done, notes=told.texts)
-
-        written = commit_parquet(
+        return commit_parquet(
             self.output.location / item.output,
             schema,
             self._still_as_listed(event_tables(sample, schema, asked, matrix, told), item),
             LAYOUT,
-            lambda done: self.output.accept(receipt(done)),
+            lambda done: self.output.accept(self._receipt(item, content, done, notes=told.texts)),
             self.output.lease.move,
         )
-        return receipt(written)
 
     def _sample(self, item: IngestItem) -> Sample:
         fcs = read_fcs(item.file.path, data_set=self.rules.data_set, offsets=self.rules.offsets)

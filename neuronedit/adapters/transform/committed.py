@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from posixpath import join
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +26,8 @@ KEEP = "keep"
 
 READ_BYTES = 16 * 1024**2
 
+
+Vouched = TypeVar("Vouched")
 
 RECEIPTS = "_receipts"
 
@@ -131,9 +133,9 @@ def commit_parquet(
     schema: pa.Schema,
     tables: Iterable[pa.Table],
     layout: Layout,
-    vouch: Callable[[Committed], object] = lambda written: None,
+    vouch: Callable[[Committed], Vouched],
     move: Callable[[Location, Location], None] = move,
-) -> Committed:
+) -> Vouched:
     """Stream tables to a hidden file and move it to its name when it is complete; on any failure remove it.
 
     Args:
@@ -143,6 +145,9 @@ def commit_parquet(
         layout: The layout of the file.
         vouch: Called before the move, to write down what will stand there: what stands there is then known to be ours.
         move: Moves it to its name: ``Lease.move`` where others may want to write there.
+
+    Returns:
+        What ``vouch`` returned.
 
     Raises:
         OutputError: Another job took the output over.
@@ -154,9 +159,9 @@ def commit_parquet(
 def commit_file(
     target: Location,
     write: Callable[["Hashed"], int],
-    vouch: Callable[[Committed], object] = lambda written: None,
+    vouch: Callable[[Committed], Vouched],
     move: Callable[[Location, Location], None] = move,
-) -> Committed:
+) -> Vouched:
     """Write a file of any kind as ``commit_parquet`` does.
 
     Args:
@@ -164,6 +169,9 @@ def commit_file(
         write: Writes the content and tells its number of events.
         vouch: Called before the move, to write down what will stand there.
         move: Moves it to its name, as in ``commit_parquet``.
+
+    Returns:
+        What ``vouch`` returned.
 
     Raises:
         OutputError: Another job took the output over.
@@ -175,8 +183,7 @@ def commit_file(
             with staged.filesystem.open_output_stream(staged.path) as stream:
                 sink = Hashed(stream)
                 events = write(sink)
-            written = Committed(events, sink.n_bytes, sink.digest.hexdigest())
-            vouch(written)
+            vouched = vouch(Committed(events, sink.n_bytes, sink.digest.hexdigest()))
             move(staged, target)
         except OSError as error:
             raise StorageError(
@@ -186,7 +193,7 @@ def commit_file(
     except BaseException:
         _remove(staged)
         raise
-    return written
+    return vouched
 
 
 def sha256_of(location: Location) -> str:

@@ -183,7 +183,7 @@ class FileTransformer:
         with FileReader(self.filesystem, part.file) as reader:
             schema = reader.parquet.schema_arrow
             self.editor.check(schema, part.file)
-            written = commit_parquet(
+            return commit_parquet(
                 self.output.location / part.output,
                 self.editor.schema(schema),
                 self._still_as_listed(stream.edited(reader), part),
@@ -191,7 +191,6 @@ class FileTransformer:
                 lambda written: self.output.accept(self._receipt(part, content, written, stream)),
                 self.output.lease.move,
             )
-        return self._receipt(part, content, written, stream)
 
     def _still_as_listed(self, tables: Iterator[pa.Table], part: FilePart) -> Iterator[pa.Table]:
         yield from tables

@@ -25,7 +25,7 @@ ZSTD = Layout("zstd")
 
 
 def commit(path: Path, tables: Iterable[pa.Table], layout: Layout = ZSTD) -> Committed:
-    return commit_parquet(locate(str(path)), CELLS.schema, tables, layout)
+    return commit_parquet(locate(str(path)), CELLS.schema, tables, layout, lambda written: written)
 
 
 def row_group_sizes(path: Path) -> list[int]:
