@@ -16,7 +16,7 @@ BENCHMARKS = {
     "transform-scale": "memory for up to 50 million cells and a 5 GB file, and 100,000 files",
     "accuracy": "distance to the measured truth on real cells, beside the simple methods",
     "review": "the review's 25 checks where the truth is known, its cost, its verdicts on real cells",
-    "fcs": "megabytes per CPU-second of writing FCS files, beside other libraries",
+    "fcs": "megabytes per CPU-second of FCS files written and read, beside other libraries; and from FCS to FCS",
     "train": "events per CPU-second of training, against loops with nothing around them",
     "gpu": "events per second of editing and training on a GPU, beside what the device can do at most",
     "combinations": "predicted and measured excess over additivity, where it is known and on real cells",
@@ -38,7 +38,7 @@ PEERS_FOLDER = Path("benchmark-output") / "peers"
 ON_REAL_CELLS = ("accuracy", "combinations", "review")
 """Benchmarks that read the folder given by ``--data``."""
 
-BESIDE_PEERS = ("accuracy", "transform", "train")
+BESIDE_PEERS = ("accuracy", "transform", "train", "fcs")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

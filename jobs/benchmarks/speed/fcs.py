@@ -1,9 +1,11 @@
-"""Speed of writing FCS files, one core: ours beside other libraries' from memory, and a whole export from Parquet.
+"""Speed of FCS files on one core: writing, reading, and the whole way from FCS files to edited ones.
 
-Every row has a process of its own, which writes the same events of 40 channels, float32: a matrix in memory for other
-libraries, the same as an Arrow table for ours. The whole export reads Parquet (snappy), takes the SHA-256 of input and
-output, and writes the file where it belongs. The floor writes the matrix's bytes as they stand. fcswrite is measured
-where it is installed.
+Every row has a process of its own, and the same events of 40 channels, float32. Other libraries write a matrix in
+memory, ours the same as an Arrow table; the floor writes the matrix's bytes as they stand. fcswrite is measured where
+it is installed. The whole export reads Parquet (snappy), the whole ingest writes it (zstd); both take the SHA-256 of
+input and output, and write a file where it belongs. flowio reads a file into an array. From FCS to FCS, events are
+ingested, edited by a blend of six plans, the most that ``auto`` can choose, and exported, all files kept; CytoNormPy
+(``--peers``), with clusters, reads, edits and writes them.
 """
 
 import tempfile
@@ -19,29 +21,50 @@ import pyarrow as pa
 
 from neuronedit.adapters.export.exporter import ExportRules, FcsExporter
 from neuronedit.adapters.export.manifest import export_items
+from neuronedit.adapters.fcs.sample_sheet import read_sample_sheet
 from neuronedit.adapters.fcs.writing import Channel, Events, needed_range, write_fcs
+from neuronedit.adapters.files.blocks import FilePart
 from neuronedit.adapters.files.dataset import list_dataset
+from neuronedit.adapters.ingest.ingester import FcsIngester
+from neuronedit.adapters.ingest.manifest import complete_ingest, ingest_plan
+from neuronedit.adapters.ingest.survey import IngestChoices, Survey
+from neuronedit.adapters.transform.event_editor import TransformRules
+from neuronedit.adapters.transform.file_transformer import FileTransformer
 from neuronedit.adapters.transform.output_folder import claimed_output
 from neuronedit.adapters.transform.plan import EXPORT, TransformPlan
 from neuronedit.arrays import Float32s
 
 from ..measure import MEGABYTE, Cost, Result, in_new_process, measured
-from .event_files import MARKERS, SAMPLE, FileSet, intensities
+from .event_files import DEFAULT, MARKERS, SAMPLE, FileSet, intensities, save_trials
+from .peer_speed import FROM_FILES, peer_costs
+from .ways import Work
 
 FULL, QUICK = 2_000_000, 200_000
+
+FEWER = 10
+"""As many times fewer events are edited, which takes longest."""
+
+N_PEER = 200_000
 
 FLOOR, OURS, WHOLE = "floor: bytes to a file", "neuronedit, from memory", "neuronedit export, from Parquet"
 FLOWIO, FLOWIO_BYTES = "flowio, from an array of NumPy", "flowio, from an array of the standard library"
 FCSWRITE = "fcswrite"
+INGEST, READ = "neuronedit ingest, to Parquet", "flowio, read into an array"
+ROUND_TRIP = "neuronedit, FCS to FCS"
 
 
-def run(quick: bool) -> Result:
+def run(quick: bool, peers: Path | None = None) -> Result:
     """Measure every way.
 
     Args:
         quick: Fewer events.
+        peers: A folder for the environment of CytoNormPy, which is then measured, too.
+
+    Raises:
+        PeerError: CytoNormPy cannot be installed, or fails.
     """
     n_events = QUICK if quick else FULL
+    n_edited = n_events // FEWER
     ways: dict[str, Callable[[Float32s, Path], None]] = {
         FLOOR: _floor,
         OURS: _ours,
@@ -51,22 +74,37 @@ def run(quick: bool) -> Result:
     if find_spec("fcswrite"):
         ways[FCSWRITE] = _fcswrite
     with tempfile.TemporaryDirectory(prefix="neuronedit-benchmark-") as temporary:
-        costs = {name: in_new_process(_cost, way, n_events, Path(temporary)) for name, way in ways.items()}
-        costs[WHOLE] = in_new_process(_export_cost, n_events, Path(temporary))
-    n_bytes = 4 * len(MARKERS) * n_events
-    rates = {name: n_bytes / MEGABYTE / cost.cpu_s for name, cost in costs.items()}
-    rows = [(n_events, c.wall_s, c.cpu_s, round(rates[name]), round(c.peak_rss_mb)) for name, c in costs.items()]
-    columns = ("events", "wall_s", "cpu_s", "mb_per_cpu_s", "peak_rss_mb")
+        folder = Path(temporary)
+        costs = {name: in_new_process(_cost, way, n_events, folder) for name, way in ways.items()}
+        costs[WHOLE] = in_new_process(_export_cost, n_events, folder)
+        costs[INGEST], costs[READ] = (in_new_process(way, n_events, folder) for way in (_ingest_cost, _read_cost))
+        costs[ROUND_TRIP] = in_new_process(_round_trip_cost, n_edited, folder)
+    counts = dict.fromkeys(costs, n_events) | {ROUND_TRIP: n_edited}
+    if peers:
+        costs[FROM_FILES] = peer_costs(N_PEER, peers)[FROM_FILES]
+        counts[FROM_FILES] = N_PEER
+    events = {name: counts[name] / cost.cpu_s for name, cost in costs.items()}
+    rates = {name: 4 * len(MARKERS) * rate / MEGABYTE for name, rate in events.items()}
+    rows = [
+        (counts[name], c.wall_s, c.cpu_s, round(events[name]), round(rates[name]), round(c.peak_rss_mb))
+        for name, c in costs.items()
+    ]
+    columns = ("events", "wall_s", "cpu_s", "events_per_cpu_s", "mb_per_cpu_s", "peak_rss_mb")
     figures = {
         "mb_per_cpu_s": rates[OURS],
         "export_mb_per_cpu_s": rates[WHOLE],
+        "ingest_mb_per_cpu_s": rates[INGEST],
+        "fcs_to_fcs_events_per_cpu_s": events[ROUND_TRIP],
         "over_flowio": rates[OURS] / rates[FLOWIO],
         "over_flowio_from_bytes": rates[OURS] / rates[FLOWIO_BYTES],
         "export_over_flowio": rates[WHOLE] / rates[FLOWIO],
+        "ingest_over_flowio": rates[INGEST] / rates[READ],
     }
     if FCSWRITE in rates:
         figures["over_fcswrite"] = rates[OURS] / rates[FCSWRITE]
         figures["export_over_fcswrite"] = rates[WHOLE] / rates[FCSWRITE]
+    if peers:
+        figures["fcs_to_fcs_over_cytonormpy"] = events[ROUND_TRIP] / events[FROM_FILES]
     return Result(pd.DataFrame(rows, pd.Index(rates, name="way"), columns), figures)
 
 
@@ -131,3 +169,54 @@ def _export(cells: Path, target: Path) -> None:
         worker = FcsExporter(inputs.filesystem, output, rules)
         for item in export_items(inputs, "Norm_", {}, csv=False):
             worker.export(item)
+
+
+def _ingest_cost(n_events: int, folder: Path) -> Cost:
+    for name, count in (("few", 1000), ("many", n_events)):
+        _write_sheet(folder / name, count)
+    _ingest(folder / "few", folder / "few-cells")
+    with measured() as cost:
+        _ingest(folder / "many", folder / "many-cells")
+    return cost
+
+
+def _read_cost(n_events: int, folder: Path) -> Cost:
+    with measured() as cost:
+        flowio.FlowData(folder / "many" / "a.fcs").as_array()
+    return cost
+
+
+def _round_trip_cost(n_events: int, folder: Path) -> Cost:
+    save_trials(folder, (DEFAULT,))
+    for name, count in (("few-round", 1000), ("many-round", n_events)):
+        _write_sheet(folder / name, count)
+    _round_trip(folder, "few-round")
+    with measured() as cost:
+        _round_trip(folder, "many-round")
+    return cost
+
+
+def _round_trip(folder: Path, name: str) -> None:
+    cells, edited = folder / f"{name}-ingested", folder / f"{name}-edited"
+    _ingest(folder / name, cells)
+    dataset = list_dataset(str(cells))
+    work = Work(folder / DEFAULT, cells, edited, cells, "zstd")
+    with work.claimed(dataset) as output:
+        transformer = FileTransformer(dataset.filesystem, output, TransformRules(), work.rules)
+        output.complete({}, [transformer.transform(FilePart.whole(file)) for file in dataset.files])
+        _export(edited, folder / f"{name}-fcs")
+
+
+def _write_sheet(folder: Path, n_events: int) -> None:
+    """A folder with one FCS file and its sheet."""
+    folder.mkdir()
+    _ours(intensities(n_events, np.random.default_rng(0)).astype("<f4"), folder / "a.fcs")
+    (folder / "samples.csv").write_text("file,sample_id,batch_id\na.fcs,a,1\n")
+
+
+def _ingest(folder: Path, target: Path) -> None:
+    sheet = str(folder / "samples.csv")
+    survey = Survey.of(sheet, read_sample_sheet(sheet), IngestChoices(), None)
+    with claimed_output(str(target), ingest_plan(survey), {}, overwrite=False, resume=False) as output:
+        receipts = [FcsIngester(output, survey.rules).ingest(item) for item in survey.items]
+        complete_ingest(survey, ingest_plan(survey), receipts, {}, output)
