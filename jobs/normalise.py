@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.fcs.data import Offsets
@@ -101,6 +101,27 @@ class NormaliseConfig(Config):
     )
     ray: RayConfig = Field(RayConfig(), description="where it runs")
 
+    @model_validator(mode="after")
+    def _steps_take_it(self) -> Self:
+        try:
+            self.of_ingest()
+            self.of_export()
+        except ValidationError as error:
+            raise ValueError(str(error.errors()[0]["ctx"]["error"])) from error
+        return self
+
+    def of_ingest(self, **how: bool) -> ingest.IngestConfig:
+        """The settings of the first step."""
+        given = self.model_dump(include=set(OF_INGEST) & self.model_fields_set)
+        return ingest.IngestConfig(
+            sample_sheet=self.samples, panel=self.panel, output=self.place(CELLS), ray=self.ray, **given, **how
+        )
+
+    def of_export(self, **how: bool) -> export.ExportConfig:
+        """The settings of the last step."""
+        data, output = DataConfig(path=self.place(EDITED)), self.place(FCS)
+        return export.ExportConfig(data=data, output=output, prefix=self.prefix, csv=self.csv, ray=self.ray, **how)
+
     @property
     def roles(self) -> Roles:
         """The sheet's words for what its samples are."""
@@ -109,15 +130,11 @@ class NormaliseConfig(Config):
     @property
     def store(self) -> TrackingConfig:
         """Where all steps log."""
-        tracking = self.tracking
-        if not (tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")):
-            store = Path(self.output, "steps").absolute()
-            own = {
-                "uri": f"sqlite:///{store}/mlflow.db",
-                "artifacts": tracking.artifacts or f"{store}/mlflow-artifacts",
-            }
-            return tracking.model_copy(update=own)
-        return tracking
+        if self.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"):
+            return self.tracking
+        store = Path(self.output, "steps").absolute()
+        artifacts = self.tracking.artifacts or f"{store}/mlflow-artifacts"
+        return self.tracking.model_copy(update={"uri": f"sqlite:///{store}/mlflow.db", "artifacts": artifacts})
 
     def place(self, step: str) -> str:
         """The folder of a step's output."""
@@ -156,12 +173,7 @@ def job(config: NormaliseConfig) -> int:
 
 def ingested(config: NormaliseConfig, progress: Progress) -> int:
     """FCS files become Parquet."""
-    given = config.model_dump(include=set(OF_INGEST) & config.model_fields_set)
-    how = progress.begin("ingest")
-    place = config.place(CELLS)
-    status = ingest.job(
-        ingest.IngestConfig(sample_sheet=config.samples, panel=config.panel, output=place, **given, **how)
-    )
+    status = ingest.job(config.of_ingest(**progress.begin("ingest")))
     progress.end("ingest", status)
     return status
 
@@ -194,14 +206,12 @@ def reviewed(config: NormaliseConfig, progress: Progress, uri: str, rows: Sequen
     """
     if progress.done("review") is None:
         progress.begin("review")
-        columns = {"sample": SAMPLE} | {
-            name: name for name in ("donor", "cell_type", "condition") if name in rows[0].labels
-        }
+        named = [name for name in ("donor", "cell_type", "condition") if name in rows[0].labels]
         asked = review.ReviewConfig(
             data=DataConfig(path=config.place(CELLS)),
             model=uri,
             held_out=config.roles.held_out_where,
-            labels=LabelColumns(**columns),
+            labels=LabelColumns(sample=SAMPLE, **dict(zip(named, named, strict=True))),
             output=config.place(REVIEW),
             overwrite=True,
             gates=config.gates,
@@ -209,9 +219,7 @@ def reviewed(config: NormaliseConfig, progress: Progress, uri: str, rows: Sequen
             ray=config.ray,
         )
         if review.job(asked) == NOT_LOGGED:
-            raise TrackingError(
-                f"{config.place(REVIEW)}: reviewed, but MLflow has no gates. Run the same command again."
-            )
+            raise TrackingError(f"{config.place(REVIEW)}: reviewed, but not logged. Run the same command again.")
         progress.end("review", True)
 
 
@@ -257,12 +265,7 @@ def corrected(config: NormaliseConfig, progress: Progress, model: PinnedModel) -
 
 def exported(config: NormaliseConfig, progress: Progress) -> int:
     """Parquet becomes FCS files."""
-    how = progress.begin("export")
-    data = DataConfig(path=config.place(EDITED))
-    asked = export.ExportConfig(
-        data=data, output=config.place(FCS), prefix=config.prefix, csv=config.csv, ray=config.ray, **how
-    )
-    status = export.job(asked)
+    status = export.job(config.of_export(**progress.begin("export")))
     progress.end("export", status)
     return status
 
@@ -279,6 +282,7 @@ def summary(config: NormaliseConfig, model: PinnedModel, rows: Sequence[SheetRow
         judge_samples(model.model, cells, rows),
         read_manifest(config.place(EDITED)),
         read_manifest(config.place(FCS)),
+        [left_out["file"] for left_out in read_manifest(config.place(CELLS))["left_out"]],
     )
     return summary_lines(outcome, config.place(FCS), f"{config.place(REVIEW)}/{PAGE}")
 

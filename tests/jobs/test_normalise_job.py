@@ -76,14 +76,18 @@ def accepted(
 ) -> tuple[Path, str, str]:
     """An output without controls whose review failed, and what was said before and after somebody answered for it."""
     place, told = tmp_path_factory.mktemp("accepted"), []
-    command = arguments(fcs, place, migrated_store, "--controls", "none")
+    command = arguments(fcs, place, migrated_store, "--controls", "none", "--on-error", "quarantine")
     command[command.index("a")] = "pooled"
-    for more, status in (([], 2), (["--accept-failed-gates", "a trial"], 0), ([], 0)):
+    (place / "torn.fcs").write_bytes((fcs / "a-patient.fcs").read_bytes()[:2000])
+    sheet = (fcs / "samples.csv").read_text() + f"{place}/torn.fcs,torn,a,patient\n"
+    (fcs / "with-torn.csv").write_text(sheet)
+    command[0] = f"{fcs}/with-torn.csv"
+    for more, status in (([], 2), (["--accept-failed-gates", "a trial"], 3), ([], 3)):
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             assert normalise.main([*command, "--set", "gates.reconstruction=1", *more]) == status
         told.append(out.getvalue() + err.getvalue())
-        assert (place / "out/fcs").exists() == (place / "out/steps/edited").exists() == (status == 0)
+        assert (place / "out/fcs").exists() == (place / "out/steps/edited").exists() == (status == 3)
     return place / "out", told[0], told[1]
 
 
@@ -176,6 +180,11 @@ def test_without_controls_that_is_said_wherever_it_matters(accepted: tuple[Path,
     assert pq.read_table(output / "steps/edited").num_rows == 1600
 
 
+def test_a_file_that_cannot_be_used_is_named_in_the_summary(accepted: tuple[Path, str, str]) -> None:
+    assert "Files that could not be used, and are not among them: '" in (accepted[0] / "summary.txt").read_text()
+    assert "torn.fcs'." in (accepted[0] / "summary.txt").read_text()
+
+
 def test_other_files_under_the_same_name_are_refused(
     done: tuple[Path, list[str]], fcs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,4 +204,27 @@ def test_a_panel_that_is_not_there_is_told_before_anything_is_made(
     command[command.index(f"{fcs}/panel.csv")] = f"{tmp_path}/panel.csv"
     assert normalise.main(command) == 2
     assert f"neuronedit normalise: {tmp_path}/panel.csv" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            ("--spillover", "m.csv", "--compensate", "false"),
+            "spillover is a matrix to compensate with, and compensate is",
+        ),
+        (("--prefix", "a/b"), "no slash, and no dot or underscore at the start: readers skip such files"),
+    ],
+)
+def test_what_a_step_would_refuse_is_refused_at_once(
+    more: tuple[str, ...],
+    message: str,
+    fcs: Path,
+    migrated_store: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert normalise.main(arguments(fcs, tmp_path, migrated_store, *more)) == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
