@@ -172,13 +172,13 @@ class FittedStep:
         """Edit one chunk, given its activations: → (n_events, n_markers) float32."""
         layer = self.plan.layer
         before = activations.at_layer(autoencoder, layer)
-        after = before + self.shift.shift_at(before)
+        after = self.shift.shift_at(before).add_(before)  # a shift is a tensor of its own
         if not self.plan.latent:
             return after
         if self.plan.form == "plain":
             return autoencoder.decode(after, layer)
-        change = autoencoder.last_hidden(after, layer) - activations.last_hidden(autoencoder, layer)
-        return activations.markers + autoencoder.output_change(change)
+        change = autoencoder.last_hidden(after, layer).sub_(activations.last_hidden(autoencoder, layer))
+        return autoencoder.output_change(change).add_(activations.markers)
 
 
 def fit_steps(

@@ -65,7 +65,7 @@ class Shift(Protocol):
     """A shift of one layer's activations, as an operator has fitted it."""
 
     def shift_at(self, activations: Tensor) -> Tensor:
-        """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
+        """The shift of each activation: (n_events, n_neurons) → the same shape, float32; a new tensor each time."""
         ...
 
     def arrays(self) -> Arrays:
@@ -117,7 +117,7 @@ class PercentileShift:
         return {"knots": self.source_percentiles, "shifts": self.shifts}
 
     def shift_at(self, activations: Tensor) -> Tensor:
-        """The shift of each activation: (n_events, n_neurons) → (n_events, n_neurons) float32."""
+        """The shift of each activation: (n_events, n_neurons) → the same shape, float32; a new tensor each time."""
         return self.lookup.value_at(activations)
 
     @cached_property
