@@ -89,8 +89,8 @@ def test_tables_are_written_as_markdown_and_parquet(tmp_path: Path) -> None:
             ["transform", "--data", "cells"],
             "--data is for accuracy, combinations, review; transform makes its own cells",
         ),
-        (["transform", "--peers", "--quick"], "--peers is for accuracy, transform, train, without --quick"),
-        (["combinations", "--peers"], "--peers is for accuracy, transform, train, without --quick"),
+        (["transform", "--peers", "--quick"], "--peers is for accuracy, transform, train, fcs, without --quick"),
+        (["combinations", "--peers"], "--peers is for accuracy, transform, train, fcs, without --quick"),
     ],
 )
 def test_folders_that_a_benchmark_does_not_use_are_refused(
