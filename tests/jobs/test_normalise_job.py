@@ -17,7 +17,7 @@ from neuronedit.errors import StorageError
 from tests.fcs_files import write_float_fcs
 from tests.fixtures import copied_store
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.faults]  # it is stopped in each step; two reviews take minutes
 
 CHANNELS, MARKERS = ["Time", "Nd142Di", "Nd143Di", "Nd144Di"], ["", "CD19", "CD3", "CD4"]
 SAMPLES = {"a-control": 1.0, "a-patient": 1.0, "b-control": 2.0, "b-patient": 2.0}
