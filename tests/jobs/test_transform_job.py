@@ -50,6 +50,7 @@ def test_output_and_manifest_are_what_the_model_makes_of_the_input(story: Story,
         "registry": workplace.uri,
         "unlearnable": {},
         "unmoved": {},
+        "caution": "",
     }
     assert manifest["config"].items() >= {"unknown_batch": "error", "compression": "zstd"}.items()
     for path in cells_once.iterdir():
