@@ -100,6 +100,12 @@ class Roles:
     def _check_held_out(self, rows: Sequence[SheetRow], reference: str, sheet: str) -> None:
         if self.held_out is None:
             return
+        if self.held_out == self.control:
+            raise DataError(
+                f"{sheet}: {self.control!r} is the word for controls, which are learned from, so they cannot be held "
+                "out. Give other samples that were measured in several batches a word of their own, or leave held_out "
+                "out."
+            )
         having = self._batches(rows, self.held_out)
         if len(having) < 2 or reference not in (POOLED, *having):
             raise DataError(

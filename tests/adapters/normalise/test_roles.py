@@ -46,6 +46,13 @@ def test_without_controls_all_samples_of_a_batch_stand_for_one_and_that_is_said(
     ("samples", "roles", "reference", "message"),
     [
         (
+            TWO_DAYS,
+            Roles("role", "control", "control"),
+            "day1",
+            "s.csv: 'control' is the word for controls, which are learned from, so they cannot be held out. Give other "
+            "samples that were measured in several batches a word of their own, or leave held_out out.",
+        ),
+        (
             rows(("day1", "control")),
             Roles("role", "control"),
             "day1",
@@ -97,7 +104,16 @@ def test_without_controls_all_samples_of_a_batch_stand_for_one_and_that_is_said(
             "are no controls. Give 'patient' as controls, or leave it out.",
         ),
     ],
-    ids=["one batch", "reference", "column", "word", "batch without a control", "held out", "held out, no controls"],
+    ids=[
+        "held out controls",
+        "one batch",
+        "reference",
+        "column",
+        "word",
+        "batch without a control",
+        "held out",
+        "held out, no controls",
+    ],
 )
 def test_what_a_sheet_lacks_is_told(samples: list[SheetRow], roles: Roles, reference: str, message: str) -> None:
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
