@@ -12,7 +12,8 @@ from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import fit_scaling
 from neuronedit.cells.transforms import Arcsinh
-from neuronedit.edits.edit import NEURONS_THEN_MARKERS, EditConfig, fit_edit
+from neuronedit.edits.edit import fit_edit
+from neuronedit.edits.plans import NEURONS_THEN_MARKERS, EditConfig
 from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture, Autoencoder

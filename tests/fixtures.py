@@ -20,7 +20,7 @@ from neuronedit.adapters.sampling import populations
 from neuronedit.adapters.training import places
 from neuronedit.cells.design import ControlsDesign, Design, PairDesign
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture

@@ -8,10 +8,9 @@ from functools import partial
 from typing import Any, Final
 
 from neuronedit.arrays import Float32s
-from neuronedit.edits.auto import PlanChoice, error_within, nothing_to_learn
-from neuronedit.edits.edit import AUTO, Edit, EditConfig, fit_edit
-from neuronedit.edits.learnable import hide
+from neuronedit.edits.edit import Edit, fit_edit
 from neuronedit.edits.pair_events import PairEvents
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import listing
 from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
 from neuronedit.model.edit_model import EditModel
@@ -43,7 +42,6 @@ def fit_edits(
     autoencoders: tuple[Autoencoder, ...],
     events: Mapping[str, PairEvents],
     fitting: EditFitting,
-    choices: Mapping[str, PlanChoice] | None = None,
     run_all: RunAll = one_after_another,
 ) -> dict[str, Edit]:
     """Fit an edit for each pair of events, by the edit's name.
@@ -52,7 +50,6 @@ def fit_edits(
         autoencoders: The trained autoencoders.
         events: Source and target events, by the edit's name.
         fitting: The settings.
-        choices: Plans that were chosen before and stay, by the edit's name; others are chosen now.
         run_all: Runs tasks, one for each edit.
 
     Raises:
@@ -67,7 +64,7 @@ def fit_edits(
         >>> np.allclose(edits["day2"].apply(networks, cells), cells + 1, atol=1e-6)
         True
     """
-    tasks = {f"fitted the edit {name!r}": (name, pooled, (choices or {}).get(name)) for name, pooled in events.items()}
+    tasks = {f"fitted the edit {name!r}": (name, pooled) for name, pooled in events.items()}
     edits = {}
     for edit, doubt in run_all(partial(_fit_edit, autoencoders, fitting), tasks, TASK_REMEDY):
         log.log(logging.INFO if edit.members else logging.WARNING, "edit %s: %s", edit.name, edit.summary)
@@ -78,32 +75,26 @@ def fit_edits(
 
 
 def _fit_edit(
-    autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: tuple[str, PairEvents, PlanChoice | None]
+    autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: tuple[str, PairEvents]
 ) -> tuple[Edit, str]:
-    """Fit an edit, and say what speaks against a plan that was given: plans that are chosen are measured anyway."""
-    name, events, choice = task
-    how = events.fitting(fitting.config.n_percentiles, fitting.seed)
-    plan = fitting.config.plan
+    """Fit an edit and measure it; a plan that was given is applied in any case: say what speaks against it."""
+    name, events = task
+    config = fitting.config
     edit = fit_edit(
         name,
         autoencoders,
-        plan,
+        config.plan,
         events.source,
         events.target,
         zeros=fitting.zeros,
-        fitting=how,
-        beyond_support=fitting.config.beyond_support,
-        choice=choice,
+        fitting=events.fitting(config.n_percentiles, fitting.seed),
+        shrinks=config.beyond_support == "shrink",
+        measured=True,
         unlearnable=events.unlearnable,
     )
-    if plan == AUTO or not edit.members:
-        return edit, ""
-    source, target = (
-        edit.spikes.spread_evenly(hide(population, edit.support.hidden))
-        for population in (events.source, events.target)
-    )
-    within = error_within(autoencoders[0], plan, source, target, how)
-    return edit, "" if within is None else nothing_to_learn(within)
+    if not config.given:
+        return edit.as_measured(config.beyond_support), ""
+    return edit, edit.errors.nothing_to_learn if edit.errors else ""
 
 
 def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float32s]) -> dict[str, dict[str, Any]]:
@@ -147,8 +138,7 @@ def judge_errors(edits: Mapping[str, Edit], judged: Mapping[str, Mapping[str, An
     for name, error in errors.items():
         worse = edits[name].members and error >= 1
         sentence = expected_sentence(edits[name], error, named=name in judged)
-        if edits[name].choice:  # a plan that was given is not measured, which need not be said each time
-            log.log(logging.WARNING if worse else logging.INFO, "edit %s: %s", name, sentence)
+        log.log(logging.WARNING if worse else logging.INFO, "edit %s: %s", name, sentence)
     return {name: error if math.isfinite(error) else None for name, error in errors.items()}  # JSON has no NaN
 
 
@@ -195,12 +185,11 @@ def edit_scores(model: EditModel) -> dict[str, dict[str, float]]:
     expected = expected_extrapolation_errors(model.edits, judged)
     for name, edit in model.edits.items():
         found = {**judged.get(name, {}), EXPECTED: expected[name]}
-        if edit.choice:
+        if edit.errors:
             found |= {
-                "left_out_error": edit.choice.left_out_error,
-                "within_error": edit.choice.within_error,
-                "neurons_contribution": edit.choice.neurons_contribution,
-                **{f"weight/{plan}": weight for plan, weight in edit.choice.weights.items()},
+                "left_out_error": edit.errors.left_out,
+                "within_error": edit.errors.within,
+                "neurons_contribution": edit.errors.neurons_contribution,
             }
         numbers = {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
         scores[name] = {key: value for key, value in numbers.items() if math.isfinite(value)}

@@ -11,8 +11,8 @@ from numpy.testing import assert_array_equal
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.operators.table import EditStep
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import ConfigError, DataError, ModelError
 from neuronedit.fitting.edits import edit_scores
 from neuronedit.fitting.fit import FittedModel, fit_model, model_refits, refit
@@ -98,19 +98,19 @@ def test_autoencoders_of_an_ensemble_differ_and_their_changes_are_averaged(fitte
     assert len(both.facts["validation_loss"]) == 2
 
 
-def test_auto_chooses_and_says_what_it_rests_on(days):
+def test_the_default_is_measured_and_says_what_it_rests_on(days):
     others = {"A": days["A"], "B": days["B"], "extrapolation B": days["B"][:100]}
     model = fitted(others, DAYS, edit=EditConfig()).model
     edit, judged = model.edits["B"], model.facts["extrapolation"]["B"]
     assert sum(member.weight for member in edit.members) == pytest.approx(1)
     # The gains are the same for every event, so the change carries over to the kind of cell left out.
-    assert edit.choice.left_out_error < 1
+    assert edit.errors.left_out < 1
     assert judged["flagged"] is False
     assert "The source has events like these" in judged["sentence"]
     expected = edit.expected_error(judged["unsupported"])
     assert model.facts["expected_extrapolation_error"] == {"B": expected}
     assert edit_scores(model)["B"]["expected_extrapolation_error"] == expected
-    assert edit_scores(model)["B"]["left_out_error"] == edit.choice.left_out_error
+    assert edit_scores(model)["B"]["left_out_error"] == edit.errors.left_out
     assert edit_scores(model)["B"]["flagged"] == 0
     assert gain(model, days["B"], "B") == pytest.approx(0.5, rel=0.1)
 

@@ -9,7 +9,7 @@ import pytest
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import DataError, ModelError
 from neuronedit.fitting.drift import EditDrift
 from neuronedit.fitting.fit import FittedModel, fit_model

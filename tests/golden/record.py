@@ -12,8 +12,9 @@ from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import fit_scaling
 from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
-from neuronedit.edits.edit import PRESETS, fit_edit
-from neuronedit.edits.steps import EditStep, Fitting
+from neuronedit.edits.edit import fit_edit
+from neuronedit.edits.operators.table import EditStep, Fitting
+from neuronedit.edits.plans import PRESETS
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.files import MODEL_FORMAT, load_model, save_model
 from neuronedit.network.autoencoder import Architecture, Autoencoder
@@ -29,7 +30,7 @@ TRAINING = TrainingPlan(epochs=30, minibatch=128)
 
 PLANS = {
     "neighbours": (EditStep(operator="neighbours", n_neighbours=10),),
-    **{name: PRESETS[name] for name in ("paper", "neurons-then-markers", "strata", "transport")},
+    **{name: PRESETS[name] for name in ("paper", "neurons-then-markers", "strata", "transport", "trained")},
 }
 
 

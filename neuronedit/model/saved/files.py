@@ -24,7 +24,7 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.facts import MAX_FACTS_BYTES, REMEDY, parse_facts, parse_json, short
 from neuronedit.model.saved.readers import READERS
 
-MODEL_FORMAT = 4
+MODEL_FORMAT = 5
 """The format that is written; ``READERS`` names those that can be read."""
 
 FACTS, ARRAYS = "model.json", "model.safetensors"
@@ -146,14 +146,15 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
         ModelError: A file is damaged, of another model, or of a newer format; or the model is not finite.
 
     Example:
-        >>> parse_model({FACTS: b'{"format": 5}', ARRAYS: b""}, "model")
+        >>> parse_model({FACTS: b'{"format": 6}', ARRAYS: b""}, "model")
         Traceback (most recent call last):
-        neuronedit.errors.ModelError: model: expected model format 3 or 4, found 5. Use the neuronedit that wrote ...
+        neuronedit.errors.ModelError: model: expected model format 3, 4 or 5, found 6. Use ...
     """
     read = parse_json(contents[FACTS], f"{where}: {FACTS}")
     found = read.get("format") if isinstance(read, dict) else None
     if type(found) is not int or found not in READERS:  # JSON may hold what no dict can be asked for
-        formats = " or ".join(map(str, READERS))
+        *older, newest = map(str, READERS)
+        formats = f"{', '.join(older)} or {newest}"
         raise ModelError(
             f"{where}: expected model format {formats}, found {short(found)}. Use the neuronedit that wrote the model."
         )
@@ -228,7 +229,7 @@ def _edit_facts(edit: Edit, markers: Sequence[str]) -> dict[str, Any]:
             for member in edit.members
         ],
         "shrinks": edit.shrinks,
-        "choice": edit.choice.facts() if edit.choice else None,
+        "errors": edit.errors.facts() if edit.errors else None,
     }
 
 
@@ -242,12 +243,14 @@ def _arrays(model: EditModel) -> Arrays:
         arrays |= {f"autoencoders.{number}.{name}": weight.cpu().numpy() for name, weight in weights}
     for name, edit in model.edits.items():
         parts = {
-            "spikes": edit.spikes.arrays(),
-            "support": edit.support.arrays(),
-            "target": {"percentiles": edit.target_percentiles},
+            "spikes.": edit.spikes.arrays(),
+            "support.": edit.support.arrays(),
+            "target.": {"percentiles": edit.target_percentiles},
         }
         for number, member in enumerate(edit.members):
-            parts |= {f"{number}.{index}": step.shift.arrays() for index, step in enumerate(member.steps)}
-        arrays |= {f"edits.{name}.{part}.{key}": array for part, found in parts.items() for key, array in found.items()}
+            for index, step in enumerate(member.steps):
+                places = step.plan.places(model.autoencoder.architecture)
+                parts |= {f"{number}.{index}.{place}": step.shifts[layer].arrays() for place, layer in places.items()}
+        arrays |= {f"edits.{name}.{part}{key}": array for part, found in parts.items() for key, array in found.items()}
     # Only contiguous arrays are written faithfully.
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}

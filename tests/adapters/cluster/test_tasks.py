@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import ClusterError, DataError, ModelError
 from neuronedit.fitting.fit import FittedModel, fit_model, model_refits
 from neuronedit.fitting.search_result import SearchConfig
