@@ -18,7 +18,17 @@ from neuronedit_jobs.benchmarks.accuracy.methods import (
     predict,
 )
 from neuronedit_jobs.benchmarks.accuracy.run import QUICK_TASKS, by_task, measure_task, summarise
-from neuronedit_jobs.benchmarks.accuracy.tasks import DATA, TASKS, Cells, Populations, TransferTask, draw, load_cells
+from neuronedit_jobs.benchmarks.accuracy.tasks import (
+    DATA,
+    FIRST_TASKS,
+    TASKS,
+    Cells,
+    Populations,
+    TransferTask,
+    draw,
+    draw_rows,
+    load_cells,
+)
 
 from neuronedit.cells.design import MIN_POPULATION_EVENTS
 from neuronedit.cells.selection import select
@@ -44,8 +54,10 @@ def arcsinh(intensities: np.ndarray) -> np.ndarray:
 # --- tasks
 
 
-def test_there_are_18_positive_and_3_negative_tasks_of_different_names() -> None:
-    assert [task.transfers for task in TASKS] == [True] * 18 + [False] * 3
+def test_there_are_22_positive_and_6_negative_tasks_of_different_names() -> None:
+    assert [task.transfers for task in FIRST_TASKS] == [True] * 18 + [False] * 3
+    assert [task.transfers for task in TASKS[len(FIRST_TASKS) :]] == [True] * 4 + [False] * 3
+    assert TASKS[: len(FIRST_TASKS)] == FIRST_TASKS
     assert len({task.name for task in TASKS}) == len(TASKS)
 
 
@@ -63,6 +75,28 @@ def test_every_task_finds_four_populations_that_share_no_event(dataset: str) -> 
         assert np.sum(chosen, axis=0).max() == 1, task.name
         populations, truth = draw(cells, task, 100, seed=0)
         assert {len(events) for events in (*vars(populations).values(), truth)} == {100}
+
+
+@needs_data
+def test_a_column_names_the_samples_that_source_and_target_both_hold() -> None:
+    several = [task for task in TASKS if task.sample_column]
+    assert [task.name for task in several] == [task.name for task in TASKS if "7 lines" in task.name]
+    for task in several:
+        cells = load_cells(DATA, task.dataset)
+        rows = dict(zip(("source", "target", "events", "truth"), draw_rows(cells, task, 4_000, seed=0), strict=True))
+        samples = {role: set(cells.annotations[task.sample_column].iloc[chosen]) for role, chosen in rows.items()}
+        assert samples["source"] == samples["target"]
+        assert len(samples["source"]) == 7
+        assert samples["events"] == samples["truth"]
+        assert not samples["source"] & samples["events"]
+
+
+def test_the_rows_that_are_drawn_are_those_of_the_populations() -> None:
+    cells = made_cells(np.random.default_rng(0).lognormal(2, 1, (800, 3)).astype(np.float32))
+    populations, truth = draw(cells, TASK, 150, seed=1)
+    rows = draw_rows(cells, TASK, 150, seed=1)
+    for chosen, events in zip(rows, (*vars(populations).values(), truth), strict=True):
+        np.testing.assert_array_equal(cells.intensities[chosen], events)
 
 
 def test_a_missing_dataset_is_told_with_the_option_that_mends_it(tmp_path: Path) -> None:
