@@ -64,7 +64,9 @@ class Edit:
 
     @property
     def plan(self) -> Plan:
-        """The steps that the edit was fitted by; of an older model's several plans, the one that counts most."""
+        """The steps that the edit was fitted by, none if it does nothing; of an older model's plans the heaviest's."""
+        if not self.members:
+            return ()
         weights = self._weights
         heaviest = max(self.members, key=lambda member: weights[member.plan])
         return tuple(step.plan for step in heaviest.steps)

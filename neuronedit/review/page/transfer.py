@@ -16,12 +16,16 @@ from neuronedit.cells.design import MIN_POPULATION_EVENTS, PAIR_EDIT
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import Transform
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, baselines
+from neuronedit.edits.edit import fit_edit
+from neuronedit.edits.operators.table import Fitting
 from neuronedit.errors import DataError
 from neuronedit.measures.distances import FLOOR, Distance, distance_to_truth, made_worse, noise_floor
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_cells
 
 NEURONEDIT: Final = "neuronedit"
+WITHOUT_NEURONS: Final = "without neurons"
+"""The same plan, without its steps that edit neurons: what these add shows beside it."""
 
 TRAINING_PAIR: Final = "training pair"
 HELD_OUT: Final = "held out"
@@ -99,7 +103,7 @@ class Transfer:
 
 
 def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Transfer:
-    """Apply the edit and every baseline, and measure how far from the truth each ends.
+    """Apply the edit, its steps on markers alone and every baseline, and measure how far from the truth each ends.
 
     Raises:
         ModelError: The model has no edit of the comparison's name.
@@ -115,11 +119,31 @@ def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Tra
         for population in (comparison.source, comparison.target, comparison.events, comparison.truth)
     )
     edited = model.scaling.transform(model.apply(comparison.events, comparison.edit))
-    predictions = {NEURONEDIT: edited} | {
+    predictions = {NEURONEDIT: edited, **_without_neurons(model, comparison, seed)} | {
         name: baseline(source, target, events) for name, baseline in baselines(model.autoencoder, model.scaling).items()
     }
     distances = {name: distance_to_truth(predicted, truth, seed) for name, predicted in predictions.items()}
     return Transfer(comparison, predictions, truth, distances | {FLOOR: noise_floor(truth, seed)})
+
+
+def _without_neurons(model: EditModel, comparison: Comparison, seed: int) -> dict[str, Float32s]:
+    edit = model.get_edit(comparison.edit)
+    of_markers = tuple(step for step in edit.plan if not step.latent)
+    if not 0 < len(of_markers) < len(edit.plan):
+        return {}
+    source, target, events = map(model.standardised, (comparison.source, comparison.target, comparison.events))
+    fitted = fit_edit(
+        edit.name,
+        model.autoencoders,
+        of_markers,
+        source,
+        target,
+        zeros=model.scaling.zeros,
+        fitting=Fitting(seed=seed, unmoved=edit.unmoved),
+        shrinks=edit.shrinks,
+        unlearnable=edit.unlearnable,
+    )
+    return {WITHOUT_NEURONS: model.scaling.unstandardise(fitted.apply(model.autoencoders, events))}
 
 
 def method_table(transfers: Sequence[Transfer]) -> pd.DataFrame:

@@ -3,14 +3,22 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from neuronedit.cells.design import PairDesign
+from neuronedit.cells.panel import Panel
 from neuronedit.edits.baselines import NO_EDIT
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import DataError, ModelError
+from neuronedit.fitting.fit import fit_model
 from neuronedit.measures.distances import FLOOR, emd, energy_distance, random_halves
 from neuronedit.model.edit_model import EditModel
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
 from neuronedit.review.page.report import Review
 from neuronedit.review.page.transfer import (
     HELD_OUT,
     NEURONEDIT,
+    TRAINING_PAIR,
+    WITHOUT_NEURONS,
     Comparison,
     measure_transfer,
     method_table,
@@ -106,3 +114,17 @@ def test_an_unknown_edit_is_refused(planted_model: Build) -> None:
     good = planted_events(100, 0)
     with pytest.raises(ModelError, match=r"no edit 'pear'.*nearest name 'pair'"):
         measure_transfer(planted_model(TRUE_SHIFT), Comparison("x", HELD_OUT, "pear", good, good, good, good), seed=0)
+
+
+def test_what_editing_neurons_adds_stands_beside_the_same_plan_without_it() -> None:
+    cells = planted_events(400, 0), planted_events(400, 1, TRUE_SHIFT)
+    pair = {"source": cells[0], "target": cells[1]}
+    panel, design, training = Panel(MARKERS, (5.0,) * len(MARKERS)), PairDesign.of_arrays(), TrainingPlan(epochs=2)
+    network = Architecture(hidden=(8,), code=4)
+    fitted = fit_model(pair, panel, design, network=network, training=training, edit=EditConfig(preset="trained"))
+    markers = fitted.with_edit(EditConfig(preset="strata")).model
+    comparison = Comparison("pair", TRAINING_PAIR, "pair", *cells, *cells)
+    both, alone = (measure_transfer(model, comparison, seed=0).distances for model in (fitted.model, markers))
+    assert both[WITHOUT_NEURONS].mean_emd == pytest.approx(alone[NEURONEDIT].mean_emd, rel=1e-3)
+    assert both[NEURONEDIT].mean_emd != both[WITHOUT_NEURONS].mean_emd
+    assert WITHOUT_NEURONS not in alone
