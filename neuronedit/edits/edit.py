@@ -16,6 +16,8 @@ from neuronedit.edits.learnable import Unlearnable, hidden_columns, hide, hide_t
 from neuronedit.edits.operators.percentiles import N_PERCENTILES, percentiles
 from neuronedit.edits.spikes import Spikes
 from neuronedit.edits.steps import EditStep, Fitting, Member, fit_steps
+from neuronedit.edits.students.fidelity import Fidelity
+from neuronedit.edits.students.student import Server, Student
 from neuronedit.edits.support import Support, shrink
 from neuronedit.network.autoencoder import CODE, VISIBLE, Autoencoder
 from neuronedit.network.chunks import Activations, in_chunks
@@ -53,6 +55,8 @@ class Edit:
         choice: How the plan was chosen; None where it was given.
         unlearnable: Columns of markers that stay as they are, each with the reason (see ``learnable``).
         unmoved: Columns of markers that stay as they are, too, but tell the edit an event's kind.
+        student: Makes the members' change; None where they make it themselves.
+        fidelity: How near a student came to the members; None where none was made.
     """
 
     name: str
@@ -64,6 +68,8 @@ class Edit:
     choice: PlanChoice | None = None
     unlearnable: Mapping[int, str] = field(default_factory=dict)
     unmoved: tuple[int, ...] = ()
+    student: Student | None = None
+    fidelity: Fidelity | None = None
 
     @property
     def summary(self) -> str:
@@ -132,6 +138,8 @@ class Edit:
         return with_columns(edited, {*self.unlearnable, *self.unmoved}, markers)
 
     def _blended(self, autoencoders: Sequence[Autoencoder], markers: Tensor) -> Tensor:
+        if self.student:
+            return self.student.change(markers).add_(markers)
         start = Activations(markers)  # one for all members: what networks make of the unedited events is computed once
         if len(self.members) == 1:
             return self.members[0].change(autoencoders, start)
@@ -264,6 +272,11 @@ class EditConfig(Config):
     population_column: str | None = Field(
         None,
         description="a column that names cell types, for strata and match_composition; by default found unlabelled",
+    )
+    serve: Server = Field(
+        "student",
+        description="student: a small fast map, distilled from the edit, makes its change where it is measured to be "
+        "as good; teacher: none is made",
     )
     inverse: bool = Field(
         False, description='fit the way back, too, as "NAME inverse": edits then lead from batch to batch'

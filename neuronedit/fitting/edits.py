@@ -13,6 +13,7 @@ from neuronedit.edits.edit import AUTO, Edit, EditConfig, fit_edit
 from neuronedit.edits.learnable import hide
 from neuronedit.edits.pair_events import PairEvents
 from neuronedit.errors import listing
+from neuronedit.fitting.students import needs_student, with_student
 from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.expected_error import expected_extrapolation_errors, expected_sentence
@@ -45,6 +46,7 @@ def fit_edits(
     fitting: EditFitting,
     choices: Mapping[str, PlanChoice] | None = None,
     run_all: RunAll = one_after_another,
+    markers: Mapping[str, Float32s] | None = None,
 ) -> dict[str, Edit]:
     """Fit an edit for each pair of events, by the edit's name.
 
@@ -54,6 +56,8 @@ def fit_edits(
         fitting: The settings.
         choices: Plans that were chosen before and stay, by the edit's name; others are chosen now.
         run_all: Runs tasks, one for each edit.
+        markers: Standardised, (n_events, n_markers) float32 each, by population: students are tried on those to be
+            edited.
 
     Raises:
         NeuroneditError: As ``fit_edit`` raises it.
@@ -67,7 +71,10 @@ def fit_edits(
         >>> np.allclose(edits["day2"].apply(networks, cells), cells + 1, atol=1e-6)
         True
     """
-    tasks = {f"fitted the edit {name!r}": (name, pooled, (choices or {}).get(name)) for name, pooled in events.items()}
+    tasks = {
+        f"fitted the edit {name!r}": (name, pooled, (choices or {}).get(name), to_be_edited(name, markers or {}))
+        for name, pooled in events.items()
+    }
     edits = {}
     for edit, doubt in run_all(partial(_fit_edit, autoencoders, fitting), tasks, TASK_REMEDY):
         log.log(logging.INFO if edit.members else logging.WARNING, "edit %s: %s", edit.name, edit.summary)
@@ -77,11 +84,12 @@ def fit_edits(
     return edits
 
 
-def _fit_edit(
-    autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: tuple[str, PairEvents, PlanChoice | None]
-) -> tuple[Edit, str]:
+EditTask = tuple[str, PairEvents, PlanChoice | None, Float32s | None]
+
+
+def _fit_edit(autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: EditTask) -> tuple[Edit, str]:
     """Fit an edit, and say what speaks against a plan that was given: plans that are chosen are measured anyway."""
-    name, events, choice = task
+    name, events, choice, extrapolation = task
     how = events.fitting(fitting.config.n_percentiles, fitting.seed)
     plan = fitting.config.plan
     edit = fit_edit(
@@ -96,6 +104,8 @@ def _fit_edit(
         choice=choice,
         unlearnable=events.unlearnable,
     )
+    if fitting.config.serve == "student" and needs_student(edit):
+        edit = with_student(edit, autoencoders, events, extrapolation, fitting.seed)
     if plan == AUTO or not edit.members:
         return edit, ""
     source, target = (
@@ -104,6 +114,21 @@ def _fit_edit(
     )
     within = error_within(autoencoders[0], plan, source, target, how)
     return edit, "" if within is None else nothing_to_learn(within)
+
+
+def to_be_edited(edit: str, markers: Mapping[str, Float32s]) -> Float32s | None:
+    """Find the events that an edit is to be applied to; None where none are known.
+
+    Args:
+        edit: The edit's name.
+        markers: Standardised, (n_events, n_markers) float32 each, by population.
+
+    Example:
+        >>> to_be_edited("day2", {"control day2": [1], "extrapolation day2": [2]})
+        [2]
+    """
+    events = markers.get("extrapolation", markers.get(f"extrapolation {edit}"))
+    return events if events is not None and len(events) else None
 
 
 def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float32s]) -> dict[str, dict[str, Any]]:
@@ -124,8 +149,7 @@ def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float3
     """
     judged = {}
     for name, edit in edits.items():
-        events = markers.get("extrapolation", markers.get(f"extrapolation {name}"))
-        if events is not None and len(events):
+        if (events := to_be_edited(name, markers)) is not None:
             found = edit.support.judge(events)
             judged[name] = {**asdict(found), "flagged": found.flagged, "sentence": found.sentence}
             log.log(logging.WARNING if found.flagged else logging.INFO, "edit %s: %s", name, found.sentence)

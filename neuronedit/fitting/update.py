@@ -281,7 +281,7 @@ def _with_edits(
     networks = tuple(autoencoder for autoencoder, _ in trained) or model.autoencoders
     choices = {name: edit.choice for name, edit in model.edits.items() if edit.choice}
     fitting = EditFitting(record.edit, model.scaling.zeros, record.training.seed)
-    fitted = fit_edits(networks, events, fitting, choices, run_all)
+    fitted = fit_edits(networks, events, fitting, choices, run_all, markers)
     judged = judge_extrapolations(fitted, markers)
     new: dict[str, dict[str, Any]] = {"extrapolation": judged, EXPECTED: judge_errors(fitted, judged)}
     facts = {**model.facts, **{key: {**model.facts.get(key, {}), **found} for key, found in new.items()}}

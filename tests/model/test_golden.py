@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 import torch
 
-from neuronedit.model.device import Transfers
+from neuronedit.model.pipeline.device import Transfers
 from neuronedit.model.saved.files import ARRAYS, FACTS, MODEL_FORMAT, load_model, model_contents, save_model
 from neuronedit.model.saved.readers import READERS
 from tests.golden.cases import EVENTS, HASHES, VALUES, Case, cases, digest, edited, golden_folder, kept, machine
@@ -87,7 +87,7 @@ def test_a_model_is_saved_to_the_bytes_that_it_was_read_from(tmp_path):
     assert model_contents(tmp_path / "model") == model_contents(golden_folder(MODEL_FORMAT))
 
 
-def test_a_model_of_format_3_is_saved_in_format_4_with_all_that_it_held(tmp_path):
+def test_a_model_of_format_3_is_saved_in_the_newest_with_all_that_it_held(tmp_path):
     save_model(MODELS[3], tmp_path / "model")
     before, after = (model_parts(folder) for folder in (golden_folder(3), tmp_path / "model"))
     # The cofactors are in the facts alone, as parameters of the panel's transforms.
@@ -95,7 +95,7 @@ def test_a_model_of_format_3_is_saved_in_format_4_with_all_that_it_held(tmp_path
     assert before["facts"]["panel"].pop("cofactors") == cofactors.tolist()
     transforms = [{"name": "arcsinh", "cofactor": cofactor} for cofactor in cofactors.tolist()]
     assert after["facts"]["panel"].pop("transforms") == transforms
-    assert (before["facts"].pop("format"), after["facts"].pop("format")) == (3, 4)
+    assert (before["facts"].pop("format"), after["facts"].pop("format")) == (3, MODEL_FORMAT)
     del before["facts"]["arrays_sha256"], after["facts"]["arrays_sha256"]
     del before["facts"]["architecture"]["competitive"]  # recorded by older versions; 1 is none
     assert after["facts"] == before["facts"]

@@ -74,7 +74,7 @@ class TransportShift:
         drift = (drift - source.mean(axis=0)).astype(np.float32)
         lowest, highest = np.percentile(source, REACH, axis=0).astype(np.float32)
         asked = tensor(np.clip(source, lowest, highest))
-        with _one_thread():
+        with one_thread():
             weights = _train(asked, tensor(source + drift), tensor(target), target_weights, seed)
         return cls(drift, lowest, highest, weights)
 
@@ -160,8 +160,14 @@ def network_output(weights: Mapping[str, Tensor], activations: Tensor) -> Tensor
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Restrict torch to one thread: more gain nothing on matrices this small and would sum in another order."""
+def one_thread() -> Iterator[None]:
+    """Restrict torch to one thread: more gain nothing on matrices this small and would sum in another order.
+
+    Example:
+        >>> with one_thread():
+        ...     torch.get_num_threads()
+        1
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

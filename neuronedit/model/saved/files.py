@@ -24,7 +24,7 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.facts import MAX_FACTS_BYTES, REMEDY, parse_facts, parse_json, short
 from neuronedit.model.saved.readers import READERS
 
-MODEL_FORMAT = 4
+MODEL_FORMAT = 5
 """The format that is written; ``READERS`` names those that can be read."""
 
 FACTS, ARRAYS = "model.json", "model.safetensors"
@@ -146,16 +146,17 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
         ModelError: A file is damaged, of another model, or of a newer format; or the model is not finite.
 
     Example:
-        >>> parse_model({FACTS: b'{"format": 5}', ARRAYS: b""}, "model")
+        >>> parse_model({FACTS: b'{"format": 6}', ARRAYS: b""}, "model")
         Traceback (most recent call last):
-        neuronedit.errors.ModelError: model: expected model format 3 or 4, found 5. Use the neuronedit that wrote ...
+        neuronedit.errors.ModelError: model: expected model format 3, 4 or 5, found 6. Use the neuronedit that ...
     """
     read = parse_json(contents[FACTS], f"{where}: {FACTS}")
     found = read.get("format") if isinstance(read, dict) else None
     if type(found) is not int or found not in READERS:  # JSON may hold what no dict can be asked for
-        formats = " or ".join(map(str, READERS))
+        *older, newest = READERS
         raise ModelError(
-            f"{where}: expected model format {formats}, found {short(found)}. Use the neuronedit that wrote the model."
+            f"{where}: expected model format {', '.join(map(str, older))} or {newest}, found {short(found)}. Use the "
+            "neuronedit that wrote the model."
         )
     facts = parse_facts(read, f"{where}: {FACTS}")
     if hashlib.sha256(contents[ARRAYS]).hexdigest() != facts.arrays_sha256:
@@ -228,6 +229,8 @@ def _edit_facts(edit: Edit, markers: Sequence[str]) -> dict[str, Any]:
             for member in edit.members
         ],
         "shrinks": edit.shrinks,
+        "student": edit.student is not None,
+        "fidelity": edit.fidelity.facts() if edit.fidelity else None,
         "choice": edit.choice.facts() if edit.choice else None,
     }
 
@@ -246,6 +249,8 @@ def _arrays(model: EditModel) -> Arrays:
             "support": edit.support.arrays(),
             "target": {"percentiles": edit.target_percentiles},
         }
+        if edit.student:
+            parts["student"] = edit.student.arrays()
         for number, member in enumerate(edit.members):
             parts |= {f"{number}.{index}": step.shift.arrays() for index, step in enumerate(member.steps)}
         arrays |= {f"edits.{name}.{part}.{key}": array for part, found in parts.items() for key, array in found.items()}
