@@ -26,7 +26,7 @@ from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import PanelConfig
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import ModelError, TrackingError
 from neuronedit.model.gates import GateConfig, listed
 from neuronedit.model.standing import VERDICT_TAG, Standing

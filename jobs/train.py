@@ -20,8 +20,8 @@ from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import PanelConfig
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
-from neuronedit.edits.edit import EditConfig
 from neuronedit.edits.learnable import unmoved_columns
+from neuronedit.edits.plans import EditConfig, check_layers
 from neuronedit.fitting.edits import edits_sentence
 from neuronedit.fitting.fit import fit_prepared
 from neuronedit.fitting.prepare import Prepared, prepare
@@ -66,8 +66,7 @@ def job(config: TrainConfig) -> int:
 
 def registered(config: TrainConfig) -> PinnedModel:
     """Train, fit and register a model."""
-    for step in config.edit.steps:
-        config.autoencoder.check_layer(step.layer)
+    check_layers(config.edit, config.autoencoder)
     panel = config.panel.read()
     unmoved_columns(config.edit.markers, panel.markers)  # a wrong name is told before any event is read
     dataset = list_dataset(config.data.path)

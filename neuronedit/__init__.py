@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from neuronedit.cells.design import ControlsDesign, PairDesign
     from neuronedit.cells.panel import Panel
     from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
-    from neuronedit.edits.edit import EditConfig
+    from neuronedit.edits.plans import EditConfig
     from neuronedit.fitting.fit import fit_model
     from neuronedit.model.edit_model import EditModel
     from neuronedit.model.saved.files import load_model, save_model
@@ -76,7 +76,7 @@ _HOMES = {
     "Arcsinh": "neuronedit.cells.transforms",
     "Architecture": "neuronedit.network.autoencoder",
     "ControlsDesign": "neuronedit.cells.design",
-    "EditConfig": "neuronedit.edits.edit",
+    "EditConfig": "neuronedit.edits.plans",
     "EditModel": "neuronedit.model.edit_model",
     "Linear": "neuronedit.cells.transforms",
     "Logicle": "neuronedit.cells.transforms",

@@ -12,7 +12,8 @@ from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import fit_scaling
 from neuronedit.cells.transforms import Arcsinh
-from neuronedit.edits.edit import NEURONS_THEN_MARKERS, EditConfig, fit_edit
+from neuronedit.edits.edit import fit_edit
+from neuronedit.edits.plans import NEURONS_THEN_MARKERS, EditConfig
 from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture, Autoencoder
@@ -72,7 +73,7 @@ def make_model(autoencoder: Autoencoder) -> Callable[..., EditModel]:
     """A model fitted on raw populations; by default one pair design from its two populations."""
 
     def make(populations, plan=NEURONS_THEN_MARKERS, design=PAIR, facts=None) -> EditModel:
-        edit = EditConfig(steps=tuple(plan), n_percentiles=21)
+        edit = EditConfig(steps=tuple(plan), n_percentiles=21, serve="teacher")
         panel, train = Panel(MARKERS, COFACTORS), untrained(autoencoder)
         fitted = fit_model(populations, panel, design, network=autoencoder.architecture, edit=edit, train=train)
         return replace(fitted.model, facts=facts or {})

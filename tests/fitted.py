@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from neuronedit.cells.design import EditPair
-from neuronedit.edits.auto import Plan
 from neuronedit.edits.edit import Edit, fit_edit
 from neuronedit.edits.operators.percentiles import N_PERCENTILES
 from neuronedit.edits.pair_events import PairEvents
+from neuronedit.edits.plans import Plan
 from neuronedit.fitting.prepare import Prepared
 from neuronedit.fitting.train import Ensemble, Train
 from neuronedit.network.autoencoder import Architecture, Autoencoder

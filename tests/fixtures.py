@@ -20,7 +20,7 @@ from neuronedit.adapters.sampling import populations
 from neuronedit.adapters.training import places
 from neuronedit.cells.design import ControlsDesign, Design, PairDesign
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture
@@ -127,7 +127,7 @@ def fit_small_pair(panel: Panel, source: np.ndarray, target: np.ndarray, design:
 
 
 def _fit_small(panel: Panel, intensities: Mapping[str, np.ndarray], design: Design) -> EditModel:
-    edit = EditConfig(preset="neurons-then-markers")
+    edit = EditConfig(preset="neurons-then-markers", serve="teacher")
     fitted = fit_model(intensities, panel, design, network=ARCHITECTURE, training=PLAN, edit=edit)
     return replace(fitted.model, facts={"made": "by a test"})
 

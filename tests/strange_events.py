@@ -7,7 +7,7 @@ from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling
 from neuronedit.cells.transforms import Arcsinh
 from neuronedit.edits.edit import fit_edit
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.operators.table import EditStep
 from neuronedit.fitting.drift import edit_drift
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture, Autoencoder

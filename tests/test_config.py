@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from neuronedit.cells.panel import Panel, PanelConfig
 from neuronedit.cells.transforms import Linear, Logicle
 from neuronedit.config import Config, explain_fields
+from neuronedit.edits.plans import DEFAULT
 from neuronedit.errors import ConfigError, PanelError
 
 JOBS = [
@@ -74,7 +75,7 @@ def test_a_file_alone_gives_the_defaults_for_the_rest(toml):
     assert config.data.path == "cells/"
     assert config.design.source == {"condition": "untreated"}
     assert config.training.epochs == 60
-    assert config.edit.plan == "auto"
+    assert config.edit.plan == DEFAULT
 
 
 def test_the_designs_kind_chooses_its_keys(toml):
@@ -98,9 +99,15 @@ def test_a_preset_names_a_plan(toml, preset, plan):
     assert edit.preset == preset
 
 
-def test_the_default_plan_is_auto(toml):
-    named = TrainConfig.load(toml(), ["edit.preset=auto"])
-    assert named.edit.plan == TrainConfig.load(toml()).edit.plan == "auto"
+def test_the_default_plan_has_a_name_too(toml):
+    named, default = (TrainConfig.load(toml(), given).edit for given in (["edit.preset=trained"], []))
+    assert named.plan == default.plan == DEFAULT
+    assert (named.given, default.given) == (True, False)
+
+
+def test_auto_which_is_no_more_is_told(toml):
+    with pytest.raises(ConfigError, match=r"edit\.preset: .*found 'auto', which is no more: .* Leave edit\.preset out"):
+        TrainConfig.load(toml(), ["edit.preset=auto"])
 
 
 def test_steps_of_ones_own_are_the_plan(toml):
@@ -195,14 +202,15 @@ def test_overrides_alone_are_enough():
         ("edit.steps=[{layr = 'code'}]", r"unknown key 'edit.steps.0.layr'; nearest name 'layer'\. Known keys of edit"),
         (
             "edit.steps=[{operator = 'bins'}]",
-            r"edit.steps.0.operator: Input should be 'step', 'linear', 'neighbours', 'strata' or 'transport'",
+            r"edit.steps.0.operator: Input should be 'step', 'linear', 'neighbours', 'strata', 'transport' or "
+            r"'trained'",
         ),
         (
             "edit.preset=papr",
-            r"edit.preset: Input should be 'auto', 'paper', 'quantile-map', 'neurons-then-markers', 'strata', "
+            r"edit.preset: Input should be 'trained', 'paper', 'quantile-map', 'neurons-then-markers', 'strata', "
             r"'transport' or 'neurons-strata'",
         ),
-        ("edit.preset=[1]", r"edit.preset: Input should be 'auto'"),
+        ("edit.preset=[1]", r"edit.preset: Input should be 'trained'"),
         ("edit.steps=[{operator = 'strata', n_strata = 0}]", r"edit.steps.0.n_strata: .*greater than or equal to 1"),
         ("design=5", r"design: .*; found 5"),
     ],
@@ -304,7 +312,7 @@ def test_help_lists_every_field_with_its_meaning(config):
         "training.epochs  (integer, default 60)",
         "workers.use_gpu  (true or false, default false)",
         "edit.steps  (list of sections, optional)",
-        "edit.steps.operator  ('step' | 'linear' | 'neighbours' | 'strata' | 'transport', default linear)",
+        "edit.steps.operator  ('step' | 'linear' | 'neighbours' | 'strata' | 'transport' | 'trained', default linear)",
         "ray.num_cpus  (integer, default null)",
     ],
 )

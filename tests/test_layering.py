@@ -17,6 +17,7 @@ FLOORS = (
     ("measures",),
     ("network",),
     ("edits/operators",),
+    ("edits/mix",),
     ("edits/students",),
     ("edits",),
     ("model/pipeline",),

@@ -6,37 +6,151 @@ that the edit was fitted on.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from neuronedit.arrays import Float32s, Masks
-from neuronedit.cells.design import MIN_POPULATION_EVENTS
-from neuronedit.edits.steps import EditStep, Fitting, apply_steps, fit_steps
+from neuronedit.edits.folds import Fold, half_folds, left_out_folds
+from neuronedit.edits.operators.table import EditStep, Fitting
+from neuronedit.edits.plans import Plan
+from neuronedit.edits.steps import apply_steps, fit_steps
+from neuronedit.errors import told
 from neuronedit.measures.distances import DECISIVE_NAMES, Distance, distance_to_truth, noise_floor, normalised_residual
 from neuronedit.network.autoencoder import Autoencoder
 
-N_STRATA = 4
-"""Strata that are left out in turn; they need not be kinds of cell, but must be unlike each other."""
+WHOLE, WITHOUT_NEURONS = "whole", "without neurons"
+
+MAX_TRIAL_EVENTS = 4_000
+"""Events of each population that trials are made on, at most."""
 
 
 @dataclass(frozen=True)
-class Fold:
-    """The events that an edit is fitted on; it is scored on the others.
+class LeftOutErrors:
+    """The errors of an edit's plan on events that it was not fitted on.
+
+    Errors are normalised residuals, the mean of EMD's and energy distance's: 0 is the noise floor, 1 doing nothing; NaN
+    where they could not be measured.
 
     Attributes:
-        source: (n_source,) bool, source events to fit on.
-        target: (n_target,) bool, target events to fit on.
+        within: On other events of source and target; NaN if these are too few to leave some out, or too alike.
+        left_out: On kinds of cell left out of source and target; NaN if no stratum is large enough.
+        without_neurons: The same of the plan without its steps that edit neurons; NaN if it has none, or no other.
+        alike: Whether source and target are no further apart than two halves of the target are.
     """
 
-    source: Masks
-    target: Masks
+    within: float
+    left_out: float
+    without_neurons: float = float("nan")
+    alike: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """Give the errors as JSON values; an unknown one is None."""
+        return {name: None if value != value else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """Restore errors from their ``facts``."""
+        numbers = (facts[name] for name in ("within", "left_out", "without_neurons"))
+        within, left_out, without_neurons = (float("nan") if number is None else number for number in numbers)
+        return cls(within, left_out, without_neurons, facts["alike"])
 
     @property
-    def large_enough(self) -> bool:
-        """Whether both parts of both populations have enough events for percentiles."""
-        counts = [part for mask in (self.source, self.target) for part in (mask.sum(), (~mask).sum())]
-        return min(counts) >= MIN_POPULATION_EVENTS
+    def carries_over(self) -> bool:
+        """Whether, in the trials, the change carried over to kinds of cell that the edit was not fitted on."""
+        return self.left_out < 1
+
+    @property
+    def neurons_contribution(self) -> float:
+        """The reduction of ``left_out`` by the steps that edit neurons; NaN where it was not measured."""
+        return self.without_neurons - self.left_out
+
+    @property
+    def nothing_to_learn(self) -> str:
+        """Why doing nothing is the better choice; empty where it is not, as far as that was measured.
+
+        Example:
+            >>> LeftOutErrors(within=0.4, left_out=0.7).nothing_to_learn
+            ''
+            >>> LeftOutErrors(within=1.3, left_out=0.7).nothing_to_learn
+            'doing nothing scores better (error 1.30 on other events of source and target, 1 is nothing)'
+        """
+        if self.alike:
+            return "source and target are no further apart than two halves of the target are"
+        if not self.within >= 1:
+            return ""
+        return (
+            f"doing nothing scores better (error {self.within:.2f} on other events of source and target, 1 is nothing)"
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The errors in words.
+
+        Example:
+            >>> LeftOutErrors(within=0.1, left_out=0.5, without_neurons=0.6).sentence
+            'error 0.10 on other events of source and target, 0.50 on kinds of cell left out; editing neurons lowers the
+            latter by 0.10'
+        """
+        gain = self.neurons_contribution
+        by_neurons = f"; editing neurons lowers the latter by {told(gain)}" if np.isfinite(gain) else ""
+        no_stratum = "" if np.isfinite(self.left_out) else " (no stratum is large enough)"
+        return (
+            f"error {told(self.within)} on other events of source and target, {told(self.left_out)} on kinds of cell "
+            f"left out{by_neurons}{no_stratum}"
+        )
+
+
+def measure_errors(
+    autoencoder: Autoencoder, plan: Plan, source: Float32s, target: Float32s, fitting: Fitting
+) -> LeftOutErrors:
+    """Measure a plan's errors on events left out.
+
+    Args:
+        autoencoder: Trained, on all events.
+        plan: The steps.
+        source: (n_source, n_markers) float32, standardised; at most ``MAX_TRIAL_EVENTS`` are drawn.
+        target: (n_target, n_markers) float32, standardised; at most ``MAX_TRIAL_EVENTS`` are drawn.
+        fitting: The settings and weights by which the plan is fitted.
+
+    Raises:
+        ModelError: The plan could not be fitted.
+
+    Example:
+        >>> from neuronedit.edits.plans import PRESETS
+        >>> from neuronedit.network.autoencoder import Architecture
+        >>> network, cells = Autoencoder(1, Architecture()), np.linspace(0, 1, 200, dtype=np.float32)[:, None]
+        >>> errors = measure_errors(network, PRESETS["quantile-map"], cells, cells + 2, Fitting())
+        >>> errors.within < 0.1, errors.alike
+        (True, False)
+    """
+    kept = [drawn_for_trials(len(population), fitting.seed) for population in (source, target)]
+    source, target, fitting = source[kept[0]], target[kept[1]], fitting.subset(*kept)
+    of_markers = tuple(step for step in plan if not step.latent)
+    plans = {WHOLE: plan} | ({WITHOUT_NEURONS: of_markers} if 0 < len(of_markers) < len(plan) else {})
+    halves, strata = half_folds(source, target, fitting.seed), left_out_folds(source, target, fitting.seed)
+    within = try_plans(autoencoder, {WHOLE: plan}, source, target, halves, fitting)
+    left_out = try_plans(autoencoder, plans, source, target, strata, fitting)
+    of_halves = blended_error(within, {WHOLE: 1.0}, fitting.seed)
+    return LeftOutErrors(
+        of_halves,
+        blended_error(left_out, {WHOLE: 1.0}, fitting.seed),
+        blended_error(left_out if WITHOUT_NEURONS in plans else [], {WITHOUT_NEURONS: 1.0}, fitting.seed),
+        alike=bool(halves) and bool(np.isnan(of_halves)),
+    )
+
+
+def drawn_for_trials(n_events: int, seed: int) -> Masks:
+    """Draw the events that plans are tried on: (n_events,) bool, at most ``MAX_TRIAL_EVENTS`` of them.
+
+    Example:
+        >>> int(drawn_for_trials(10_000, seed=0).sum())
+        4000
+    """
+    kept = np.zeros(n_events, dtype=bool)
+    kept[np.random.default_rng(seed).permutation(n_events)[:MAX_TRIAL_EVENTS]] = True
+    return kept
 
 
 @dataclass(frozen=True)
@@ -57,46 +171,6 @@ class Trial:
     predictions: Mapping[str, Float32s]
     unedited: Distance
     floor: Distance
-
-
-def left_out_folds(source: Float32s, target: Float32s, seed: int) -> list[Fold]:
-    """Leave out each stratum in turn, if it is large enough in both populations.
-
-    Strata are k-means clusters of the target and of the source moved to the target's mean.
-
-    Args:
-        source: (n_source, n_markers) float32, standardised.
-        target: (n_target, n_markers) float32, standardised.
-        seed: Starts the search for clusters.
-
-    Example:
-        >>> events = np.repeat(np.array([[0.0], [10.0], [20.0], [30.0]], np.float32), 100, axis=0)
-        >>> [int((~fold.source).sum()) for fold in left_out_folds(events, events + 2, seed=0)]
-        [100, 100, 100, 100]
-    """
-    # Only fitting needs scikit-learn: machines that apply models do not have it.
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
-
-    aligned = source + (target.mean(axis=0) - source.mean(axis=0))
-    n_strata = min(N_STRATA, len(source), len(target))
-    with threadpool_limits(1):  # threads would add up in another order: other bits
-        labels = KMeans(n_strata, n_init=4, random_state=seed).fit(np.concatenate([aligned, target])).labels_
-    folds = [Fold(labels[: len(source)] != stratum, labels[len(source) :] != stratum) for stratum in range(n_strata)]
-    return [fold for fold in folds if fold.large_enough]
-
-
-def half_folds(source: Float32s, target: Float32s, seed: int) -> list[Fold]:
-    """Leave out a random half of each population: one fold, or none if the halves are too small.
-
-    Example:
-        >>> fold, = half_folds(np.zeros((200, 1)), np.zeros((300, 1)), seed=0)
-        >>> int(fold.source.sum()), int(fold.target.sum())
-        (100, 150)
-    """
-    generator = np.random.default_rng(seed)
-    fold = Fold(*(generator.permutation(len(population)) % 2 == 0 for population in (source, target)))
-    return [fold] if fold.large_enough else []
 
 
 def try_plans(

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from neuronedit.arrays import Float32s, Floats
 from neuronedit.cells.design import EditPair
-from neuronedit.edits.composition import match
+from neuronedit.edits.mix.composition import match
 from neuronedit.edits.operators.percentiles import N_PERCENTILES
 from neuronedit.edits.operators.strata import Labels
-from neuronedit.edits.steps import Fitting
+from neuronedit.edits.operators.table import Fitting
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,11 @@ class Spikes:
         """Give zeros and thresholds by their names in a model's file."""
         return {"zeros": self.zeros, "thresholds": self.thresholds}
 
+    @property
+    def ranges(self) -> tuple[Float32s, Float32s]:
+        """Where each marker's spread spike begins and ends: (n_markers,) each, NaN for a marker without one."""
+        return self.zeros - np.float32(WIDTH), self.zeros
+
     def matched(self, edited: Float32s, target: Float32s) -> Self:
         """Set thresholds that put as many edited source events at zero as target events are.
 

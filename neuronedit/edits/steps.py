@@ -1,184 +1,52 @@
-"""One step of an edit: a shift of one layer's neurons, decoded to a change of the markers; and all operators."""
+"""The fitted steps of an edit: shifts of layers' neurons, decoded to a change of the markers."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from pydantic import Field
 from torch import Tensor
 
-from neuronedit.arrays import Arrays, Float32s, Floats, Masks
-from neuronedit.config import Config
-from neuronedit.edits.operators.neighbours import NeighbourShift
-from neuronedit.edits.operators.percentiles import (
-    N_PERCENTILES,
-    Interpolation,
-    PercentileShift,
-    Shift,
-    percentiles,
-)
-from neuronedit.edits.operators.strata import Labels, StrataShift
-from neuronedit.edits.operators.transport import TransportShift
-from neuronedit.network.autoencoder import CODE, VISIBLE, Autoencoder
-from neuronedit.network.chunks import Activations, activations, in_chunks
-
-
-@dataclass(frozen=True)
-class Operator:
-    """A way to shift a layer's activations from a source to a target.
-
-    Attributes:
-        meaning: In a few words, for the settings' help.
-        fit: Gives the shift from the step, the activations of source and target, (n_events, n_neurons) float32 each,
-            and how steps are fitted.
-        restore: Gives the shift again from the step and the arrays that ``Shift.arrays`` named.
-        options: The step's fields that the operator reads, counts named ``n_…``.
-    """
-
-    meaning: str
-    fit: "Callable[[EditStep, Float32s, Float32s, Fitting], Shift]"
-    restore: "Callable[[EditStep, Arrays], Shift]"
-    options: tuple[str, ...] = ()
-
-
-def percentile_shift(
-    source: Float32s, target: Float32s, fitting: "Fitting", interpolation: Interpolation = "linear"
-) -> PercentileShift:
-    """Fit the shift of each neuron by itself, from all events of source and target, (n_events, n_neurons) each.
-
-    Example:
-        >>> import torch
-        >>> cells = torch.tensor([[0.0], [1.0], [4.0]])
-        >>> percentile_shift(cells.numpy(), cells.numpy() * 3, Fitting(n_percentiles=3)).shift_at(cells).tolist()
-        [[0.0], [2.0], [8.0]]
-    """
-    return PercentileShift.fit(
-        percentiles(source, fitting.n_percentiles),
-        percentiles(target, fitting.n_percentiles, fitting.target_weights),
-        interpolation,
-    )
-
-
-OPERATORS: Mapping[str, Operator] = {
-    "step": Operator(
-        "the paper's bins",
-        lambda step, source, target, fitting: percentile_shift(source, target, fitting, "step"),
-        lambda step, arrays: PercentileShift.from_arrays(arrays, "step"),
-    ),
-    "linear": Operator(
-        "the same, interpolated",
-        lambda step, source, target, fitting: percentile_shift(source, target, fitting),
-        lambda step, arrays: PercentileShift.from_arrays(arrays, "linear"),
-    ),
-    "neighbours": Operator(
-        "follows the kind of cell, by the nearest source events",
-        lambda step, source, target, fitting: NeighbourShift.fit(
-            percentile_shift(source, target, fitting), source, step.n_neighbours, fitting.seed
-        ),
-        lambda step, arrays: NeighbourShift.from_arrays(arrays, step.n_neighbours),
-        ("n_neighbours",),
-    ),
-    "strata": Operator(
-        "the same, by soft clusters of aligned events",
-        lambda step, source, target, fitting: StrataShift.fit(
-            percentile_shift(source, target, fitting),
-            source,
-            target,
-            step.n_strata,
-            fitting.seed,
-            target_weights=fitting.target_weights,
-            labels=fitting.labels,
-        ),
-        lambda step, arrays: StrataShift.from_arrays(arrays),
-        ("n_strata",),
-    ),
-    "transport": Operator(
-        "the mean shift and a small network that leads the source onto the target",
-        lambda step, source, target, fitting: TransportShift.fit(source, target, fitting.seed, fitting.target_weights),
-        lambda step, arrays: TransportShift.from_arrays(arrays),
-    ),
-}
-"""All operators, by the name that settings and models have for them."""
-
-if TYPE_CHECKING:
-    OperatorName = str
-else:
-    OperatorName = Literal[tuple(OPERATORS)]
-
-
-class EditStep(Config):
-    """Settings of one step: the layer, the operator, the form."""
-
-    layer: str = Field(CODE, description="visible (the markers), encoder.1, …, code, decoder.1, …")
-    operator: OperatorName = Field(
-        "linear", description="; ".join(f"{name}: {operator.meaning}" for name, operator in OPERATORS.items())
-    )
-    form: Literal["residual", "plain"] = Field(
-        "residual",
-        description="residual: add the decoded change to the event; plain: take the decoder's output (the paper)",
-    )
-    n_neighbours: int = Field(50, ge=1, description="source events whose shifts are averaged (operator neighbours)")
-    n_strata: int = Field(4, ge=1, description="kinds of cell told apart (operator strata)")
-
-    @property
-    def latent(self) -> bool:
-        """Tell whether the step edits neurons other than the markers themselves."""
-        return self.layer != VISIBLE
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """Everything that fitting a step needs besides its events.
-
-    Attributes:
-        n_percentiles: Evenly spaced from 0 to 100.
-        seed: Draws landmarks, minibatches, and where searches start.
-        target_weights: (n_target,) weights of the target events; equal by default.
-        labels: The kinds of cell of source and target events, for ``strata``; found in the events by default.
-        unmoved: Columns of markers that the edit puts back as they were: plans are not judged by them.
-    """
-
-    n_percentiles: int = N_PERCENTILES
-    seed: int = 0
-    target_weights: Floats | None = field(default=None, repr=False)
-    labels: Labels | None = field(default=None, repr=False)
-    unmoved: tuple[int, ...] = ()
-
-    def subset(self, source: Masks, target: Masks) -> "Fitting":
-        """Restrict weights and labels to the masked events.
-
-        Args:
-            source: (n_source,) bool.
-            target: (n_target,) bool.
-        """
-        weights, labels = self.target_weights, self.labels
-        return Fitting(
-            self.n_percentiles,
-            self.seed,
-            None if weights is None else weights[target],
-            None if labels is None else (labels[0][source], labels[1][target]),
-            self.unmoved,
-        )
+from neuronedit.arrays import Float32s
+from neuronedit.edits.operators.percentiles import Shift
+from neuronedit.edits.operators.table import OPERATORS, EditStep, Fitting, LayerEvents
+from neuronedit.network.autoencoder import VISIBLE, Autoencoder
+from neuronedit.network.chunks import Activations, in_chunks
 
 
 @dataclass(frozen=True)
 class FittedStep:
-    """A step's settings with the shift that was fitted for them."""
+    """A step's settings with the shifts that were fitted for them, of one layer or several in one autoencoder.
+
+    Attributes:
+        plan: The settings.
+        shifts: By layer; the step's change is the mean of those that they make.
+    """
 
     plan: EditStep
-    shift: Shift
+    shifts: Mapping[str, Shift]
 
     def change(self, autoencoder: Autoencoder, activations: Activations) -> Tensor:
         """Edit one chunk, given its activations: → (n_events, n_markers) float32."""
-        layer = self.plan.layer
-        before = activations.at_layer(autoencoder, layer)
-        after = self.shift.shift_at(before).add_(before)  # a shift is a tensor of its own
         if not self.plan.latent:
-            return after
+            return self.shifts[VISIBLE].shift_at(activations.markers).add_(activations.markers)
+        edited = {
+            layer: shift.shift_at(before).add_(before)  # a shift is a tensor of its own
+            for layer, shift in self.shifts.items()
+            for before in [activations.at_layer(autoencoder, layer)]
+        }
         if self.plan.form == "plain":
-            return autoencoder.decode(after, layer)
-        change = autoencoder.last_hidden(after, layer).sub_(activations.last_hidden(autoencoder, layer))
-        return autoencoder.output_change(change).add_(activations.markers)
+            return _mean([autoencoder.decode(after, layer) for layer, after in edited.items()])
+        changes = [
+            autoencoder.last_hidden(after, layer).sub_(activations.last_hidden(autoencoder, layer))
+            for layer, after in edited.items()
+        ]
+        return autoencoder.output_change(_mean(changes)).add_(activations.markers)
+
+
+def _mean(found: list[Tensor]) -> Tensor:
+    first, *others = found
+    for other in others:
+        first += other
+    return first.div_(len(found)) if others else first
 
 
 def fit_steps(
@@ -211,8 +79,12 @@ def fit_steps(
     """
     steps: list[FittedStep] = []
     for step in plan:
-        before, after = (activations(autoencoder, population, step.layer) for population in (source, target))
-        fitted = FittedStep(step, OPERATORS[step.operator].fit(step, before, after, fitting or Fitting()))
+        layers = [
+            LayerEvents(autoencoder, layer, source, target) for layer in step.places(autoencoder.architecture).values()
+        ]
+        found = OPERATORS[step.operator].fit(step, layers, fitting or Fitting())
+        shifts = {events.layer: shift for events, shift in zip(layers, found, strict=True)}
+        fitted = FittedStep(step, shifts)
         source = apply_steps((fitted,), autoencoder, source)
         steps.append(fitted)
     return tuple(steps)

@@ -8,10 +8,9 @@ from functools import partial
 from typing import Any, Final
 
 from neuronedit.arrays import Float32s
-from neuronedit.edits.auto import PlanChoice, error_within, nothing_to_learn
-from neuronedit.edits.edit import AUTO, Edit, EditConfig, fit_edit
-from neuronedit.edits.learnable import hide
+from neuronedit.edits.edit import Edit, fit_edit
 from neuronedit.edits.pair_events import PairEvents
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import listing
 from neuronedit.fitting.students import needs_student, with_student
 from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
@@ -44,7 +43,6 @@ def fit_edits(
     autoencoders: tuple[Autoencoder, ...],
     events: Mapping[str, PairEvents],
     fitting: EditFitting,
-    choices: Mapping[str, PlanChoice] | None = None,
     run_all: RunAll = one_after_another,
     markers: Mapping[str, Float32s] | None = None,
 ) -> dict[str, Edit]:
@@ -54,7 +52,6 @@ def fit_edits(
         autoencoders: The trained autoencoders.
         events: Source and target events, by the edit's name.
         fitting: The settings.
-        choices: Plans that were chosen before and stay, by the edit's name; others are chosen now.
         run_all: Runs tasks, one for each edit.
         markers: Standardised, (n_events, n_markers) float32 each, by population: students are tried on those to be
             edited.
@@ -72,7 +69,7 @@ def fit_edits(
         True
     """
     tasks = {
-        f"fitted the edit {name!r}": (name, pooled, (choices or {}).get(name), to_be_edited(name, markers or {}))
+        f"fitted the edit {name!r}": (name, pooled, to_be_edited(name, markers or {}))
         for name, pooled in events.items()
     }
     edits = {}
@@ -84,36 +81,29 @@ def fit_edits(
     return edits
 
 
-EditTask = tuple[str, PairEvents, PlanChoice | None, Float32s | None]
-
-
-def _fit_edit(autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: EditTask) -> tuple[Edit, str]:
-    """Fit an edit, and say what speaks against a plan that was given: plans that are chosen are measured anyway."""
-    name, events, choice, extrapolation = task
-    how = events.fitting(fitting.config.n_percentiles, fitting.seed)
-    plan = fitting.config.plan
+def _fit_edit(
+    autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: tuple[str, PairEvents, Float32s | None]
+) -> tuple[Edit, str]:
+    """Fit an edit and measure it; a plan that was given is applied in any case: say what speaks against it."""
+    name, events, extrapolation = task
+    config = fitting.config
     edit = fit_edit(
         name,
         autoencoders,
-        plan,
+        config.plan,
         events.source,
         events.target,
         zeros=fitting.zeros,
-        fitting=how,
-        beyond_support=fitting.config.beyond_support,
-        choice=choice,
+        fitting=events.fitting(config.n_percentiles, fitting.seed),
+        shrinks=config.beyond_support == "shrink",
+        measured=True,
         unlearnable=events.unlearnable,
     )
-    if fitting.config.serve == "student" and needs_student(edit):
+    doubt = edit.errors.nothing_to_learn if config.given and edit.errors else ""
+    edit = edit if config.given else edit.as_measured(config.beyond_support)
+    if config.serve == "student" and needs_student(edit):
         edit = with_student(edit, autoencoders, events, extrapolation, fitting.seed)
-    if plan == AUTO or not edit.members:
-        return edit, ""
-    source, target = (
-        edit.spikes.spread_evenly(hide(population, edit.support.hidden))
-        for population in (events.source, events.target)
-    )
-    within = error_within(autoencoders[0], plan, source, target, how)
-    return edit, "" if within is None else nothing_to_learn(within)
+    return edit, doubt
 
 
 def to_be_edited(edit: str, markers: Mapping[str, Float32s]) -> Float32s | None:
@@ -171,8 +161,7 @@ def judge_errors(edits: Mapping[str, Edit], judged: Mapping[str, Mapping[str, An
     for name, error in errors.items():
         worse = edits[name].members and error >= 1
         sentence = expected_sentence(edits[name], error, named=name in judged)
-        if edits[name].choice:  # a plan that was given is not measured, which need not be said each time
-            log.log(logging.WARNING if worse else logging.INFO, "edit %s: %s", name, sentence)
+        log.log(logging.WARNING if worse else logging.INFO, "edit %s: %s", name, sentence)
     return {name: error if math.isfinite(error) else None for name, error in errors.items()}  # JSON has no NaN
 
 
@@ -219,12 +208,11 @@ def edit_scores(model: EditModel) -> dict[str, dict[str, float]]:
     expected = expected_extrapolation_errors(model.edits, judged)
     for name, edit in model.edits.items():
         found = {**judged.get(name, {}), EXPECTED: expected[name]}
-        if edit.choice:
+        if edit.errors:
             found |= {
-                "left_out_error": edit.choice.left_out_error,
-                "within_error": edit.choice.within_error,
-                "neurons_contribution": edit.choice.neurons_contribution,
-                **{f"weight/{plan}": weight for plan, weight in edit.choice.weights.items()},
+                "left_out_error": edit.errors.left_out,
+                "within_error": edit.errors.within,
+                "neurons_contribution": edit.errors.neurons_contribution,
             }
         numbers = {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
         scores[name] = {key: value for key, value in numbers.items() if math.isfinite(value)}

@@ -16,7 +16,7 @@ from neuronedit.arrays import Float32s
 from neuronedit.cells.design import Design
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig, check_layers
 from neuronedit.fitting.edits import EXPECTED, EditFitting, fit_edits, judge_errors, judge_extrapolations
 from neuronedit.fitting.prepare import Populations, Prepared, prepare
 from neuronedit.fitting.record import TrainingRecord, edit_facts, population_records
@@ -113,7 +113,7 @@ def fit_model(
         design: The populations that edits lead from and to.
         network: The autoencoder's layers; by default 200, 100 and 50 neurons.
         training: The training plan; by default 60 epochs.
-        edit: The edits' plan and settings; by default ``auto``.
+        edit: The edits' plan and settings; by default ``plans.DEFAULT``.
         ensemble: Number of autoencoders, each trained from a seed of its own; the changes that they make are averaged.
         search: Settings of the network to try first, on populations left out.
         train: Trains the autoencoders; by default in this process.
@@ -191,8 +191,7 @@ def fit_prepared(
     """
     if search:
         network, training = search.best.setting.architecture, search.best.setting.training
-    for step in prepared.edit.steps:
-        network.check_layer(step.layer)
+    check_layers(prepared.edit, network)
     plans = [training.model_copy(update={"seed": training.seed + number}) for number in range(ensemble)]
     trained = train(prepared, network, plans)
     facts = _facts(prepared, training, trained) | ({"search": search.facts()} if search else {})

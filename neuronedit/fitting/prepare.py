@@ -12,9 +12,9 @@ from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling, fit_scaling, tell_small_cofactors
 from neuronedit.cells.selection import describe
-from neuronedit.edits.edit import EditConfig
 from neuronedit.edits.learnable import by_marker, find_unlearnable, unmoved_columns
 from neuronedit.edits.pair_events import PairEvents
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import DataError, listing, nearest_name
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def prepare(
         populations: Raw intensities by the design's names, (n_events, n_markers) each in the panel's order.
         panel: The markers.
         design: The populations that edits lead from and to.
-        edit: The settings of the edits; by default ``auto``.
+        edit: The settings of the edits; by default ``plans.DEFAULT`` is fitted.
         seed: Seed of the draws of ``match_composition``.
 
     Raises:

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from neuronedit.arrays import Float32s
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.config import Config
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import ModelError
 from neuronedit.network.plan import TrainingPlan, without_retired
 
@@ -49,7 +49,8 @@ class TrainingRecord(Config):
         """
         try:
             recorded = {name: facts[name] for name in cls.model_fields}
-            return cls.model_validate(recorded | {"training": without_retired(recorded["training"])})
+            recorded |= {"training": without_retired(recorded["training"]), "edit": _without_auto(recorded["edit"])}
+            return cls.model_validate(recorded)
         except KeyError as error:
             found = f"its facts lack {error}"
         except ValidationError as error:
@@ -59,6 +60,12 @@ class TrainingRecord(Config):
             f"{where}: the model does not tell how it was trained ({found}); expected what this neuronedit's train "
             "records. Train it again, then update it."
         )
+
+
+def _without_auto(edit: Any) -> Any:
+    """Read the choice of a plan that older models record as the default, which took its place."""
+    chosen = isinstance(edit, dict) and edit.get("preset") == "auto"
+    return edit | {"preset": None} if chosen else edit
 
 
 def edit_facts(edit: EditConfig) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Search for the network's settings: each is tried on populations left out of source and target.
 
-Only plans that edit neurons are tried: others do not depend on the network.
+Only a plan that edits neurons can be tried: others do not depend on the network.
 """
 
 import logging
@@ -10,13 +10,13 @@ from functools import partial
 
 from neuronedit.arrays import Float32s, Texts
 from neuronedit.cells.design import MIN_POPULATION_EVENTS
-from neuronedit.edits.auto import CANDIDATES, Plan, drawn_for_choice
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.folds import Fold, left_out_folds
 from neuronedit.edits.learnable import hidden_columns, hide
-from neuronedit.edits.left_out import Fold, blended_error, left_out_folds, try_plans
+from neuronedit.edits.left_out import WHOLE, blended_error, drawn_for_trials, try_plans
+from neuronedit.edits.operators.table import Fitting
 from neuronedit.edits.pair_events import PairEvents
+from neuronedit.edits.plans import EditConfig, Plan
 from neuronedit.edits.spikes import Spikes
-from neuronedit.edits.steps import Fitting
 from neuronedit.errors import ConfigError, DataError, ModelError, listing
 from neuronedit.fitting.prepare import Prepared
 from neuronedit.fitting.search_result import SearchConfig, SearchResult, SearchSetting, SearchTrial, settings
@@ -47,39 +47,36 @@ class LeftOutEvents:
 
     @classmethod
     def from_events(cls, events: PairEvents, zeros: Float32s, n_percentiles: int, seed: int) -> "LeftOutEvents":
-        """Spread the zeros of an edit's events, draw at most as many as ``auto`` chooses on, and make the folds."""
+        """Spread the zeros of an edit's events, draw at most as many as trials are made on, and make the folds."""
         hidden = hidden_columns(events.unlearnable, len(zeros))
         pair = hide(events.source, hidden), hide(events.target, hidden)
         spikes = Spikes.find(*pair, zeros)
-        kept = [drawn_for_choice(len(population), seed) for population in pair]
+        kept = [drawn_for_trials(len(population), seed) for population in pair]
         source, target = (spikes.spread_evenly(population)[rows] for population, rows in zip(pair, kept, strict=True))
         folds = tuple(left_out_folds(source, target, seed))
         return cls(source, target, folds, events.fitting(n_percentiles, seed).subset(*kept))
 
 
-def network_plans(edit: EditConfig, tried: Sequence[SearchSetting]) -> dict[str, Plan]:
-    """Choose the plans to try, by name: the configured one, or the candidates of ``auto`` that edit neurons.
+def searched_plan(edit: EditConfig, tried: Sequence[SearchSetting]) -> Plan:
+    """Give the plan to try.
 
     Raises:
         ConfigError: The plan edits markers only, or a layer that some network would not have.
 
     Example:
-        >>> list(network_plans(EditConfig(preset="paper"), [SearchSetting(Architecture(), TrainingPlan())]))
-        ['paper']
+        >>> plan = searched_plan(EditConfig(preset="paper"), [SearchSetting(Architecture(), TrainingPlan())])
+        >>> [str(step) for step in plan]
+        ['code step']
     """
-    plan = edit.plan
-    plans = dict(CANDIDATES) if isinstance(plan, str) else {str(edit.preset or "steps"): plan}
-    plans = {name: steps for name, steps in plans.items() if any(step.latent for step in steps)}
-    if not plans:
+    if not any(step.latent for step in edit.plan):
         raise ConfigError(
             "search: the edit's plan edits markers only, which is the same whatever the network; expected a plan that "
             "edits neurons. Choose another edit.preset, or remove [search]."
         )
-    for steps in plans.values():
-        for step in steps:
-            for setting in tried:
-                setting.architecture.check_layer(step.layer)
-    return plans
+    for step in edit.plan:
+        for setting in tried:
+            step.places(setting.architecture)
+    return edit.plan
 
 
 def check_folds(left_out: Mapping[str, LeftOutEvents]) -> dict[str, LeftOutEvents]:
@@ -141,7 +138,7 @@ def search_network(
         3
     """
     tried = settings(search, network, training)
-    plans = network_plans(prepared.edit, tried)
+    plan = searched_plan(prepared.edit, tried)
     zeros, n_percentiles = prepared.scaling.zeros, prepared.edit.n_percentiles
     left_out = check_folds(
         {
@@ -149,8 +146,8 @@ def search_network(
             for name, events in prepared.events.items()
         }
     )
-    log.info("search: %d trials of %s", len(tried), ", ".join(plans))
-    attempt = partial(_attempt, prepared.markers, left_out, plans, prepared.drawn.samples)
+    log.info("search: %d trials of %s", len(tried), " → ".join(map(str, plan)))
+    attempt = partial(_attempt, prepared.markers, left_out, plan, prepared.drawn.samples)
     trials = []
     for trial in run_all(attempt, {f"tried {setting}": setting for setting in tried}, TASK_REMEDY):
         if trial.failure:
@@ -165,13 +162,13 @@ def search_network(
 def _attempt(
     populations: Mapping[str, Float32s],
     left_out: Mapping[str, LeftOutEvents],
-    plans: Mapping[str, Plan],
+    plan: Plan,
     samples: Mapping[str, Texts],
     setting: SearchSetting,
 ) -> SearchTrial:
     """Try a setting; if its training fails, return a trial with the reason, so that the others go on."""
     try:
-        return try_setting(setting, populations, left_out, plans, samples)
+        return try_setting(setting, populations, left_out, plan, samples)
     except ModelError as error:
         n_markers = next(iter(populations.values())).shape[1]
         return SearchTrial(setting, setting.n_weights(n_markers), failure=str(error))
@@ -181,7 +178,7 @@ def try_setting(
     setting: SearchSetting,
     populations: Mapping[str, Float32s],
     left_out: Mapping[str, LeftOutEvents],
-    plans: Mapping[str, Plan],
+    plan: Plan,
     samples: Mapping[str, Texts] | None = None,
 ) -> SearchTrial:
     """Train a network, and fit every edit without each population in turn.
@@ -190,7 +187,7 @@ def try_setting(
         setting: The setting to try.
         populations: Standardised, (n_events, n_markers) float32 each.
         left_out: Events and folds, by edit.
-        plans: The plans, by name; their changes are averaged.
+        plan: The steps.
         samples: (n_events,) sample of each event, by population, if they are known.
 
     Raises:
@@ -202,17 +199,16 @@ def try_setting(
         >>> markers = {name: model.standardised(cells) for name, cells in pair.items()}
         >>> left_out = LeftOutEvents.from_events(PairEvents(*markers.values()), model.scaling.zeros, 21, seed=0)
         >>> setting = SearchSetting(Architecture(hidden=(), code=3), TrainingPlan(epochs=5, minibatch=64))
-        >>> trial = try_setting(setting, markers, {"pair": left_out}, {"code": EditConfig(preset="paper").plan})
+        >>> trial = try_setting(setting, markers, {"pair": left_out}, EditConfig(preset="paper").plan)
         >>> list(trial.errors), trial.n_weights
         (['pair'], 24)
     """
     training, n_markers = setting.training, next(iter(populations.values())).shape[1]
     network, history = train_network(populations, setting.architecture, training, samples=samples)
-    weights = dict.fromkeys(plans, 1 / len(plans))
     errors = {}
     for edit, events in left_out.items():
-        trials = try_plans(network, plans, events.source, events.target, events.folds, events.fitting)
-        errors[edit] = blended_error(trials, weights, events.fitting.seed)
+        trials = try_plans(network, {WHOLE: plan}, events.source, events.target, events.folds, events.fitting)
+        errors[edit] = blended_error(trials, {WHOLE: 1.0}, events.fitting.seed)
     return SearchTrial(
         setting, setting.n_weights(n_markers), kept_epoch(history, training.patience).validation_loss, errors
     )

@@ -10,7 +10,6 @@ import pandas as pd
 from pydantic import Field, PositiveInt
 
 from neuronedit.config import Config
-from neuronedit.edits.auto import MIN_ERROR
 from neuronedit.errors import DataError, ModelError
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
@@ -97,6 +96,9 @@ def _setting(
     network = architecture.model_copy(update={"hidden": hidden, "code": code})
     return SearchSetting(network, training.model_copy(update={"weight_decay": decay, "noise": noise}))
 
+
+MIN_ERROR = 0.02
+"""Errors below this one are noise and count as equal to it."""
 
 ALIKE = 0.05
 """Errors on populations left out that differ by a smaller share are alike: the smallest such network is taken.

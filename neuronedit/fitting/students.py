@@ -11,7 +11,7 @@ from neuronedit.edits.learnable import hide
 from neuronedit.edits.pair_events import PairEvents
 from neuronedit.edits.students.distillation import distil
 from neuronedit.edits.students.fidelity import measure_fidelity
-from neuronedit.network.autoencoder import VISIBLE, Autoencoder
+from neuronedit.network.autoencoder import Autoencoder
 from neuronedit.network.chunks import in_chunks
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def needs_student(edit: Edit) -> bool:
         True
     """
     steps = [step.plan for member in edit.members for step in member.steps]
-    return any(step.layer != VISIBLE or step.operator not in LOOKUPS for step in steps)
+    return any(step.latent or step.operator not in LOOKUPS for step in steps)
 
 
 def with_student(
@@ -79,7 +79,7 @@ def with_student(
         return in_chunks(lambda chunk: edit._blended(autoencoders, chunk), spread_events) - spread_events
 
     learned = spread(events.source[rows[n_held_out:]])
-    student = replace(edit, student=distil(change, learned, spread(events.target), edit.spikes.zeros, seed))
+    student = replace(edit, student=distil(change, learned, spread(events.target), edit.spikes.ranges, seed))
     fidelity = measure_fidelity(
         lambda population: edit.apply(autoencoders, population),
         lambda population: student.apply(autoencoders, population),

@@ -17,7 +17,7 @@ from neuronedit.cells.design import PAIR_EDIT, ControlsDesign, Design, PairDesig
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import fit_scaling
 from neuronedit.edits.edit import fit_edit
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.operators.table import EditStep
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import CODE, Architecture, Autoencoder
 

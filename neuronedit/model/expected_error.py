@@ -62,10 +62,11 @@ def why_unmeasured(edit: Edit, error: float) -> str:
     Example:
         >>> from neuronedit.model.example import example_model
         >>> why_unmeasured(example_model().edits["pair"], float("nan"))
-        "the plan of the edit 'pair' was given (edit.preset = auto measures plans)"
+        "the errors of the edit 'pair' were not measured: an older neuronedit fitted it, or it was made by hand"
     """
     if not edit.members:
         return f"the edit {edit.name!r} does nothing ({edit.summary})"
-    if edit.choice is None:
-        return f"the plan of the edit {edit.name!r} was given (edit.preset = auto measures plans)"
+    if edit.errors is None:
+        made = "an older neuronedit fitted it, or it was made by hand"
+        return f"the errors of the edit {edit.name!r} were not measured: {made}"
     return "" if isfinite(error) else f"the edit {edit.name!r} has too few events to leave some out"

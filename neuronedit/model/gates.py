@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, get_args
 from pydantic import Field
 
 from neuronedit.config import Config
-from neuronedit.edits.composition import CONFOUNDED
+from neuronedit.edits.mix.composition import CONFOUNDED
 from neuronedit.edits.support import MAX_REACH
 from neuronedit.measures.distances import MARGIN
 

@@ -14,6 +14,7 @@ from neuronedit.errors import ConfigError, listing, nearest_name
 
 VISIBLE = "visible"
 CODE = "code"
+ENCODER, DECODER = "encoder", "decoder"
 LEAKY_SLOPE = 0.2
 
 
@@ -61,6 +62,22 @@ class Architecture(Config):
         """Names of the layers that can be edited, from the markers on."""
         numbers = range(1, len(self.hidden) + 1)
         return (VISIBLE, *(f"encoder.{i}" for i in numbers), CODE, *(f"decoder.{i}" for i in numbers))
+
+    def layer_named(self, layer: str) -> str:
+        """Give a layer's own name: ``encoder`` and ``decoder`` stand for the last hidden layer of each.
+
+        Raises:
+            ConfigError: There is no such layer.
+
+        Example:
+            >>> from neuronedit import Architecture
+            >>> Architecture().layer_named("encoder"), Architecture(hidden=(), code=3).layer_named("encoder")
+            ('encoder.2', 'code')
+        """
+        if layer in (ENCODER, DECODER):
+            return f"{layer}.{len(self.hidden)}" if self.hidden else CODE
+        self.check_layer(layer)
+        return layer
 
     def check_layer(self, layer: str) -> None:
         """Check that there is a layer of that name.

@@ -13,7 +13,7 @@ from neuronedit.arrays import Float32s, Int64s, Texts
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.edits.edit import Edit
 from neuronedit.edits.learnable import hide
-from neuronedit.edits.steps import Member
+from neuronedit.edits.operators.percentiles import Shift
 from neuronedit.errors import DataError, listing, nearest_name
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_cells, example_labels, example_model
@@ -211,15 +211,15 @@ def edited_layer(edit: Edit) -> str:
 
     Example:
         >>> from neuronedit.edits.edit import fit_edit
-        >>> from neuronedit.edits.steps import EditStep
+        >>> from neuronedit.edits.operators.table import EditStep
         >>> from neuronedit.network.autoencoder import Architecture
         >>> networks, cells = (Autoencoder(1, Architecture()),), np.linspace(0, 1, 200, dtype=np.float32)[:, None]
         >>> steps = (EditStep(layer="encoder.2"),)
         >>> edited_layer(fit_edit("pair", networks, steps, cells, cells + 1, zeros=np.full(1, -9, np.float32)))
         'encoder.2'
     """
-    member = _member(edit)
-    return member.steps[0].plan.layer if member else CODE
+    found = _shift(edit)
+    return found[0] if found else CODE
 
 
 @cache
@@ -238,19 +238,16 @@ def example_subject() -> EditSubject:
     return EditSubject.from_model(example_model(), PAIR_EDIT, source, target, {"other": other})
 
 
-def _member(edit: Edit, layer: str | None = None) -> Member | None:
-    """The heaviest member that begins with neurons of the first autoencoder, in a layer if one is named."""
-    found = [
-        member
-        for member in edit.members
-        if member.autoencoder == 0 and member.steps[0].plan.latent and layer in (None, member.steps[0].plan.layer)
-    ]
-    return max(found, key=lambda member: member.weight, default=None)
+def _shift(edit: Edit, layer: str | None = None) -> tuple[str, Shift] | None:
+    """The heaviest member's first shift of neurons of the first autoencoder, with its layer: the one named, if any."""
+    members = sorted(edit.members, key=lambda member: -member.weight)
+    firsts = [member.steps[0] for member in members if member.autoencoder == 0 and member.steps[0].plan.latent]
+    return next((found for step in firsts for found in step.shifts.items() if layer in (None, found[0])), None)
 
 
 def _edited(model: EditModel, edit: Edit, layer: str, source: Population) -> tuple[Float32s, str]:
-    member = _member(edit, layer)
-    if member:
-        return source.activations + member.steps[0].shift.shift_at(tensor(source.activations)).numpy(), OWN_SHIFT
+    found = _shift(edit, layer)
+    if found:
+        return source.activations + found[1].shift_at(tensor(source.activations)).numpy(), OWN_SHIFT
     moved = edit.apply(model.autoencoders, source.markers)
     return activations(model.autoencoder, moved, layer), ENCODED_AGAIN

@@ -3,12 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neuronedit.edits.auto import CANDIDATES
-from neuronedit.edits.edit import NEURONS_THEN_MARKERS, PRESETS, fit_edit
+from neuronedit.edits.edit import fit_edit
 from neuronedit.edits.operators.percentiles import percentiles
-from neuronedit.edits.steps import Fitting, apply_steps
+from neuronedit.edits.operators.table import Fitting
+from neuronedit.edits.plans import NEURONS_THEN_MARKERS, PRESETS
+from neuronedit.edits.steps import apply_steps
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 from tests.arrays import of_arrays
+from tests.plans import EVERY_KIND
 
 ZEROS = np.full(5, -99, np.float32)
 
@@ -78,7 +80,7 @@ def test_an_events_bits_do_not_depend_on_the_events_beside_it(edit, networks, so
 
 
 def test_beyond_all_percentiles_the_output_is_bounded_by_the_event_and_a_shift_that_was_seen(networks, source, target):
-    for name, plan in CANDIDATES.items():
+    for name, plan in EVERY_KIND.items():
         fitted = fit_edit("pair", networks[:1], plan, source, target, zeros=ZEROS)
         far = np.float32([[1e6] * 5, [-1e6] * 5])
         # float32 at a million has steps of 1/16.

@@ -9,9 +9,9 @@ from neuronedit_jobs.benchmarks.accuracy.tasks import DATA, TASKS, draw, load_ce
 
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
-from neuronedit.edits.auto import PlanChoice
-from neuronedit.edits.edit import AUTO, PRESETS, fit_edit
+from neuronedit.edits.edit import fit_edit
 from neuronedit.edits.learnable import MAX_GAIN, MAX_STRETCH, find_unlearnable
+from neuronedit.edits.plans import DEFAULT, PRESETS
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 
 N = 400
@@ -207,15 +207,12 @@ def kinds(seed: int, n_events: int = 600) -> np.ndarray:
     return (centres[rng.integers(0, 3, n_events)] + rng.normal(size=(n_events, 4))).astype(np.float32)
 
 
-BLEND = PlanChoice({"quantile-map": 0.75, "neurons-strata": 0.25}, {}, 0.1, 0.1, 0.1)
-
-
-@pytest.mark.parametrize("plan", [*PRESETS, AUTO])
+@pytest.mark.parametrize("plan", PRESETS)
 def test_an_unlearnable_marker_keeps_its_bits_and_tells_the_others_nothing(network, plan):
     source, target = kinds(0), kinds(1) + 1
     source[:, 2] = 5
-    settings = {"zeros": np.full(4, -99, np.float32), "beyond_support": "shrink", "unlearnable": {2: "constant"}}
-    edit = fit_edit("x", (network,), PRESETS.get(plan, AUTO), source, target, choice=BLEND, **settings)
+    settings = {"zeros": np.full(4, -99, np.float32), "shrinks": True, "unlearnable": {2: "constant"}}
+    edit = fit_edit("x", (network,), PRESETS[plan], source, target, **settings)
     events, other = kinds(2), kinds(2)
     other[:, 2] = -7
     kept = [0, 1, 3]
@@ -233,7 +230,7 @@ def test_an_unlearnable_marker_keeps_its_bits_and_tells_the_others_nothing(netwo
 def test_where_no_marker_can_be_learned_the_edit_does_nothing(network):
     reasons = dict.fromkeys(range(4), "constant")
     edit = fit_edit(
-        "x", (network,), AUTO, kinds(0), kinds(1) + 1, zeros=np.full(4, -99, np.float32), unlearnable=reasons
+        "x", (network,), DEFAULT, kinds(0), kinds(1) + 1, zeros=np.full(4, -99, np.float32), unlearnable=reasons
     )
     events = kinds(2)
     assert edit.apply((network,), events) is events

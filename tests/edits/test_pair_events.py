@@ -2,8 +2,8 @@ import numpy as np
 
 from neuronedit.cells.design import EditPair
 from neuronedit.edits.edit import fit_edit
+from neuronedit.edits.operators.table import EditStep
 from neuronedit.edits.pair_events import PairEvents, pool_equally
-from neuronedit.edits.steps import EditStep
 from tests.fitted import fit_pair
 
 VISIBLE = (EditStep(layer="visible"),)

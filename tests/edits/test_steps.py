@@ -3,11 +3,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from neuronedit.edits.edit import NEURONS_THEN_MARKERS
 from neuronedit.edits.operators.neighbours import NeighbourShift
 from neuronedit.edits.operators.percentiles import percentiles
 from neuronedit.edits.operators.strata import StrataShift
-from neuronedit.edits.steps import OPERATORS, EditStep, Fitting, apply_steps, fit_steps
+from neuronedit.edits.operators.table import OPERATORS, EditStep, Fitting
+from neuronedit.edits.plans import NEURONS_THEN_MARKERS
+from neuronedit.edits.steps import apply_steps, fit_steps
 from neuronedit.errors import ConfigError
 from neuronedit.network import chunks as chunks_module
 from neuronedit.network.chunks import activations
@@ -44,6 +45,11 @@ def others(rng):
 
 def plan(layer, operator="linear", form="residual"):
     return (EditStep(layer=layer, operator=operator, form=form, n_neighbours=10),)
+
+
+def only(step):
+    (shift,) = step.shifts.values()
+    return shift
 
 
 def decoded(autoencoder, values, layer):
@@ -93,14 +99,14 @@ def test_a_visible_edit_by_a_constant_shifts_every_event_by_it(autoencoder, rng,
 def test_the_plain_form_decodes_the_edited_activations(autoencoder, source, target, layer, operator):
     fitted = fit_steps(autoencoder, plan(layer, operator, "plain"), source, target)
     before = activations(autoencoder, source, layer)
-    expected = decoded(autoencoder, before + of_arrays(fitted[0].shift.shift_at, before), layer)
+    expected = decoded(autoencoder, before + of_arrays(only(fitted[0]).shift_at, before), layer)
     assert (apply_steps(fitted, autoencoder, source) == expected).all()
 
 
 def test_the_residual_form_adds_the_decoded_change(autoencoder, source, target):
     fitted = fit_steps(autoencoder, plan("code"), source, target)
     before = activations(autoencoder, source, "code")
-    after = before + of_arrays(fitted[0].shift.shift_at, before)
+    after = before + of_arrays(only(fitted[0]).shift_at, before)
     change = decoded(autoencoder, after, "code") - decoded(autoencoder, before, "code")
     # The output's product is made of the difference, not the difference of two: values of order 1 in float32.
     np.testing.assert_allclose(apply_steps(fitted, autoencoder, source), source + change, atol=2e-6)
@@ -110,14 +116,14 @@ def test_the_residual_form_adds_the_decoded_change(autoencoder, source, target):
 def test_each_step_is_fitted_on_the_source_as_the_steps_before_leave_it(autoencoder, source, target):
     fitted = fit_steps(autoencoder, NEURONS_THEN_MARKERS, source, target)
     after_code = apply_steps(fitted[:1], autoencoder, source)
-    assert (fitted[1].shift.source_percentiles == percentiles(after_code)).all()
+    assert (only(fitted[1]).source_percentiles == percentiles(after_code)).all()
     assert (apply_steps(fitted, autoencoder, source) == apply_steps(fitted[1:], autoencoder, after_code)).all()
 
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_every_operator_is_restored_from_its_arrays_bit_for_bit(name, autoencoder, source, target):
     (step,) = plan("code", name)
-    shift = fit_steps(autoencoder, [step], source, target)[0].shift
+    shift = only(fit_steps(autoencoder, [step], source, target)[0])
     restored, before = OPERATORS[name].restore(step, shift.arrays()), activations(autoencoder, source, "code")
     assert of_arrays(restored.shift_at, before).tobytes() == of_arrays(shift.shift_at, before).tobytes()
 
@@ -127,20 +133,20 @@ def test_a_steps_help_lists_every_operator_and_it_has_the_options_that_they_read
     for name, operator in OPERATORS.items():
         assert f"{name}: {operator.meaning}" in described
         assert set(operator.options) <= set(EditStep.model_fields)
-    with pytest.raises(ValidationError, match="'step', 'linear', 'neighbours', 'strata' or 'transport'"):
+    with pytest.raises(ValidationError, match="'step', 'linear', 'neighbours', 'strata', 'transport' or 'trained'"):
         EditStep(operator="linaer")
 
 
 def test_the_neighbours_operator_averages_linear_shifts(autoencoder, source, target):
-    linear = fit_steps(autoencoder, plan("code"), source, target)[0].shift
-    shift = fit_steps(autoencoder, plan("code", "neighbours"), source, target)[0].shift
+    linear = only(fit_steps(autoencoder, plan("code"), source, target)[0])
+    shift = only(fit_steps(autoencoder, plan("code", "neighbours"), source, target)[0])
     assert isinstance(shift, NeighbourShift)
     assert (shift.shifts == of_arrays(linear.shift_at, shift.landmarks)).all()
 
 
 def test_the_strata_operator_tells_as_many_strata_apart_as_asked_for(autoencoder, source, target):
     steps = [EditStep(operator="strata", n_strata=3)]
-    shift = fit_steps(autoencoder, steps, source, target, Fitting(21))[0].shift
+    shift = only(fit_steps(autoencoder, steps, source, target, Fitting(21))[0])
     assert isinstance(shift, StrataShift)
     assert [stratum.source_percentiles.shape for stratum in shift.strata] == [(21, 3)] * 3
 
@@ -148,7 +154,7 @@ def test_the_strata_operator_tells_as_many_strata_apart_as_asked_for(autoencoder
 @pytest.mark.parametrize("n_percentiles", [3, 21])
 def test_the_number_of_percentiles_is_the_one_asked_for(autoencoder, source, target, n_percentiles):
     fitted = fit_steps(autoencoder, plan("code"), source, target, Fitting(n_percentiles))
-    assert fitted[0].shift.source_percentiles.shape == (n_percentiles, 3)
+    assert only(fitted[0]).source_percentiles.shape == (n_percentiles, 3)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +197,7 @@ def test_the_order_of_events_does_not_matter(autoencoder, source, target, others
 def test_fitting_does_not_depend_on_the_order_of_events(autoencoder, source, target, rng):
     fitted = fit_steps(autoencoder, plan("visible"), source, target)
     shuffled = fit_steps(autoencoder, plan("visible"), rng.permutation(source), rng.permutation(target))
-    assert (fitted[0].shift.shifts == shuffled[0].shift.shifts).all()
+    assert (only(fitted[0]).shifts == only(shuffled[0]).shifts).all()
 
 
 def test_editing_twice_moves_events_twice(autoencoder, rng):

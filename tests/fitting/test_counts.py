@@ -5,7 +5,7 @@ import pytest
 
 from neuronedit.cells.design import ControlsDesign
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.fitting.fit import fit_model
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan

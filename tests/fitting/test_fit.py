@@ -11,8 +11,8 @@ from numpy.testing import assert_array_equal
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.operators.table import EditStep
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import ConfigError, DataError, ModelError
 from neuronedit.fitting.edits import edit_scores
 from neuronedit.fitting.fit import FittedModel, fit_model, model_refits, refit
@@ -89,7 +89,7 @@ def test_arrays_and_drawn_populations_of_the_same_events_give_the_same_bits(fitt
 
 
 def test_autoencoders_of_an_ensemble_differ_and_their_changes_are_averaged(fitted_pair, pair):
-    code = EditConfig(steps=(EditStep(layer="code"),))
+    code = EditConfig(steps=(EditStep(layer="code"),), serve="teacher")
     both = fitted(pair, PairDesign.of_arrays(), ensemble=2, edit=code).model
     first, second = both.autoencoders
     assert torch.equal(first.layers[0].weight, fitted_pair.model.autoencoder.layers[0].weight)
@@ -98,19 +98,19 @@ def test_autoencoders_of_an_ensemble_differ_and_their_changes_are_averaged(fitte
     assert len(both.facts["validation_loss"]) == 2
 
 
-def test_auto_chooses_and_says_what_it_rests_on(days):
+def test_the_default_is_measured_and_says_what_it_rests_on(days):
     others = {"A": days["A"], "B": days["B"], "extrapolation B": days["B"][:100]}
     model = fitted(others, DAYS, edit=EditConfig()).model
     edit, judged = model.edits["B"], model.facts["extrapolation"]["B"]
     assert sum(member.weight for member in edit.members) == pytest.approx(1)
     # The gains are the same for every event, so the change carries over to the kind of cell left out.
-    assert edit.choice.left_out_error < 1
+    assert edit.errors.left_out < 1
     assert judged["flagged"] is False
     assert "The source has events like these" in judged["sentence"]
     expected = edit.expected_error(judged["unsupported"])
     assert model.facts["expected_extrapolation_error"] == {"B": expected}
     assert edit_scores(model)["B"]["expected_extrapolation_error"] == expected
-    assert edit_scores(model)["B"]["left_out_error"] == edit.choice.left_out_error
+    assert edit_scores(model)["B"]["left_out_error"] == edit.errors.left_out
     assert edit_scores(model)["B"]["flagged"] == 0
     assert gain(model, days["B"], "B") == pytest.approx(0.5, rel=0.1)
 
@@ -124,7 +124,7 @@ def test_an_inverse_leads_back(days):
 
 
 def test_a_search_trains_with_the_settings_that_do_best_on_populations_left_out(pair):
-    code = EditConfig(steps=(EditStep(layer="code"),))
+    code = EditConfig(steps=(EditStep(layer="code"),), serve="teacher")
     training = TRAINING.model_copy(update={"epochs": 15})
     found = fitted(pair, PairDesign.of_arrays(), training=training, edit=code, search=SearchConfig(code=(1, 4)))
     # Six markers of two kinds of cell, each with its own gain and noise, do not fit through one neuron.
@@ -135,7 +135,7 @@ def test_a_search_trains_with_the_settings_that_do_best_on_populations_left_out(
 
 
 def test_another_plan_has_the_bits_that_it_has_when_it_is_fitted_at_once(fitted_pair, pair):
-    other = EditConfig(preset="neurons-then-markers", inverse=True)
+    other = EditConfig(preset="neurons-then-markers", serve="teacher", inverse=True)
     again, at_once = fitted_pair.with_edit(other), fitted(pair, PairDesign.of_arrays(), edit=other)
     assert again.model.facts == at_once.model.facts
     for edit in ("pair", "pair inverse"):

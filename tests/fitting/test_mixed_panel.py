@@ -7,7 +7,7 @@ import torch
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import Linear, Logicle
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import DataError
 from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel, Route
@@ -41,7 +41,7 @@ def model() -> EditModel:
         PairDesign.of_arrays(),
         network=Architecture(hidden=(8,), code=3),
         training=TrainingPlan(epochs=2, minibatch=128),
-        edit=EditConfig(preset="neurons-then-markers"),
+        edit=EditConfig(preset="neurons-then-markers", serve="teacher"),
     ).model
 
 

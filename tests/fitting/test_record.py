@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from neuronedit.cells.draw import SampleConfig
-from neuronedit.edits.edit import EditConfig
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.operators.table import EditStep
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import ModelError
 from neuronedit.fitting.record import PopulationRecord, TrainingRecord, intensities_digest, population_records
 from neuronedit.network.plan import TrainingPlan

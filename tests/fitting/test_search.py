@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.operators.table import EditStep
 from neuronedit.edits.pair_events import PairEvents
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.plans import DEFAULT, EditConfig
 from neuronedit.errors import ConfigError, DataError, ModelError
-from neuronedit.fitting.search import LeftOutEvents, check_folds, network_plans, try_setting
+from neuronedit.fitting.search import LeftOutEvents, check_folds, searched_plan, try_setting
 from neuronedit.fitting.search_result import SearchConfig, SearchResult, SearchSetting, SearchTrial, settings
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 from neuronedit.network.plan import TrainingPlan
@@ -74,23 +74,24 @@ def populations():
 
 
 def test_a_code_wide_enough_beats_a_narrow_one_on_populations_left_out(left_out, populations):
-    plans = network_plans(CODE, [])
-    wide, narrow = (try_setting(setting((16,), code, 0.0, 0.0), populations, left_out, plans) for code in (4, 1))
+    plan = searched_plan(CODE, [])
+    wide, narrow = (try_setting(setting((16,), code, 0.0, 0.0), populations, left_out, plan) for code in (4, 1))
     assert wide.error < narrow.error - 0.1
     assert wide.reconstruction < narrow.reconstruction
-    again = try_setting(setting((16,), 1, 0.0, 0.0), populations, left_out, plans)
+    again = try_setting(setting((16,), 1, 0.0, 0.0), populations, left_out, plan)
     assert again == narrow, "a trial depends on its setting and the seed alone"
 
 
-def test_auto_is_tried_by_its_plans_that_edit_neurons():
-    assert set(network_plans(EditConfig(), [])) == {"neurons-strata", "neurons-neighbours"}
+def test_the_default_is_tried_whatever_the_layers():
+    tried = [setting(hidden, 3, 0.0, 0.0) for hidden in ((8, 6), (8,), ())]
+    assert searched_plan(EditConfig(), tried) == DEFAULT
 
 
 def test_a_plan_of_markers_alone_cannot_be_searched_for():
     with pytest.raises(
         ConfigError, match=r"^search: the edit's plan edits markers only, .* Choose another edit\.preset"
     ):
-        network_plans(EditConfig(preset="strata"), [])
+        searched_plan(EditConfig(preset="strata"), [])
 
 
 def test_a_layer_that_some_network_lacks_is_told_before_any_trial():
@@ -99,7 +100,7 @@ def test_a_layer_that_some_network_lacks_is_told_before_any_trial():
     with pytest.raises(
         ConfigError, match=r"The autoencoder has no layer 'encoder\.2' \(layers: 'visible', 'encoder\.1'"
     ):
-        network_plans(deep, tried)
+        searched_plan(deep, tried)
 
 
 def test_events_too_few_to_leave_a_population_out_are_told(left_out):

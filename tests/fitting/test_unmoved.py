@@ -12,9 +12,9 @@ import pytest
 from neuronedit.adapters.registry.versions import pinned_model
 from neuronedit.adapters.transform.event_editor import EventEditor
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
-from neuronedit.edits.auto import CANDIDATES, choose
-from neuronedit.edits.edit import PRESETS, EditConfig
-from neuronedit.edits.steps import Fitting
+from neuronedit.edits.left_out import measure_errors
+from neuronedit.edits.operators.table import Fitting
+from neuronedit.edits.plans import PRESETS, EditConfig
 from neuronedit.errors import ConfigError, ModelError
 from neuronedit.fitting.edits import edits_sentence
 from neuronedit.fitting.fit import fit_model
@@ -49,19 +49,14 @@ from tests.fitting.test_unlearnable import (
 MOVED = ("CD3", "CD4")
 
 
-@pytest.fixture
-def quick_choice(monkeypatch):
-    monkeypatch.setattr("neuronedit.edits.auto.CANDIDATES", {"quantile-map": CANDIDATES["quantile-map"]})
-
-
 @pytest.fixture(scope="module")
 def model():
     """Of three batches, with inverses; CD8 is not to be moved."""
     return fitted({"1": REFERENCE, "2": BATCH, "3": blood(3, -SHIFT)}, inverse=True, markers=MOVED).model
 
 
-@pytest.mark.parametrize("preset", [*PRESETS, "auto"])
-def test_a_marker_that_is_not_named_keeps_its_bits_whatever_the_plan(preset, quick_choice):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_marker_that_is_not_named_keeps_its_bits_whatever_the_plan(preset):
     edited = fitted({"1": REFERENCE, "2": BATCH}, preset=preset, markers=["CD4"]).model.apply(PATIENT, "2")
     assert edited[:, [CD3, CD8]].tobytes() == PATIENT[:, [CD3, CD8]].tobytes()
     if preset == "quantile-map":
@@ -101,15 +96,15 @@ def test_naming_all_markers_is_naming_none():
     assert models[0].apply(PATIENT, "2").tobytes() == models[1].apply(PATIENT, "2").tobytes()
 
 
-def test_plans_are_chosen_by_the_markers_that_they_move(quick_choice):
+def test_plans_are_measured_by_the_markers_that_they_move():
     """CD8 differs in a way that no plan can learn: it would be most of every plan's error."""
     rng = np.random.default_rng(0)
     source, target = (rng.normal(size=(2000, 3)).astype(np.float32) for _ in range(2))
     target[:, :2] += 1
     source[:, 2], target[:, 2] = 0, rng.normal(0, 1, 2000).cumsum() / 20
-    network = fitted({"1": REFERENCE, "2": BATCH}).model.autoencoder
+    network, plan = fitted({"1": REFERENCE, "2": BATCH}).model.autoencoder, PRESETS["quantile-map"]
     errors = [
-        choose(network, source, target, Fitting(unmoved=unmoved)).errors["quantile-map"] for unmoved in ((), (2,))
+        measure_errors(network, plan, source, target, Fitting(unmoved=unmoved)).left_out for unmoved in ((), (2,))
     ]
     assert errors[1] < 0.1 < errors[0]
 

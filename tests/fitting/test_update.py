@@ -9,7 +9,7 @@ import pytest
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import DataError, ModelError
 from neuronedit.fitting.drift import EditDrift
 from neuronedit.fitting.fit import FittedModel, fit_model
@@ -34,7 +34,7 @@ def parent() -> FittedModel:
         ControlsDesign(control={"role": "control"}, reference="A"),
         network=Architecture(hidden=(16,), code=4),
         training=TrainingPlan(epochs=3, minibatch=64, learning_rate=1e-2),
-        edit=EditConfig(preset="neurons-then-markers"),
+        edit=EditConfig(preset="neurons-then-markers", serve="teacher"),
     ).drawn_from(DATA, SampleConfig())
 
 

@@ -13,14 +13,15 @@ from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import fit_scaling
 from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
-from neuronedit.edits.edit import PRESETS, fit_edit
+from neuronedit.edits.edit import fit_edit
+from neuronedit.edits.operators.table import EditStep, Fitting
 from neuronedit.edits.pair_events import PairEvents
-from neuronedit.edits.steps import EditStep, Fitting
+from neuronedit.edits.plans import PRESETS
 from neuronedit.edits.students.distillation import distil
 from neuronedit.fitting.students import with_student
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.files import MODEL_FORMAT, load_model, save_model
-from neuronedit.network.autoencoder import Architecture, Autoencoder, tensor
+from neuronedit.network.autoencoder import VISIBLE, Architecture, Autoencoder, tensor
 from neuronedit.network.minibatches import InMemory
 from neuronedit.network.plan import TrainingPlan
 from neuronedit.network.training import train
@@ -33,7 +34,7 @@ TRAINING = TrainingPlan(epochs=30, minibatch=128)
 
 PLANS = {
     "neighbours": (EditStep(operator="neighbours", n_neighbours=10),),
-    **{name: PRESETS[name] for name in ("paper", "neurons-then-markers", "strata", "transport")},
+    **{name: PRESETS[name] for name in ("paper", "neurons-then-markers", "strata", "transport", "trained")},
 }
 
 
@@ -70,11 +71,10 @@ def golden_model(source: np.ndarray, target: np.ndarray) -> EditModel:
         name: fit_edit(name, networks, plan, before, after, zeros=scaling.zeros, fitting=Fitting(21))
         for name, plan in PLANS.items()
     }
-    pair = PairEvents(before, after)
-    judged = with_student(edits["strata"], networks, pair, None, seed=0)
+    judged = with_student(edits["strata"], networks, PairEvents(before, after), None, seed=0)
     spread, led_to = (judged.spikes.spread_evenly(events) for events in (before, after))
-    teacher = edits["strata"].members[0].steps[0].shift
-    student = distil(lambda events: teacher.shift_at(tensor(events)).numpy(), spread, led_to, judged.spikes.zeros, 0)
+    strata = edits["strata"].members[0].steps[0].shifts[VISIBLE]
+    student = distil(lambda events: strata.shift_at(tensor(events)).numpy(), spread, led_to, judged.spikes.ranges, 0)
     edits[STUDENT] = replace(judged, student=student)  # whether it passes or not
     design = PairDesign(source={"condition": "untreated"}, target={"condition": "treated"})
     return EditModel(PANEL, scaling, networks, edits, design, {"made": "to be kept"})

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from neuronedit_jobs.benchmarks.accuracy import methods
 from neuronedit_jobs.benchmarks.accuracy.methods import (
-    AUTO_NAME,
+    DEFAULT_NAME,
     METHODS,
     NETWORKS,
     Effort,
@@ -18,7 +18,17 @@ from neuronedit_jobs.benchmarks.accuracy.methods import (
     predict,
 )
 from neuronedit_jobs.benchmarks.accuracy.run import QUICK_TASKS, by_task, measure_task, summarise
-from neuronedit_jobs.benchmarks.accuracy.tasks import DATA, TASKS, Cells, Populations, TransferTask, draw, load_cells
+from neuronedit_jobs.benchmarks.accuracy.tasks import (
+    DATA,
+    FIRST_TASKS,
+    TASKS,
+    Cells,
+    Populations,
+    TransferTask,
+    draw,
+    draw_rows,
+    load_cells,
+)
 
 from neuronedit.cells.design import MIN_POPULATION_EVENTS
 from neuronedit.cells.selection import select
@@ -44,8 +54,10 @@ def arcsinh(intensities: np.ndarray) -> np.ndarray:
 # --- tasks
 
 
-def test_there_are_18_positive_and_3_negative_tasks_of_different_names() -> None:
-    assert [task.transfers for task in TASKS] == [True] * 18 + [False] * 3
+def test_there_are_22_positive_and_6_negative_tasks_of_different_names() -> None:
+    assert [task.transfers for task in FIRST_TASKS] == [True] * 18 + [False] * 3
+    assert [task.transfers for task in TASKS[len(FIRST_TASKS) :]] == [True] * 4 + [False] * 3
+    assert TASKS[: len(FIRST_TASKS)] == FIRST_TASKS
     assert len({task.name for task in TASKS}) == len(TASKS)
 
 
@@ -63,6 +75,28 @@ def test_every_task_finds_four_populations_that_share_no_event(dataset: str) -> 
         assert np.sum(chosen, axis=0).max() == 1, task.name
         populations, truth = draw(cells, task, 100, seed=0)
         assert {len(events) for events in (*vars(populations).values(), truth)} == {100}
+
+
+@needs_data
+def test_a_column_names_the_samples_that_source_and_target_both_hold() -> None:
+    several = [task for task in TASKS if task.sample_column]
+    assert [task.name for task in several] == [task.name for task in TASKS if "7 lines" in task.name]
+    for task in several:
+        cells = load_cells(DATA, task.dataset)
+        rows = dict(zip(("source", "target", "events", "truth"), draw_rows(cells, task, 4_000, seed=0), strict=True))
+        samples = {role: set(cells.annotations[task.sample_column].iloc[chosen]) for role, chosen in rows.items()}
+        assert samples["source"] == samples["target"]
+        assert len(samples["source"]) == 7
+        assert samples["events"] == samples["truth"]
+        assert not samples["source"] & samples["events"]
+
+
+def test_the_rows_that_are_drawn_are_those_of_the_populations() -> None:
+    cells = made_cells(np.random.default_rng(0).lognormal(2, 1, (800, 3)).astype(np.float32))
+    populations, truth = draw(cells, TASK, 150, seed=1)
+    rows = draw_rows(cells, TASK, 150, seed=1)
+    for chosen, events in zip(rows, (*vars(populations).values(), truth), strict=True):
+        np.testing.assert_array_equal(cells.intensities[chosen], events)
 
 
 def test_a_missing_dataset_is_told_with_the_option_that_mends_it(tmp_path: Path) -> None:
@@ -109,7 +143,7 @@ def test_a_source_that_equals_the_target_leaves_events_to_the_residual_plans_bit
     intensities = np.random.default_rng(0).lognormal(2, 1, (400, 3)).astype(np.float32)
     control, events = intensities[:200], intensities[200:]
     predictions = predictions_of(Populations(control, control, events), 0, TINY)
-    for method in (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, AUTO_NAME):
+    for method in (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, DEFAULT_NAME):
         np.testing.assert_array_equal(predictions[method], arcsinh(events))
 
 
@@ -124,16 +158,15 @@ def test_every_method_and_the_noise_floor_are_measured() -> None:
     assert not finite.loc["peer"].any()
 
 
-def test_the_forecast_stands_beside_the_scores_of_auto_and_needs_no_truth() -> None:
+def test_the_forecast_stands_beside_the_default_s_scores_and_needs_no_truth() -> None:
     generator = np.random.default_rng(0)
     intensities = generator.lognormal(2, 1, (800, 3)).astype(np.float32)
     intensities[200:400] *= 3
     populations, truth = draw(made_cells(intensities), TASK, 200, seed=0)
     table = measure_task(TASK, 0, populations, truth, TINY, {}).set_index("method")
     expected = forecast(fit_populations(populations, 5.0, 0, TINY), populations.events)
-    assert table.loc[AUTO_NAME, "plan"] == expected.plan
-    assert table.loc[AUTO_NAME, "expected_error"] == pytest.approx(expected.expected_error)
-    assert not table.loc[AUTO_NAME, "flagged"]
+    assert table.loc[DEFAULT_NAME, "expected_error"] == pytest.approx(expected.expected_error)
+    assert not table.loc[DEFAULT_NAME, "flagged"]
     assert table["flagged"].isna().sum() == len(table) - 1
 
 
@@ -190,7 +223,7 @@ def test_residuals_are_ratios_of_means_over_the_positive_tasks_alone() -> None:
         NO_EDIT: [1.1, 3.1, 0.5],
         FLOOR: [0.1, 0.1, 0.1],
         QUANTILE_MAP: [0.6, 0.6, 0.9],
-        AUTO_NAME: [0.5, 0.7, 0.1],
+        DEFAULT_NAME: [0.5, 0.7, 0.1],
     }
     summary = summarise(scores(given, transfers=[True, True, False]))
     assert summary.loc[NO_EDIT, "r_emd"] == 1
@@ -198,29 +231,29 @@ def test_residuals_are_ratios_of_means_over_the_positive_tasks_alone() -> None:
     assert summary.loc[QUANTILE_MAP, "r_emd"] == pytest.approx(0.5 / 2)
     assert summary.loc[QUANTILE_MAP, "r_energy"] == pytest.approx(0.5 / 2)
     assert summary.loc[QUANTILE_MAP, "negatives_r_emd"] == pytest.approx(2)
-    assert summary.loc[AUTO_NAME, "at_least_quantile_map"] == 0.5
+    assert summary.loc[DEFAULT_NAME, "at_least_quantile_map"] == 0.5
 
 
 def test_a_task_counts_only_where_both_scores_are_at_least_the_quantile_maps() -> None:
-    table = scores({NO_EDIT: [1.0], FLOOR: [0.1], QUANTILE_MAP: [0.5], AUTO_NAME: [0.4]}, transfers=[True])
-    table.loc[table["method"] == AUTO_NAME, "energy"] = 6.0
-    assert summarise(table).loc[AUTO_NAME, "at_least_quantile_map"] == 0
+    table = scores({NO_EDIT: [1.0], FLOOR: [0.1], QUANTILE_MAP: [0.5], DEFAULT_NAME: [0.4]}, transfers=[True])
+    table.loc[table["method"] == DEFAULT_NAME, "energy"] = 6.0
+    assert summarise(table).loc[DEFAULT_NAME, "at_least_quantile_map"] == 0
 
 
 def test_a_method_that_failed_is_compared_on_its_other_tasks_alone() -> None:
-    given = {NO_EDIT: [1.1, 9.0], FLOOR: [0.1, 1.0], QUANTILE_MAP: [0.6, 0.6], AUTO_NAME: [0.3, float("nan")]}
+    given = {NO_EDIT: [1.1, 9.0], FLOOR: [0.1, 1.0], QUANTILE_MAP: [0.6, 0.6], DEFAULT_NAME: [0.3, float("nan")]}
     summary = summarise(scores(given, transfers=[True, True]))
-    assert summary.loc[AUTO_NAME, "r_emd"] == pytest.approx(0.2)
-    assert summary.loc[AUTO_NAME, "failed"] == 1
-    assert summary.loc[AUTO_NAME, "at_least_quantile_map"] == 0.5
+    assert summary.loc[DEFAULT_NAME, "r_emd"] == pytest.approx(0.2)
+    assert summary.loc[DEFAULT_NAME, "failed"] == 1
+    assert summary.loc[DEFAULT_NAME, "at_least_quantile_map"] == 0.5
     assert summary["failed"].sum() == 1
 
 
 def test_a_method_that_always_failed_keeps_its_place_in_the_tables() -> None:
-    given = {NO_EDIT: [1.1], FLOOR: [0.1], QUANTILE_MAP: [0.6], AUTO_NAME: [float("nan")]}
+    given = {NO_EDIT: [1.1], FLOOR: [0.1], QUANTILE_MAP: [0.6], DEFAULT_NAME: [float("nan")]}
     table = scores(given, transfers=[True])
     assert list(by_task(table, "emd").columns) == [*METHODS, FLOOR]
-    assert np.isnan(summarise(table).loc[AUTO_NAME, "r_emd"])
+    assert np.isnan(summarise(table).loc[DEFAULT_NAME, "r_emd"])
 
 
 def test_seeds_are_averaged_before_tasks_are_compared() -> None:

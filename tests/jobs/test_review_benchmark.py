@@ -13,7 +13,7 @@ from neuronedit_jobs.benchmarks.review.run import DRAWN, run, summarise
 from neuronedit_jobs.benchmarks.review.verdicts import BEFORE_TRUTH, EDIT, judge_edit, measure_verdicts
 
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 

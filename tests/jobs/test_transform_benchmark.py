@@ -1,6 +1,7 @@
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -15,7 +16,7 @@ from neuronedit_jobs.benchmarks.speed.event_files import DEFAULT, MARKERS, NEURO
 from neuronedit_jobs.benchmarks.speed.ways import Work, copy_cost, half_cost, plain_cost, products_cost
 
 from neuronedit.cells.design import PAIR_EDIT
-from neuronedit.edits.auto import CANDIDATES
+from neuronedit.edits.plans import DEFAULT as DEFAULT_PLAN
 from neuronedit.model.saved.files import load_model
 
 # --- files and models
@@ -49,17 +50,15 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     FileSet(400, 4).write(folder / "cells")
     FileSet(20, 2).write(folder / "few")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(event_files, "N_LANDMARKS", 200)
-        patch.setattr(event_files, "N_OTHERWISE", 200)
+        few = {name: replace(trial, n_events=200) for name, trial in event_files.TRIALS.items()}
+        patch.setattr(event_files, "TRIALS", few)
         save_trials(folder / "models")
     return folder
 
 
-def test_the_default_model_blends_all_candidates_evenly(places: Path) -> None:
+def test_the_default_model_is_what_a_job_fits_by_default(places: Path) -> None:
     members = load_model(places / "models" / DEFAULT).edits[PAIR_EDIT].members
-    assert len(members) == len(CANDIDATES)
-    assert {member.weight for member in members} == {1 / len(CANDIDATES)}
-    assert [len(member.steps) for member in members] == [len(plan) for plan in CANDIDATES.values()]
+    assert [tuple(step.plan for step in member.steps) for member in members] == [DEFAULT_PLAN]
 
 
 # --- rows

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from neuronedit.cells.transforms import all_cofactors
-from neuronedit.edits.auto import CANDIDATES
-from neuronedit.edits.edit import PRESETS
 from neuronedit.edits.operators import landmarks
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.operators.table import EditStep
+from neuronedit.edits.plans import PRESETS
 from neuronedit.errors import ModelError
 from neuronedit.model.edit_model import Route
 from neuronedit.model.pipeline import device as on_device
@@ -19,6 +18,7 @@ from neuronedit.model.pipeline.device import Fetched, Transfers, found_device
 from neuronedit.model.pipeline.passage import back_by_masks
 from neuronedit.network.autoencoder import tensor
 from tests.gpu import GPU
+from tests.plans import EVERY_KIND
 
 ROUNDING = 1e-4
 """Of edited markers, standard deviations: sums in another order are off by float32's last bits (1e-7), which grow by up
@@ -41,7 +41,7 @@ PLANS = {
         EditStep(layer="visible"),
     ),
     **PRESETS,
-    **CANDIDATES,
+    **EVERY_KIND,
 }
 
 WITH_SUPPORT = Route(support=True)
@@ -104,7 +104,7 @@ def test_every_plan_gives_what_the_processor_gives(make_model, cells, plan):
 @on_gpu
 def test_a_blend_of_all_candidates_and_an_ensemble_do_too(make_wide_model):
     members = []
-    for plan in CANDIDATES.values():
+    for plan in EVERY_KIND.values():
         model, events = make_wide_model(plan, n_networks=2)
         members += model.get_edit("pair").members
     blend = tuple(replace(member, weight=1 / len(members)) for member in members)

@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 
 from neuronedit.cells.design import ControlsDesign, EditPair
-from neuronedit.edits.auto import CANDIDATES
-from neuronedit.edits.edit import NEURONS_THEN_MARKERS
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.operators.table import EditStep
+from neuronedit.edits.plans import NEURONS_THEN_MARKERS, TRANSPORT
 from neuronedit.errors import DataError, ModelError
 from neuronedit.model.edit_model import EDITED, NO_EFFECT, REFERENCE, UNKNOWN, Route
 from neuronedit.network.chunks import CHUNK
 from tests.arrays import of_arrays
 from tests.fitted import fit_pair
+from tests.plans import EVERY_KIND
 
 PLANS = {
     "step": [EditStep(operator="step")],
@@ -232,7 +232,7 @@ def test_another_number_of_markers_is_told(pair_model):
         pair_model.apply(np.zeros((3, 1), np.float32), "pair")
 
 
-ALL_PLANS = {name: list(plan) for name, plan in CANDIDATES.items()} | PLANS
+ALL_PLANS = {name: list(plan) for name, plan in EVERY_KIND.items()} | PLANS
 
 
 @pytest.mark.parametrize("plan", ALL_PLANS.values(), ids=ALL_PLANS)
@@ -249,7 +249,7 @@ def test_however_events_are_cut_into_tables_each_has_the_same_bits(make_wide_mod
 
 @pytest.mark.parametrize("n_markers", [3, 7, 33])
 def test_so_it_is_for_panels_of_any_size(make_wide_model, n_markers):
-    model, events = make_wide_model([*NEURONS_THEN_MARKERS, *CANDIDATES["transport"]], n_markers=n_markers)
+    model, events = make_wide_model([*NEURONS_THEN_MARKERS, *TRANSPORT], n_markers=n_markers)
     whole = model.apply(events, "pair")
     alone = np.concatenate([model.apply(events[row : row + 1], "pair") for row in range(50)])
     assert alone.tobytes() == whole[:50].tobytes()

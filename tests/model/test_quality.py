@@ -32,6 +32,7 @@ def observed(controls_model, cells):
         after = before if batch == "3" else controls_model.standardised(controls_model.apply(raw, batch))
         observe(batch, before, after, None)
         events[batch] = before, after
+    observe.finish()
     return controls_model, tally, events
 
 

@@ -10,10 +10,12 @@ from neuronedit_jobs.benchmarks.review.review_problems import Problems
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import fit_scaling
-from neuronedit.edits.edit import Edit, EditConfig
+from neuronedit.edits.edit import Edit
 from neuronedit.edits.operators.percentiles import PercentileShift, percentiles
+from neuronedit.edits.operators.table import EditStep
+from neuronedit.edits.plans import EditConfig
 from neuronedit.edits.spikes import Spikes
-from neuronedit.edits.steps import EditStep, FittedStep, Member
+from neuronedit.edits.steps import FittedStep, Member
 from neuronedit.edits.support import Support
 from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel
@@ -38,7 +40,7 @@ def planted_model() -> Callable[[np.ndarray], EditModel]:
         scaling = fit_scaling([planted_events(500, 0), planted_events(500, 1, TRUE_SHIFT)], panel.transforms)
         knots = np.zeros((1, len(MARKERS)), dtype=np.float32)
         standardised = (shift / scaling.spreads).astype(np.float32)[None]
-        step = FittedStep(EditStep(layer="visible"), PercentileShift(knots, standardised, "linear"))
+        step = FittedStep(EditStep(layer="visible"), {"visible": PercentileShift(knots, standardised, "linear")})
         autoencoder = Autoencoder(len(MARKERS), Architecture(hidden=(8,), code=4)).eval().requires_grad_(False)
         design = PairDesign(source={"drug": "no"}, target={"drug": "yes"})
         source, target = (scaling.standardise(scaling.transform(planted_events(500, seed))) for seed in (0, 1))
@@ -140,7 +142,7 @@ def blood_review() -> Review:
         design,
         network=Architecture(hidden=(100,), code=30),
         training=TrainingPlan(epochs=8, minibatch=512),
-        edit=EditConfig(preset="neurons-then-markers"),
+        edit=EditConfig(preset="neurons-then-markers", serve="teacher"),
     )
     identity = {"name": "blood", "version": "1", "digest": "0" * 64, "data": "cytonorm_ptlg"}
     return review_model(fitted.model, blood_comparisons(samples), samples, fitted.loss_table, identity)

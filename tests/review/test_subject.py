@@ -13,7 +13,7 @@ from neuronedit_jobs.benchmarks.review.planted import (
     planted_neurons,
 )
 
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.operators.table import EditStep
 from neuronedit.errors import ConfigError, DataError, ModelError
 from neuronedit.review.subject import ENCODED_AGAIN, OWN_SHIFT, EditSubject, LabelledEvents
 

@@ -18,7 +18,7 @@ from neuronedit.cells.arms import Arm, Experiment
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.selection import Where, select
-from neuronedit.edits.edit import AUTO, EditConfig, Preset
+from neuronedit.edits.plans import EditConfig, Preset
 from neuronedit.measures.distances import normalised_residual
 from neuronedit.measures.synergy import ANTAGONISTIC, SYNERGISTIC, SynergyRule
 from neuronedit.model.combination import MEASURED, Combination, combine
@@ -35,7 +35,7 @@ from .two_drugs import ADDITIVE, N_MARKERS, SATURATING, SETTINGS, SPECIFIC, desi
 logger = logging.getLogger(__name__)
 
 DATASET = "ot_activation_flow"
-DEFAULT = AUTO
+DEFAULT: Preset = "trained"
 KINDS = {"additive": ADDITIVE, "specific": SPECIFIC, "saturating": SATURATING}
 """Markers of known interaction."""
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from neuronedit.arrays import Float32s, Float64s, Int64s
 from neuronedit.cells.transforms import MASS_COFACTOR
-from neuronedit.edits.composition import match
+from neuronedit.edits.mix.composition import match
 from neuronedit.edits.operators.percentiles import PercentileShift, weighted_percentiles
 from neuronedit.measures.moments import rms
 from neuronedit.network.autoencoder import tensor

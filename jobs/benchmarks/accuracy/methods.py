@@ -1,6 +1,6 @@
 """Methods that the accuracy benchmark compares: simple ones, and edits of one autoencoder by several plans.
 
-The edit of ``auto`` is also asked for its flags before any truth is seen, over many draws of the tasks' events.
+The default edit is also asked for its flags before any truth is seen, over many draws of the tasks' events.
 """
 
 import logging
@@ -18,7 +18,7 @@ from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import fit_scaling
 from neuronedit.cells.transforms import Arcsinh
 from neuronedit.edits.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP, Baseline, baselines
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.edits.support import Support
 from neuronedit.errors import NeuroneditError
 from neuronedit.fitting.fit import fit_model
@@ -32,10 +32,10 @@ from .tasks import Populations, TransferTask, draw, load_cells
 
 logger = logging.getLogger(__name__)
 
-AUTO_NAME = "neuronedit: auto"
+DEFAULT_NAME = "neuronedit: default"
 
 PLANS: Mapping[str, EditConfig] = {
-    AUTO_NAME: EditConfig(preset="auto"),
+    DEFAULT_NAME: EditConfig(),
     "neuronedit: paper (code, step, plain)": EditConfig(preset="paper"),
     "neuronedit: neurons, then markers": EditConfig(preset="neurons-then-markers"),
     "neuronedit: strata": EditConfig(preset="strata"),
@@ -78,18 +78,16 @@ class Effort:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The forecast of ``auto`` for an edit, before any truth is seen.
+    """The forecast for an edit by the default plan, before any truth is seen.
 
     Attributes:
-        plan: The plan that counts most.
         expected_error: On the events to be edited; 0 is the noise floor, 1 that of doing nothing.
         left_out_error: On populations left out of source and target.
-        neurons: By how much the plans that edit neurons lower that error.
+        neurons: By how much the steps that edit neurons lower that error.
         unsupported: Share of the events with nothing like them in the source.
         flagged: Whether the edit should not be trusted on these events.
     """
 
-    plan: str
     expected_error: float
     left_out_error: float
     neurons: float
@@ -98,16 +96,15 @@ class Forecast:
 
 
 def forecast(model: EditModel, events: Float32s) -> Forecast:
-    """Forecast the edit of ``auto`` on raw events, (n_events, n_markers), without their truth."""
-    edit = model.edits[AUTO_NAME]
-    assert edit.choice is not None
+    """Forecast the default edit on raw events, (n_events, n_markers), without their truth."""
+    edit = model.edits[DEFAULT_NAME]
+    assert edit.errors is not None
     found = edit.support.judge(model.standardised(events))
     expected = edit.expected_error(found.unsupported)
     return Forecast(
-        edit.choice.winner,
         expected,
-        edit.choice.left_out_error,
-        edit.choice.neurons_contribution,
+        edit.errors.left_out,
+        edit.errors.neurons_contribution,
         found.unsupported,
         found.flagged or not expected < 1,
     )

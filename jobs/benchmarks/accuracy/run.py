@@ -26,7 +26,7 @@ from neuronedit.network.plan import TrainingPlan
 
 from ..measure import Result
 from .confounded import BY_STRATA, PLAIN, SOURCE_SHARES, measure_confounded
-from .methods import AUTO_NAME, Effort, fit_populations, forecast, measure_flags, predict
+from .methods import DEFAULT_NAME, Effort, fit_populations, forecast, measure_flags, predict
 from .peers import PEERS, PeerTask, measure_peers
 from .simulated import SimulatedTask, score_table, simulate
 from .tasks import DATA, TASKS, Populations, TransferTask, draw, load_cells
@@ -66,14 +66,14 @@ def run(quick: bool, data: Path = DATA, peers: Path | None = None) -> Result:
         "emd": by_task(scores, "emd"),
         "energy": by_task(scores, "energy"),
         "forecasts": scores.dropna(subset="flagged"),
-        "scores": scores.drop(columns=["plan", "flagged"]),
+        "scores": scores.drop(columns="flagged"),
         "simulated": simulated.groupby("method", sort=False).mean().drop(columns="seed"),
         "simulated_by_seed": simulated,
         "confounded": confounded.reset_index(),
         "effects": effects(tasks, data, effort),
         "flags": flags,
     }
-    figures = _figures(summary.T[AUTO_NAME], simulated.set_index("method").loc[[AUTO_NAME]], flags)
+    figures = _figures(summary.T[DEFAULT_NAME], simulated.set_index("method").loc[[DEFAULT_NAME]], flags)
     return Result(summary, figures | {"spurious_shift_ratio": _spurious_ratio(confounded)}, details)
 
 
@@ -94,7 +94,7 @@ def measure_mixes(effort: Effort) -> pd.DataFrame:
 
 
 def _figures(summary: pd.Series, by_seed: pd.DataFrame, flags: pd.DataFrame) -> dict[str, float]:
-    """Figures of ``auto``: on the positive tasks, on the simulated one, and the share flagged before truth is seen.
+    """Figures of the default: on the positive tasks, on the simulated one, and the share flagged before truth is seen.
 
     Means over seeds, but for ``cell_rmse_ratio_lacking``, the largest of any seed.
     """
@@ -161,7 +161,7 @@ def measure_task(
 ) -> pd.DataFrame:
     """One task and seed: a row for each method; ``others`` are what further methods made of the events.
 
-    The row of ``auto`` has its forecast, too.
+    The row of the default has its forecast, too.
     """
     measured = np.arcsinh(truth / np.float32(task.cofactor))
     model = fit_populations(populations, task.cofactor, seed, effort)
@@ -173,7 +173,7 @@ def measure_task(
     ]
     table = pd.DataFrame(rows).set_index("method")
     for column, value in asdict(forecast(model, populations.events)).items():
-        table.loc[AUTO_NAME, column] = value
+        table.loc[DEFAULT_NAME, column] = value
     return table.reset_index().assign(task=task.name, transfers=task.transfers, seed=seed)
 
 

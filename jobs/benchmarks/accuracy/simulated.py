@@ -18,17 +18,47 @@ from neuronedit.measures.evaluation import classifier_auc
 
 from .tasks import Populations
 
-N_TYPES, N_MARKERS = 10, 30
-
 N_TREATED_MARKERS = 5
-
-SHARE_OF_MARKERS_ON = 0.4
 
 LACKING_SHARE = 0.05
 """Share of the type that the controls lack, among the events to be edited."""
 
 EFFECT_FLOOR = 0.1
 """A smaller effect of the treatment, in arcsinh units, is none."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What a simulated task is drawn from: how many kinds of cell there are, and how far two stainings differ.
+
+    Attributes:
+        n_types: Kinds of cell; the last is the one that controls lack.
+        n_markers: Markers of the panel.
+        rare_shares: Shares of the events of the types before the last; the others share the rest at random.
+        share_on: Chance that a type has a marker.
+        off: Range of the log abundance of a marker that a type does not have; low ones read zero.
+        marker_gain: Standard deviation of the log gain that all types of one batch share, of each marker.
+        type_gain: Standard deviation of the log gain that one type of one batch adds, of each marker.
+        saturation: Standard deviation of the log saturation of one batch, of each marker.
+        threshold: Standard deviation of the log threshold of one batch, of each marker.
+    """
+
+    n_types: int = 10
+    n_markers: int = 30
+    rare_shares: tuple[float, ...] = ()
+    share_on: float = 0.4
+    off: tuple[float, float] = (0, 2)
+    marker_gain: float = 0.5
+    type_gain: float = 0.1
+    saturation: float = 0.4
+    threshold: float = 0.4
+
+
+FEW_TYPES = World()
+"""Ten types, which a batch stains nearly alike: one quantile map for each marker does most of the work."""
+
+MANY_TYPES = World(n_types=14, rare_shares=(0.02, 0.01, 0.005), marker_gain=0.25, type_gain=0.25)
+"""Fourteen types, three of them rare, each with a staining of its own: an edit has to tell them apart."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +98,14 @@ class Biology:
 
     def draw_types(self, n_events: int, generator: np.random.Generator, *, control: bool) -> Int64s:
         """(n_events,) types; a control has none of the last."""
-        shares = self.shares * np.r_[np.ones(N_TYPES - 1), not control]
-        return generator.choice(N_TYPES, n_events, p=shares / shares.sum())
+        n_types = len(self.shares)
+        shares = self.shares * np.r_[np.ones(n_types - 1), not control]
+        return generator.choice(n_types, n_events, p=shares / shares.sum())
 
     def abundances(self, types: Int64s, treated: Masks, generator: np.random.Generator) -> Float64s:
         """Log-normal around each type's centre, with a part that all markers of a cell share (its size)."""
         size = generator.normal(0, 0.25, (len(types), 1))
-        own = generator.normal(0, 0.4, (len(types), N_MARKERS))
+        own = generator.normal(0, 0.4, (len(types), self.centres.shape[1]))
         return np.exp(self.centres[types] + self.effects[types] * treated[:, None] + size + own)
 
 
@@ -85,27 +116,35 @@ class SimulatedTask:
     Attributes:
         populations: Control of the batch to be corrected, control of the reference, and the events to be edited.
         counterfactuals: (n_events, n_markers) linear intensities: the same events as the reference would measure them.
-        types: (n_events,), 0 … ``N_TYPES`` − 1; the controls lack the last.
+        types: (n_events,), 0 … n_types − 1; the controls lack the last.
         treated: (n_events,) bool.
+        n_types: Kinds of cell.
     """
 
     populations: Populations
     counterfactuals: Float32s
     types: Int64s
     treated: Masks
+    n_types: int
+
+    @property
+    def of_type(self) -> list[Masks]:
+        """The events of each type: (n_events,) bool each."""
+        return [self.types == number for number in range(self.n_types)]
 
 
-def simulate(n_events: int, seed: int, batch_effect: float = 1.0) -> SimulatedTask:
+def simulate(n_events: int, seed: int, batch_effect: float = 1.0, world: World = FEW_TYPES) -> SimulatedTask:
     """Draw biology, stainings and cells.
 
     Args:
         n_events: Number of events of each control, and of the events to be edited.
         seed: Draws everything.
         batch_effect: How far the stainings differ; 0 makes the batches one.
+        world: The law of biology and stainings.
     """
     generator = np.random.default_rng(seed)
-    biology = _draw_biology(generator)
-    batch, reference = _draw_stainings(generator, batch_effect)
+    biology = _draw_biology(world, generator)
+    batch, reference = _draw_stainings(world, generator, batch_effect)
     controls: list[Float32s] = []
     for staining in (batch, reference):
         types = biology.draw_types(n_events, generator, control=True)
@@ -115,7 +154,7 @@ def simulate(n_events: int, seed: int, batch_effect: float = 1.0) -> SimulatedTa
     treated = generator.random(n_events) < 0.5
     abundances = biology.abundances(types, treated, generator)
     populations = Populations(controls[0], controls[1], batch.measure(abundances, types))
-    return SimulatedTask(populations, reference.measure(abundances, types), types, treated)
+    return SimulatedTask(populations, reference.measure(abundances, types), types, treated, world.n_types)
 
 
 def score(task: SimulatedTask, edited: Float32s) -> dict[str, float]:
@@ -130,9 +169,9 @@ def score(task: SimulatedTask, edited: Float32s) -> dict[str, float]:
         effect_slope: The treatment's effect in edited events against the true one, over types and markers: 1 is kept.
     """
     before, truth = (np.arcsinh(events / MASS_COFACTOR) for events in (task.populations.events, task.counterfactuals))
-    of_type = [task.types == number for number in range(N_TYPES)]
-    lacking = of_type[-1]
-    gaps = [[emd(events[chosen], truth[chosen]).sum() for chosen in of_type] for events in (edited, before)]
+    lacking = task.of_type[-1]
+    drawn = [chosen for chosen in task.of_type if chosen.any()]
+    gaps = [[emd(events[chosen], truth[chosen]).sum() for chosen in drawn] for events in (edited, before)]
     return {
         "gap_closed": 1 - emd(edited, truth).sum() / emd(before, truth).sum(),
         "gap_closed_by_type": 1 - sum(gaps[0]) / sum(gaps[1]),
@@ -148,22 +187,26 @@ def score_table(task: SimulatedTask, predictions: dict[str, Float32s], seed: int
     return pd.DataFrame([{"method": name, "seed": seed, **score(task, edited)} for name, edited in predictions.items()])
 
 
-def _draw_biology(generator: np.random.Generator) -> Biology:
-    on = generator.random((N_TYPES, N_MARKERS)) < SHARE_OF_MARKERS_ON
-    centres = np.where(on, generator.uniform(3, 6, on.shape), generator.uniform(0, 2, on.shape))
+def _draw_biology(world: World, generator: np.random.Generator) -> Biology:
+    on = generator.random((world.n_types, world.n_markers)) < world.share_on
+    centres = np.where(on, generator.uniform(3, 6, on.shape), generator.uniform(*world.off, on.shape))
     effects = np.zeros(on.shape)
-    responding = generator.random((N_TYPES, N_TREATED_MARKERS)) < 0.5
+    responding = generator.random((world.n_types, N_TREATED_MARKERS)) < 0.5
     effects[:, -N_TREATED_MARKERS:] = responding * generator.uniform(0.5, 1.5, responding.shape)
-    shares = generator.dirichlet(np.full(N_TYPES - 1, 5.0)) * (1 - LACKING_SHARE)
-    return Biology(np.r_[shares, LACKING_SHARE], centres, effects)
+    fixed = np.array([*world.rare_shares, LACKING_SHARE])
+    shares = generator.dirichlet(np.full(world.n_types - len(fixed), 5.0)) * (1 - fixed.sum())
+    return Biology(np.r_[shares, fixed], centres, effects)
 
 
-def _draw_stainings(generator: np.random.Generator, batch_effect: float) -> tuple[Staining, Staining]:
-    """Two stainings around a common one: markers differ between batches, and types a little within a marker."""
+def _draw_stainings(world: World, generator: np.random.Generator, batch_effect: float) -> tuple[Staining, Staining]:
+    """Two stainings around a common one: markers differ between batches, and types within a marker."""
+    n_types, n_markers = world.n_types, world.n_markers
     drawn = []
     for _ in range(2):
-        gains = generator.normal(0, 0.5, N_MARKERS) + generator.normal(0, 0.1, (N_TYPES, N_MARKERS))
-        saturation, threshold = generator.normal(0, 0.4, N_MARKERS), generator.normal(0, 0.4, N_MARKERS)
+        gains = generator.normal(0, world.marker_gain, n_markers)
+        gains = gains + generator.normal(0, world.type_gain, (n_types, n_markers))
+        saturation = generator.normal(0, world.saturation, n_markers)
+        threshold = generator.normal(0, world.threshold, n_markers)
         scales = (np.exp(batch_effect * logarithm) for logarithm in (gains, saturation, threshold))
         gains, saturation, threshold = scales
         drawn.append(Staining(gains, 1_000 * saturation, threshold))
@@ -175,12 +218,13 @@ def _rmse(events: Float32s, truth: Float32s) -> float:
 
 
 def _effects(task: SimulatedTask, events: Float32s) -> Float64s:
-    """Treated minus untreated mean of each type: (n_types, n_markers) arcsinh units."""
+    """Treated minus untreated mean of each type that has both: (n_types, n_markers) arcsinh units."""
+    both = [(chosen & task.treated, chosen & ~task.treated) for chosen in task.of_type]
     return np.stack(
         [
-            events[chosen & task.treated].mean(axis=0, dtype=np.float64)
-            - events[chosen & ~task.treated].mean(axis=0, dtype=np.float64)
-            for chosen in (task.types == number for number in range(N_TYPES))
+            events[treated].mean(axis=0, dtype=np.float64) - events[untreated].mean(axis=0, dtype=np.float64)
+            for treated, untreated in both
+            if treated.any() and untreated.any()
         ]
     )
 

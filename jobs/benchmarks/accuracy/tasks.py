@@ -1,17 +1,17 @@
 """The transfer tasks: learn source → target, apply it to events whose measured counterpart, the truth, is known.
 
-Four public datasets of real cells, as linear intensities: none is on the arcsinh scale yet. A *positive* task's
+Five public datasets of real cells, as linear intensities: none is on the arcsinh scale yet. A *positive* task's
 effect is known to transfer; a *negative* one's is not, and there the best edit is none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from neuronedit.arrays import Float32s
+from neuronedit.arrays import Float32s, Int64s
 from neuronedit.cells.design import MIN_POPULATION_EVENTS
 from neuronedit.cells.selection import Where, describe, select
 from neuronedit.cells.transforms import MASS_COFACTOR
@@ -39,6 +39,8 @@ class TransferTask:
         truth: Their measured counterpart: for scores only.
         transfers: Whether the effect is known to transfer (a positive task).
         cofactor: Divides linear intensities before arcsinh.
+        sample_column: The column that names the samples of source and target, each of which is in both; None where
+            there is one only.
     """
 
     name: str
@@ -49,6 +51,7 @@ class TransferTask:
     truth: Where
     transfers: bool = True
     cofactor: float = MASS_COFACTOR
+    sample_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,16 +99,24 @@ def draw(cells: Cells, task: TransferTask, n_events: int, seed: int) -> tuple[Po
     Raises:
         DataError: A population has too few events.
     """
-    source, target, events, truth = (
-        _draw_one(cells, where, f"{task.name}, {role}", n_events, np.random.default_rng([seed, number]))
-        for number, (role, where) in enumerate(
-            {"source": task.source, "target": task.target, "events": task.events, "truth": task.truth}.items()
-        )
-    )
+    source, target, events, truth = (cells.intensities[rows] for rows in draw_rows(cells, task, n_events, seed))
     return Populations(source, target, events), truth
 
 
-def _draw_one(cells: Cells, where: Where, name: str, n_events: int, generator: np.random.Generator) -> Float32s:
+def draw_rows(cells: Cells, task: TransferTask, n_events: int, seed: int) -> list[Int64s]:
+    """The rows of ``cells`` that ``draw`` takes, for what their annotations say: of source, target, events and truth.
+
+    Raises:
+        DataError: A population has too few events.
+    """
+    roles = {"source": task.source, "target": task.target, "events": task.events, "truth": task.truth}
+    return [
+        _draw_one(cells, where, f"{task.name}, {role}", n_events, np.random.default_rng([seed, number]))
+        for number, (role, where) in enumerate(roles.items())
+    ]
+
+
+def _draw_one(cells: Cells, where: Where, name: str, n_events: int, generator: np.random.Generator) -> Int64s:
     rows = np.flatnonzero(select(cells.annotations, where))
     if len(rows) < MIN_POPULATION_EVENTS:
         raise DataError(
@@ -113,7 +124,7 @@ def _draw_one(cells: Cells, where: Where, name: str, n_events: int, generator: n
             f"expected at least {MIN_POPULATION_EVENTS}. "
             "The file is not the dataset that the benchmark was written for."
         )
-    return cells.intensities[generator.permutation(rows)[:n_events]]
+    return generator.permutation(rows)[:n_events]
 
 
 def _day(number: int, donor: str, condition: str) -> Where:
@@ -182,7 +193,25 @@ def _antigen(source: Mapping[str, str], other: Mapping[str, str], name: str, *, 
     )
 
 
-TASKS = (
+def _irradiated(lines: Sequence[str], other: str, *, transfers: bool = True) -> TransferTask:
+    learned = lines[0] if len(lines) == 1 else f"{len(lines)} lines"
+    return TransferTask(
+        f"0Gy→10Gy: {learned} → {other}",
+        "rucova_hnscc",
+        source={"condition": "0Gy", "donor": [*lines]},
+        target={"condition": "10Gy", "donor": [*lines]},
+        events={"condition": "0Gy", "donor": other},
+        truth={"condition": "10Gy", "donor": other},
+        transfers=transfers,
+        sample_column="donor" if len(lines) > 1 else None,
+    )
+
+
+def _other_lines(line: str, *, transfers: bool = True) -> TransferTask:
+    return _irradiated([name for name in LINES if name != line], line, transfers=transfers)
+
+
+FIRST_TASKS = (
     *_between_days(1, 2),
     *_between_days(2, 1),
     _between_months("P1", "P2", day=1),
@@ -211,4 +240,19 @@ TASKS = (
         transfers=False,
     ),
 )
-"""18 positive tasks, then 3 negative ones."""
+"""18 positive tasks, then 3 negative ones: those of the benchmark's first four datasets."""
+
+LINES = ("Cal27", "Cal33", "UDSCC2", "UPCISCC099", "UPCISCC131", "UPCISCC154", "UTSCC16A", "VUSCC147")
+"""The cell lines of ``rucova_hnscc``."""
+
+TASKS = (
+    *FIRST_TASKS,
+    _other_lines("UPCISCC099"),
+    _other_lines("UPCISCC154"),
+    _other_lines("UDSCC2"),
+    _other_lines("Cal33"),
+    _other_lines("UPCISCC131", transfers=False),
+    _irradiated(["Cal33"], "UPCISCC154", transfers=False),
+    _irradiated(["VUSCC147"], "UDSCC2", transfers=False),
+)
+"""22 positive tasks and 6 negative ones in all."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from neuronedit.edits.steps import EditStep, apply_steps, fit_steps
+from neuronedit.edits.operators.table import EditStep
+from neuronedit.edits.steps import apply_steps, fit_steps
 from neuronedit.fitting.drift import edit_drift
 from neuronedit.fitting.update import replayed
 from neuronedit.network.autoencoder import CODE, Architecture, Autoencoder

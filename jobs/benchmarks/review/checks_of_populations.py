@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neuronedit.arrays import Masks
-from neuronedit.edits.composition import match
+from neuronedit.edits.mix.composition import match
 from neuronedit.measures.moments import rms
 from neuronedit.review.labels.donor_gap import donor_gap
 from neuronedit.review.neurons.conductance import edit_conductance

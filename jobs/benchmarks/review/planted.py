@@ -16,9 +16,9 @@ from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling
 from neuronedit.cells.transforms import Arcsinh
-from neuronedit.edits.auto import Plan
 from neuronedit.edits.edit import fit_edit
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.operators.table import EditStep
+from neuronedit.edits.plans import Plan
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 from neuronedit.network.minibatches import InMemory

@@ -18,7 +18,7 @@ from neuronedit.review.page.edit_review import LabelColumns, review_edit
 from neuronedit.review.subject import EditSubject
 
 from ..accuracy.methods import Effort
-from ..accuracy.tasks import DATA, TASKS
+from ..accuracy.tasks import DATA, FIRST_TASKS
 from ..measure import Result, markdown
 from . import checks_of_networks as networks
 from . import checks_of_neurons as neurons
@@ -179,7 +179,7 @@ EFFORT = Effort(1_500, 0, 1, Architecture(hidden=(100,), code=50), TrainingPlan(
 """The effort of fits for verdicts, which need less than scores do."""
 
 QUICK_EFFORT = Effort(500, 0, 1, Architecture(hidden=(100,), code=50), TrainingPlan(epochs=100, minibatch=64))
-QUICK_TASKS = (TASKS[0], TASKS[18])
+QUICK_TASKS = (FIRST_TASKS[0], FIRST_TASKS[18])
 
 N_EVENTS, QUICK_EVENTS = 10_000, 2_000
 """Events of each population of the review whose cost is measured."""
@@ -192,7 +192,7 @@ def run(quick: bool, data: Path = DATA) -> Result:
         quick: A review of fewer events, and few tasks with fewer events; the checks are the same.
         data: The datasets; tasks of those that are missing are left out.
     """
-    n_events, tasks, effort = (QUICK_EVENTS, QUICK_TASKS, QUICK_EFFORT) if quick else (N_EVENTS, TASKS, EFFORT)
+    n_events, tasks, effort = (QUICK_EVENTS, QUICK_TASKS, QUICK_EFFORT) if quick else (N_EVENTS, FIRST_TASKS, EFFORT)
     checks = check_all(Problems())
     costs, seconds = measure_cost(n_events)
     verdicts = measure_verdicts(tasks, data, effort)

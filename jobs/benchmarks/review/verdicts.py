@@ -10,7 +10,7 @@ import pandas as pd
 
 from neuronedit.arrays import Float32s
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.measures.distances import DECISIVE_NAMES, distance_to_truth, noise_floor
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import Gate, GateConfig
@@ -24,7 +24,7 @@ from ..accuracy.tasks import Populations, TransferTask, draw, load_cells
 
 logger = logging.getLogger(__name__)
 
-EDIT = "auto"
+EDIT = "default"
 
 BEFORE_TRUTH = ("reconstruction", "confounding", "support", "expected_error")
 """Gates that no truth is needed for."""

@@ -18,12 +18,13 @@ from neuronedit.cells.design import PAIR_EDIT, PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling, fit_scaling
 from neuronedit.cells.transforms import Arcsinh
-from neuronedit.edits.auto import CANDIDATES, Plan
-from neuronedit.edits.edit import NEURONS_THEN_MARKERS, Edit, fit_edit
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits import plans
+from neuronedit.edits.edit import fit_edit
+from neuronedit.edits.operators.table import EditStep
+from neuronedit.edits.plans import NEURONS_THEN_MARKERS, Plan
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.files import save_model
-from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.network.autoencoder import VISIBLE, Architecture, Autoencoder
 
 N_MARKERS = 40
 MARKERS = tuple(f"marker{index}" for index in range(N_MARKERS))
@@ -99,10 +100,6 @@ def intensities(n_events: int, generator: np.random.Generator, shifts: tuple[flo
     return np.clip(np.sinh(moved) * COFACTOR, 0, None).astype(np.float32)
 
 
-N_LANDMARKS, N_OTHERWISE = 5_000, 1_000
-"""Events of source and target each: for ``neighbours``, whose cost grows with the source events that it keeps, more
-than it keeps; for all other plans, whose cost does not depend on it, few."""
-
 SHIFTS = (0.3, 0.8)
 """Shifts of the two kinds of cell, arcsinh units."""
 
@@ -112,34 +109,54 @@ class Trial:
     """A model to be measured.
 
     Attributes:
-        plans: Blended, with equal weights.
+        plans: Several are blended evenly.
         architecture: Its network's layers.
+        n_events: Of source and target each; few where an edit's cost does not depend on them.
     """
 
     plans: tuple[Plan, ...]
     architecture: Architecture = field(default_factory=Architecture)
+    n_events: int = 1_000
 
+
+N_LANDMARKS = 5_000
+"""More events than ``neighbours`` keeps of a source: its cost grows with those that it keeps."""
+
+N_DRAWN = 20_000
+"""Events that a job draws of each population: ``strata`` then tells as many kinds of cell apart as it ever does."""
 
 NEURONS, SMALL, QUANTILE_MAP, DEFAULT = "neurons-then-markers", "small network", "quantile-map", "default"
+SIX_PLANS = "six plans"
 LINEAR, STRATA, NEIGHBOURS = "code linear", "code strata", "code neighbours"
 
 TRIALS: Mapping[str, Trial] = {
     NEURONS: Trial((NEURONS_THEN_MARKERS,)),
     SMALL: Trial((NEURONS_THEN_MARKERS,), Architecture(hidden=(64,), code=32)),
-    QUANTILE_MAP: Trial((CANDIDATES["quantile-map"],)),
+    QUANTILE_MAP: Trial((plans.QUANTILE_MAP,)),
     LINEAR: Trial(((EditStep(operator="linear"),),)),
     STRATA: Trial(((EditStep(operator="strata"),),)),
-    NEIGHBOURS: Trial(((EditStep(operator="neighbours"),),)),
-    DEFAULT: Trial(tuple(CANDIDATES.values())),
+    NEIGHBOURS: Trial(((EditStep(operator="neighbours"),),), n_events=N_LANDMARKS),
+    DEFAULT: Trial((plans.DEFAULT,), n_events=N_DRAWN),
+    SIX_PLANS: Trial(
+        (
+            plans.QUANTILE_MAP,
+            (EditStep(layer=VISIBLE, operator="strata", n_strata=4),),
+            (EditStep(layer=VISIBLE, operator="strata", n_strata=12),),
+            plans.TRANSPORT,
+            (EditStep(operator="strata", n_strata=4), EditStep(layer=VISIBLE, operator="strata", n_strata=4)),
+            (EditStep(operator="neighbours"), EditStep(layer=VISIBLE)),
+        ),
+        n_events=N_LANDMARKS,
+    ),
 }
-"""By name. ``default`` blends all candidates of ``auto``: the most that ``auto`` can choose, which mostly takes fewer.
+"""By name. ``six plans`` is the most that was blended before the default was one plan, to compare with.
 ``code …`` edit nothing but the code, by one operator each."""
 
 
 def save_trials(folder: Path, names: tuple[str, ...] = tuple(TRIALS)) -> None:
     """Fit models and save each in a folder of its name."""
     generator = np.random.default_rng(0)
-    source, target = intensities(N_LANDMARKS, generator), intensities(N_LANDMARKS, generator, SHIFTS)
+    source, target = intensities(N_DRAWN, generator), intensities(N_DRAWN, generator, SHIFTS)
     scaling = fit_scaling([source, target], [Arcsinh(COFACTOR)] * N_MARKERS)
     populations = tuple(scaling.standardise(scaling.transform(events)) for events in (source, target))
     for name in names:
@@ -148,21 +165,9 @@ def save_trials(folder: Path, names: tuple[str, ...] = tuple(TRIALS)) -> None:
 
 def _model(trial: Trial, scaling: Scaling, source: Float32s, target: Float32s) -> EditModel:
     autoencoder = Autoencoder(N_MARKERS, trial.architecture).eval().requires_grad_(False)
-    edit = _edit((autoencoder,), trial.plans, scaling, source, target)
+    pair = source[: trial.n_events], target[: trial.n_events]
+    edits = [fit_edit(PAIR_EDIT, (autoencoder,), plan, *pair, zeros=scaling.zeros) for plan in trial.plans]
+    members = [replace(member, weight=1 / len(edits)) for each in edits for member in each.members]
+    edit = replace(edits[0], members=tuple(members))
     design = PairDesign(source={"condition": "a"}, target={"condition": "b"})
     return EditModel(Panel(MARKERS, (COFACTOR,) * N_MARKERS), scaling, (autoencoder,), {PAIR_EDIT: edit}, design)
-
-
-def _edit(
-    autoencoders: tuple[Autoencoder, ...],
-    plans: tuple[Plan, ...],
-    scaling: Scaling,
-    source: Float32s,
-    target: Float32s,
-) -> Edit:
-    edits = []
-    for plan in plans:
-        n_events = N_LANDMARKS if any(step.operator == "neighbours" for step in plan) else N_OTHERWISE
-        edits.append(fit_edit(PAIR_EDIT, autoencoders, plan, source[:n_events], target[:n_events], zeros=scaling.zeros))
-    members = [replace(member, weight=member.weight / len(plans)) for edit in edits for member in edit.members]
-    return replace(edits[0], members=tuple(members))

@@ -27,6 +27,9 @@ belongs to its strata in full."""
 MIN_STRATUM_EVENTS = 50
 """A stratum with fewer events, in the source or in the target, is not measured well enough to have its own shift."""
 
+EVENTS_PER_STRATUM, FEWEST_STRATA, MOST_STRATA = 800, 4, 24
+"""A stratum is looked for in so many events of the smaller population, within these numbers of strata."""
+
 Labels = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 """Kinds of cell of the source's and the target's events: (n_source,) and (n_target,)."""
 
@@ -168,6 +171,16 @@ class StrataShift:
     def memberships(self, activations: Tensor) -> Tensor:
         """How far each event belongs to each stratum: (n_events, n_neurons) → (n_events, n_strata), rows sum to 1."""
         return self.mixture.memberships(activations + self.alignment.shift_at(activations), self.reach)
+
+
+def n_strata_for(source: Float32s, target: Float32s) -> int:
+    """Give the number of strata that source and target, (n_events, n_neurons), have events for.
+
+    Example:
+        >>> [n_strata_for(np.empty((n, 1)), np.empty((30_000, 1))) for n in (500, 4_000, 20_000)]
+        [4, 5, 24]
+    """
+    return int(np.clip(min(len(source), len(target)) // EVENTS_PER_STRATUM, FEWEST_STRATA, MOST_STRATA))
 
 
 def _counting(memberships: Float32s) -> Float32s:

@@ -1,7 +1,6 @@
 """A shift that depends on all neurons of a layer at once: a small network that moves the source onto the target."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -11,12 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from neuronedit.arrays import Arrays, Float32s, Floats, pickled_fields
-from neuronedit.errors import ModelError
+from neuronedit.edits.operators.descent import Minibatches, apart, descend, one_thread
 from neuronedit.network.autoencoder import Tensors, tensor
 
 WIDTH = 64
-N_STEPS = 300
-MINIBATCH = 384
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-4
 
 EFFORT = 0.01
@@ -105,28 +102,15 @@ class TransportShift:
 def _train(
     asked: Tensor, start: Tensor, target: Tensor, target_weights: Floats | None, seed: int
 ) -> dict[str, Float32s]:
-    generator = torch.Generator().manual_seed(seed)
-    weights = _initial_weights(asked.shape[1], generator)
-    optimiser = torch.optim.AdamW(weights.values(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, N_STEPS)
-    chances = torch.ones(len(target)) if target_weights is None else tensor(target_weights.astype(np.float32))
-    for _ in range(N_STEPS):
-        rows = torch.randint(len(asked), (MINIBATCH,), generator=generator)
-        others = target[torch.multinomial(chances, MINIBATCH, replacement=True, generator=generator)]
+    minibatches = Minibatches(len(asked), target, target_weights, seed)
+    weights = _initial_weights(asked.shape[1], minibatches.generator)
+
+    def loss() -> Tensor:
+        rows, others = minibatches.draw()
         added = network_output(weights, asked[rows])
-        moved = start[rows] + added
-        # The energy distance less its constant E|T − T'|.
-        apart = 2 * torch.cdist(moved, others).mean() - torch.cdist(moved, moved).mean()
-        loss = apart + EFFORT * (added**2).sum(dim=1).mean()
-        if not torch.isfinite(loss):
-            raise ModelError(
-                "The operator 'transport' diverged: its loss is not finite. Look for extreme intensities, or take "
-                "another operator for this step."
-            )
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+        return apart(start[rows] + added, others) + EFFORT * (added**2).sum(dim=1).mean()
+
+    descend(list(weights.values()), loss, LEARNING_RATE, "transport", WEIGHT_DECAY)
     return {name: weight.detach().numpy() for name, weight in weights.items()}
 
 
@@ -157,20 +141,3 @@ def network_output(weights: Mapping[str, Tensor], activations: Tensor) -> Tensor
         if name != LAYERS[-1]:
             activations = nn.functional.silu(activations)
     return activations
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Restrict torch to one thread: more gain nothing on matrices this small and would sum in another order.
-
-    Example:
-        >>> with one_thread():
-        ...     torch.get_num_threads()
-        1
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

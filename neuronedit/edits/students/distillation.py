@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from neuronedit.arrays import Float32s, Float64s, Int64s
-from neuronedit.edits.operators.transport import one_thread
-from neuronedit.edits.spikes import WIDTH as SPIKE_WIDTH
+from neuronedit.edits.operators.descent import one_thread
 from neuronedit.edits.students.student import BINS, N_BINS, Student, bin_places, network_output, network_shapes
 from neuronedit.errors import ModelError
 from neuronedit.network.autoencoder import LEAKY_SLOPE, tensor
@@ -40,7 +39,9 @@ Teacher = Callable[[Float32s], Float32s]
 """The change that an edit makes of standardised events with spread zeros: (n_events, n_markers) → the same shape."""
 
 
-def distil(teacher: Teacher, source: Float32s, target: Float32s, zeros: Float32s, seed: int) -> Student:
+def distil(
+    teacher: Teacher, source: Float32s, target: Float32s, spikes: tuple[Float32s, Float32s], seed: int
+) -> Student:
     """Fit a student to a teacher on source, target, jittered source events and mixtures of two events.
 
     Curves come first, then the network learns what they leave, then the curves are fitted again to what it leaves.
@@ -49,15 +50,15 @@ def distil(teacher: Teacher, source: Float32s, target: Float32s, zeros: Float32s
         teacher: The change to learn.
         source: (n_source, n_markers) float32, standardised, zeros spread.
         target: (n_target, n_markers) float32, standardised, zeros spread.
-        zeros: (n_markers,) zero intensity, standardised; NaN for a marker without a spike.
+        spikes: (n_markers,) float32 each, where the spread zeros of a marker begin and end; NaN where there are none.
         seed: Draws events, initial weights and minibatches.
 
     Raises:
         ModelError: The teacher's change, or a loss, is not finite.
 
     Example:
-        >>> cells = np.random.default_rng(0).normal(size=(500, 2)).astype(np.float32)
-        >>> student = distil(lambda events: -events / 2, cells, cells / 2, np.full(2, np.nan, np.float32), seed=0)
+        >>> cells, none = np.random.default_rng(0).normal(size=(500, 2)).astype(np.float32), np.float32([np.nan] * 2)
+        >>> student = distil(lambda events: -events / 2, cells, cells / 2, (none, none), seed=0)
         >>> bool(np.abs(student.change(tensor(cells)).numpy() + cells / 2).mean() < 0.05)
         True
     """
@@ -69,7 +70,7 @@ def distil(teacher: Teacher, source: Float32s, target: Float32s, zeros: Float32s
             "The student cannot learn the edit: the change of some of its events is not finite. Look for extreme "
             'intensities, or do without a student: edit.serve = "teacher".'
         )
-    edges = curve_edges(source, zeros)
+    edges = curve_edges(source, *spikes)
     places = bin_places(edges, events)
     clipped, values = tensor(np.clip(events, edges[0], edges[-1])), _fit_curves(places, change)
     with one_thread():
@@ -102,21 +103,25 @@ def training_events(source: Float32s, target: Float32s, generator: np.random.Gen
     return np.concatenate([both, jittered, mixed]).astype(np.float32)
 
 
-def curve_edges(source: Float32s, zeros: Float32s) -> Float32s:
-    """Place the edges of each marker's bins: (n_source, n_markers), (n_markers,) → (4, n_markers) float32, ascending.
+def curve_edges(source: Float32s, starts: Float32s, ends: Float32s) -> Float32s:
+    """Place the edges of each marker's bins: → (4, n_markers) float32, ascending.
 
     All bins of a marker without a spike are equally wide.
 
+    Args:
+        source: (n_source, n_markers) standardised, zeros spread.
+        starts: (n_markers,) where the spread zeros begin; NaN for a marker without a spike.
+        ends: (n_markers,) where they end.
+
     Example:
         >>> cells = np.linspace(-1, 1, 201, dtype=np.float32)[:, None]
-        >>> curve_edges(cells, np.float32([np.nan])).ravel().round(2).tolist()
+        >>> curve_edges(cells, *np.float32([[np.nan], [np.nan]])).astype(float).ravel().round(2).tolist()
         [-0.99, -0.74, -0.37, 0.99]
     """
     lowest, highest = np.percentile(source, REACH, axis=0)
     even = np.cumsum([0, *BINS])[:, None] / N_BINS * np.maximum(highest - lowest, MIN_RANGE) + lowest
-    start = zeros - SPIKE_WIDTH
-    about_zero = [np.minimum(lowest, start - MIN_RANGE), start, zeros, np.maximum(highest, zeros + MIN_RANGE)]
-    return np.where(np.isnan(zeros), even, np.stack(about_zero)).astype(np.float32)
+    about_zero = [np.minimum(lowest, starts - MIN_RANGE), starts, ends, np.maximum(highest, ends + MIN_RANGE)]
+    return np.where(np.isnan(ends), even, np.stack(about_zero)).astype(np.float32)
 
 
 def _curves(places: Float32s, values: Float32s) -> Float32s:

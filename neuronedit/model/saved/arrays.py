@@ -17,7 +17,7 @@ from neuronedit.edits.students.student import N_BINS, network_shapes
 from neuronedit.edits.support import OWN_PERCENTILE
 from neuronedit.errors import ModelError, listing
 from neuronedit.model.saved.facts import REMEDY, EditFacts, ModelFacts
-from neuronedit.network.autoencoder import VISIBLE, Architecture
+from neuronedit.network.autoencoder import Architecture
 
 MAX_VALUE: Final = 1e15
 """The largest value that an array may have. Values are standard deviations, or weights; squares of distances are summed
@@ -140,7 +140,7 @@ def operator_rules(operator: str, n_neurons: int) -> dict[str, Rule]:
         >>> operator_rules("linear", 5)["shifts"].shape
         ('percentiles', 5)
     """
-    if operator in ("step", "linear"):
+    if operator in ("step", "linear", "trained"):
         return {
             "knots": Rule(("percentiles", n_neurons), ascending=True),
             "shifts": Rule(("percentiles", n_neurons)),
@@ -196,9 +196,9 @@ def _edit_rules(edit: EditFacts, n_markers: int, architecture: Architecture) -> 
     widths = [n_markers, *architecture.hidden, architecture.code, *architecture.hidden[::-1]]
     for number, member in enumerate(edit.members):
         for index, step in enumerate(member.steps):
-            architecture.check_layer(step.layer)
-            width = widths[architecture.layer_names.index(step.layer)]
-            yield f"{number}.{index}.", operator_rules(step.operator, width)
+            for place, layer in step.places(architecture).items():
+                width = widths[architecture.layer_names.index(layer)]
+                yield f"{number}.{index}.{place}", operator_rules(step.operator, width)
 
 
 def _check_group(arrays: Arrays, prefix: str, rules: Rules, where: str) -> None:
@@ -259,9 +259,11 @@ def _check_edit(arrays: Arrays, name: str, edit: EditFacts, scaling: Scaling, wh
     for number, member in enumerate(edit.members):
         for index, step in enumerate(member.steps):
             part = f"{begin}{number}.{index}."
-            if step.operator == "transport" and (arrays[f"{part}lowest"] > arrays[f"{part}highest"]).any():
-                raise ModelError(f"{where}: {part}lowest is above {part}highest. {REMEDY}")
-            if step.layer == VISIBLE:
+            for lowest in (name for name in arrays if name.startswith(part) and name.endswith(".lowest")):
+                highest = f"{lowest.removesuffix('lowest')}highest"
+                if (arrays[lowest] > arrays[highest]).any():
+                    raise ModelError(f"{where}: {lowest} is above {highest}. {REMEDY}")
+            if not step.latent:
                 shift = part + ("drift" if step.operator == "transport" else "shifts")
                 change = arrays[shift].astype(np.float64) * scaling.spreads
                 _check_reach(change, 2, scaling, f"{where}: the array {shift!r}")

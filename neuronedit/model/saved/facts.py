@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from neuronedit.cells.design import Design
 from neuronedit.cells.panel import Role
-from neuronedit.edits.auto import PlanChoice
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.baselines import NO_EDIT
+from neuronedit.edits.left_out import LeftOutErrors
+from neuronedit.edits.operators.table import EditStep
 from neuronedit.errors import ModelError
 from neuronedit.network.autoencoder import Architecture
 
@@ -65,8 +66,21 @@ class MemberFacts(_Facts):
     steps: list[EditStep] = Field(min_length=1)
 
 
+class ErrorFacts(_Facts):
+    """An edit's errors on events left out."""
+
+    within: Number | None
+    left_out: Number | None
+    without_neurons: Number | None
+    alike: bool
+
+    def measured(self) -> LeftOutErrors:
+        """Give the errors themselves."""
+        return LeftOutErrors.from_facts(self.model_dump())
+
+
 class ChoiceFacts(_Facts):
-    """How an edit's plan was chosen."""
+    """How an edit's plan was chosen among several, in formats 3 and 4."""
 
     weights: dict[str, Number] = Field(min_length=1)
     errors: dict[str, Number | None]
@@ -74,9 +88,15 @@ class ChoiceFacts(_Facts):
     within_error: Number | None
     without_neurons_error: Number | None
 
-    def choice(self) -> PlanChoice:
-        """Give the choice itself."""
-        return PlanChoice.from_facts(self.model_dump())
+    def measured(self) -> LeftOutErrors:
+        """Give the errors that it rested on."""
+        alike = self.within_error is None and NO_EDIT in self.weights
+        return ErrorFacts(
+            within=self.within_error,
+            left_out=self.left_out_error,
+            without_neurons=self.without_neurons_error,
+            alike=alike,
+        ).measured()
 
 
 class FidelityFacts(_Facts):
@@ -101,7 +121,8 @@ class EditFacts(_Facts):
     student: bool = False
     """Whether there is one; from format 5 on, as its fidelity."""
     fidelity: FidelityFacts | None = None
-    choice: ChoiceFacts | None
+    choice: ChoiceFacts | None = None
+    errors: ErrorFacts | None = None
     unlearnable: dict[str, str] = Field(default_factory=dict)
     """Reasons by marker; models of before the first that looked for such markers have none."""
     unmoved: list[str] = Field(default_factory=list)

@@ -148,15 +148,15 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
     Example:
         >>> parse_model({FACTS: b'{"format": 6}', ARRAYS: b""}, "model")
         Traceback (most recent call last):
-        neuronedit.errors.ModelError: model: expected model format 3, 4 or 5, found 6. Use the neuronedit that ...
+        neuronedit.errors.ModelError: model: expected model format 3, 4 or 5, found 6. Use ...
     """
     read = parse_json(contents[FACTS], f"{where}: {FACTS}")
     found = read.get("format") if isinstance(read, dict) else None
     if type(found) is not int or found not in READERS:  # JSON may hold what no dict can be asked for
-        *older, newest = READERS
+        *older, newest = map(str, READERS)
+        formats = f"{', '.join(older)} or {newest}"
         raise ModelError(
-            f"{where}: expected model format {', '.join(map(str, older))} or {newest}, found {short(found)}. Use the "
-            "neuronedit that wrote the model."
+            f"{where}: expected model format {formats}, found {short(found)}. Use the neuronedit that wrote the model."
         )
     facts = parse_facts(read, f"{where}: {FACTS}")
     if hashlib.sha256(contents[ARRAYS]).hexdigest() != facts.arrays_sha256:
@@ -218,21 +218,25 @@ def _panel_facts(panel: Panel) -> dict[str, Any]:
 
 def _edit_facts(edit: Edit, markers: Sequence[str]) -> dict[str, Any]:
     unlearnable, unmoved = by_marker(edit.unlearnable, markers), [markers[column] for column in edit.unmoved]
-    return {key: left for key, left in ((UNLEARNABLE, unlearnable), (UNMOVED, unmoved)) if left} | {
-        "members": [
-            {
-                "plan": member.plan,
-                "weight": member.weight,
-                "autoencoder": member.autoencoder,
-                "steps": [step.plan.model_dump(mode="json") for step in member.steps],
-            }
-            for member in edit.members
-        ],
-        "shrinks": edit.shrinks,
-        "student": edit.student is not None,
-        "fidelity": edit.fidelity.facts() if edit.fidelity else None,
-        "choice": edit.choice.facts() if edit.choice else None,
-    }
+    left = {key: names for key, names in ((UNLEARNABLE, unlearnable), (UNMOVED, unmoved)) if names}
+    distilled = {"student": edit.student is not None, "fidelity": edit.fidelity.facts()} if edit.fidelity else {}
+    return (
+        left
+        | distilled
+        | {
+            "members": [
+                {
+                    "plan": member.plan,
+                    "weight": member.weight,
+                    "autoencoder": member.autoencoder,
+                    "steps": [step.plan.model_dump(mode="json") for step in member.steps],
+                }
+                for member in edit.members
+            ],
+            "shrinks": edit.shrinks,
+            "errors": edit.errors.facts() if edit.errors else None,
+        }
+    )
 
 
 def _arrays(model: EditModel) -> Arrays:
@@ -245,14 +249,16 @@ def _arrays(model: EditModel) -> Arrays:
         arrays |= {f"autoencoders.{number}.{name}": weight.cpu().numpy() for name, weight in weights}
     for name, edit in model.edits.items():
         parts = {
-            "spikes": edit.spikes.arrays(),
-            "support": edit.support.arrays(),
-            "target": {"percentiles": edit.target_percentiles},
+            "spikes.": edit.spikes.arrays(),
+            "support.": edit.support.arrays(),
+            "target.": {"percentiles": edit.target_percentiles},
         }
         if edit.student:
-            parts["student"] = edit.student.arrays()
+            parts["student."] = edit.student.arrays()
         for number, member in enumerate(edit.members):
-            parts |= {f"{number}.{index}": step.shift.arrays() for index, step in enumerate(member.steps)}
-        arrays |= {f"edits.{name}.{part}.{key}": array for part, found in parts.items() for key, array in found.items()}
+            for index, step in enumerate(member.steps):
+                places = step.plan.places(model.autoencoder.architecture)
+                parts |= {f"{number}.{index}.{place}": step.shifts[layer].arrays() for place, layer in places.items()}
+        arrays |= {f"edits.{name}.{part}{key}": array for part, found in parts.items() for key, array in found.items()}
     # Only contiguous arrays are written faithfully.
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}

@@ -11,8 +11,9 @@ from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import make_transform
 from neuronedit.edits.edit import Edit
 from neuronedit.edits.learnable import by_column, hidden_columns
+from neuronedit.edits.operators.table import OPERATORS
 from neuronedit.edits.spikes import Spikes
-from neuronedit.edits.steps import OPERATORS, FittedStep, Member
+from neuronedit.edits.steps import FittedStep, Member
 from neuronedit.edits.students.fidelity import Fidelity
 from neuronedit.edits.students.student import Student
 from neuronedit.edits.support import Support
@@ -65,7 +66,10 @@ def _model(facts: ModelFacts, panel: Panel, arrays: Arrays, further: Rules, wher
             _autoencoder(panel.n_markers, facts.architecture, _below(f"autoencoders.{number}.", arrays))
             for number in range(facts.autoencoders)
         ),
-        {name: _edit(name, found, panel, _below(f"edits.{name}.", arrays)) for name, found in facts.edits.items()},
+        {
+            name: _edit(name, found, panel, facts.architecture, _below(f"edits.{name}.", arrays))
+            for name, found in facts.edits.items()
+        },
         facts.design,
         facts.facts,
     )
@@ -96,7 +100,7 @@ def _autoencoder(n_markers: int, architecture: Architecture, weights: Arrays) ->
     return autoencoder.eval().requires_grad_(False)
 
 
-def _edit(name: str, facts: EditFacts, panel: Panel, arrays: Arrays) -> Edit:
+def _edit(name: str, facts: EditFacts, panel: Panel, architecture: Architecture, arrays: Arrays) -> Edit:
     unlearnable = by_column(facts.unlearnable, panel.markers)
     members = tuple(
         Member(
@@ -104,7 +108,13 @@ def _edit(name: str, facts: EditFacts, panel: Panel, arrays: Arrays) -> Edit:
             member.weight,
             member.autoencoder,
             tuple(
-                FittedStep(step, OPERATORS[step.operator].restore(step, _below(f"{number}.{index}.", arrays)))
+                FittedStep(
+                    step,
+                    {
+                        layer: OPERATORS[step.operator].restore(step, _below(f"{number}.{index}.{place}", arrays))
+                        for place, layer in step.places(architecture).items()
+                    },
+                )
                 for index, step in enumerate(member.steps)
             ),
         )
@@ -117,7 +127,7 @@ def _edit(name: str, facts: EditFacts, panel: Panel, arrays: Arrays) -> Edit:
         Support.from_arrays(_below("support.", arrays), hidden_columns(unlearnable, panel.n_markers)),
         arrays["target.percentiles"],
         facts.shrinks,
-        facts.choice.choice() if facts.choice else None,
+        errors.measured() if (errors := facts.errors or facts.choice) else None,
         unlearnable,
         tuple(by_column(dict.fromkeys(facts.unmoved, ""), panel.markers)),
         Student.from_arrays(_below("student.", arrays)) if facts.student else None,

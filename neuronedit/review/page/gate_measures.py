@@ -9,7 +9,7 @@ import pandas as pd
 
 from neuronedit.arrays import Float32s, Texts
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP
-from neuronedit.edits.composition import CLEAN, confounding, match
+from neuronedit.edits.mix.composition import CLEAN, confounding, match
 from neuronedit.edits.support import Extrapolation
 from neuronedit.errors import DataError
 from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR

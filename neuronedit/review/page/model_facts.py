@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.selection import describe
 from neuronedit.cells.transforms import Transform, all_cofactors
-from neuronedit.edits.steps import OPERATORS
+from neuronedit.edits.operators.table import OPERATORS, EditStep
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.expected_error import expected_extrapolation_errors, expected_sentence
 
@@ -22,11 +22,11 @@ def model_facts(model: EditModel) -> dict[str, str]:
     architecture = model.autoencoder.architecture
     widths = [model.panel.n_markers, *architecture.hidden, architecture.code]
     plans = {
-        f"{member.plan}: {' → '.join(_step(step.plan.model_dump()) for step in member.steps)}"
+        f"{member.plan}: {' → '.join(_step(step.plan) for step in member.steps)}"
         for edit in model.edits.values()
         for member in edit.members
     }
-    chosen = {name: edit.summary for name, edit in model.edits.items() if edit.choice}
+    measured = {name: edit.summary for name, edit in model.edits.items() if edit.errors}
     judged = _extrapolations(model)
     expected = {
         name: expected_sentence(model.edits[name], error, named=name in judged)
@@ -40,7 +40,7 @@ def model_facts(model: EditModel) -> dict[str, str]:
         **{f"markers that {name} leaves as they are": text for name, text in _left(model).items()},
         **{f"markers that {edits} may not move": unmoved for edits, unmoved in unmoved_markers(model).items()},
         "plan of the edit": "; ".join(sorted(plans)) or "none",
-        **{f"choice for {name}": summary for name, summary in chosen.items()},
+        **{f"edit {name}": summary for name, summary in measured.items()},
         **{f"error of {name}": sentence for name, sentence in expected.items()},
         **{f"events for {name}": found["sentence"] for name, found in judged.items()},
         "autoencoder": f"{'-'.join(map(str, [*widths, *widths[-2::-1]]))} neurons",
@@ -85,9 +85,11 @@ def _left(model: EditModel) -> dict[str, str]:
     }
 
 
-def _step(plan: Mapping[str, object]) -> str:
-    counts = [f"{plan[option]} {option.removeprefix('n_')}" for option in OPERATORS[str(plan["operator"])].options]
-    return f"{plan['layer']} ({', '.join([str(plan['operator']), str(plan['form']), *counts])})"
+def _step(step: EditStep) -> str:
+    options = OPERATORS[step.operator].options
+    asked = {option: count for option in options if (count := getattr(step, option)) is not None}
+    counts = [f"{count} {option.removeprefix('n_')}" for option, count in asked.items()]
+    return f"{' and '.join(step.layers)} ({', '.join([step.operator, step.form, *counts])})"
 
 
 def _design(model: EditModel) -> str:

@@ -6,7 +6,15 @@ import numpy as np
 import pandas as pd
 
 from neuronedit.arrays import Floats, Texts
-from neuronedit.edits.composition import CLEAN, CONFOUNDED, Composition, Confounding, confounding, judge_share, match
+from neuronedit.edits.mix.composition import (
+    CLEAN,
+    CONFOUNDED,
+    Composition,
+    Confounding,
+    confounding,
+    judge_share,
+    match,
+)
 from neuronedit.errors import DataError
 from neuronedit.review.charts import bar_figure
 from neuronedit.review.part import Drawing, Part

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from neuronedit.arrays import Float32s, Float64s
-from neuronedit.edits.composition import Composition
-from neuronedit.edits.steps import EditStep, Fitting, apply_steps, fit_steps
+from neuronedit.edits.mix.composition import Composition
+from neuronedit.edits.operators.table import EditStep, Fitting
+from neuronedit.edits.steps import apply_steps, fit_steps
 from neuronedit.errors import DataError
 from neuronedit.measures.moments import rms
 from neuronedit.review.charts import before_after_figure

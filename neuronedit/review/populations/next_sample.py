@@ -12,8 +12,9 @@ import pandas as pd
 
 from neuronedit.arrays import Float32s, Float64s
 from neuronedit.cells.design import MIN_POPULATION_EVENTS
-from neuronedit.edits.auto import Plan
-from neuronedit.edits.steps import EditStep, Fitting, apply_steps, fit_steps
+from neuronedit.edits.operators.table import EditStep, Fitting
+from neuronedit.edits.plans import Plan
+from neuronedit.edits.steps import apply_steps, fit_steps
 from neuronedit.errors import DataError
 from neuronedit.measures.moments import rms
 from neuronedit.network.autoencoder import Autoencoder

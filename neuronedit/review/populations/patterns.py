@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from neuronedit.arrays import Float32s, Int64s
-from neuronedit.edits.composition import Composition, match
+from neuronedit.edits.mix.composition import Composition, match
 from neuronedit.edits.operators.landmarks import Landmarks
 from neuronedit.network.autoencoder import tensor
 from neuronedit.review.charts import heatmap_figure

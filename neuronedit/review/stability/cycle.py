@@ -10,8 +10,8 @@ import pandas as pd
 
 from neuronedit.arrays import Float64s
 from neuronedit.cells.design import INVERSE
-from neuronedit.edits.edit import AUTO, Edit, fit_edit
-from neuronedit.edits.steps import Fitting
+from neuronedit.edits.edit import Edit, fit_edit
+from neuronedit.edits.operators.table import Fitting
 from neuronedit.measures.moments import rms
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.charts import bar_figure
@@ -112,13 +112,11 @@ def fit_way_back(subject: EditSubject, model: EditModel, seed: int) -> Edit:
     return fit_edit(
         f"{edit.name}{INVERSE}",
         model.autoencoders,
-        AUTO if edit.choice else tuple(step.plan for step in edit.members[0].steps),
+        edit.plan,
         subject.target.markers,
         subject.source.markers,
         zeros=model.scaling.zeros,
         fitting=Fitting(seed=seed, unmoved=edit.unmoved),
-        beyond_support="edit",
-        choice=edit.choice,
         unlearnable=edit.unlearnable,
     )
 

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.edit import EditConfig
+from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import ClusterError, DataError, ModelError
 from neuronedit.fitting.fit import FittedModel, fit_model, model_refits
 from neuronedit.fitting.search_result import SearchConfig
@@ -71,7 +71,7 @@ def searched_and_fitted(run_all: RunAll) -> FittedModel:
         PairDesign.of_arrays(),
         network=Architecture(hidden=(8,), code=3),
         training=TrainingPlan(epochs=2, minibatch=64),
-        edit=EditConfig(preset="neurons-then-markers", inverse=True),
+        edit=EditConfig(preset="neurons-then-markers", serve="teacher", inverse=True),
         search=SearchConfig(code=(2, 4)),
         run_all=run_all,
     )

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from neuronedit.edits.steps import OPERATORS
+from neuronedit.edits.operators.table import OPERATORS
 from neuronedit.errors import EditedError, ModelError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.arrays import operator_rules

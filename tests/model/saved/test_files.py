@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.operators.table import EditStep
 from neuronedit.errors import ModelError, OutputError
 from neuronedit.model.saved import files as model_files
 from neuronedit.model.saved.files import MODEL_FORMAT, load_model, model_digest, save_model
@@ -173,7 +173,7 @@ def test_a_model_json_that_is_not_json_is_told(folder, content):
 def test_another_format_is_told(folder, content, found):
     (folder / "model.json").write_text(content)
     with pytest.raises(
-        ModelError, match=rf"expected model format 3 or 4, found {found}\. Use the neuronedit that wrote"
+        ModelError, match=rf"expected model format 3, 4 or 5, found {found}\. Use the neuronedit that wrote"
     ):
         load_model(folder)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuronedit.edits.auto import NO_EDIT, PlanChoice
+from neuronedit.edits.left_out import LeftOutErrors
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.expected_error import expected_extrapolation_errors
 from neuronedit.model.gates import GATES, Gate, GateConfig
@@ -77,7 +77,7 @@ def test_without_held_out_events_nothing_is_known_of_them(
         "support": "not measured: no population was named that the edits are to be applied to "
         "(held_out, or design.extrapolation)",
         "expected_error": "not measured: no sample was held out (held_out), and no extrapolation error is expected: "
-        "the plan of the edit 'pair' was given (edit.preset = auto measures plans)",
+        "the errors of the edit 'pair' were not measured: an older neuronedit fitted it, or it was made by hand",
         "quantile_map": "not measured: no sample was held out, so nothing is known of events that the edit was not "
         "fitted on",
     }
@@ -168,11 +168,11 @@ def test_source_and_target_without_a_common_kind_cannot_be_told_apart(planted_mo
     assert reason.startswith("unlike: what is mix and what is state cannot be told apart. Composition: ")
 
 
-def with_choice(model: EditModel, choice: PlanChoice) -> EditModel:
-    return replace(model, edits={"pair": replace(model.edits["pair"], choice=choice)})
+def with_errors(model: EditModel, errors: LeftOutErrors) -> EditModel:
+    return replace(model, edits={"pair": replace(model.edits["pair"], errors=errors)})
 
 
-AUTO = PlanChoice({"strata": 1.0}, {}, 1.2, 0.1, 1.2)
+ERRORS = LeftOutErrors(within=0.1, left_out=1.2)
 
 
 @pytest.mark.parametrize("unsupported", [0.0, 0.5, 1.0])
@@ -181,7 +181,7 @@ def test_the_expected_extrapolation_error_is_the_number_that_the_models_facts_ha
 ) -> None:
     methods = review_of(GOOD).methods.query("kind == 'training pair'")
     judged = {"pair": {"unsupported": unsupported, "sentence": "like the source"}}
-    model = replace(with_choice(planted_model(GOOD), AUTO), facts={"extrapolation": judged})
+    model = replace(with_errors(planted_model(GOOD), ERRORS), facts={"extrapolation": judged})
     expected = expected_extrapolation_errors(model.edits, judged)["pair"]
     assert expected == pytest.approx(0.1 * (1 - unsupported) + 1.2 * unsupported)
     value, reason = largest_error(model, methods)
@@ -197,17 +197,17 @@ def test_where_no_error_is_expected_the_reason_is_told(
     planted_model: Callable[..., EditModel], review_of: Callable[..., Review]
 ) -> None:
     model, methods = planted_model(GOOD), review_of(GOOD).methods.query("kind == 'training pair'")
-    assert largest_error(with_choice(model, AUTO), methods)[0] == pytest.approx(0.1)
-    nothing = PlanChoice({NO_EDIT: 1.0}, {}, float("nan"), float("nan"), float("nan"))
-    idle = replace(model.edits["pair"], members=(), choice=nothing)  # an edit that does nothing errs in nothing
+    assert largest_error(with_errors(model, ERRORS), methods)[0] == pytest.approx(0.1)
+    alike = LeftOutErrors(float("nan"), float("nan"), alike=True)
+    idle = replace(model.edits["pair"], members=(), errors=alike)  # an edit that does nothing errs in nothing
     value, reason = largest_error(replace(model, edits={"pair": idle}), methods)
     assert value is None
     assert reason == (
         "no sample was held out (held_out), and no extrapolation error is expected: the edit 'pair' does nothing (no "
-        "edit: source and target are no further apart than two halves of the target are; more events would tell more, "
-        "and a plan given by name (edit.preset) is applied in any case)"
+        "edit: source and target are no further apart than two halves of the target are; more events would tell more; "
+        "a plan given by name (edit.preset) is applied in any case)"
     )
-    few = with_choice(model, replace(AUTO, within_error=float("nan")))
+    few = with_errors(model, replace(ERRORS, within=float("nan")))
     assert largest_error(few, methods)[1].endswith("the edit 'pair' has too few events to leave some out")
 
 

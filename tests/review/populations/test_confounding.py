@@ -10,7 +10,7 @@ from neuronedit_jobs.benchmarks.review.planted import (
     planted_neurons,
 )
 
-from neuronedit.edits.composition import match
+from neuronedit.edits.mix.composition import match
 from neuronedit.errors import DataError
 from neuronedit.review.neurons.conductance import edit_conductance
 from neuronedit.review.populations.confounding import confounding_part, judge_confounding

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from neuronedit_jobs.benchmarks.review.planted import TYPES, UNSEEN_TYPES, planted_cells, planted_model
 
-from neuronedit.edits.auto import CANDIDATES
+from neuronedit.edits.plans import PRESETS
 from neuronedit.errors import DataError
 from neuronedit.review.populations.next_sample import (
     candidates_of,
@@ -31,7 +31,7 @@ def test_fits_that_are_the_same_agree(trained_edit, by_type):
 
 def test_the_edits_own_step_on_neurons_is_tried_and_decoded():
     cells, treated = planted_cells(500, 0), planted_cells(500, 1, shift=1.0)
-    plans = {"strata": CANDIDATES["neurons-strata"], "markers": CANDIDATES["quantile-map"]}
+    plans = {"strata": PRESETS["neurons-strata"], "markers": PRESETS["quantile-map"]}
     for name, operator in (("strata", "strata"), ("markers", "linear")):
         model = planted_model(cells, treated, plans[name])
         (step,) = plan_of(EditSubject.from_model(model, "pair", cells.labelled, treated.labelled))

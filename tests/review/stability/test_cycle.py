@@ -5,7 +5,7 @@ import pytest
 from neuronedit_jobs.benchmarks.review.planted import CODE_EDIT, EDITED_MARKERS, SHIFT, planted_cells, planted_model
 
 from neuronedit.edits.edit import fit_edit
-from neuronedit.edits.steps import EditStep
+from neuronedit.edits.operators.table import EditStep
 from neuronedit.review.stability.cycle import cycle, cycle_part, fit_way_back
 from neuronedit.review.subject import EditSubject
 

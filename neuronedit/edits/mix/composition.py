@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neuronedit.arrays import Float32s, Float64s, Floats, Masks
-from neuronedit.edits.counterparts import Counterparts
+from neuronedit.edits.mix.counterparts import Counterparts
 from neuronedit.errors import DataError, listing
 
 N_STRATA = 8

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neuronedit.edits.counterparts import Counterparts
+from neuronedit.edits.mix.counterparts import Counterparts
 
 # Three kinds of cell, told apart by the first four markers; the last two are functional.
 CENTRES = np.array([[0, 6, 0, 6, 1, 2], [6, 0, 0, 6, 1, 2], [0, 0, 6, 0, 1, 2]], dtype=np.float32)

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from neuronedit.edits.composition import Composition, Confounding, confounding, match
+from neuronedit.edits.mix.composition import Composition, Confounding, confounding, match
 from neuronedit.edits.operators.percentiles import weighted_percentiles
 from neuronedit.errors import DataError
 
