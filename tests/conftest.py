@@ -73,7 +73,7 @@ def make_model(autoencoder: Autoencoder) -> Callable[..., EditModel]:
     """A model fitted on raw populations; by default one pair design from its two populations."""
 
     def make(populations, plan=NEURONS_THEN_MARKERS, design=PAIR, facts=None) -> EditModel:
-        edit = EditConfig(steps=tuple(plan), n_percentiles=21)
+        edit = EditConfig(steps=tuple(plan), n_percentiles=21, serve="teacher")
         panel, train = Panel(MARKERS, COFACTORS), untrained(autoencoder)
         fitted = fit_model(populations, panel, design, network=autoencoder.architecture, edit=edit, train=train)
         return replace(fitted.model, facts=facts or {})

@@ -127,7 +127,7 @@ def fit_small_pair(panel: Panel, source: np.ndarray, target: np.ndarray, design:
 
 
 def _fit_small(panel: Panel, intensities: Mapping[str, np.ndarray], design: Design) -> EditModel:
-    edit = EditConfig(preset="neurons-then-markers")
+    edit = EditConfig(preset="neurons-then-markers", serve="teacher")
     fitted = fit_model(intensities, panel, design, network=ARCHITECTURE, training=PLAN, edit=edit)
     return replace(fitted.model, facts={"made": "by a test"})
 

@@ -14,6 +14,8 @@ from neuronedit.edits.operators.table import Fitting
 from neuronedit.edits.plans import BeyondSupport, Plan
 from neuronedit.edits.spikes import Spikes
 from neuronedit.edits.steps import Member, fit_steps
+from neuronedit.edits.students.fidelity import Fidelity
+from neuronedit.edits.students.student import Student
 from neuronedit.edits.support import Support, shrink
 from neuronedit.network.autoencoder import Autoencoder
 from neuronedit.network.chunks import Activations, in_chunks
@@ -33,6 +35,8 @@ class Edit:
         errors: On events left out of source and target; None where they were not measured.
         unlearnable: Columns of markers that stay as they are, each with the reason (see ``learnable``).
         unmoved: Columns of markers that stay as they are, too, but tell the edit an event's kind.
+        student: Makes the members' change; None where they make it themselves.
+        fidelity: How near a student came to the members; None where none was made.
     """
 
     name: str
@@ -44,6 +48,8 @@ class Edit:
     errors: LeftOutErrors | None = None
     unlearnable: Mapping[int, str] = field(default_factory=dict)
     unmoved: tuple[int, ...] = ()
+    student: Student | None = None
+    fidelity: Fidelity | None = None
 
     @property
     def summary(self) -> str:
@@ -145,6 +151,8 @@ class Edit:
         return with_columns(edited, {*self.unlearnable, *self.unmoved}, markers)
 
     def _blended(self, autoencoders: Sequence[Autoencoder], markers: Tensor) -> Tensor:
+        if self.student:
+            return self.student.change(markers).add_(markers)
         start = Activations(markers)  # one for all members: what networks make of the unedited events is computed once
         if len(self.members) == 1:
             return self.members[0].change(autoencoders, start)

@@ -9,6 +9,7 @@ from neuronedit.config import Config
 from neuronedit.edits.learnable import Unlearnable
 from neuronedit.edits.operators.percentiles import N_PERCENTILES
 from neuronedit.edits.operators.table import EditStep
+from neuronedit.edits.students.student import Server
 from neuronedit.network.autoencoder import CODE, DECODER, ENCODER, VISIBLE, Architecture
 
 Plan = tuple[EditStep, ...]
@@ -97,6 +98,11 @@ class EditConfig(Config):
     population_column: str | None = Field(
         None,
         description="a column that names cell types, for strata and match_composition; by default found unlabelled",
+    )
+    serve: Server = Field(
+        "student",
+        description="student: a small fast map, distilled from the edit, makes its change where it is measured to be "
+        "as good; teacher: none is made",
     )
     inverse: bool = Field(
         False, description='fit the way back, too, as "NAME inverse": edits then lead from batch to batch'

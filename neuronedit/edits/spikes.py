@@ -64,6 +64,11 @@ class Spikes:
         """Give zeros and thresholds by their names in a model's file."""
         return {"zeros": self.zeros, "thresholds": self.thresholds}
 
+    @property
+    def ranges(self) -> tuple[Float32s, Float32s]:
+        """Where each marker's spread spike begins and ends: (n_markers,) each, NaN for a marker without one."""
+        return self.zeros - np.float32(WIDTH), self.zeros
+
     def matched(self, edited: Float32s, target: Float32s) -> Self:
         """Set thresholds that put as many edited source events at zero as target events are.
 
@@ -148,6 +153,32 @@ _WEIGHT, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03)
 _FIRST, _SECOND = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64).view(np.int64).tolist()
 
 
+_mix = compiled(mix)
+
+
+@compiled
+def weighted_bits(bits: np.uint32, marker: int) -> np.uint64:
+    """Weigh a marker's bits: the sum over an event's markers is the state that its ranks come from.
+
+    Example:
+        >>> hex(weighted_bits(np.uint32(1), 0))
+        '0x9e3779b97f4a7c15'
+    """
+    return np.uint64(bits) * (np.uint64(2 * marker + 1) * _WEIGHT)
+
+
+@compiled
+def rank_of(state: np.uint64, marker: int) -> np.float32:
+    """Give a marker's rank, a number in [0, 1), from its event's state.
+
+    Example:
+        >>> 0 <= rank_of(weighted_bits(np.uint32(1), 0), 3) < 1
+        True
+    """
+    mixed = _mix(state + np.uint64(marker) * _START)
+    return np.float32(mixed >> np.uint64(40)) / np.float32(2**24)
+
+
 @compiled
 def _rank(bits: npt.NDArray[np.uint32], tied: Masks, ranks: Float32s) -> None:
     """Put a number in [0, 1), from its event's bits, in the place of each value that is tied."""
@@ -157,14 +188,10 @@ def _rank(bits: npt.NDArray[np.uint32], tied: Masks, ranks: Float32s) -> None:
             continue
         state = np.uint64(0)
         for marker in range(n_markers):
-            state += np.uint64(bits[event, marker]) * (np.uint64(2 * marker + 1) * _WEIGHT)
+            state += weighted_bits(bits[event, marker], marker)
         for marker in range(n_markers):
             if tied[event, marker]:
-                mixed = _mix(state + np.uint64(marker) * _START)
-                ranks[event, marker] = np.float32(mixed >> np.uint64(40)) / np.float32(2**24)
-
-
-_mix = compiled(mix)
+                ranks[event, marker] = rank_of(state, marker)
 
 
 def ranks_of_int64(markers: Tensor, weights: Tensor, starts: Tensor) -> Tensor:
@@ -207,6 +234,20 @@ def _shifted(state: Tensor, n_bits: int) -> Tensor:
 
 
 @compiled
+def gathered_value(
+    value: np.float32, spread: np.float32, marker: np.float32, zero: np.float32, threshold: np.float32
+) -> np.float32:
+    """Give what ``Spikes.gather`` makes of one value.
+
+    Example:
+        >>> gathered_value(0.2, -0.01, 0.0, 0.0, 0.5), gathered_value(0.7, -0.01, 0.0, 0.0, 0.5)
+        (0.0, 0.7)
+    """
+    moved = zero if value <= threshold else value  # NaN is below nothing
+    return marker if value == spread else moved
+
+
+@compiled
 def _gather(
     edited: Float32s,
     spread: Float32s,
@@ -217,9 +258,10 @@ def _gather(
 ) -> None:
     for event in range(len(edited)):
         for marker in range(edited.shape[1]):
-            value = edited[event, marker]
-            moved = zeros[marker] if value <= thresholds[marker] else value  # NaN is below nothing
-            gathered[event, marker] = markers[event, marker] if value == spread[event, marker] else moved
+            value, between = edited[event, marker], spread[event, marker]
+            gathered[event, marker] = gathered_value(
+                value, between, markers[event, marker], zeros[marker], thresholds[marker]
+            )
 
 
 def gather_by_masks(zeros: Tensor, thresholds: Tensor, edited: Tensor, spread: Tensor, markers: Tensor) -> Tensor:

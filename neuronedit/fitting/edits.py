@@ -12,6 +12,7 @@ from neuronedit.edits.edit import Edit, fit_edit
 from neuronedit.edits.pair_events import PairEvents
 from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import listing
+from neuronedit.fitting.students import needs_student, with_student
 from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.expected_error import expected_extrapolation_errors, expected_sentence
@@ -43,6 +44,7 @@ def fit_edits(
     events: Mapping[str, PairEvents],
     fitting: EditFitting,
     run_all: RunAll = one_after_another,
+    markers: Mapping[str, Float32s] | None = None,
 ) -> dict[str, Edit]:
     """Fit an edit for each pair of events, by the edit's name.
 
@@ -51,6 +53,8 @@ def fit_edits(
         events: Source and target events, by the edit's name.
         fitting: The settings.
         run_all: Runs tasks, one for each edit.
+        markers: Standardised, (n_events, n_markers) float32 each, by population: students are tried on those to be
+            edited.
 
     Raises:
         NeuroneditError: As ``fit_edit`` raises it.
@@ -64,7 +68,10 @@ def fit_edits(
         >>> np.allclose(edits["day2"].apply(networks, cells), cells + 1, atol=1e-6)
         True
     """
-    tasks = {f"fitted the edit {name!r}": (name, pooled) for name, pooled in events.items()}
+    tasks = {
+        f"fitted the edit {name!r}": (name, pooled, to_be_edited(name, markers or {}))
+        for name, pooled in events.items()
+    }
     edits = {}
     for edit, doubt in run_all(partial(_fit_edit, autoencoders, fitting), tasks, TASK_REMEDY):
         log.log(logging.INFO if edit.members else logging.WARNING, "edit %s: %s", edit.name, edit.summary)
@@ -75,10 +82,10 @@ def fit_edits(
 
 
 def _fit_edit(
-    autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: tuple[str, PairEvents]
+    autoencoders: tuple[Autoencoder, ...], fitting: EditFitting, task: tuple[str, PairEvents, Float32s | None]
 ) -> tuple[Edit, str]:
     """Fit an edit and measure it; a plan that was given is applied in any case: say what speaks against it."""
-    name, events = task
+    name, events, extrapolation = task
     config = fitting.config
     edit = fit_edit(
         name,
@@ -92,9 +99,26 @@ def _fit_edit(
         measured=True,
         unlearnable=events.unlearnable,
     )
-    if not config.given:
-        return edit.as_measured(config.beyond_support), ""
-    return edit, edit.errors.nothing_to_learn if edit.errors else ""
+    doubt = edit.errors.nothing_to_learn if config.given and edit.errors else ""
+    edit = edit if config.given else edit.as_measured(config.beyond_support)
+    if config.serve == "student" and needs_student(edit):
+        edit = with_student(edit, autoencoders, events, extrapolation, fitting.seed)
+    return edit, doubt
+
+
+def to_be_edited(edit: str, markers: Mapping[str, Float32s]) -> Float32s | None:
+    """Find the events that an edit is to be applied to; None where none are known.
+
+    Args:
+        edit: The edit's name.
+        markers: Standardised, (n_events, n_markers) float32 each, by population.
+
+    Example:
+        >>> to_be_edited("day2", {"control day2": [1], "extrapolation day2": [2]})
+        [2]
+    """
+    events = markers.get("extrapolation", markers.get(f"extrapolation {edit}"))
+    return events if events is not None and len(events) else None
 
 
 def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float32s]) -> dict[str, dict[str, Any]]:
@@ -115,8 +139,7 @@ def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float3
     """
     judged = {}
     for name, edit in edits.items():
-        events = markers.get("extrapolation", markers.get(f"extrapolation {name}"))
-        if events is not None and len(events):
+        if (events := to_be_edited(name, markers)) is not None:
             found = edit.support.judge(events)
             judged[name] = {**asdict(found), "flagged": found.flagged, "sentence": found.sentence}
             log.log(logging.WARNING if found.flagged else logging.INFO, "edit %s: %s", name, found.sentence)

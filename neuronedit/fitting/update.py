@@ -280,7 +280,7 @@ def _with_edits(
     events = pair_events(wanted, markers, drawn, model.panel, record.edit, unlearnable, record.training.seed)
     networks = tuple(autoencoder for autoencoder, _ in trained) or model.autoencoders
     fitting = EditFitting(record.edit, model.scaling.zeros, record.training.seed)
-    fitted = fit_edits(networks, events, fitting, run_all)
+    fitted = fit_edits(networks, events, fitting, run_all, markers)
     judged = judge_extrapolations(fitted, markers)
     new: dict[str, dict[str, Any]] = {"extrapolation": judged, EXPECTED: judge_errors(fitted, judged)}
     facts = {**model.facts, **{key: {**model.facts.get(key, {}), **found} for key, found in new.items()}}

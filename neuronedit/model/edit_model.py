@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
@@ -18,9 +18,11 @@ from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling
 from neuronedit.edits.edit import Edit
 from neuronedit.edits.learnable import by_marker
+from neuronedit.edits.students.student import Server
 from neuronedit.errors import DataError, ModelError, listing, nearest_name
-from neuronedit.model.device import found_device
-from neuronedit.model.passage import NotFiniteError, Pipeline, PipelineResult
+from neuronedit.model.pipeline.columns import NotFiniteError, Traced
+from neuronedit.model.pipeline.device import found_device
+from neuronedit.model.pipeline.passage import Pipeline, PipelineResult
 from neuronedit.network.autoencoder import Autoencoder
 
 UnknownBatch = Literal["error", "pass"]
@@ -28,8 +30,9 @@ UnknownBatch = Literal["error", "pass"]
 EDITED, REFERENCE, UNKNOWN, NO_EFFECT = "edited", "reference", "unknown batch", "edit without effect"
 
 Observer = Callable[[str, Float32s, Float32s, Float32s | None], None]
-"""Called with each group of events that had the same edits: its batch, or the edits' names joined by " → "; the
-standardised markers before and after, (n_events, n_markers) each; support scores, (n_events,), or None."""
+"""Called with some events at a time that had the same edits: their batch, or the edits' names joined by " → "; the
+standardised markers before and after, (n_events, n_markers) each; support scores, (n_events,), or None. The arrays
+are written over afterwards."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,15 @@ class EditModel:
         found_device(device)
         return replace(self, device=device)
 
+    def served_by(self, server: Server) -> Self:
+        """Give the same model, whose edits are made by their students, where they have any, or by their teachers.
+
+        A model that is saved then has no students.
+        """
+        if server == "student":
+            return self
+        return replace(self, edits={name: replace(edit, student=None) for name, edit in self.edits.items()})
+
     @property
     def autoencoder(self) -> Autoencoder:
         """The first of the autoencoders."""
@@ -177,7 +189,7 @@ class EditModel:
             DataError: A value is not finite: through the network it would spoil its event's other markers too.
         """
         names = [edit] if isinstance(edit, str) else edit
-        edited = self._take(self._passage(names, strength), intensities).intensities
+        edited = self._take(names, intensities, Route(strength=strength)).intensities
         check_edited(edited, self.panel.markers, "events")
         return edited
 
@@ -216,7 +228,8 @@ class EditModel:
         """
         idle = {name for name, edit in self.edits.items() if not edit.members}
         if names := route.edits or ((PAIR_EDIT,) if self.batch_column is None else ()):
-            passed = self._observed(" → ".join(names), names, intensities, route, observe)
+            traced = partial(observe, " → ".join(names)) if observe else None
+            passed = self._take(names, intensities, route, traced)
             check_edited(passed.intensities, self.panel.markers, where)
             outcomes = same_outcome(len(intensities), NO_EFFECT if idle.issuperset(names) else EDITED)
             return Transformed(passed.intensities, outcomes, passed.support)
@@ -228,7 +241,7 @@ class EditModel:
         for code in np.unique(codes):
             chosen, batch = codes == code, "" if code < 0 else str(values[code])
             if batch in self.edits and batch != self.reference:
-                passed = self._observed(batch, (batch,), intensities[chosen], route, observe)
+                passed = self._take((batch,), intensities[chosen], route, partial(observe, batch) if observe else None)
                 edited[chosen], outcomes[chosen] = passed.intensities, NO_EFFECT if batch in idle else EDITED
                 if support is not None:
                     support[chosen] = passed.support
@@ -242,23 +255,6 @@ class EditModel:
         check_edited(edited, self.panel.markers, where)
         return Transformed(edited, outcomes, support)
 
-    def _observed(
-        self, group: str, names: Sequence[str], intensities: Floats, route: Route, observe: Observer | None
-    ) -> PipelineResult:
-        passage = self._passage(names, route.strength, support=route.support, traced=observe is not None)
-        passed = self._take(passage, intensities)
-        if observe:
-            assert passed.before is not None
-            assert passed.after is not None
-            observe(group, passed.before, passed.after, passed.support)
-        return passed
-
-    def _passage(
-        self, names: Sequence[str], strength: float, *, support: bool = False, traced: bool = False
-    ) -> Pipeline:
-        device, edits = found_device(self.device), tuple(self.get_edit(name) for name in names)
-        return Pipeline(self.scaling, self._networks, edits, strength, support, traced, device)
-
     @cached_property
     def _networks(self) -> tuple[Autoencoder, ...]:
         """The autoencoders on the device."""
@@ -270,12 +266,16 @@ class EditModel:
         """Pickle the fields alone: copies on a device are made again by the receiver."""
         return pickled_fields(self)
 
-    def _take(self, passage: Pipeline, intensities: Floats) -> PipelineResult:
-        n_markers = self.panel.n_markers
+    def _take(
+        self, names: Sequence[str], intensities: Floats, route: Route, traced: Traced | None = None
+    ) -> PipelineResult:
+        n_markers, device = self.panel.n_markers, found_device(self.device)
         if intensities.shape[1:] != (n_markers,):
             raise ModelError(f"Intensities have shape {intensities.shape}; expected (n_events, {n_markers}).")
+        edits = tuple(self.get_edit(name) for name in names)
+        pipeline = Pipeline(self.scaling, self._networks, edits, route.strength, route.support, traced, device)
         try:
-            return passage.run(intensities)
+            return pipeline.run(intensities)
         except NotFiniteError:
             self._check_finite(self.scaling.transform(intensities))  # names the marker, and counts all such values
             raise

@@ -12,10 +12,10 @@ import pandas as pd
 
 from neuronedit.arrays import Float32s
 from neuronedit.cells.design import INVERSE, PAIR_EDIT
-from neuronedit.edits.support import Support
+from neuronedit.model.counting import NOT_FINITE
 from neuronedit.model.cumulative import Cumulative
-from neuronedit.model.edit_model import EditModel, Observer, Route
-from neuronedit.model.tally import AFTER, BEFORE, NOT_FINITE, Counts, Tally, sampled
+from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.tally import AFTER, BEFORE, Counts, Tally, sampled
 from neuronedit.network.autoencoder import tensor
 
 PERCENTS: Final = (1, 5, 25, 50, 75, 95, 99)
@@ -33,32 +33,49 @@ MAX_NAME = 150
 """Characters of a group's name in a metric's name, at most; MLflow allows 250 in all."""
 
 
-def observer(tally: Tally, model: EditModel, route: Route) -> Observer:
-    """Make the function that a transform calls for each group: it tallies events, and scores the support of a sample.
+class QualityObserver:
+    """Tallies events group by group, and scores the support of a sample of them once all have passed.
 
     Support scores that the transform passes are not computed again.
-
-    Args:
-        tally: The tally to add to.
-        model: The model that is applied.
-        route: The edits that the events get.
 
     Example:
         >>> from neuronedit.model.example import example_batches, example_cells
         >>> model = example_batches()
         >>> tally, markers = Tally(model.scaling.zeros), model.standardised(example_cells())
-        >>> observer(tally, model, Route())("day1", markers, markers + 1, None)
+        >>> observe = QualityObserver(tally, model, Route())
+        >>> observe("day1", markers, markers + 1, None)
+        >>> observe.finish()
         >>> tally.groups["day1"].n_events
         400
     """
 
-    def observe(group: str, before: Float32s, after: Float32s, support: Float32s | None) -> None:
-        edits = edits_of(group, model, route)
-        if support is None and edits:
-            support = _sampled_scores(model.get_edit(edits[0]).support, before)
-        tally.observe(group, before, after, support)
+    def __init__(self, tally: Tally, model: EditModel, route: Route) -> None:
+        """Observe what a transform makes of events (see ``EditModel.transform``).
 
-    return observe
+        Args:
+            tally: The tally to add to.
+            model: The model that is applied.
+            route: The edits that the events get.
+        """
+        self._tally, self._model, self._route = tally, model, route
+        self._drawn: dict[str, list[Float32s]] = {}
+
+    def __call__(self, group: str, before: Float32s, after: Float32s, support: Float32s | None) -> None:
+        """Count some events."""
+        self._tally.observe(group, before, after, support)
+        if support is None and edits_of(group, self._model, self._route):
+            self._drawn.setdefault(group, []).append(before[sampled(before)])
+
+    def finish(self) -> None:
+        """Score the sample."""
+        for group, drawn in self._drawn.items():
+            events = np.concatenate(drawn)
+            events = events[np.isfinite(events).all(axis=1)]
+            if len(events):
+                first = edits_of(group, self._model, self._route)[0]
+                scores = self._model.get_edit(first).support.scores(tensor(events))
+                self._tally.observe_support(group, scores.numpy())
+        self._drawn.clear()
 
 
 def edits_of(group: str, model: EditModel, route: Route) -> tuple[str, ...]:
@@ -234,11 +251,3 @@ def _slug(group: str, taken: set[str]) -> str:
         slug, number = f"{plain}_{number}", number + 1
     taken.add(slug)
     return slug
-
-
-def _sampled_scores(support: Support, events: Float32s) -> Float32s:
-    scores = np.full(len(events), np.nan, dtype=np.float32)
-    chosen = sampled(events) & np.isfinite(events).all(axis=1)
-    if chosen.any():
-        scores[chosen] = support.scores(tensor(events[chosen])).numpy()
-    return scores

@@ -12,33 +12,9 @@ from typing import Final, Self
 
 import numpy as np
 
-from neuronedit.arrays import Float32s, Floats, Int64s, Masks, compiled
-from neuronedit.cells.events import mix_bits
+from neuronedit.arrays import Float32s, Floats, Int64s, Masks
 from neuronedit.errors import DataError
-
-NEAR, FINE = 4, 24
-"""Up to ``NEAR`` standard deviations from the mean, bins are 1/``FINE`` standard deviation wide."""
-
-FAR, COARSE = 16, 6
-"""From there to ``FAR``, bins are 1/``COARSE`` wide: rarely expressed markers reach it. The outermost bins are open."""
-
-HALF: Final = NEAR * FINE + (FAR - NEAR) * COARSE
-N_BINS: Final = 2 * HALF
-
-EDGES: Final = np.concatenate(
-    [
-        np.arange(-FAR * COARSE, -NEAR * COARSE) / COARSE,
-        np.arange(-NEAR * FINE, NEAR * FINE) / FINE,
-        np.arange(NEAR * COARSE, FAR * COARSE + 1) / COARSE,
-    ]
-)
-"""Edges of the bins, (N_BINS + 1,) float64, standard deviations from the mean."""
-
-AT_ZERO: Final = N_BINS
-"""The index of the counter of values at exact zero intensity, many in mass cytometry; they are in no bin."""
-
-NOT_FINITE: Final = N_BINS + 1
-"""The index of the counter of values that are no finite number."""
+from neuronedit.model.counting import N_BINS, count_edited, count_values, sampled_columns
 
 SAMPLED: Final = 512
 """One event in this many has its support scored, which costs as much as counting hundreds."""
@@ -125,13 +101,18 @@ class Tally:
         if not len(before):
             return
         counts = self.groups.setdefault(group, Counts.empty(len(self.zeros)))
-        for moment, events in enumerate((before, after)):
-            _count(events, self.zeros, counts.values[moment], counts.lowest[moment], counts.highest[moment])
+        was, became = (np.ascontiguousarray(events.T, np.float32) for events in (before, after))
+        for moment, columns in enumerate((was, became)):
+            count_values(columns, self.zeros, counts.values[moment], counts.lowest[moment], counts.highest[moment])
         if after is not before:
-            _count_edited(before, after, counts.edited)
+            count_edited(was, became, counts.edited)
         if support is not None:
-            scores = support[sampled(before)]
-            counts.support[:] += [(~np.isnan(scores)).sum(), (scores > 1).sum()]
+            self.observe_support(group, support[sampled(before)])
+
+    def observe_support(self, group: str, scores: Floats) -> None:
+        """Count the support scores of sampled events, (n_sampled,), NaN for an event without."""
+        counts = self.groups.setdefault(group, Counts.empty(len(self.zeros)))
+        counts.support[:] += [(~np.isnan(scores)).sum(), (scores > 1).sum()]
 
     def add(self, other: "Tally") -> None:
         """Add the other's counts to these; the sum does not depend on the order of additions.
@@ -229,46 +210,8 @@ def sampled(events: Floats) -> Masks:
         >>> 80 < sampled(events).sum() < 120, (sampled(events[::-1]) == sampled(events)[::-1]).all()
         (np.True_, np.True_)
     """
-    bits = np.ascontiguousarray(events, dtype=np.float32).view(np.uint32)
-    with np.errstate(over="ignore"):
-        odd = (np.arange(1, 2 * bits.shape[1], 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)).astype(np.uint32)
-    states = np.einsum("em,m->e", bits, odd)
-    return mix_bits(states.astype(np.uint64)) % np.uint64(SAMPLED) == 0
+    return sampled_columns(np.ascontiguousarray(events.T, np.float32).view(np.uint32), SAMPLED)
 
 
 def _damaged(error: Exception) -> DataError:
     return DataError(f"Tally: damaged ({type(error).__name__}: {error}). Transform the file that it is of again.")
-
-
-@compiled
-def _count(
-    events: Floats,
-    zeros: Float32s,
-    values: Int64s,
-    lowest: Float32s,
-    highest: Float32s,
-) -> None:
-    """Add events, (n_events, n_markers), to the counts before or after; the inner loops over markers are vectorised."""
-    places = np.empty(events.shape[1], dtype=np.int32)
-    for event in range(events.shape[0]):
-        for marker in range(events.shape[1]):
-            value = events[event, marker]
-            within = min(max(value, np.float32(-FAR)), np.float32(FAR))
-            near = min(max(value, np.float32(-NEAR)), np.float32(NEAR))
-            scaled = near * np.float32(FINE) + (within - near) * np.float32(COARSE) + np.float32(HALF)
-            in_bin = np.int32(min(scaled, np.float32(N_BINS - 1)))
-            finite = np.abs(value) < np.inf
-            places[marker] = (AT_ZERO if value == zeros[marker] else in_bin) if finite else NOT_FINITE
-            lowest[marker] = value if finite and value < lowest[marker] else lowest[marker]
-            highest[marker] = value if finite and value > highest[marker] else highest[marker]
-        for marker in range(events.shape[1]):
-            values[marker, places[marker]] += 1
-
-
-@compiled
-def _count_edited(before: Floats, after: Floats, edited: Int64s) -> None:
-    """Count values that differ, (n_events, n_markers) each; a value that is NaN on both sides does not differ."""
-    for event in range(before.shape[0]):
-        for marker in range(before.shape[1]):
-            was, became = before[event, marker], after[event, marker]
-            edited[marker] += (was != became) & ((was == was) | (became == became))

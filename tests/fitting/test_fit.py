@@ -89,7 +89,7 @@ def test_arrays_and_drawn_populations_of_the_same_events_give_the_same_bits(fitt
 
 
 def test_autoencoders_of_an_ensemble_differ_and_their_changes_are_averaged(fitted_pair, pair):
-    code = EditConfig(steps=(EditStep(layer="code"),))
+    code = EditConfig(steps=(EditStep(layer="code"),), serve="teacher")
     both = fitted(pair, PairDesign.of_arrays(), ensemble=2, edit=code).model
     first, second = both.autoencoders
     assert torch.equal(first.layers[0].weight, fitted_pair.model.autoencoder.layers[0].weight)
@@ -124,7 +124,7 @@ def test_an_inverse_leads_back(days):
 
 
 def test_a_search_trains_with_the_settings_that_do_best_on_populations_left_out(pair):
-    code = EditConfig(steps=(EditStep(layer="code"),))
+    code = EditConfig(steps=(EditStep(layer="code"),), serve="teacher")
     training = TRAINING.model_copy(update={"epochs": 15})
     found = fitted(pair, PairDesign.of_arrays(), training=training, edit=code, search=SearchConfig(code=(1, 4)))
     # Six markers of two kinds of cell, each with its own gain and noise, do not fit through one neuron.
@@ -135,7 +135,7 @@ def test_a_search_trains_with_the_settings_that_do_best_on_populations_left_out(
 
 
 def test_another_plan_has_the_bits_that_it_has_when_it_is_fitted_at_once(fitted_pair, pair):
-    other = EditConfig(preset="neurons-then-markers", inverse=True)
+    other = EditConfig(preset="neurons-then-markers", serve="teacher", inverse=True)
     again, at_once = fitted_pair.with_edit(other), fitted(pair, PairDesign.of_arrays(), edit=other)
     assert again.model.facts == at_once.model.facts
     for edit in ("pair", "pair inverse"):

@@ -41,7 +41,7 @@ def model() -> EditModel:
         PairDesign.of_arrays(),
         network=Architecture(hidden=(8,), code=3),
         training=TrainingPlan(epochs=2, minibatch=128),
-        edit=EditConfig(preset="neurons-then-markers"),
+        edit=EditConfig(preset="neurons-then-markers", serve="teacher"),
     ).model
 
 

@@ -83,7 +83,7 @@ def fitted(populations, design=DAYS, preset: str | None = "quantile-map", **sett
         design,
         network=Architecture(hidden=(8,), code=3),
         training=TrainingPlan(epochs=1, minibatch=128),
-        edit=EditConfig(preset=preset, **settings),
+        edit=EditConfig(preset=preset, serve="teacher", **settings),
     )
 
 
@@ -216,7 +216,7 @@ def test_a_search_does_not_look_at_the_marker():
         DAYS,
         network=Architecture(hidden=(8,), code=3),
         training=TrainingPlan(epochs=1, minibatch=128),
-        edit=EditConfig(preset="neurons-then-markers"),
+        edit=EditConfig(preset="neurons-then-markers", serve="teacher"),
         search=search,
     )
     assert all(trial.error < 10 for trial in found.search.trials), "a wiped marker would be a hundred times as bad"

@@ -34,7 +34,7 @@ def parent() -> FittedModel:
         ControlsDesign(control={"role": "control"}, reference="A"),
         network=Architecture(hidden=(16,), code=4),
         training=TrainingPlan(epochs=3, minibatch=64, learning_rate=1e-2),
-        edit=EditConfig(preset="neurons-then-markers"),
+        edit=EditConfig(preset="neurons-then-markers", serve="teacher"),
     ).drawn_from(DATA, SampleConfig())
 
 

@@ -58,18 +58,18 @@ def blended(model: EditModel) -> Edit:
     """All members of all edits, which are of two networks, each counting as much as another."""
     members = [member for edit in model.edits.values() for member in edit.members]
     first = next(iter(model.edits.values()))
-    return replace(first, members=tuple(replace(member, weight=1 / len(members)) for member in members))
+    return replace(first, members=tuple(replace(member, weight=1 / len(members)) for member in members), student=None)
 
 
 def edited(model: EditModel, case: Case) -> dict[str, np.ndarray]:
     """What comes of a case's events: their intensities, where asked for their scores, and what the edit made."""
-    seen = {}
+    seen: dict[str, list[np.ndarray]] = {"after": []}
     with patch.object(edit_model, "check_edited"):  # some of the events are edited to infinity, which was recorded
         found = replace(model, edits={"pair": case.edit}).transform(
-            case.intensities, None, case.route, observe=lambda *told: seen.update(before=told[1], after=told[2])
+            case.intensities, None, case.route, observe=lambda *told: seen["after"].append(told[2].copy())
         )
     scores = {} if found.support is None else {"scores": found.support}
-    return {"intensities": found.intensities, "after": seen["after"]} | scores
+    return {"intensities": found.intensities, "after": np.concatenate(seen["after"])} | scores
 
 
 def kept(array: np.ndarray) -> np.ndarray:

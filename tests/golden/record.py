@@ -5,6 +5,7 @@ Its results are what later code is held to. It is not run by the tests.
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,10 +15,13 @@ from neuronedit.cells.scaling import fit_scaling
 from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
 from neuronedit.edits.edit import fit_edit
 from neuronedit.edits.operators.table import EditStep, Fitting
+from neuronedit.edits.pair_events import PairEvents
 from neuronedit.edits.plans import PRESETS
+from neuronedit.edits.students.distillation import distil
+from neuronedit.fitting.students import with_student
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.files import MODEL_FORMAT, load_model, save_model
-from neuronedit.network.autoencoder import Architecture, Autoencoder
+from neuronedit.network.autoencoder import VISIBLE, Architecture, Autoencoder, tensor
 from neuronedit.network.minibatches import InMemory
 from neuronedit.network.plan import TrainingPlan
 from neuronedit.network.training import train
@@ -32,6 +36,9 @@ PLANS = {
     "neighbours": (EditStep(operator="neighbours", n_neighbours=10),),
     **{name: PRESETS[name] for name in ("paper", "neurons-then-markers", "strata", "transport", "trained")},
 }
+
+
+STUDENT = "strata by a student"
 
 
 def populations() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -54,7 +61,7 @@ def populations() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def golden_model(source: np.ndarray, target: np.ndarray) -> EditModel:
-    """One small network, and an edit of each plan."""
+    """One small network, an edit of each plan, and one of them by its student."""
     scaling = fit_scaling([source, target], PANEL.transforms)
     before, after = (scaling.standardise(scaling.transform(population)) for population in (source, target))
     network = Autoencoder(PANEL.n_markers, Architecture(hidden=(8,), code=6), 1)
@@ -64,6 +71,11 @@ def golden_model(source: np.ndarray, target: np.ndarray) -> EditModel:
         name: fit_edit(name, networks, plan, before, after, zeros=scaling.zeros, fitting=Fitting(21))
         for name, plan in PLANS.items()
     }
+    judged = with_student(edits["strata"], networks, PairEvents(before, after), None, seed=0)
+    spread, led_to = (judged.spikes.spread_evenly(events) for events in (before, after))
+    strata = edits["strata"].members[0].steps[0].shifts[VISIBLE]
+    student = distil(lambda events: strata.shift_at(tensor(events)).numpy(), spread, led_to, judged.spikes.ranges, 0)
+    edits[STUDENT] = replace(judged, student=student)  # whether it passes or not
     design = PairDesign(source={"condition": "untreated"}, target={"condition": "treated"})
     return EditModel(PANEL, scaling, networks, edits, design, {"made": "to be kept"})
 

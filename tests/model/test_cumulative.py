@@ -3,9 +3,10 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 from neuronedit.edits.operators.percentiles import percentiles
+from neuronedit.model.counting import FAR, FINE, N_BINS, NEAR
 from neuronedit.model.cumulative import Cumulative
 from neuronedit.model.quality import RESOLUTION
-from neuronedit.model.tally import BEFORE, FAR, FINE, N_BINS, NEAR, Tally
+from neuronedit.model.tally import BEFORE, Tally
 
 ZERO = np.float32(-0.7)
 

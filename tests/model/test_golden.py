@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 import torch
 
-from neuronedit.model.device import Transfers
+from neuronedit.model.pipeline.device import Transfers
 from neuronedit.model.saved.files import ARRAYS, FACTS, MODEL_FORMAT, load_model, model_contents, save_model
 from neuronedit.model.saved.readers import READERS
 from tests.golden.cases import EVENTS, HASHES, VALUES, Case, cases, digest, edited, golden_folder, kept, machine

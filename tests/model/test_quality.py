@@ -5,17 +5,18 @@ import numpy as np
 import pytest
 
 from neuronedit.model import tally as tally_module
+from neuronedit.model.counting import FINE
 from neuronedit.model.edit_model import BATCHES_OWN, Route
 from neuronedit.model.quality import (
     PERCENTS,
+    QualityObserver,
     edits_of,
     manifest_facts,
-    observer,
     quality_scalars,
     quality_table,
     target_of,
 )
-from neuronedit.model.tally import FINE, Tally
+from neuronedit.model.tally import Tally
 from tests.arrays import of_arrays
 
 
@@ -23,7 +24,7 @@ from tests.arrays import of_arrays
 def observed(controls_model, cells):
     """Batches 1 and 2 after their edits, and the reference, 3, as it is: the model, its tally, all arrays."""
     tally = Tally(controls_model.scaling.zeros)
-    observe = observer(tally, controls_model, BATCHES_OWN)
+    observe = QualityObserver(tally, controls_model, BATCHES_OWN)
     events = {}
     for batch in ("1", "2", "3"):
         raw = cells(3000, seed=10 + int(batch), gain=float(batch))
@@ -31,6 +32,7 @@ def observed(controls_model, cells):
         after = before if batch == "3" else controls_model.standardised(controls_model.apply(raw, batch))
         observe(batch, before, after, None)
         events[batch] = before, after
+    observe.finish()
     return controls_model, tally, events
 
 
@@ -124,7 +126,9 @@ class TestSupport:
         before = controls_model.standardised(cells(800, seed=5))
         before[:400] += 30
         tally = Tally(controls_model.scaling.zeros)
-        observer(tally, controls_model, Route(edits=("1", "2")))("chosen", before, before, None)
+        observe = QualityObserver(tally, controls_model, Route(edits=("1", "2")))
+        observe("chosen", before, before, None)
+        observe.finish()
         chosen = tally_module.sampled(before)
         beyond = of_arrays(controls_model.edits["1"].support.scores, before[chosen]) > 1
         assert tally.groups["chosen"].support.tolist() == [chosen.sum(), beyond.sum()]
@@ -137,16 +141,19 @@ class TestSupport:
         scores = of_arrays(controls_model.edits["1"].support.scores, before)
         tallies = [Tally(controls_model.scaling.zeros) for _ in range(2)]
         for tally, support in zip(tallies, (scores, None), strict=True):
-            observer(tally, controls_model, BATCHES_OWN)("1", before, before, support)
+            observe = QualityObserver(tally, controls_model, BATCHES_OWN)
+            observe("1", before, before, support)
+            observe.finish()
         assert tallies[0] == tallies[1]
 
     def test_events_that_pass_or_are_not_finite_have_no_support(self, controls_model, cells):
         before = controls_model.standardised(cells(800, seed=5))
         tally = Tally(controls_model.scaling.zeros)
-        observe = observer(tally, controls_model, BATCHES_OWN)
+        observe = QualityObserver(tally, controls_model, BATCHES_OWN)
         observe("3", before, before, None)
         before[:, 1] = np.nan
         observe("1", before, before, None)
+        observe.finish()
         assert [counts.support.tolist() for counts in tally.groups.values()] == [[0, 0], [0, 0]]
         assert quality_table(tally, controls_model, BATCHES_OWN)["unsupported"].isna().all()
 

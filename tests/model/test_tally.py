@@ -7,7 +7,8 @@ import pytest
 
 from neuronedit.errors import DataError
 from neuronedit.model import tally as tally_module
-from neuronedit.model.tally import AFTER, AT_ZERO, BEFORE, EDGES, N_BINS, NOT_FINITE, Counts, Tally, sampled
+from neuronedit.model.counting import AT_ZERO, EDGES, N_BINS, NOT_FINITE
+from neuronedit.model.tally import AFTER, BEFORE, Counts, Tally, sampled
 
 ZEROS = np.float32([-0.7, 0.2, -99])
 

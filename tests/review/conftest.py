@@ -142,7 +142,7 @@ def blood_review() -> Review:
         design,
         network=Architecture(hidden=(100,), code=30),
         training=TrainingPlan(epochs=8, minibatch=512),
-        edit=EditConfig(preset="neurons-then-markers"),
+        edit=EditConfig(preset="neurons-then-markers", serve="teacher"),
     )
     identity = {"name": "blood", "version": "1", "digest": "0" * 64, "data": "cytonorm_ptlg"}
     return review_model(fitted.model, blood_comparisons(samples), samples, fitted.loss_table, identity)

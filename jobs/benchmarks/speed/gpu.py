@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from neuronedit.adapters.cluster.session import GpuShare
-from neuronedit.model.device import found_device
+from neuronedit.model.pipeline.device import found_device
 from neuronedit.model.saved.files import load_model
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan

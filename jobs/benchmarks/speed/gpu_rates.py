@@ -16,8 +16,8 @@ from neuronedit.adapters.training.trainer import TrainedAutoencoder, train_autoe
 from neuronedit.arrays import Float32s
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.cells.split import Split
-from neuronedit.model.device import MINIBATCH
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.pipeline.device import MINIBATCH
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 from neuronedit.network.learner import Learner
 from neuronedit.network.minibatches import InMemory, Minibatch, epoch_generator

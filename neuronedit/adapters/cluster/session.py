@@ -17,7 +17,7 @@ from neuronedit.adapters.cluster.watch import watched
 from neuronedit.command import catch_signals
 from neuronedit.config import Config
 from neuronedit.errors import ClusterError, ModelError
-from neuronedit.model.device import found_device
+from neuronedit.model.pipeline.device import found_device
 
 
 class RayConfig(Config):

@@ -21,7 +21,7 @@ from neuronedit.adapters.transform.input_pin import check_as_listed, check_same_
 from neuronedit.adapters.transform.output_folder import OutputFolder
 from neuronedit.cells.events import one_ahead
 from neuronedit.errors import ClusterError, DataError, EditedError, NeuroneditError, PanelError, StorageError
-from neuronedit.model.quality import observer
+from neuronedit.model.quality import QualityObserver
 from neuronedit.model.tally import Tally
 
 Item = TypeVar("Item")
@@ -261,8 +261,9 @@ class _PartStream:
     def _edit_all(self, block: Block) -> Edited:
         # A tally of its own: were one group counted before another fails, it would count twice.
         tally = Tally(self.tally.zeros)
-        observe = observer(tally, self.editor.model, self.editor.rules.route)
+        observe = QualityObserver(tally, self.editor.model, self.editor.rules.route)
         edited = self.editor.edit(block.table, self.part.file, block.first_row, observe)
+        observe.finish()
         self.tally.add(tally)
         return edited
 

@@ -13,6 +13,7 @@ from neuronedit.cells.events import MAX_INTENSITY
 from neuronedit.cells.scaling import Scaling
 from neuronedit.cells.transforms import Transform
 from neuronedit.edits.operators.transport import LAYERS, WIDTH
+from neuronedit.edits.students.student import N_BINS, network_shapes
 from neuronedit.edits.support import OWN_PERCENTILE
 from neuronedit.errors import ModelError, listing
 from neuronedit.model.saved.facts import REMEDY, EditFacts, ModelFacts
@@ -189,6 +190,9 @@ def _edit_rules(edit: EditFacts, n_markers: int, architecture: Architecture) -> 
         },
     )
     yield "target.", {"percentiles": Rule(("percentiles", n_markers), ascending=True)}
+    if edit.student:
+        curves = {"edges": Rule((4, n_markers), ascending=True), "values": Rule((N_BINS + 1, n_markers))}
+        yield "student.", curves | {name: Rule(shape) for name, shape in network_shapes(n_markers).items()}
     widths = [n_markers, *architecture.hidden, architecture.code, *architecture.hidden[::-1]]
     for number, member in enumerate(edit.members):
         for index, step in enumerate(member.steps):
@@ -250,6 +254,8 @@ def _check_edit(arrays: Arrays, name: str, edit: EditFacts, scaling: Scaling, wh
     for place in ("target.percentiles", "support.landmarks"):
         led_back = arrays[begin + place].astype(np.float64) * scaling.spreads + scaling.means
         _check_reach(led_back, 1, scaling, f"{where}: the array {begin + place!r}")
+    if edit.student:
+        _check_student(arrays, f"{begin}student.", scaling, where)
     for number, member in enumerate(edit.members):
         for index, step in enumerate(member.steps):
             part = f"{begin}{number}.{index}."
@@ -261,6 +267,13 @@ def _check_edit(arrays: Arrays, name: str, edit: EditFacts, scaling: Scaling, wh
                 shift = part + ("drift" if step.operator == "transport" else "shifts")
                 change = arrays[shift].astype(np.float64) * scaling.spreads
                 _check_reach(change, 2, scaling, f"{where}: the array {shift!r}")
+
+
+def _check_student(arrays: Arrays, part: str, scaling: Scaling, where: str) -> None:
+    if not (np.diff(arrays[f"{part}edges"], axis=0) > MIN_SPREAD).all():
+        raise ModelError(f"{where}: {part}edges lie on one another, as no student's do. {REMEDY}")
+    change = arrays[f"{part}values"].astype(np.float64) * scaling.spreads
+    _check_reach(change, 2, scaling, f"{where}: the array {part + 'values'!r}")
 
 
 def _check_reach(transformed: npt.NDArray[np.float64], ranges: int, scaling: Scaling, full: str) -> None:

@@ -99,11 +99,28 @@ class ChoiceFacts(_Facts):
         ).measured()
 
 
+class FidelityFacts(_Facts):
+    """How near an edit's student came to its members."""
+
+    n_events: int = Field(ge=0)
+    emd: list[Number] = Field(min_length=3, max_length=3)
+    energy: list[Number] = Field(min_length=3, max_length=3)
+    worst_excess: Number
+    worst_marker: int = Field(ge=0)
+    source_error: Number
+    events_error: Number | None
+    spurious: Number
+    beyond: Number
+
+
 class EditFacts(_Facts):
     """One edit; its members' weights sum to 1, no member does nothing."""
 
     members: list[MemberFacts]
     shrinks: bool
+    student: bool = False
+    """Whether there is one; from format 5 on, as its fidelity."""
+    fidelity: FidelityFacts | None = None
     choice: ChoiceFacts | None = None
     errors: ErrorFacts | None = None
     unlearnable: dict[str, str] = Field(default_factory=dict)

@@ -218,19 +218,25 @@ def _panel_facts(panel: Panel) -> dict[str, Any]:
 
 def _edit_facts(edit: Edit, markers: Sequence[str]) -> dict[str, Any]:
     unlearnable, unmoved = by_marker(edit.unlearnable, markers), [markers[column] for column in edit.unmoved]
-    return {key: left for key, left in ((UNLEARNABLE, unlearnable), (UNMOVED, unmoved)) if left} | {
-        "members": [
-            {
-                "plan": member.plan,
-                "weight": member.weight,
-                "autoencoder": member.autoencoder,
-                "steps": [step.plan.model_dump(mode="json") for step in member.steps],
-            }
-            for member in edit.members
-        ],
-        "shrinks": edit.shrinks,
-        "errors": edit.errors.facts() if edit.errors else None,
-    }
+    left = {key: names for key, names in ((UNLEARNABLE, unlearnable), (UNMOVED, unmoved)) if names}
+    distilled = {"student": edit.student is not None, "fidelity": edit.fidelity.facts()} if edit.fidelity else {}
+    return (
+        left
+        | distilled
+        | {
+            "members": [
+                {
+                    "plan": member.plan,
+                    "weight": member.weight,
+                    "autoencoder": member.autoencoder,
+                    "steps": [step.plan.model_dump(mode="json") for step in member.steps],
+                }
+                for member in edit.members
+            ],
+            "shrinks": edit.shrinks,
+            "errors": edit.errors.facts() if edit.errors else None,
+        }
+    )
 
 
 def _arrays(model: EditModel) -> Arrays:
@@ -247,6 +253,8 @@ def _arrays(model: EditModel) -> Arrays:
             "support.": edit.support.arrays(),
             "target.": {"percentiles": edit.target_percentiles},
         }
+        if edit.student:
+            parts["student."] = edit.student.arrays()
         for number, member in enumerate(edit.members):
             for index, step in enumerate(member.steps):
                 places = step.plan.places(model.autoencoder.architecture)

@@ -14,6 +14,8 @@ from neuronedit.edits.learnable import by_column, hidden_columns
 from neuronedit.edits.operators.table import OPERATORS
 from neuronedit.edits.spikes import Spikes
 from neuronedit.edits.steps import FittedStep, Member
+from neuronedit.edits.students.fidelity import Fidelity
+from neuronedit.edits.students.student import Student
 from neuronedit.edits.support import Support
 from neuronedit.errors import EditedError, ModelError, PanelError
 from neuronedit.model.edit_model import EditModel
@@ -21,7 +23,7 @@ from neuronedit.model.saved.arrays import Rule, Rules, checked_scaling
 from neuronedit.model.saved.facts import REMEDY, EditFacts, ModelFacts
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 
-MOVES = re.compile(r"^autoencoders\.|\.network\.|shifts$|drift$")
+MOVES = re.compile(r"^autoencoders\.|\.network\.|shifts$|drift$|student\.values$")
 """Arrays that move events: weights and shifts; with others, an event is only looked up."""
 
 STRANGE = 30
@@ -38,7 +40,7 @@ def _read_3(facts: ModelFacts, arrays: Arrays, where: str) -> EditModel:
 
 
 def _read_4(facts: ModelFacts, arrays: Arrays, where: str) -> EditModel:
-    """Read format 4, which names each marker's transform.
+    """Read format 4, which names each marker's transform, or 5, in which edits may have students.
 
     Raises:
         ModelError: There is no such transform.
@@ -83,7 +85,8 @@ def _check_overflow(model: EditModel, where: str) -> None:
             markers = edit.support.landmarks[:N_TRIED]
             events = model.scaling.intensities(model.scaling.unstandardise(markers))
             try:
-                model.apply(np.clip(events, -MAX_INTENSITY, MAX_INTENSITY), name)
+                for served in (model, model.served_by("teacher")):
+                    served.apply(np.clip(events, -MAX_INTENSITY, MAX_INTENSITY), name)
             except EditedError as error:
                 raise ModelError(
                     f"{where}: the edit {name!r} overflows on events that it was learned on: weights or shifts of its "
@@ -127,6 +130,8 @@ def _edit(name: str, facts: EditFacts, panel: Panel, architecture: Architecture,
         errors.measured() if (errors := facts.errors or facts.choice) else None,
         unlearnable,
         tuple(by_column(dict.fromkeys(facts.unmoved, ""), panel.markers)),
+        Student.from_arrays(_below("student.", arrays)) if facts.student else None,
+        Fidelity.from_facts(facts.fidelity.model_dump()) if facts.fidelity else None,
     )
 
 

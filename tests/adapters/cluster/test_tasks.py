@@ -71,7 +71,7 @@ def searched_and_fitted(run_all: RunAll) -> FittedModel:
         PairDesign.of_arrays(),
         network=Architecture(hidden=(8,), code=3),
         training=TrainingPlan(epochs=2, minibatch=64),
-        edit=EditConfig(preset="neurons-then-markers", inverse=True),
+        edit=EditConfig(preset="neurons-then-markers", serve="teacher", inverse=True),
         search=SearchConfig(code=(2, 4)),
         run_all=run_all,
     )

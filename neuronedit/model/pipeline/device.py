@@ -1,6 +1,6 @@
 """Devices of torch: their names, the events that they take at once, and copies made while they compute."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
@@ -106,14 +106,11 @@ class Fetched(NamedTuple):
     tensors: tuple[Tensor | None, ...]
     filled: torch.cuda.Event | None
 
-    def land(self, arrays: Sequence[npt.NDArray[Any] | None], part: slice) -> None:
-        """Wait for the tensors, and copy each into its array's rows ``part``; rows that were filled up are left out."""
+    def landed(self, n_events: int) -> tuple[npt.NDArray[Any] | None, ...]:
+        """Wait for the tensors, and give the first events of each as an array; the others filled a chunk up."""
         if self.filled:
             self.filled.synchronize()
-        with np.errstate(over="ignore"):  # the caller tells what is beyond float32
-            for array, found in zip(arrays, self.tensors, strict=True):
-                if array is not None and found is not None:
-                    array[part] = found[: part.stop - part.start].numpy()
+        return tuple(None if found is None else found[:n_events].numpy() for found in self.tensors)
 
 
 class Transfers:
