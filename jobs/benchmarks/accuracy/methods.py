@@ -44,6 +44,12 @@ PLANS: Mapping[str, EditConfig] = {
 }
 """The edits that are measured, by name; each is an edit of the same model."""
 
+DEFAULT_NAME = AUTO_NAME
+"""The plan that a design which names none gets."""
+
+PAIRS = ((DEFAULT_NAME, "neuronedit: strata"),)
+"""Methods that are compared task by task, two and two."""
+
 METHODS = (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN, CLUSTER_MAP, LINEAR_TRANSPORT, *PLANS)
 
 NETWORKS = (MMD_RESNET, GAN)
