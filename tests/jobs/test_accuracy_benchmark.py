@@ -10,6 +10,7 @@ from neuronedit_jobs.benchmarks.accuracy.methods import (
     DEFAULT_NAME,
     METHODS,
     NETWORKS,
+    PAIRS,
     Effort,
     attempt,
     fit_populations,
@@ -17,7 +18,8 @@ from neuronedit_jobs.benchmarks.accuracy.methods import (
     measure_flags,
     predict,
 )
-from neuronedit_jobs.benchmarks.accuracy.run import QUICK_TASKS, by_task, measure_task, summarise
+from neuronedit_jobs.benchmarks.accuracy.run import QUICK_TASKS, measure_task
+from neuronedit_jobs.benchmarks.accuracy.summary import N_SPLITS, SPLIT_COLUMNS
 from neuronedit_jobs.benchmarks.accuracy.tasks import (
     DATA,
     FIRST_TASKS,
@@ -156,6 +158,8 @@ def test_every_method_and_the_noise_floor_are_measured() -> None:
     finite = np.isfinite(table[["emd", "energy"]])
     assert finite.drop(index="peer").all(axis=None)
     assert not finite.loc["peer"].any()
+    for column in SPLIT_COLUMNS.values():
+        assert set(table[column].drop(index=FLOOR).map(len)) == {N_SPLITS}
 
 
 def test_the_forecast_stands_beside_the_default_s_scores_and_needs_no_truth() -> None:
@@ -203,65 +207,6 @@ def test_effects_that_do_not_transfer_are_flagged_and_others_are_not() -> None:
     assert (table["flagged"] == ((table["auroc"] >= NEW_KIND) & (table["reach"] > MAX_REACH))).all()
 
 
-# --- summary
-
-
-def scores(values: dict[str, list[float]], *, transfers: list[bool]) -> pd.DataFrame:
-    """Scores of methods on tasks 0, 1, …; methods that are not named do nothing."""
-    return pd.DataFrame(
-        [
-            {"task": f"task {i}", "transfers": moves, "seed": 0, "method": method, "emd": score, "energy": 10 * score}
-            for i, moves in enumerate(transfers)
-            for method in (*METHODS, FLOOR)
-            for score in [values.get(method, values[NO_EDIT])[i]]
-        ]
-    )
-
-
-def test_residuals_are_ratios_of_means_over_the_positive_tasks_alone() -> None:
-    given = {
-        NO_EDIT: [1.1, 3.1, 0.5],
-        FLOOR: [0.1, 0.1, 0.1],
-        QUANTILE_MAP: [0.6, 0.6, 0.9],
-        DEFAULT_NAME: [0.5, 0.7, 0.1],
-    }
-    summary = summarise(scores(given, transfers=[True, True, False]))
-    assert summary.loc[NO_EDIT, "r_emd"] == 1
-    assert summary.loc[FLOOR, "r_emd"] == 0
-    assert summary.loc[QUANTILE_MAP, "r_emd"] == pytest.approx(0.5 / 2)
-    assert summary.loc[QUANTILE_MAP, "r_energy"] == pytest.approx(0.5 / 2)
-    assert summary.loc[QUANTILE_MAP, "negatives_r_emd"] == pytest.approx(2)
-    assert summary.loc[DEFAULT_NAME, "at_least_quantile_map"] == 0.5
-
-
-def test_a_task_counts_only_where_both_scores_are_at_least_the_quantile_maps() -> None:
-    table = scores({NO_EDIT: [1.0], FLOOR: [0.1], QUANTILE_MAP: [0.5], DEFAULT_NAME: [0.4]}, transfers=[True])
-    table.loc[table["method"] == DEFAULT_NAME, "energy"] = 6.0
-    assert summarise(table).loc[DEFAULT_NAME, "at_least_quantile_map"] == 0
-
-
-def test_a_method_that_failed_is_compared_on_its_other_tasks_alone() -> None:
-    given = {NO_EDIT: [1.1, 9.0], FLOOR: [0.1, 1.0], QUANTILE_MAP: [0.6, 0.6], DEFAULT_NAME: [0.3, float("nan")]}
-    summary = summarise(scores(given, transfers=[True, True]))
-    assert summary.loc[DEFAULT_NAME, "r_emd"] == pytest.approx(0.2)
-    assert summary.loc[DEFAULT_NAME, "failed"] == 1
-    assert summary.loc[DEFAULT_NAME, "at_least_quantile_map"] == 0.5
-    assert summary["failed"].sum() == 1
-
-
-def test_a_method_that_always_failed_keeps_its_place_in_the_tables() -> None:
-    given = {NO_EDIT: [1.1], FLOOR: [0.1], QUANTILE_MAP: [0.6], DEFAULT_NAME: [float("nan")]}
-    table = scores(given, transfers=[True])
-    assert list(by_task(table, "emd").columns) == [*METHODS, FLOOR]
-    assert np.isnan(summarise(table).loc[DEFAULT_NAME, "r_emd"])
-
-
-def test_seeds_are_averaged_before_tasks_are_compared() -> None:
-    table = scores({NO_EDIT: [1.0], FLOOR: [0.0]}, transfers=[True])
-    both = pd.concat([table, table.assign(seed=1, emd=table["emd"] * 3)])
-    assert by_task(both, "emd").loc["task 0", NO_EDIT] == 2
-
-
 # --- the command
 
 
@@ -288,8 +233,16 @@ def test_the_quick_benchmark_measures_all_methods(command: Command, tmp_path: Pa
     assert figures["spurious_shift_ratio"] < 0.2
     assert figures["positives_flagged"] == 0
     assert "negatives_flagged" not in figures  # there is none among them: JSON has no NaN
+    # All quick tasks are of the first datasets.
+    assert figures["r_emd_all"] == figures["r_emd"]
+    at_least, within = (figures[f"share_of_tasks_{rule}_quantile_map"] for rule in ("at_least", "within"))
+    assert at_least <= within <= 1
+    assert figures["many_types_gap_closed_per_type"] < figures["gap_closed_per_type"]
     emd = pd.read_parquet(tmp_path / "emd.parquet")
     assert list(emd.columns) == [*METHODS, FLOOR]
     assert list(emd.index) == [task.name for task in QUICK_TASKS]
     assert set(pd.read_parquet(tmp_path / "simulated.parquet").index) == set(METHODS)
     assert len(pd.read_parquet(tmp_path / "simulated_by_seed.parquet")) == len(METHODS)
+    assert set(pd.read_parquet(tmp_path / "many_types.parquet").index) == set(METHODS)
+    assert len(pd.read_parquet(tmp_path / "paired.parquet")) == 2 * len(PAIRS)
+    assert pd.read_parquet(tmp_path / "left_out.parquet")["tasks"].tolist()[-1] == len(QUICK_TASKS)

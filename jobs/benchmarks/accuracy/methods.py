@@ -33,16 +33,24 @@ from .tasks import Populations, TransferTask, draw, load_cells
 logger = logging.getLogger(__name__)
 
 DEFAULT_NAME = "neuronedit: default"
+"""The plan that a design which names none gets, as it is served: by the student."""
+
+TEACHER_NAME = "neuronedit: default, by its teacher"
+STRATA_NAME = "neuronedit: strata"
 
 PLANS: Mapping[str, EditConfig] = {
     DEFAULT_NAME: EditConfig(),
-    "neuronedit: paper (code, step, plain)": EditConfig(preset="paper"),
-    "neuronedit: neurons, then markers": EditConfig(preset="neurons-then-markers"),
-    "neuronedit: strata": EditConfig(preset="strata"),
-    "neuronedit: transport": EditConfig(preset="transport"),
-    "neuronedit: neurons-strata": EditConfig(preset="neurons-strata"),
+    TEACHER_NAME: EditConfig(serve="teacher"),
+    "neuronedit: paper (code, step, plain)": EditConfig(preset="paper", serve="teacher"),
+    "neuronedit: neurons, then markers": EditConfig(preset="neurons-then-markers", serve="teacher"),
+    STRATA_NAME: EditConfig(preset="strata", serve="teacher"),
+    "neuronedit: transport": EditConfig(preset="transport", serve="teacher"),
+    "neuronedit: neurons-strata": EditConfig(preset="neurons-strata", serve="teacher"),
 }
 """The edits that are measured, by name; each is an edit of the same model."""
+
+PAIRS = ((TEACHER_NAME, STRATA_NAME), (DEFAULT_NAME, TEACHER_NAME))
+"""Methods that are compared task by task: the plan with and without its step on neurons, the student and its teacher."""
 
 METHODS = (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN, CLUSTER_MAP, LINEAR_TRANSPORT, *PLANS)
 

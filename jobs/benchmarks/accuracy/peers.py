@@ -85,6 +85,13 @@ PEERS = (
     Peer(f"ComBat, inmoose 0.9.1{SEES_EVENTS}", "combat", CYCOMBINEPY),
 )
 
+PEERS_OF_MANY_EVENTS = (
+    *PEERS,
+    Peer("CytoNormPy 1.0.2, 10 clusters", "cytonormpy_10", CYTONORMPY),
+    Peer("CytoNormPy 1.0.2, 20 clusters", "cytonormpy_20", CYTONORMPY),
+)
+"""Measured on simulated tasks, whose events fill more clusters."""
+
 
 def measure_peers(
     peers: Sequence[Peer], tasks: Sequence[PeerTask], folder: Path, script: Path = SCRIPT

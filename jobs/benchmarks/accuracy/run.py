@@ -19,21 +19,20 @@ import torch
 
 from neuronedit.arrays import Float32s
 from neuronedit.cells.transforms import MASS_COFACTOR, Arcsinh
-from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP
-from neuronedit.measures.distances import FLOOR, distance_to_truth, noise_floor, normalised_residual
+from neuronedit.edits.baselines import QUANTILE_MAP
+from neuronedit.measures.distances import FLOOR, distance_to_truth, noise_floor
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 
 from ..measure import Result
 from .confounded import BY_STRATA, PLAIN, SOURCE_SHARES, measure_confounded
-from .methods import DEFAULT_NAME, Effort, fit_populations, forecast, measure_flags, predict
-from .peers import PEERS, PeerTask, measure_peers
-from .simulated import SimulatedTask, score_table, simulate
-from .tasks import DATA, TASKS, Populations, TransferTask, draw, load_cells
+from .methods import DEFAULT_NAME, PAIRS, PLANS, Effort, fit_populations, forecast, measure_flags, predict
+from .peers import PEERS, PEERS_OF_MANY_EVENTS, Peer, PeerTask, measure_peers
+from .simulated import FEW_TYPES, MANY_TYPES, SimulatedTask, World, score_table, simulate
+from .summary import SPLIT_COLUMNS, by_task, choose_without, compare, split_scores, summarise
+from .tasks import DATA, FIRST_TASKS, TASKS, Populations, TransferTask, draw, load_cells
 
 logger = logging.getLogger(__name__)
-
-SCORES = ("emd", "energy")
 
 FULL = Effort(4_000, 20_000, 3, Architecture(), TrainingPlan(), networks=True)
 QUICK = Effort(1_000, 1_000, 1, Architecture(hidden=(100,), code=50), TrainingPlan(epochs=10, minibatch=256))
@@ -60,21 +59,28 @@ def run(quick: bool, data: Path = DATA, peers: Path | None = None) -> Result:
     effort = QUICK if quick else FULL
     tasks = QUICK_TASKS if quick else TASKS
     scores = measure_tasks(tasks, data, effort, peers)
-    summary, simulated, confounded = summarise(scores), measure_simulated(effort, peers), measure_mixes(effort)
+    summary, confounded = summarise(scores), measure_mixes(effort)
+    simulated, many_types = (measure_simulated(effort, peers, world) for world in (FEW_TYPES, MANY_TYPES))
     flags = measure_flags(tasks, data, effort.n_events, N_FLAG_SEEDS)
     details = {
         "emd": by_task(scores, "emd"),
         "energy": by_task(scores, "energy"),
         "forecasts": scores.dropna(subset="flagged"),
-        "scores": scores.drop(columns="flagged"),
+        "scores": scores.drop(columns=["flagged", *SPLIT_COLUMNS]),
+        "paired": pd.concat([compare(scores, *pair) for pair in PAIRS]),
+        "left_out": choose_without(scores, [*PLANS], [DEFAULT_NAME, QUANTILE_MAP]),
         "simulated": simulated.groupby("method", sort=False).mean().drop(columns="seed"),
         "simulated_by_seed": simulated,
+        "many_types": many_types.groupby("method", sort=False).mean().drop(columns="seed"),
+        "many_types_by_seed": many_types,
         "confounded": confounded.reset_index(),
         "effects": effects(tasks, data, effort),
         "flags": flags,
     }
-    figures = _figures(summary.T[DEFAULT_NAME], simulated.set_index("method").loc[[DEFAULT_NAME]], flags)
-    return Result(summary, figures | {"spurious_shift_ratio": _spurious_ratio(confounded)}, details)
+    figures = _figures(summary.T[DEFAULT_NAME], flags) | _simulated_figures(simulated)
+    figures |= {f"many_types_{name}": value for name, value in _simulated_figures(many_types).items()}
+    figures |= {"spurious_shift_ratio": _spurious_ratio(confounded)}
+    return Result(summary, figures, details)
 
 
 def _spurious_ratio(confounded: pd.DataFrame) -> float:
@@ -93,18 +99,28 @@ def measure_mixes(effort: Effort) -> pd.DataFrame:
     return pd.concat(means, names=["target"])
 
 
-def _figures(summary: pd.Series, by_seed: pd.DataFrame, flags: pd.DataFrame) -> dict[str, float]:
-    """Figures of the default: on the positive tasks, on the simulated one, and the share flagged before truth is seen.
-
-    Means over seeds, but for ``cell_rmse_ratio_lacking``, the largest of any seed.
-    """
-    simulated, transfers = by_seed.mean(), flags["transfers"] == 1
+def _figures(summary: pd.Series, flags: pd.DataFrame) -> dict[str, float]:
+    """Figures of the default: on the first positive tasks, on all, and the share flagged before truth is seen."""
+    transfers = flags["transfers"] == 1
     figures = {
-        "r_emd": summary["r_emd"],
-        "r_energy": summary["r_energy"],
-        "share_of_tasks_at_least_quantile_map": summary["at_least_quantile_map"],
         "positives_flagged": flags.loc[transfers, "flagged"].mean(),
         "negatives_flagged": flags.loc[~transfers, "flagged"].mean(),
+    }
+    for suffix in ("", "_all"):
+        figures |= {
+            f"r_emd{suffix}": summary[f"r_emd{suffix}"],
+            f"r_energy{suffix}": summary[f"r_energy{suffix}"],
+            f"share_of_tasks_at_least_quantile_map{suffix}": summary[f"at_least_quantile_map{suffix}"],
+            f"share_of_tasks_within_quantile_map{suffix}": summary[f"within_quantile_map{suffix}"],
+        }
+    return {name: float(value) for name, value in figures.items() if np.isfinite(value)}  # JSON has no NaN
+
+
+def _simulated_figures(scores: pd.DataFrame) -> dict[str, float]:
+    """Figures of the default on a simulated task: means over seeds, ``cell_rmse_ratio_lacking`` the largest of any."""
+    by_seed = scores[scores["method"] == DEFAULT_NAME].drop(columns="method")
+    simulated = by_seed.mean()
+    return {
         "gap_closed": simulated["gap_closed"],
         "gap_closed_per_type": simulated["gap_closed_by_type"],
         "cell_rmse_ratio": simulated["rmse_ratio"],
@@ -112,13 +128,13 @@ def _figures(summary: pd.Series, by_seed: pd.DataFrame, flags: pd.DataFrame) -> 
         "classifier_auc": simulated["auc"],
         "effect_slope": simulated["effect_slope"],
     }
-    return {name: float(value) for name, value in figures.items() if np.isfinite(value)}  # JSON has no NaN
 
 
 def measure_tasks(tasks: Sequence[TransferTask], data: Path, effort: Effort, peers: Path | None = None) -> pd.DataFrame:
-    """A row for each task, seed and method: method, emd, energy, task, transfers, seed.
+    """A row for each task, seed and method: method, emd, energy, task, dataset, transfers, first, seed.
 
-    The noise floor is among the methods. Scores are NaN where a method failed.
+    The noise floor is among the methods. Scores are NaN where a method failed. ``first`` tells whether the task is one
+    of the first datasets'; emd_splits and energy_splits are lists of the scores on random splits (``split_scores``).
     """
     cells = {dataset: load_cells(data, dataset) for dataset in sorted({task.dataset for task in tasks})}
     drawn = [
@@ -167,21 +183,24 @@ def measure_task(
     model = fit_populations(populations, task.cofactor, seed, effort)
     predictions = predict(model, populations, seed, effort) | dict(others)
     distances = {method: distance_to_truth(events, measured, seed) for method, events in predictions.items()}
+    splits = split_scores(predictions, measured, seed)
     rows = [
-        {"method": method, **distance.scores}
+        {"method": method, **distance.scores, **splits.get(method, {})}
         for method, distance in (distances | {FLOOR: noise_floor(measured, seed)}).items()
     ]
     table = pd.DataFrame(rows).set_index("method")
     for column, value in asdict(forecast(model, populations.events)).items():
         table.loc[DEFAULT_NAME, column] = value
-    return table.reset_index().assign(task=task.name, transfers=task.transfers, seed=seed)
+    table = table.reset_index().assign(task=task.name, dataset=task.dataset, transfers=task.transfers, seed=seed)
+    return table.assign(first=task in FIRST_TASKS)
 
 
-def measure_simulated(effort: Effort, peers: Path | None = None) -> pd.DataFrame:
-    """A row for each method and seed: the simulated task's scores."""
-    drawn = [(simulate(effort.n_simulated, seed), seed) for seed in range(effort.n_seeds)]
+def measure_simulated(effort: Effort, peers: Path | None, world: World) -> pd.DataFrame:
+    """A row for each method and seed: the simulated task's scores in one world."""
+    drawn = [(simulate(effort.n_simulated, seed, world=world), seed) for seed in range(effort.n_seeds)]
     given = [peer_task("the simulated task", seed, task.populations, MASS_COFACTOR) for task, seed in drawn]
-    work = [(*one, effort, others) for one, others in zip(drawn, by_peers(given, peers), strict=True)]
+    others = by_peers(given, peers, PEERS_OF_MANY_EVENTS)
+    work = [(*one, effort, predictions) for one, predictions in zip(drawn, others, strict=True)]
     return pd.concat(in_processes(measure_simulation, work), ignore_index=True)
 
 
@@ -197,9 +216,11 @@ def peer_task(name: str, seed: int, populations: Populations, cofactor: float) -
     return PeerTask(name, Populations(**scaled), seed)
 
 
-def by_peers(tasks: Sequence[PeerTask], folder: Path | None) -> list[dict[str, Float32s]]:
+def by_peers(
+    tasks: Sequence[PeerTask], folder: Path | None, peers: Sequence[Peer] = PEERS
+) -> list[dict[str, Float32s]]:
     """Edit each task's events by every peer; by none if there is no folder for them."""
-    return measure_peers(PEERS, tasks, folder) if folder else [{} for _ in tasks]
+    return measure_peers(peers, tasks, folder) if folder else [{} for _ in tasks]
 
 
 def in_processes(measure: Callable[..., pd.DataFrame], work: Sequence[tuple[object, ...]]) -> list[pd.DataFrame]:
@@ -212,50 +233,3 @@ def _logged(tables: Iterator[pd.DataFrame], total: int) -> Iterator[pd.DataFrame
     for done, table in enumerate(tables, start=1):
         logger.info("%d of %d measured", done, total)
         yield table
-
-
-def by_task(scores: pd.DataFrame, score: str) -> pd.DataFrame:
-    """One score's means over seeds: a row for each task, a column for each method, as they come in ``scores``.
-
-    The noise floor is the last. NaN where a method failed in every seed.
-    """
-    table = scores.pivot_table(index="task", columns="method", values=score, sort=False)
-    return table.reindex(columns=methods_of(scores))
-
-
-def methods_of(scores: pd.DataFrame) -> list[str]:
-    """The methods in their order, and the noise floor."""
-    return [*(method for method in scores["method"].unique() if method != FLOOR), FLOOR]
-
-
-def summarise(scores: pd.DataFrame) -> pd.DataFrame:
-    """A row for each method, and the noise floor.
-
-    Columns: emd and energy, means over the positive tasks; r_emd and r_energy, normalised residuals of these means;
-    at_least_quantile_map, the share of positive tasks that are no worse than the quantile map in both scores;
-    negatives_r_emd, the residual over the negative tasks, above 1 where the edit is worse than none;
-    failed, how often (of tasks times seeds) the method gave nothing: its means are over the other ones.
-    """
-    summary = pd.DataFrame(index=pd.Index(methods_of(scores), name="method"))
-    no_worse = []
-    for score in SCORES:
-        table = by_task(scores[scores["transfers"]], score)
-        summary[score] = table.mean()
-        summary[f"r_{score}"] = residuals(table)
-        no_worse.append(table.le(table[QUANTILE_MAP], axis=0))
-    summary["at_least_quantile_map"] = (no_worse[0] & no_worse[1]).mean()
-    if not scores["transfers"].all():
-        for score in SCORES:
-            summary[f"negatives_r_{score}"] = residuals(by_task(scores[~scores["transfers"]], score))
-    summary["failed"] = scores["emd"].isna().groupby(scores["method"]).sum()
-    return summary
-
-
-def residuals(table: pd.DataFrame) -> pd.Series:
-    """Normalised residuals of each method's mean over its tasks: (n_tasks, n_methods) → (n_methods,)."""
-    return pd.Series({method: _residual(table[table[method].notna()], method) for method in table.columns})
-
-
-def _residual(table: pd.DataFrame, method: str) -> float:
-    means = table.mean()  # of all methods over the tasks that this one has scores for
-    return normalised_residual(means[method], means[FLOOR], means[NO_EDIT])

@@ -9,6 +9,8 @@ import logging
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ import numpy as np
 
 CYTONORM_CLUSTERS = 5
 """Its default of 30, or 10, leaves clusters of these few events that exist in one batch only, which are not moved."""
+
+MORE_CLUSTERS = (10, 20)
+"""For tasks of many events."""
 
 CYCOMBINE_GRID = 4
 """Its default of 8 leaves some hundred events to a node."""
@@ -99,7 +104,10 @@ def combat(source: Any, target: Any, events: Any, seed: int) -> Any:
     return np.asarray(corrected).T[-len(events) :]
 
 
-CALLS = {call.__name__: call for call in (cytonormpy, cytonormpy_unclustered, cycombine, harmony, combat)}
+CALLS: dict[str, Callable[..., Any]] = {
+    **{call.__name__: call for call in (cytonormpy, cytonormpy_unclustered, cycombine, harmony, combat)},
+    **{f"cytonormpy_{number}": partial(cytonormpy, n_clusters=number) for number in MORE_CLUSTERS},
+}
 
 
 def main() -> None:
