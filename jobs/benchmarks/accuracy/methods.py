@@ -50,7 +50,7 @@ PLANS: Mapping[str, EditConfig] = {
 """The edits that are measured, by name; each is an edit of the same model."""
 
 PAIRS = ((TEACHER_NAME, STRATA_NAME), (DEFAULT_NAME, TEACHER_NAME))
-"""Methods that are compared task by task: the plan with and without its step on neurons, the student and its teacher."""
+"""Methods compared task by task: the plan with and without its step on neurons, the student and its teacher."""
 
 METHODS = (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN, CLUSTER_MAP, LINEAR_TRANSPORT, *PLANS)
 
