@@ -49,7 +49,10 @@ class TrainingRecord(Config):
         """
         try:
             recorded = {name: facts[name] for name in cls.model_fields}
-            return cls.model_validate(recorded | {"training": without_retired(recorded["training"])})
+            # The column that names an event's sample is the design's; it was the sampling's.
+            sample = {name: value for name, value in recorded["sample"].items() if name != "sample_column"}
+            current = {"sample": sample, "training": without_retired(recorded["training"])}
+            return cls.model_validate(recorded | current)
         except KeyError as error:
             found = f"its facts lack {error}"
         except ValidationError as error:
