@@ -19,6 +19,7 @@ BENCHMARKS = {
     "fcs": "megabytes per CPU-second of FCS files written and read, beside other libraries; and from FCS to FCS",
     "train": "events per CPU-second of training, against loops with nothing around them",
     "gpu": "events per second of editing and training on a GPU, beside what the device can do at most",
+    "evidence": "what is foreseen of how edits carry over, beside what is measured, by samples left out and without",
     "combinations": "predicted and measured excess over additivity, where it is known and on real cells",
 }
 
@@ -30,12 +31,13 @@ MODULES = {
     "fcs": "speed.fcs",
     "train": "speed.train",
     "gpu": "speed.gpu",
+    "evidence": "accuracy.evidence",
     "combinations": "accuracy.combinations",
 }
 
 PEERS_FOLDER = Path("benchmark-output") / "peers"
 
-ON_REAL_CELLS = ("accuracy", "combinations", "review")
+ON_REAL_CELLS = ("accuracy", "combinations", "evidence", "review")
 """Benchmarks that read the folder given by ``--data``."""
 
 BESIDE_PEERS = ("accuracy", "transform", "train", "fcs")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from neuronedit.arrays import Texts
+from neuronedit.arrays import Masks, Texts
 from neuronedit.cells.selection import Where, describe, select
 from neuronedit.config import Config
 from neuronedit.errors import DataError, listing, nearest_name
@@ -31,6 +31,12 @@ POPULATION = "population"
 
 POOLED = "pooled"
 """The reference that pools all batches' controls."""
+
+SAMPLE_COLUMN_MEANS = (
+    "the column that names what a new application is a new draw of, in source and target alike: donor, line, plate, …; "
+    "each of several such samples is left out in turn, to tell beforehand how the edit carries over to another. "
+    "Training is validated on whole samples, too: by this column or, without it, by sample_id or the file's name"
+)
 
 WITHOUT_CONTROLS = (
     "There are no controls: all events of a batch stood for its control, so what differs between batches in biology "
@@ -59,22 +65,26 @@ class PairDesign(Config):
     source: Where = Field(min_length=1, description='column values of the source, e.g. {condition = "untreated"}')
     target: Where = Field(min_length=1, description='column values of the target, e.g. {condition = "treated"}')
     extrapolation: Where = Field({}, description="column values of events to train on that are in neither (optional)")
+    sample_column: str | None = Field(None, description=SAMPLE_COLUMN_MEANS)
 
     @classmethod
-    def of_arrays(cls) -> Self:
+    def of_arrays(cls, sample_column: str | None = None) -> Self:
         """The design of populations that are given as arrays, ``source`` and ``target``: no column chooses events.
+
+        Args:
+            sample_column: The name of what ``DrawnPopulations.samples`` tells of each event, e.g. ``donor``.
 
         Example:
             >>> from neuronedit import PairDesign
             >>> PairDesign.of_arrays().edits({"source": 900, "target": 800})
             [EditPair(name='pair', source=('source',), target=('target',))]
         """
-        return cls(source={POPULATION: "source"}, target={POPULATION: "target"})
+        return cls(source={POPULATION: "source"}, target={POPULATION: "target"}, sample_column=sample_column)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the design reads."""
-        return tuple(dict.fromkeys([*self.source, *self.target, *self.extrapolation]))
+        return _columns(*self.source, *self.target, *self.extrapolation, self.sample_column)
 
     @property
     def caution(self) -> str:
@@ -89,7 +99,7 @@ class PairDesign(Config):
             where: The file that the events are from, for the message.
 
         Raises:
-            DataError: An event is source and target at once.
+            DataError: An event is source and target at once, or has no sample.
 
         Example:
             >>> design = PairDesign(source={"drug": "none"}, target={"drug": "a"})
@@ -102,6 +112,7 @@ class PairDesign(Config):
                 f"{where}: {int((source & target).sum())} events are source and target at once "
                 f"(source {self.source}, target {self.target}). Choose column values that exclude each other."
             )
+        _check_samples(events, self.sample_column, source | target, where)
         population = np.full(len(events), "", dtype=object)
         if self.extrapolation:
             population[select(events, self.extrapolation)] = "extrapolation"
@@ -138,6 +149,7 @@ class ControlsDesign(Config):
     extrapolation: Where = Field(
         {}, description='column values of other events to train on, e.g. {role = "validation"} (optional)'
     )
+    sample_column: str | None = Field(None, description=SAMPLE_COLUMN_MEANS)
 
     @property
     def caution(self) -> str:
@@ -150,24 +162,26 @@ class ControlsDesign(Config):
         return "" if self.control else WITHOUT_CONTROLS
 
     @classmethod
-    def of_arrays(cls, reference: str, batch_column: str = "batch_id") -> Self:
+    def of_arrays(cls, reference: str, batch_column: str = "batch_id", sample_column: str | None = None) -> Self:
         """The design of controls that are given as arrays, by the names of their batches.
 
         Args:
             reference: The batch that others are led to, or ``pooled``.
             batch_column: The column that names an event's batch where the model is applied to tables.
+            sample_column: The name of what ``DrawnPopulations.samples`` tells of each event, e.g. ``donor``.
 
         Example:
             >>> from neuronedit import ControlsDesign
             >>> ControlsDesign.of_arrays(reference="day1").edits({"control day1": 900, "control day2": 800})
             [EditPair(name='day2', source=('control day2',), target=('control day1',))]
         """
-        return cls(batch_column=batch_column, control={POPULATION: "control"}, reference=reference)
+        control: Where = {POPULATION: "control"}
+        return cls(batch_column=batch_column, control=control, reference=reference, sample_column=sample_column)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the design reads."""
-        return tuple(dict.fromkeys([self.batch_column, *self.control, *self.extrapolation]))
+        return _columns(self.batch_column, *self.control, *self.extrapolation, self.sample_column)
 
     def assign(self, events: pd.DataFrame, where: str) -> Texts:
         """Name each event's population, (n_events,) texts; "" for events that no population takes.
@@ -177,7 +191,7 @@ class ControlsDesign(Config):
             where: The file that the events are from, for the message.
 
         Raises:
-            DataError: A control event has no batch.
+            DataError: A control event has no batch, or no sample.
 
         Example:
             >>> design = ControlsDesign(control={"role": "control"}, reference="day1")
@@ -198,6 +212,7 @@ class ControlsDesign(Config):
                 f"{where}: {int((control & ~named).sum())} control events have no value in "
                 f"{self.batch_column!r}. Fill the column, or leave these events out."
             )
+        _check_samples(events, self.sample_column, control, where)
         population[control] = ("control " + batches[control].astype(str)).to_numpy()
         return population
 
@@ -246,6 +261,21 @@ class ControlsDesign(Config):
 
 
 Design = PairDesign | ControlsDesign
+
+
+def _columns(*names: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def _check_samples(events: pd.DataFrame, column: str | None, chosen: Masks, where: str) -> None:
+    if column is None:
+        return
+    nameless = chosen & (events[column].isna() | (events[column].astype(str) == "")).to_numpy(dtype=bool)
+    if nameless.any():
+        raise DataError(
+            f"{where}: {int(nameless.sum())} events of source or target have no value in {column!r}; expected the "
+            "sample that each is from. Fill the column, or leave design.sample_column out."
+        )
 
 
 def _no_extrapolation(where: Where) -> str:

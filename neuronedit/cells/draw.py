@@ -23,15 +23,20 @@ class SampleConfig(Config):
         20_000, ge=100, description="at most this many; a percentile's rank error is at most 0.5/sqrt of it"
     )
     seed: int = Field(0, ge=0, description="the same seed draws the same events, in whatever order files are read")
-    sample_column: str | None = Field(
-        None,
-        description="a column that names the sample that each event is from; by default sample_id where a file has it, "
-        "otherwise the file's name",
-    )
 
-    def column_of(self, names: Collection[str]) -> str | None:
-        """The column that names an event's sample in a file with these columns, if there is one."""
-        return self.sample_column or (SAMPLE_COLUMN if SAMPLE_COLUMN in names else None)
+
+def sample_column_of(asked_for: str | None, names: Collection[str]) -> str | None:
+    """The column that names an event's sample, if there is one; otherwise its file does.
+
+    Args:
+        asked_for: The design's.
+        names: The file's columns.
+
+    Example:
+        >>> sample_column_of("donor", ["sample_id", "donor"]), sample_column_of(None, ["sample_id", "donor"])
+        ('donor', 'sample_id')
+    """
+    return asked_for or (SAMPLE_COLUMN if SAMPLE_COLUMN in names else None)
 
 
 ANY_PRIORITY = np.uint64(2**64 - 1)

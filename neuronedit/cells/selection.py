@@ -25,10 +25,12 @@ class EventChoice:
     Attributes:
         where: The column values asked for; empty chooses every event.
         by: The column whose values name the populations; events without a value are in none.
+        sample_column: The column that names an event's sample, if another than usual does.
     """
 
     where: Where
     by: str | None = None
+    sample_column: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -49,8 +49,14 @@ class TrainingRecord(Config):
         """
         try:
             recorded = {name: facts[name] for name in cls.model_fields}
-            recorded |= {"training": without_retired(recorded["training"]), "edit": _without_auto(recorded["edit"])}
-            return cls.model_validate(recorded)
+            # The column that names an event's sample is the design's; it was the sampling's.
+            sample = {name: value for name, value in recorded["sample"].items() if name != "sample_column"}
+            current = {
+                "sample": sample,
+                "training": without_retired(recorded["training"]),
+                "edit": _without_auto(recorded["edit"]),
+            }
+            return cls.model_validate(recorded | current)
         except KeyError as error:
             found = f"its facts lack {error}"
         except ValidationError as error:

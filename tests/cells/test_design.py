@@ -66,6 +66,28 @@ def test_a_pair_design_without_enough_events_is_refused(counts, message):
         PAIR.edits(counts)
 
 
+@pytest.mark.parametrize("design", [PAIR, CONTROLS], ids=["pair", "controls"])
+def test_a_column_of_samples_is_read_too(design):
+    by_donor = design.model_copy(update={"sample_column": "sample"})
+    assert by_donor.columns == (*design.columns, "sample")
+    assert by_donor.sample_column == "sample"
+
+
+@pytest.mark.parametrize("missing", [None, ""])
+def test_an_event_of_source_or_target_without_a_sample_is_told(treated, batches, missing):
+    message = (
+        r"^a.parquet: 1 events of source or target have no value in 'line'; expected the sample that each is from\. "
+        r"Fill the column, or leave design.sample_column out\.$"
+    )
+    pair, controls = (design.model_copy(update={"sample_column": "line"}) for design in (PAIR, CONTROLS))
+    with pytest.raises(DataError, match=message):
+        pair.assign(treated.assign(line=["L1", missing, missing, missing]), "a.parquet")
+    with pytest.raises(DataError, match=message):
+        controls.assign(batches.assign(line=["L1", missing, missing, missing, missing]), "a.parquet")
+    others = pair.assign(treated.assign(line=["L1", "L1", missing, missing]), "a.parquet")
+    assert others.tolist() == ["source", "target", "extrapolation", ""]
+
+
 def test_a_controls_design_names_each_events_population(batches):
     # An event to train on that has no batch is left out.
     expected = ["control b1", "control b2", "extrapolation b2", "", ""]

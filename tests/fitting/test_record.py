@@ -33,8 +33,9 @@ def test_a_record_comes_back_from_a_models_facts(edit):
     assert TrainingRecord.from_facts(facts, "models:/x/1") == record(edit)
 
 
-def test_settings_of_training_that_there_are_no_more_are_passed_over():
+def test_settings_of_training_and_sampling_that_there_are_no_more_are_passed_over():
     facts = record(EditConfig()).facts()
+    facts["sample"]["sample_column"] = "donor"
     facts["training"] |= {"schedule": "cosine", "warmup": 0.05, "accumulate": 2}
     assert TrainingRecord.from_facts(facts, "models:/x/1") == record(EditConfig())
 

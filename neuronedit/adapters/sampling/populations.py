@@ -15,7 +15,14 @@ from neuronedit.adapters.files.dataset import EventDataset, EventFile
 from neuronedit.adapters.files.parquet import check_markers, finite_events, marker_matrix
 from neuronedit.arrays import Texts
 from neuronedit.cells.design import ControlsDesign
-from neuronedit.cells.draw import Drawing, DrawnEvents, DrawnPopulations, SampleConfig, candidates
+from neuronedit.cells.draw import (
+    Drawing,
+    DrawnEvents,
+    DrawnPopulations,
+    SampleConfig,
+    candidates,
+    sample_column_of,
+)
 from neuronedit.cells.events import row_priorities
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.selection import check_design_columns
@@ -42,8 +49,8 @@ def draw_populations(
     Args:
         dataset: The events.
         panel: The markers to read.
-        design: Assigns events to populations.
-        sample: Number of events, seed, and the column that names an event's sample.
+        design: Assigns events to populations, and may name the column that names an event's sample.
+        sample: Number of events and seed.
         label_columns: Further columns with labels of an event, such as its cell type.
 
     Raises:
@@ -94,7 +101,7 @@ class _Sampler:
         with FileReader(self.filesystem, file) as reader:
             schema = reader.parquet.schema_arrow
             check_markers(schema, self.panel, file.path)
-            sample_column = self.sample.column_of([*schema.names, *file.partition])
+            sample_column = sample_column_of(self.design.sample_column, [*schema.names, *file.partition])
             others = [*([sample_column] if sample_column else []), *self.label_columns]
             check_design_columns([*schema.names, *file.partition], [*self.design.columns, *others], file.path)
             stored = [name for name in dict.fromkeys([*self.design.columns, *others]) if name in schema.names]

@@ -17,7 +17,7 @@ from neuronedit.adapters.files.dataset import EventFile
 from neuronedit.adapters.files.parquet import marker_matrix
 from neuronedit.adapters.training.places import Place
 from neuronedit.arrays import Floats, Masks, Texts, UInt64s
-from neuronedit.cells.draw import SampleConfig
+from neuronedit.cells.draw import SampleConfig, sample_column_of
 from neuronedit.cells.events import row_priorities
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.scaling import Scaling
@@ -45,9 +45,9 @@ class EventStream:
         filesystem: The file system of the files.
         files: The dataset's files, by name.
         panel: The markers to read.
-        design: Assigns events to populations.
+        design: Assigns events to populations, and may name the column that names an event's sample.
         scaling: The scaling that standardises the events.
-        sample: Names the column that tells an event's sample; the seed of the priorities.
+        sample: The seed of the priorities.
         places: By population, the row groups that have its events.
         priorities: Priorities of the drawn events, (n_drawn,) in their order, by population.
         memory_bytes: Memory for windows, of each worker.
@@ -181,7 +181,7 @@ class _Reader:
         file = self.stream.files[place.file]
         with FileReader(self.stream.filesystem, file) as reader:
             names = reader.parquet.schema_arrow.names
-            sample_column = self.stream.sample.column_of([*names, *file.partition])
+            sample_column = sample_column_of(self.stream.design.sample_column, [*names, *file.partition])
             wanted = {*self.stream.panel.markers, *self.stream.design.columns, sample_column}
             columns = [name for name in names if name in wanted]
             blocks = reader.blocks(reader.row_groups[place.row_group], columns, self.block_events)

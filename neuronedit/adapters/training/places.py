@@ -14,7 +14,7 @@ from neuronedit.adapters.files.blocks import FilePart, FileReader, split_into_pa
 from neuronedit.adapters.files.columns import Chooser, assigned, distinct_values, text_column
 from neuronedit.adapters.files.dataset import EventDataset, EventFile
 from neuronedit.adapters.sampling.populations import PART_BYTES
-from neuronedit.cells.draw import SampleConfig
+from neuronedit.cells.draw import sample_column_of
 from neuronedit.cells.selection import check_design_columns
 from neuronedit.errors import NeuroneditError
 
@@ -34,19 +34,18 @@ class Place:
     n_events: Mapping[str, int]
 
 
-def find_places(dataset: EventDataset, design: Chooser, sample: SampleConfig) -> dict[str, tuple[Place, ...]]:
+def find_places(dataset: EventDataset, design: Chooser) -> dict[str, tuple[Place, ...]]:
     """Find the places of each population, by file and row group; only columns that choose events are read.
 
     Args:
         dataset: The events.
-        design: Assigns events to populations.
-        sample: Names the column that tells an event's sample.
+        design: Assigns events to populations, and may name the column that names an event's sample.
 
     Raises:
         DataError: A file is damaged, or a column is missing.
     """
     parts = split_into_parts(dataset.files, dataset.filesystem, PART_BYTES)
-    finder = _Finder(dataset.filesystem, design, sample)
+    finder = _Finder(dataset.filesystem, design)
     return _by_population(row for table in map_items(finder, parts) for row in table.to_pylist())
 
 
@@ -66,7 +65,6 @@ def _by_population(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Place, 
 class _Finder:
     filesystem: fs.FileSystem
     design: Chooser
-    sample: SampleConfig
 
     def __call__(self, items: pa.Table) -> pa.Table:
         try:
@@ -79,7 +77,7 @@ class _Finder:
         file = part.file
         with FileReader(self.filesystem, file) as reader:
             names = reader.parquet.schema_arrow.names
-            sample_column = self.sample.column_of([*names, *file.partition])
+            sample_column = sample_column_of(self.design.sample_column, [*names, *file.partition])
             wanted = [*self.design.columns, *([sample_column] if sample_column else [])]
             check_design_columns([*names, *file.partition], wanted, file.path)
             stored = [name for name in dict.fromkeys(wanted) if name in names]

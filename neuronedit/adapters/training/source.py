@@ -118,7 +118,7 @@ def training_source(
         prepared.design,
         prepared.scaling,
         sample,
-        find_places(dataset, prepared.design, sample),
+        find_places(dataset, prepared.design),
         drawn.priorities,
         memory_bytes,
     )

@@ -204,7 +204,7 @@ def _facts(model: EditModel, arrays_sha256: str) -> dict[str, Any]:
         "arrays_sha256": arrays_sha256,
         "panel": _panel_facts(model.panel),
         "architecture": model.autoencoder.architecture.model_dump(mode="json"),
-        "design": model.design.model_dump(mode="json"),
+        "design": model.design.model_dump(mode="json", exclude_none=True),
         "autoencoders": len(model.autoencoders),
         "edits": {name: _edit_facts(edit, model.panel.markers) for name, edit in model.edits.items()},
         "facts": dict(model.facts),

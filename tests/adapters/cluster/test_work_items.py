@@ -47,7 +47,7 @@ def test_ray_draws_the_same_events_and_finds_them_in_the_same_places(
 ) -> None:
     dataset = list_dataset(str(cells_once))
     here = draw_populations(dataset, panel, CONTROLS, SAMPLE, ["donor"])
-    places = find_places(dataset, CONTROLS, SAMPLE)
+    places = find_places(dataset, CONTROLS)
     for module in (populations, event_places):
         monkeypatch.setattr(module, "map_items", map_items)
     there = draw_populations(dataset, panel, CONTROLS, SAMPLE, ["donor"])
@@ -57,7 +57,7 @@ def test_ray_draws_the_same_events_and_finds_them_in_the_same_places(
         assert np.array_equal(there.samples[name], here.samples[name])
         assert np.array_equal(there.labels[name]["donor"], here.labels[name]["donor"])
         assert np.array_equal(there.priorities[name], here.priorities[name])
-    assert find_places(dataset, CONTROLS, SAMPLE) == places
+    assert find_places(dataset, CONTROLS) == places
 
 
 @pytest.mark.ray

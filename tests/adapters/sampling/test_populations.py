@@ -106,29 +106,6 @@ def test_a_task_hands_on_no_more_than_the_sample(cells_once: Path, panel: Panel)
     assert [len(row.values) for row in table.column("priorities")] == [200]
 
 
-def test_samples_are_named_by_a_column_or_else_by_the_file(cells_once: Path, tmp_path: Path, panel: Panel) -> None:
-    dataset = list_dataset(str(cells_once))
-    drawn = draw_populations(dataset, panel, PAIR, SAMPLE)
-    assert_array_equal(drawn.samples["source"], ["B-control"] * 200)
-    by_donor = draw_populations(dataset, panel, PAIR, SAMPLE.model_copy(update={"sample_column": "donor"}))
-    # An event without a donor is told by its file.
-    assert set(by_donor.samples["source"]) == {"P0", "P1", "P2", "B-control.parquet"}
-    nameless = pq.read_table(cells_once / "B-control.parquet").drop_columns(["sample_id"])
-    pq.write_table(nameless, tmp_path / "b.parquet")
-    pq.write_table(pq.read_table(cells_once / "A-control.parquet"), tmp_path / "a.parquet")
-    mixed = draw_populations(list_dataset(str(tmp_path)), panel, PAIR, SAMPLE)
-    assert {name: set(samples) for name, samples in mixed.samples.items()} == {
-        "source": {"b.parquet"},
-        "target": {"A-control"},
-    }
-
-
-def test_a_sample_column_that_is_not_there_is_told(cells_once: Path, panel: Panel) -> None:
-    sample = SAMPLE.model_copy(update={"sample_column": "sample"})
-    with pytest.raises(DataError, match=r"the column 'sample' is missing; .*nearest name 'sample_id'"):
-        draw_populations(list_dataset(str(cells_once)), panel, PAIR, sample)
-
-
 def test_a_column_of_cell_types_that_is_not_there_is_told(cells_once: Path, panel: Panel) -> None:
     with pytest.raises(DataError, match=r"the column 'cell_type' is missing"):
         draw_populations(list_dataset(str(cells_once)), panel, PAIR, SAMPLE, ["cell_type"])

@@ -138,13 +138,13 @@ def test_ray_train_gives_the_bits_that_training_in_this_process_gives(
 @pytest.mark.usefixtures("tasks_here")
 def test_places_tell_how_many_events_of_which_sample_lie_where(cells_once: Path, panel: Panel) -> None:
     dataset = list_dataset(str(cells_once))
-    places = find_places(dataset, CONTROLS, SampleConfig())
+    places = find_places(dataset, CONTROLS)
     assert places["control B"] == tuple(
         Place("B-control.parquet", group, {"B-control": n}) for group, n in enumerate([128, 128, 128, 116])
     )
     counts = draw_populations(dataset, panel, CONTROLS, SampleConfig()).counts
     assert {name: sum(place.n_events.total() for place in found) for name, found in places.items()} == counts
-    by_donor = find_places(dataset, EventChoice({}), SampleConfig(sample_column="donor"))["all events"]
+    by_donor = find_places(dataset, EventChoice({}, sample_column="donor"))["all events"]
     assert sum(place.n_events["P1"] for place in by_donor) == sum(
         pq.read_table(path).column("donor").to_pylist().count("P1") for path in cells_once.iterdir()
     )
@@ -154,4 +154,4 @@ def test_places_tell_how_many_events_of_which_sample_lie_where(cells_once: Path,
 def test_a_missing_column_is_told(cells_once: Path) -> None:
     design = ControlsDesign(batch_column="batch", control={"role": "control"}, reference="A")
     with pytest.raises(DataError, match=r"the column 'batch' is missing; .*nearest name 'batch_id'"):
-        find_places(list_dataset(str(cells_once)), design, SampleConfig())
+        find_places(list_dataset(str(cells_once)), design)
