@@ -131,7 +131,7 @@ def _judge(name: str, design: Design, found: EditEvidence | None, measured: Mapp
         where = (
             f"on {worst} (held out)" if len(means) == 1 else f"on {len(means)} held-out comparisons, at worst {worst},"
         )
-        text = f"{where} the edit leaves {means[worst]:.2f} of what there is to correct"
+        text = f"{where} the edit leaves {max(means[worst], 0):.2f} of what there is to correct"
         return Knowledge(name, "measured", means[worst], proven, behind_map=None, text=text)
     remedy = _remedy(name, design)
     if found is None:

@@ -132,7 +132,9 @@ class LeftOut(Config):
         intervals = [self.interval(metric) for metric in DECISIVE_NAMES]
         found = self.scalars
         titles = [metric.title for metric in DECISIVE]
-        left = " and ".join(f"{each.mean:.2f} of the {title}" for each, title in zip(intervals, titles, strict=True))
+        left = " and ".join(
+            f"{max(each.mean, 0):.2f} of the {title}" for each, title in zip(intervals, titles, strict=True)
+        )
         by_map = " and ".join(f"{found[f'{metric}_quantile_map']:.2f}" for metric in DECISIVE_NAMES)
         highest = " and ".join(f"{each.high:.2f}" for each in intervals)
         better = (
