@@ -14,6 +14,7 @@ from neuronedit.edits.learnable import hide
 from neuronedit.edits.pair_events import PairEvents
 from neuronedit.errors import listing
 from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
+from neuronedit.measures.evidence import EditEvidence, read_evidence
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.expected_error import expected_extrapolation_errors, expected_sentence
 from neuronedit.network.autoencoder import Autoencoder
@@ -132,22 +133,25 @@ def judge_extrapolations(edits: Mapping[str, Edit], markers: Mapping[str, Float3
     return judged
 
 
-def judge_errors(edits: Mapping[str, Edit], judged: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+def judge_errors(
+    edits: Mapping[str, Edit], judged: Mapping[str, Mapping[str, Any]], evidence: Mapping[str, EditEvidence]
+) -> dict[str, float | None]:
     """Give each edit's expected extrapolation error, by its name, as JSON has it, and say so.
 
     Args:
         edits: The edits, by name.
         judged: See ``judge_extrapolations``.
+        evidence: What was found by leaving samples out, by the edit's name.
 
     Example:
-        >>> judge_errors({}, {})
+        >>> judge_errors({}, {}, {})
         {}
     """
-    errors = expected_extrapolation_errors(edits, judged)
+    errors = expected_extrapolation_errors(edits, judged, evidence)
     for name, error in errors.items():
         worse = edits[name].members and error >= 1
-        sentence = expected_sentence(edits[name], error, named=name in judged)
-        if edits[name].choice:  # a plan that was given is not measured, which need not be said each time
+        sentence = expected_sentence(edits[name], error, evidence.get(name), named=name in judged)
+        if math.isfinite(error) or edits[name].choice:  # that a given plan is not measured need not be said each time
             log.log(logging.WARNING if worse else logging.INFO, "edit %s: %s", name, sentence)
     return {name: error if math.isfinite(error) else None for name, error in errors.items()}  # JSON has no NaN
 
@@ -191,10 +195,11 @@ def edit_scores(model: EditModel) -> dict[str, dict[str, float]]:
         {'pair': {'unsupported': 0.02}}
     """
     scores = {}
-    judged = model.facts.get("extrapolation", {})
-    expected = expected_extrapolation_errors(model.edits, judged)
+    judged, evidence = model.facts.get("extrapolation", {}), read_evidence(model.facts)
+    expected = expected_extrapolation_errors(model.edits, judged, evidence)
     for name, edit in model.edits.items():
         found = {**judged.get(name, {}), EXPECTED: expected[name]}
+        found |= evidence[name].scalars if name in evidence else {}
         if edit.choice:
             found |= {
                 "left_out_error": edit.choice.left_out_error,

@@ -17,7 +17,8 @@ from neuronedit.cells.design import Design
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import Panel
 from neuronedit.edits.edit import EditConfig
-from neuronedit.fitting.edits import EXPECTED, EditFitting, fit_edits, judge_errors, judge_extrapolations
+from neuronedit.fitting.edits import EditFitting, fit_edits
+from neuronedit.fitting.evidence import judge_edits
 from neuronedit.fitting.prepare import Populations, Prepared, prepare
 from neuronedit.fitting.record import TrainingRecord, edit_facts, population_records
 from neuronedit.fitting.search import search_network
@@ -108,7 +109,8 @@ def fit_model(
 
     Args:
         populations: Raw intensities, (n_events, n_markers) each in the panel's order, by name: ``source``, ``target``
-            and, if wanted, ``extrapolation`` for a pair design; the batches' names for a controls design.
+            and, if wanted, ``extrapolation`` for a pair design; the batches' names for a controls design. As
+            ``DrawnPopulations`` they may come with samples, which the design's ``sample_column`` names, and labels.
         panel: The markers, with their transforms.
         design: The populations that edits lead from and to.
         network: The autoencoder's layers; by default 200, 100 and 50 neurons.
@@ -229,13 +231,11 @@ def _edited(model: EditModel, prepared: Prepared, seed: int, run_all: RunAll) ->
     """Fit the edits of the populations, and put them and their facts into the model."""
     fitting = EditFitting(prepared.edit, prepared.scaling.zeros, seed)
     edits = fit_edits(model.autoencoders, prepared.events, fitting, run_all=run_all)
-    judged = judge_extrapolations(edits, prepared.markers)
     facts = {
         "goal": list(prepared.pairs[0].target),
         "match_composition": prepared.edit.match_composition,
         "edit": edit_facts(prepared.edit),
-        "extrapolation": judged,
-        EXPECTED: judge_errors(edits, judged),
+        **judge_edits(edits, prepared, model.autoencoders, seed, run_all),
     }
     return replace(model, edits=edits, facts={**model.facts, **facts})
 

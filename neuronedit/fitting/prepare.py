@@ -96,6 +96,11 @@ def prepare(
             f"edit.population_column is {edit.population_column!r}; expected that column's labels of each event, found "
             "arrays of intensities alone. Hand in DrawnPopulations with labels, or leave population_column out."
         )
+    if design.sample_column and not drawn.samples:
+        raise DataError(
+            f"design.sample_column is {design.sample_column!r}; expected the sample of each event, found arrays of "
+            "intensities alone. Hand in DrawnPopulations with samples, or leave sample_column out."
+        )
     pairs = with_inverses(design.edits(drawn.counts), edit)
     _tell_uncontrolled(design, drawn)
     tell_small_cofactors(panel, drawn.intensities.values())

@@ -17,9 +17,10 @@ from neuronedit.cells.selection import describe
 from neuronedit.config import Config
 from neuronedit.errors import DataError, ModelError, listing
 from neuronedit.fitting.drift import EditDrift, Familiarity, edit_drift, reconstruction_error
-from neuronedit.fitting.edits import EXPECTED, EditFitting, fit_edits, judge_errors, judge_extrapolations
+from neuronedit.fitting.edits import EditFitting, fit_edits
+from neuronedit.fitting.evidence import judge_edits
 from neuronedit.fitting.fit import validation_losses
-from neuronedit.fitting.prepare import judge_markers, pair_events, with_inverses
+from neuronedit.fitting.prepare import Prepared, judge_markers, pair_events, with_inverses
 from neuronedit.fitting.record import TrainingRecord, population_records
 from neuronedit.fitting.tasks import RunAll, one_after_another
 from neuronedit.fitting.train import TrainedNetwork
@@ -282,8 +283,8 @@ def _with_edits(
     choices = {name: edit.choice for name, edit in model.edits.items() if edit.choice}
     fitting = EditFitting(record.edit, model.scaling.zeros, record.training.seed)
     fitted = fit_edits(networks, events, fitting, choices, run_all)
-    judged = judge_extrapolations(fitted, markers)
-    new: dict[str, dict[str, Any]] = {"extrapolation": judged, EXPECTED: judge_errors(fitted, judged)}
+    parts = Prepared(model.panel, model.design, record.edit, drawn, model.scaling, markers, tuple(wanted), events)
+    new = judge_edits(fitted, parts, networks, record.training.seed, run_all)
     facts = {**model.facts, **{key: {**model.facts.get(key, {}), **found} for key, found in new.items()}}
     return replace(model, autoencoders=networks, edits={**model.edits, **fitted}, facts=facts)
 

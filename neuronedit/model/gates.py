@@ -14,6 +14,9 @@ from neuronedit.measures.distances import MARGIN
 GateName = Literal["reconstruction", "confounding", "support", "expected_error", "quantile_map"]
 GATES: Final[tuple[GateName, ...]] = get_args(GateName)
 
+MayBeWaived = Literal["reconstruction", "confounding", "support", "quantile_map"]
+"""How an edit carries over must be known: nobody can waive that, only answer for it by an override."""
+
 Outcome = Literal["pass", "fail", "not measured", "waived"]
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
@@ -23,7 +26,7 @@ _TITLES: Final[Mapping[GateName, str]] = {
     "reconstruction": "Reconstruction",
     "confounding": "Mix of cell types",
     "support": "Support",
-    "expected_error": "Expected error",
+    "expected_error": "Error where it is applied",
     "quantile_map": "Beside the quantile map",
 }
 
@@ -57,9 +60,10 @@ class GateConfig(Config):
     expected_error: float = Field(
         0.9,
         gt=0,
-        description="at most this error where the edits are to be applied: measured on held-out events, and the "
-        "expected extrapolation error of each edit; 0 is noise, 1 is doing nothing. Real effects that transfer left "
-        "0.02 to 0.86, those that do not 0.96 to 3.6",
+        description="at most this error where the edits are to be applied, 0 is noise, 1 is doing nothing: measured on "
+        "held-out events, or estimated by samples left out in turn (design.sample_column); one sample tells nothing of "
+        "another, so without either the gate is not measured, whatever error one sample lets expect. An estimate whose "
+        "interval reaches 1 passes with a warning",
     )
     quantile_map: float = Field(
         MARGIN,
@@ -67,7 +71,7 @@ class GateConfig(Config):
         "part of what there is to correct; the default is the margin below which the review calls two methods no "
         "different, a negative number asks the edit to be better",
     )
-    optional: tuple[GateName, ...] = Field(
+    optional: tuple[MayBeWaived, ...] = Field(
         (), description="gates that a model may be promoted without, where they could not be measured"
     )
 
@@ -84,6 +88,7 @@ class Gate:
         at_least: Whether the value must reach the threshold; otherwise it must not exceed it.
         optional: Whether the model may be promoted where the value is not known.
         doubt_above: Up to the threshold, a value above this passes with a warning; None: none does.
+        doubted: Whether it passes with a warning whatever the value.
     """
 
     name: GateName
@@ -93,6 +98,7 @@ class Gate:
     at_least: bool = False
     optional: bool = False
     doubt_above: float | None = None
+    doubted: bool = False
 
     @property
     def outcome(self) -> Outcome:
@@ -112,8 +118,8 @@ class Gate:
         """The colour of the outcome on the page."""
         if self.outcome == "fail":
             return "red"
-        doubtful = self.value is not None and self.doubt_above is not None and self.value > self.doubt_above
-        return "green" if self.outcome == "pass" and not doubtful else "amber"
+        above = self.value is not None and self.doubt_above is not None and self.value > self.doubt_above
+        return "green" if self.outcome == "pass" and not (above or self.doubted) else "amber"
 
     @property
     def text(self) -> str:

@@ -55,6 +55,13 @@ def test_every_gate_has_a_threshold_of_its_name() -> None:
     assert set(GateConfig.model_fields) == {*GATES, "optional"}
 
 
+def test_how_an_edit_carries_over_cannot_be_waived() -> None:
+    with pytest.raises(
+        ConfigError, match=r"gates.optional.0: Input should be 'reconstruction', 'confounding', 'support'"
+    ):
+        ReviewConfig.load(None, ["data.path=cells", "model=m", "output=review", 'gates.optional=["expected_error"]'])
+
+
 def test_an_unknown_gate_is_told() -> None:
     settings = ["data.path=cells", "model=m", "output=review"]
     with pytest.raises(ConfigError, match=r"gates.optional.0: Input should be 'reconstruction', 'confounding', "):

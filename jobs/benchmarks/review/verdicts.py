@@ -12,7 +12,9 @@ from neuronedit.arrays import Float32s
 from neuronedit.cells.panel import Panel
 from neuronedit.edits.edit import EditConfig
 from neuronedit.measures.distances import DECISIVE_NAMES, distance_to_truth, noise_floor
+from neuronedit.measures.evidence import judge_knowledge, read_evidence
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.expected_error import expected_extrapolation_errors
 from neuronedit.model.gates import Gate, GateConfig
 from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.report import LOSS_COLUMNS, Review
@@ -58,13 +60,16 @@ def judge_edit(
     """A row of what is known of the model's edit ``EDIT`` before the truth, and what the truth says.
 
     Columns: task, transfers; tone, and the measures that it rests on: reconstruction (least share of variance),
-    mix (share of the pair's change; NaN if it cannot be told), auroc and reach (of the events), expected_error (0 is
-    noise, 1 is doing nothing; NaN where the choice is to do nothing); because, the gates that are not green; r_emd and
-    r_energy, measured residuals of the edit (above 1: worse than none), and helps, whether both are below 1.
+    mix (share of the pair's change; NaN if it cannot be told), auroc and reach (of the events); expected_error (0 is
+    noise, 1 is doing nothing), which from one sample is the least that is left; because, the gates that are not green,
+    among them that of the error, as one sample does not tell how an edit carries over; r_emd and r_energy, measured
+    residuals of the edit (above 1: worse than none), and helps, whether both are below 1.
     """
     support = model.get_edit(EDIT).support.judge(model.standardised(populations.events))
     # As if the events had been named in training; they were not, so that all plans share one model.
-    model = replace(model, facts={**model.facts, "extrapolation": {EDIT: {"unsupported": support.unsupported}}})
+    judged = {EDIT: {"unsupported": support.unsupported}}
+    model = replace(model, facts={**model.facts, "extrapolation": judged})
+    expected = expected_extrapolation_errors(model.edits, judged, read_evidence(model.facts))
     gates = gates_before_truth(model, populations, seed)
     tones = {name: gate.tone for name, gate in gates.items()}
     values = {name: np.nan if gate.value is None else gate.value for name, gate in gates.items()}
@@ -79,7 +84,7 @@ def judge_edit(
                 "mix": values["confounding"],
                 "auroc": support.auroc,
                 "reach": support.reach,
-                "expected_error": values["expected_error"],
+                "expected_error": expected[EDIT],
                 **_measured(model, populations, truth, seed),
             }
         ]
@@ -101,6 +106,7 @@ def gates_before_truth(model: EditModel, populations: Populations, seed: int) ->
         reconstruction_table(model, vars(populations)),
         nothing.reindex(columns=LOSS_COLUMNS),
         model.panel.unit,
+        known=judge_knowledge([EDIT], model.design, read_evidence(model.facts), {}),
     )
     gates = measure_gates(review, model, [comparison], {"extrapolation": populations.events}, GateConfig(), seed)
     return {gate.name: gate for gate in gates if gate.name in BEFORE_TRUTH}

@@ -9,6 +9,7 @@ from neuronedit.cells.selection import Where
 from neuronedit.errors import DataError, listing, nearest_name
 
 BATCH = "batch_id"
+DONOR = "donor"
 
 NO_CONTROLS = "none"
 """Stands for a control: there is none, and all samples of a batch stand for one."""
@@ -56,7 +57,9 @@ class Roles:
                     f"{sheet}: samples that were measured in several batches are controls, so none can be held out "
                     f"where there are no controls. Give {self.held_out!r} as controls, or leave it out."
                 )
-            return ControlsDesign(batch_column=BATCH, control={}, reference=reference)
+            return ControlsDesign(
+                batch_column=BATCH, control={}, reference=reference, sample_column=self._sample_column(rows)
+            )
         self._check_words(rows, sheet)
         self._check_controls(rows, batches, sheet)
         self._check_held_out(rows, reference, sheet)
@@ -64,13 +67,22 @@ class Roles:
         others = [word for word in words if word not in ("", self.control, self.held_out)]
         extrapolation: Where = {self.column: [*others]} if others else {}
         return ControlsDesign(
-            batch_column=BATCH, control={self.column: self.control}, reference=reference, extrapolation=extrapolation
+            batch_column=BATCH,
+            control={self.column: self.control},
+            reference=reference,
+            extrapolation=extrapolation,
+            sample_column=self._sample_column(rows),
         )
 
     @property
     def held_out_where(self) -> Where:
         """The choice of the samples that are held out; empty for none."""
         return {self.column: self.held_out} if self.held_out is not None else {}
+
+    def _sample_column(self, rows: Sequence[SheetRow]) -> str | None:
+        """The column of donors, where the sheet tells that of each control: they are left out in turn."""
+        controls = [row.labels for row in rows if self.control in (NO_CONTROLS, row.labels.get(self.column))]
+        return DONOR if all(labels.get(DONOR) for labels in controls) else None
 
     def _check_words(self, rows: Sequence[SheetRow], sheet: str) -> None:
         columns = list(rows[0].labels)

@@ -8,7 +8,7 @@ import numpy as np
 from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.arrays import Float32s, Texts
-from neuronedit.cells.design import ControlsDesign, Design, EditPair, PairDesign
+from neuronedit.cells.design import ControlsDesign, Design, EditPair
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.selection import Where, describe
@@ -103,7 +103,8 @@ class HeldOut:
                 "this model has a pair design: set both held_out_source (events to edit) and held_out_target (their "
                 "measured counterpart), or neither; held_out is for controls designs."
             )
-        return PairDesign(source=self.source, target=self.target) if all(sides) else None
+        update = {"source": self.source, "target": self.target, "extrapolation": {}}
+        return design.model_copy(update=update) if all(sides) else None
 
 
 def draw_review(
@@ -126,7 +127,7 @@ def draw_review(
 
     Raises:
         DataError: A population has too few events in this dataset.
-        ConfigError: The choice of held-out samples does not fit the model's design.
+        ConfigError: The choice of held-out samples does not fit the model's design, or its edits were fitted on them.
     """
     held_out_design = held_out.design(model.design)
     panel = panel or model.panel
@@ -145,6 +146,7 @@ def draw_review(
         held_out_pairs = {pair.name: pair for pair in held_out_design.edits(others.counts) if pair.name in pairs}
     except DataError as error:
         raise DataError(f"held-out events: {error}") from error
+    _check_unseen(drawn, pairs, others, held_out_pairs)
     comparisons += [
         Comparison(
             _title(pair, held_out_design),
@@ -156,6 +158,25 @@ def draw_review(
         for name, pair in held_out_pairs.items()
     ]
     return ReviewEvents(pairs, drawn, held_out_pairs, others, comparisons)
+
+
+def _check_unseen(
+    drawn: DrawnPopulations,
+    pairs: Mapping[str, EditPair],
+    others: DrawnPopulations,
+    held_out_pairs: Mapping[str, EditPair],
+) -> None:
+    """Check that no held-out event is one that its edit was fitted on: it would measure nothing."""
+    for name, pair in held_out_pairs.items():
+        learned = np.concatenate([drawn.priorities[of] for of in (*pairs[name].source, *pairs[name].target)])
+        for population in (*pair.source, *pair.target):
+            seen = int(np.isin(others.priorities[population], learned).sum())  # each event has a priority of its own
+            if seen:
+                raise ConfigError(
+                    f"held-out events: {seen} of {len(others.priorities[population])} of the {population!r} to hold "
+                    f"out are among those that the edit {name!r} was fitted on; expected samples that it has not seen. "
+                    "Correct their column values, or train without them."
+                )
 
 
 def _title(pair: EditPair, design: Design) -> str:

@@ -25,7 +25,7 @@ MAX_LAYERS = 1_000
 MAX_COUNT = 1_000_000
 """The most that a model's file may count of anything, autoencoders or neurons, before arrays are compared with it."""
 
-TABLES = ("data", "events", "parent", "search", "training", "extrapolation", "update")
+TABLES = ("data", "events", "parent", "search", "training", "extrapolation", "evidence", "update")
 """Further facts that others look into; the rest is only shown."""
 
 REMEDY = "Restore the model's folder from a good copy, or train the model again."

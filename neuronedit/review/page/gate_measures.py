@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 
 from neuronedit.arrays import Float32s, Texts
-from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP
+from neuronedit.edits.baselines import QUANTILE_MAP
 from neuronedit.edits.composition import CLEAN, confounding, match
 from neuronedit.edits.support import Extrapolation
 from neuronedit.errors import DataError
-from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR
+from neuronedit.measures.evidence import Knowledge, knowledge_sentence, read_evidence
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.expected_error import expected_extrapolation_errors, why_unmeasured
 from neuronedit.model.gates import Gate, GateConfig, GateName
 from neuronedit.review.page.report import Review
-from neuronedit.review.page.transfer import HELD_OUT, NEURONEDIT, TRAINING_PAIR, Comparison
+from neuronedit.review.page.transfer import HELD_OUT, TRAINING_PAIR, Comparison
+from neuronedit.review.page.verdict import behind, held_out_rows
 
 Finding = tuple[float | None, str]
 """A value and what it rests on; None, and why there is none."""
@@ -68,8 +69,8 @@ def measure_gates(
         "reconstruction": least_explained(review.reconstruction),
         "confounding": largest_composition_share(model, comparisons, seed, cell_types),
         "support": _furthest_reach(applied),
-        "expected_error": largest_error(model, review.methods),
-        "quantile_map": _furthest_behind_quantile_map(review.methods),
+        "expected_error": largest_error(model, review.known, config.expected_error),
+        "quantile_map": _furthest_behind_quantile_map(review),
     }
     return tuple(
         Gate(
@@ -80,6 +81,7 @@ def measure_gates(
             name == "reconstruction",
             name in config.optional,
             DOUBT.get(name),
+            name == "expected_error" and not all(each.proven for each in review.known),
         )
         for name, (value, reason) in measured.items()
     )
@@ -176,54 +178,57 @@ def _furthest_reach(applied: Mapping[str, Applied]) -> Finding:
     return reaches[worst], f"{worst}: {applied[worst][1].sentence}"
 
 
-def largest_error(model: EditModel, methods: pd.DataFrame) -> Finding:
-    """The largest error where an edit is to be applied: expected before any truth is seen, or measured.
+def largest_error(model: EditModel, known: Sequence[Knowledge], limit: float) -> Finding:
+    """The largest error where an edit is to be applied: measured, or estimated by samples left out.
 
-    It is expected as the model's log and facts have it. An edit that changes nothing errs in nothing.
+    An error that one sample lets expect is the least that is left: it can be too large, but does not tell that an edit
+    carries over. An edit that changes nothing errs in nothing.
+
+    Args:
+        model: The model.
+        known: What is known of its edits.
+        limit: The largest error that is small enough.
+
+    Returns:
+        The largest error; None where all that are known are within the limit, and that of some edit is unknown.
 
     Example:
         >>> from neuronedit.model.example import example_model
         >>> from neuronedit.review.page.report import example_review
-        >>> error, reason = largest_error(example_model(), example_review().methods)
+        >>> error, reason = largest_error(example_model(), example_review().known, limit=0.9)
         >>> error < 0.1, reason
-        (True, 'measured on other cells (held out); 0 is noise, 1 is doing nothing.')
+        (True, 'Measured: on other cells (held out) the edit leaves ... of what there is to correct (0 is noise, ...')
     """
-    expected = expected_extrapolation_errors(model.edits, model.facts.get("extrapolation", {}))
+    evidence = read_evidence(model.facts)
+    expected = expected_extrapolation_errors(model.edits, model.facts.get("extrapolation", {}), evidence)
     reasons = {name: why_unmeasured(model.edits[name], error) for name, error in expected.items()}
-    errors = {f"expected extrapolation error of the edit {name!r}": expected[name] for name in expected}
-    known = {
-        text: error for (name, reason), (text, error) in zip(reasons.items(), errors.items(), strict=True) if not reason
+    several = len(known) > 1
+    errors = {each.told(f" for {each.edit}" * several): each.error for each in known if each.error is not None}
+    errors |= {
+        f"expected extrapolation error of the edit {name!r}; 0 is noise, 1 is doing nothing.": expected[name]
+        for name, reason in reasons.items()
+        if not reason
     }
-    known |= {f"measured on {name} (held out)": _behind(rows, FLOOR) for name, rows in _held_out(methods)}
-    if not known:
-        told = "; ".join(reasons.values())
-        return None, f"no sample was held out (held_out), and no extrapolation error is expected: {told}"
-    worst = max(known, key=lambda name: known[name])
-    return known[worst], f"{worst}; 0 is noise, 1 is doing nothing."
+    worst = max(errors, key=lambda text: errors[text], default=None)
+    if worst is not None and errors[worst] > limit:
+        return errors[worst], worst
+    unknown = [each for each in known if each.error is None]
+    if unknown:
+        return None, knowledge_sentence(known)
+    return (None, "; ".join(reasons.values())) if worst is None else (errors[worst], worst)
 
 
-def _furthest_behind_quantile_map(methods: pd.DataFrame) -> Finding:
-    """How far the edit is behind the quantile map in its worst held-out comparison, in parts of what is to correct."""
-    behind = {name: _behind(rows, QUANTILE_MAP) for name, rows in _held_out(methods)}
-    if not behind:
+def _furthest_behind_quantile_map(review: Review) -> Finding:
+    """How far the worst edit is behind the quantile map on samples held out or left out, in parts of what is to do."""
+    found = {
+        name: float(np.mean(list(behind(rows, QUANTILE_MAP).values()))) for name, rows in held_out_rows(review.methods)
+    }
+    found |= {
+        f"samples left out of {each.edit!r}": each.behind_map for each in review.known if each.behind_map is not None
+    }
+    if not found:
         return None, "no sample was held out, so nothing is known of events that the edit was not fitted on"
-    worst = max(behind, key=lambda name: behind[name])
-    beside = "further from" if behind[worst] > 0 else "nearer to"
-    part = f"{abs(behind[worst]):.0%} of what there is to correct"
-    return behind[worst], f"{worst}: {beside} the truth than by the per-marker quantile map, by {part}."
-
-
-def _held_out(methods: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    chosen = methods[methods["kind"] == HELD_OUT]
-    return [(str(name), rows.set_index("method")) for name, rows in chosen.groupby("comparison", sort=False)]
-
-
-def _behind(rows: pd.DataFrame, other: str) -> float:
-    """How much further from the truth the edit is than another method, in parts of what there is to correct."""
-    parts = []
-    for score in DECISIVE_NAMES:
-        scores = rows[score].astype(float)
-        # At least the noise floor: a tiny gap must not make noise look like an error. Events all alike have none.
-        to_correct = max(float(scores[NO_EDIT] - scores[FLOOR]), float(scores[FLOOR])) or 1.0
-        parts.append(float(scores[NEURONEDIT] - scores[other]) / to_correct)
-    return float(np.mean(parts))
+    worst = max(found, key=lambda name: found[name])
+    beside = "further from" if found[worst] > 0 else "nearer to"
+    part = f"{abs(found[worst]):.0%} of what there is to correct"
+    return found[worst], f"{worst}: {beside} the truth than by the per-marker quantile map, by {part}."

@@ -60,6 +60,7 @@ def render_page(review: Review) -> str:
         families=FAMILIES,
         tone=joint_tone(review.gates),
         headline=headline(review.gates),
+        left_out=review.evidence_table(),
     )
 
 
@@ -108,11 +109,12 @@ def review_tables(review: Review) -> dict[str, pd.DataFrame]:
     Example:
         >>> from neuronedit.review.page.report import example_review
         >>> list(review_tables(example_review()))
-        ['summary', 'gates', 'methods', 'markers', 'densities', 'reconstruction', 'losses']
+        ['summary', 'gates', 'evidence', 'methods', 'markers', 'densities', 'reconstruction', 'losses']
     """
     return {
         "summary": review.summary(),
         "gates": review.gate_table(),
+        "evidence": review.evidence_table(),
         "methods": review.methods,
         "markers": review.markers,
         "densities": review.densities,

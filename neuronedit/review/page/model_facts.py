@@ -6,6 +6,7 @@ from neuronedit.cells.design import PairDesign
 from neuronedit.cells.selection import describe
 from neuronedit.cells.transforms import Transform, all_cofactors
 from neuronedit.edits.steps import OPERATORS
+from neuronedit.measures.evidence import read_evidence
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.expected_error import expected_extrapolation_errors, expected_sentence
 
@@ -27,10 +28,10 @@ def model_facts(model: EditModel) -> dict[str, str]:
         for member in edit.members
     }
     chosen = {name: edit.summary for name, edit in model.edits.items() if edit.choice}
-    judged = _extrapolations(model)
+    judged, evidence = _extrapolations(model), read_evidence(model.facts)
     expected = {
-        name: expected_sentence(model.edits[name], error, named=name in judged)
-        for name, error in expected_extrapolation_errors(model.edits, judged).items()
+        name: expected_sentence(model.edits[name], error, evidence.get(name), named=name in judged)
+        for name, error in expected_extrapolation_errors(model.edits, judged, evidence).items()
     }
     facts = {
         "panel": f"{model.panel.n_markers} markers: {', '.join(model.panel.markers)}",
@@ -92,9 +93,10 @@ def _step(plan: Mapping[str, object]) -> str:
 
 def _design(model: EditModel) -> str:
     design = model.design
+    samples = f", samples named by {design.sample_column}" if design.sample_column else ""
     if isinstance(design, PairDesign):
-        return f"pair: source {describe(design.source)}, target {describe(design.target)}"
-    return f"controls {describe(design.control)} of each {design.batch_column}, led to {design.reference}"
+        return f"pair: source {describe(design.source)}, target {describe(design.target)}{samples}"
+    return f"controls {describe(design.control)} of each {design.batch_column}, led to {design.reference}{samples}"
 
 
 def _extrapolations(model: EditModel) -> Mapping[str, Mapping[str, str]]:

@@ -1,7 +1,7 @@
 """The review as data: everything that the page shows, as tables, sentences and numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -11,12 +11,14 @@ from neuronedit.arrays import Float32s
 from neuronedit.edits.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
 from neuronedit.errors import DataError, listing
 from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR
+from neuronedit.measures.evidence import EditEvidence, Knowledge, judge_knowledge, knowledge_sentence, read_evidence
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_model
 from neuronedit.model.gates import GATE_COLUMNS, Gate
 from neuronedit.review.page.edit_review import EditReview
 from neuronedit.review.page.model_facts import model_facts, unmoved_markers
 from neuronedit.review.page.transfer import (
+    HELD_OUT,
     NEURONEDIT,
     Comparison,
     density_table,
@@ -26,7 +28,7 @@ from neuronedit.review.page.transfer import (
     reconstruction_table,
     transfer_table,
 )
-from neuronedit.review.page.verdict import Verdict, decisive_kind, judge_comparisons, overall
+from neuronedit.review.page.verdict import Verdict, behind, decisive_kind, held_out_rows, judge_comparisons, overall
 from neuronedit.review.part import slug
 
 LOSS_COLUMNS = ["epoch", "train_loss", "validation_loss"]
@@ -51,6 +53,8 @@ class Review:
         edits: Reviews of edits, neuron by neuron; may be empty.
         left_markers: Sentences on the markers that edits leave as they are: not to be moved, or not to be learned.
         caution: What whoever uses the model must know of its design; empty where there is nothing.
+        known: What is known of how each edit carries over to samples that it was not fitted on.
+        evidence: What was found of each edit by leaving samples and kinds of cell out, by its name.
     """
 
     identity: Mapping[str, str]
@@ -65,6 +69,8 @@ class Review:
     edits: tuple[EditReview, ...] = ()
     left_markers: tuple[str, ...] = ()
     caution: str = ""
+    known: tuple[Knowledge, ...] = ()
+    evidence: Mapping[str, EditEvidence] = field(default_factory=dict)
 
     def gate_table(self) -> pd.DataFrame:
         """A row for each gate: gate, outcome, tone (green, amber, red), value, threshold, rule, reason."""
@@ -81,12 +87,40 @@ class Review:
         return judge_comparisons(self.methods)
 
     def verdict(self) -> str:
-        """One sentence over all held-out comparisons; over the training pairs where nothing was held out."""
-        return overall(self.verdicts, decisive_kind(self.methods))
+        """Say how it is known whether the edits carry over, then how they did in the comparisons that it rests on."""
+        return f"{knowledge_sentence(self.known)} {overall(self.verdicts, decisive_kind(self.methods))}".lstrip()
 
     def summary(self) -> pd.DataFrame:
         """A row for each comparison: each distance before, after, by the best simple method, and its floor."""
         return pd.DataFrame([_summary_row(rows.set_index("method")) for _, rows in self._by_comparison()])
+
+    def evidence_table(self) -> pd.DataFrame:
+        """A row for each sample and kind of cell left out of an edit.
+
+        Columns: edit, left_out (the column), name, events, truth (numbers of events), and the errors of the edit and of
+        the per-marker quantile map (0 is noise, 1 is doing nothing) by each distance.
+        """
+        return pd.DataFrame(
+            [
+                {
+                    "edit": name,
+                    "left_out": left_out.column,
+                    "name": unit.name,
+                    "events": unit.n_events,
+                    "truth": unit.n_truth,
+                    **{metric: unit.edit[metric] for metric in DECISIVE_NAMES},
+                    **{f"{metric}_quantile_map": unit.quantile_map[metric] for metric in DECISIVE_NAMES},
+                }
+                for name, found in self.evidence.items()
+                for left_out in (found.samples, found.kinds)
+                if left_out
+                for unit in left_out.units
+            ],
+            columns=[
+                *("edit", "left_out", "name", "events", "truth", *DECISIVE_NAMES),
+                *(f"{metric}_quantile_map" for metric in DECISIVE_NAMES),
+            ],
+        )
 
     def decisive_table(self) -> pd.DataFrame:
         """A row for each comparison that the verdict rests on and each method, and the methods' means over them."""
@@ -144,10 +178,11 @@ def review_model(
     """
     _check(comparisons, populations)
     transfers = [measure_transfer(model, comparison, seed) for comparison in comparisons]
+    methods, evidence = method_table(transfers), read_evidence(model.facts)
     return Review(
         dict(identity),
         model_facts(model),
-        method_table(transfers),
+        methods,
         transfer_table(transfers, model.panel.markers),
         density_table(transfers, model.panel),
         reconstruction_table(model, populations),
@@ -165,7 +200,30 @@ def review_model(
             ),
         ),
         caution=model.design.caution,
+        known=known_of(model, comparisons, methods),
+        evidence=evidence,
     )
+
+
+def known_of(model: EditModel, comparisons: Sequence[Comparison], methods: pd.DataFrame) -> tuple[Knowledge, ...]:
+    """Judge what is known of how each edit carries over that changes something.
+
+    Args:
+        model: The model.
+        comparisons: Those that were made.
+        methods: See ``method_table``.
+
+    Example:
+        >>> known_of(example_model(), [], example_review().methods)[0].level
+        'unknown'
+    """
+    measured = {name: behind(rows, FLOOR) for name, rows in held_out_rows(methods)}
+    by_edit: dict[str, dict[str, dict[str, float]]] = {}
+    for comparison in comparisons:
+        if comparison.kind == HELD_OUT:
+            by_edit.setdefault(comparison.edit, {})[comparison.name] = measured[comparison.name]
+    changing = [name for name, edit in model.edits.items() if edit.members]
+    return judge_knowledge(changing, model.design, read_evidence(model.facts), by_edit)
 
 
 @cache
@@ -174,7 +232,7 @@ def example_review() -> Review:
 
     Example:
         >>> example_review().verdict()
-        'Of 1 held-out comparison, neuronedit is better than doing nothing in 1 (worse in 0), and ...'
+        'Measured: on other cells (held out) the edit leaves 0.00 of what there is to correct (0 is noise, ...'
     """
     comparison = example_comparison()
     losses = pd.DataFrame({"epoch": [1, 2], "train_loss": [0.9, 0.5], "validation_loss": [0.8, 0.6]})

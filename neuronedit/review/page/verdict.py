@@ -99,6 +99,43 @@ def overall(verdicts: list[Verdict], kind: str) -> str:
     return text
 
 
+def held_out_rows(methods: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Each held-out comparison's name and rows of a method table, by method.
+
+    Example:
+        >>> from neuronedit.review.page.report import example_review
+        >>> [name for name, _ in held_out_rows(example_review().methods)]
+        ['other cells']
+    """
+    chosen = methods[methods["kind"] == HELD_OUT]
+    return [(str(name), rows.set_index("method")) for name, rows in chosen.groupby("comparison", sort=False)]
+
+
+def behind(rows: pd.DataFrame, other: str) -> dict[str, float]:
+    """How much further from the truth the edit is than another method, in parts of what there is to correct.
+
+    Args:
+        rows: One comparison's: a row for each method, a column for each distance.
+        other: The other method; beside the noise floor, it is the error that the edit leaves.
+
+    Returns:
+        A number for each decisive distance.
+
+    Example:
+        >>> scores = {"emd": [1.1, 0.3, 0.1], "energy": [1.1, 0.6, 0.1]}
+        >>> found = behind(pd.DataFrame(scores, index=[NO_EDIT, NEURONEDIT, FLOOR]), FLOOR)
+        >>> {name: round(part, 2) for name, part in found.items()}
+        {'emd': 0.2, 'energy': 0.5}
+    """
+    parts = {}
+    for score in DECISIVE_NAMES:
+        scores = rows[score].astype(float)
+        # At least the noise floor: a tiny gap must not make noise look like an error. Events all alike have none.
+        to_correct = max(float(scores[NO_EDIT] - scores[FLOOR]), float(scores[FLOOR])) or 1.0
+        parts[score] = float(scores[NEURONEDIT] - scores[other]) / to_correct
+    return parts
+
+
 def _judge_one(name: str, rows: pd.DataFrame) -> Verdict:
     nothing, simple = (relate(rows, NEURONEDIT, other) for other in (NO_EDIT, QUANTILE_MAP))
     quantile = rows.loc[QUANTILE_MAP]

@@ -42,6 +42,30 @@ def test_without_controls_all_samples_of_a_batch_stand_for_one_and_that_is_said(
     assert not Roles("role", "control").design(TWO_DAYS, "day1", "s.csv").caution
 
 
+def with_donors(*donors: str) -> list[SheetRow]:
+    """The sheet of two days, with the donor of each sample."""
+    return [SheetRow(row.path, {**row.labels, "donor": donor}) for row, donor in zip(TWO_DAYS, donors, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("sheet", "column"),
+    [
+        (TWO_DAYS, None),
+        (with_donors("P1", "P2", "P1", "P3", "P4"), "donor"),
+        (with_donors("P1", "", "P1", "", ""), "donor"),
+        (with_donors("P1", "P2", "", "P3", "P4"), None),
+    ],
+    ids=["no column", "all", "of controls", "not of a control"],
+)
+def test_donors_are_left_out_in_turn_where_the_sheet_tells_that_of_each_control(sheet, column) -> None:
+    assert Roles("role", "control").design(sheet, "day1", "s.csv").sample_column == column
+
+
+def test_without_controls_every_sample_must_have_a_donor_for_donors_to_be_left_out() -> None:
+    for donors, column in ((("P1", "P2", "P1", "P3", "P4"), "donor"), (("P1", "", "P1", "P3", "P4"), None)):
+        assert Roles("role", "none").design(with_donors(*donors), "day1", "s.csv").sample_column == column
+
+
 @pytest.mark.parametrize(
     ("samples", "roles", "reference", "message"),
     [

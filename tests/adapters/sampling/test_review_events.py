@@ -3,10 +3,12 @@ import pytest
 from neuronedit_jobs.benchmarks.review.planted import SHIFT, PlantedCells, planted_cells, planted_model
 from numpy.testing import assert_array_equal
 
-from neuronedit.adapters.sampling.review_events import HeldOut, ReviewEvents
+from neuronedit.adapters.files.dataset import list_dataset
+from neuronedit.adapters.sampling.review_events import HeldOut, ReviewEvents, draw_review
 from neuronedit.cells.design import ControlsDesign, EditPair, PairDesign
-from neuronedit.cells.draw import DrawnPopulations
+from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.errors import ConfigError
+from tests.synthetic_cells import SOURCE as SOURCE_OF_PAIR
 
 SOURCE, TARGET = planted_cells(600, 0), planted_cells(500, 1, shift=SHIFT)
 PAIR = EditPair("pair", ("source",), ("target",))
@@ -67,6 +69,26 @@ def test_held_out_samples_take_the_place_of_the_designs_own() -> None:
     before, after = {"donor": "2", "drug": "no"}, {"donor": "2", "drug": "yes"}
     assert HeldOut({}, before, after).design(DRUG) == PairDesign(source=before, target=after)
     assert HeldOut({}, {}, {}).design(CONTROLS) is HeldOut({}, {}, {}).design(DRUG) is None
+
+
+def test_held_out_samples_are_named_by_the_designs_column() -> None:
+    by_donor = DRUG.model_copy(update={"sample_column": "donor", "extrapolation": OTHER})
+    held_out = HeldOut({}, {"drug": "no"}, {"drug": "yes"}).design(by_donor)
+    assert (held_out.sample_column, held_out.extrapolation) == ("donor", {})
+
+
+@pytest.mark.usefixtures("tasks_here")
+@pytest.mark.parametrize("number_wanted", [200, 20_000])
+def test_events_that_an_edit_was_fitted_on_cannot_be_held_out(pair_model, cells_once, number_wanted) -> None:
+    held_out = HeldOut({}, SOURCE_OF_PAIR, {"batch_id": "A", "role": "validation"})
+    message = (
+        r"^held-out events: \d+ of \d+ of the 'source' to hold out are among those that the edit 'pair' was fitted on; "
+        r"expected samples that it has not seen\. Correct their column values, or train without them\.$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        draw_review(
+            pair_model, list_dataset(str(cells_once)), held_out, SampleConfig(events_per_population=number_wanted)
+        )
 
 
 def test_held_out_samples_of_another_kind_of_design_are_told() -> None:

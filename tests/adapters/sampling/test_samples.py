@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_array_equal
@@ -11,8 +12,14 @@ from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.selection import ALL_EVENTS, EventChoice
+from neuronedit.edits.edit import EditConfig
 from neuronedit.errors import DataError
+from neuronedit.fitting.fit import fit_model
+from neuronedit.measures.evidence import read_evidence
+from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.plan import TrainingPlan
 from tests.fixtures import PAIR
+from tests.synthetic_cells import with_column
 
 pytestmark = pytest.mark.usefixtures("tasks_here")
 
@@ -49,3 +56,24 @@ def test_an_event_of_the_source_without_a_sample_is_told(cells_once: Path, panel
     )
     with pytest.raises(DataError, match=message):
         draw_populations(list_dataset(str(cells_once)), panel, design, SAMPLE)
+
+
+def test_a_model_of_drawn_donors_tells_how_its_edit_does_on_each_left_out(cells: Path, panel: Panel) -> None:
+    for path in cells.iterdir():
+        table = pq.read_table(path)
+        donors = pa.array([donor or "P3" for donor in table.column("donor").to_pylist()])
+        pq.write_table(with_column(table, "donor", donors), path)
+    design = PAIR.model_copy(update={"sample_column": "donor"})
+    drawn = draw_populations(list_dataset(str(cells)), panel, design, SampleConfig(events_per_population=600))
+    fitted = fit_model(
+        drawn,
+        panel,
+        design,
+        network=Architecture(hidden=(8,), code=2),
+        training=TrainingPlan(epochs=1),
+        edit=EditConfig(preset="quantile-map"),
+    )
+    samples = read_evidence(fitted.model.facts)["pair"].samples
+    assert [unit.name for unit in samples.units] == ["P0", "P1", "P2", "P3"]
+    assert samples.proven
+    assert samples.mean("edit") < 0.3
