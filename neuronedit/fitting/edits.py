@@ -13,7 +13,7 @@ from neuronedit.edits.pair_events import PairEvents
 from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import listing
 from neuronedit.fitting.students import needs_student, with_student
-from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
+from neuronedit.fitting.train import TASK_REMEDY, RunAll, one_after_another
 from neuronedit.measures.evidence import EditEvidence, read_evidence
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.expected_error import expected_extrapolation_errors, expected_sentence

@@ -18,7 +18,7 @@ from neuronedit.errors import listing
 from neuronedit.fitting.edits import EXPECTED, judge_errors, judge_extrapolations
 from neuronedit.fitting.left_out_samples import KINDS, MAX_EVENTS, SAMPLES, LeaveOut, left_out_groups, left_out_units
 from neuronedit.fitting.prepare import Prepared
-from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
+from neuronedit.fitting.train import TASK_REMEDY, RunAll, one_after_another
 from neuronedit.measures.evidence import EVIDENCE, EditEvidence, judge_knowledge
 from neuronedit.measures.left_out import LeftOut, LeftOutUnit
 from neuronedit.network.autoencoder import Autoencoder

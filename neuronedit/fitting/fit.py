@@ -23,8 +23,7 @@ from neuronedit.fitting.prepare import Populations, Prepared, prepare
 from neuronedit.fitting.record import TrainingRecord, edit_facts, population_records
 from neuronedit.fitting.search import search_network
 from neuronedit.fitting.search_result import SearchConfig, SearchResult
-from neuronedit.fitting.tasks import RunAll, one_after_another
-from neuronedit.fitting.train import Ensemble, Train, train_here
+from neuronedit.fitting.train import Ensemble, RunAll, Train, one_after_another, train_here
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 from neuronedit.network.minibatches import InMemory

@@ -20,8 +20,7 @@ from neuronedit.edits.spikes import Spikes
 from neuronedit.errors import ConfigError, DataError, ModelError, listing
 from neuronedit.fitting.prepare import Prepared
 from neuronedit.fitting.search_result import SearchConfig, SearchResult, SearchSetting, SearchTrial, settings
-from neuronedit.fitting.tasks import TASK_REMEDY, RunAll, one_after_another
-from neuronedit.fitting.train import train_network
+from neuronedit.fitting.train import TASK_REMEDY, RunAll, one_after_another, train_network
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 from neuronedit.network.state import kept_epoch

@@ -22,8 +22,7 @@ from neuronedit.fitting.evidence import judge_edits
 from neuronedit.fitting.fit import validation_losses
 from neuronedit.fitting.prepare import Prepared, judge_markers, pair_events, with_inverses
 from neuronedit.fitting.record import TrainingRecord, population_records
-from neuronedit.fitting.tasks import RunAll, one_after_another
-from neuronedit.fitting.train import TrainedNetwork
+from neuronedit.fitting.train import RunAll, TrainedNetwork, one_after_another
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Autoencoder
 from neuronedit.network.plan import TrainingPlan

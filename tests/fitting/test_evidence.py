@@ -16,7 +16,7 @@ from neuronedit.fitting.edits import edit_scores
 from neuronedit.fitting.evidence import disagreement
 from neuronedit.fitting.fit import FittedModel, fit_model
 from neuronedit.fitting.left_out_samples import MAX_FITS
-from neuronedit.fitting.tasks import one_after_another
+from neuronedit.fitting.train import one_after_another
 from neuronedit.measures.evidence import EditEvidence, read_evidence
 from neuronedit.network.autoencoder import VISIBLE, Architecture, Autoencoder
 from tests.fitted import untrained

@@ -87,7 +87,7 @@ def test_tables_are_written_as_markdown_and_parquet(tmp_path: Path) -> None:
     [
         (
             ["transform", "--data", "cells"],
-            "--data is for accuracy, combinations, review; transform makes its own cells",
+            "--data is for accuracy, combinations, evidence, review; transform makes its own cells",
         ),
         (["transform", "--peers", "--quick"], "--peers is for accuracy, transform, train, fcs, without --quick"),
         (["combinations", "--peers"], "--peers is for accuracy, transform, train, fcs, without --quick"),

@@ -144,13 +144,16 @@ def test_what_is_on_a_gpu_does_not_travel_with_the_model(pair_model, cells):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.uint16, np.int64])
 def test_intensities_are_computed_back_on_a_gpu_as_on_the_processor(pair_model, cells, dtype):
     intensities = cells(2500, seed=3).clip(0, 3e4).astype(dtype)
-    seen = {}
+    seen = [], []
     expected = pair_model.transform(
-        intensities, None, observe=lambda *told: seen.update(before=told[1], after=told[2])
+        intensities,
+        None,
+        observe=lambda *told: [of.append(part.copy()) for of, part in zip(seen, told[1:], strict=False)],
     ).intensities
     scaling = pair_model.scaling
     before, after, spreads, cofactors, zeros = (
-        tensor(array) for array in (*seen.values(), scaling.spreads, all_cofactors(scaling.transforms), scaling.zeros)
+        tensor(array)
+        for array in (*map(np.concatenate, seen), scaling.spreads, all_cofactors(scaling.transforms), scaling.zeros)
     )
     moved = tensor(scaling.transform(intensities)) + (after - before) * spreads
     found = back_by_masks(tensor(intensities), moved.double().sinh() * cofactors, before, after, zeros).numpy()
@@ -227,8 +230,8 @@ def test_tf32_is_off_while_events_pass_and_as_it_was_afterwards(pair_model, cell
 
 def test_events_land_while_the_next_are_computed(pair_model, cells, monkeypatch):
     told = []
-    fetch, land = Transfers.fetch, Fetched.land
+    fetch, landed = Transfers.fetch, Fetched.landed
     monkeypatch.setattr(Transfers, "fetch", lambda *given: (told.append("begun"), fetch(*given))[1])
-    monkeypatch.setattr(Fetched, "land", lambda *given: (told.append("landed"), land(*given))[1])
+    monkeypatch.setattr(Fetched, "landed", lambda *given: (told.append("landed"), landed(*given))[1])
     pair_model.apply(cells(5000), "pair")
     assert told == ["begun", "begun", "landed", "begun", "landed", "landed"]

@@ -17,7 +17,7 @@ from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import ClusterError, DataError, ModelError
 from neuronedit.fitting.fit import FittedModel, fit_model, model_refits
 from neuronedit.fitting.search_result import SearchConfig
-from neuronedit.fitting.tasks import RunAll, one_after_another
+from neuronedit.fitting.train import RunAll, one_after_another
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan

@@ -121,8 +121,10 @@ def test_what_editing_neurons_adds_stands_beside_the_same_plan_without_it() -> N
     pair = {"source": cells[0], "target": cells[1]}
     panel, design, training = Panel(MARKERS, (5.0,) * len(MARKERS)), PairDesign.of_arrays(), TrainingPlan(epochs=2)
     network = Architecture(hidden=(8,), code=4)
-    fitted = fit_model(pair, panel, design, network=network, training=training, edit=EditConfig(preset="trained"))
-    markers = fitted.with_edit(EditConfig(preset="strata")).model
+    fitted = fit_model(
+        pair, panel, design, network=network, training=training, edit=EditConfig(preset="trained", serve="teacher")
+    )
+    markers = fitted.with_edit(EditConfig(preset="strata", serve="teacher")).model
     comparison = Comparison("pair", TRAINING_PAIR, "pair", *cells, *cells)
     both, alone = (measure_transfer(model, comparison, seed=0).distances for model in (fitted.model, markers))
     assert both[WITHOUT_NEURONS].mean_emd == pytest.approx(alone[NEURONEDIT].mean_emd, rel=1e-3)
