@@ -21,7 +21,9 @@ from neuronedit.cells.transforms import Arcsinh
 from neuronedit.edits import plans
 from neuronedit.edits.edit import fit_edit
 from neuronedit.edits.operators.table import EditStep
+from neuronedit.edits.pair_events import PairEvents
 from neuronedit.edits.plans import NEURONS_THEN_MARKERS, Plan
+from neuronedit.fitting.students import with_student
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.files import save_model
 from neuronedit.network.autoencoder import VISIBLE, Architecture, Autoencoder
@@ -112,11 +114,13 @@ class Trial:
         plans: Several are blended evenly.
         architecture: Its network's layers.
         n_events: Of source and target each; few where an edit's cost does not depend on them.
+        served: By a student, as a job's edits are.
     """
 
     plans: tuple[Plan, ...]
     architecture: Architecture = field(default_factory=Architecture)
     n_events: int = 1_000
+    served: bool = False
 
 
 N_LANDMARKS = 5_000
@@ -126,7 +130,7 @@ N_DRAWN = 20_000
 """Events that a job draws of each population: ``strata`` then tells as many kinds of cell apart as it ever does."""
 
 NEURONS, SMALL, QUANTILE_MAP, DEFAULT = "neurons-then-markers", "small network", "quantile-map", "default"
-SIX_PLANS = "six plans"
+TEACHER, SIX_PLANS = "default, by its teacher", "six plans"
 LINEAR, STRATA, NEIGHBOURS = "code linear", "code strata", "code neighbours"
 
 TRIALS: Mapping[str, Trial] = {
@@ -136,7 +140,8 @@ TRIALS: Mapping[str, Trial] = {
     LINEAR: Trial(((EditStep(operator="linear"),),)),
     STRATA: Trial(((EditStep(operator="strata"),),)),
     NEIGHBOURS: Trial(((EditStep(operator="neighbours"),),), n_events=N_LANDMARKS),
-    DEFAULT: Trial((plans.DEFAULT,), n_events=N_DRAWN),
+    DEFAULT: Trial((plans.DEFAULT,), n_events=N_DRAWN, served=True),
+    TEACHER: Trial((plans.DEFAULT,), n_events=N_DRAWN),
     SIX_PLANS: Trial(
         (
             plans.QUANTILE_MAP,
@@ -169,5 +174,7 @@ def _model(trial: Trial, scaling: Scaling, source: Float32s, target: Float32s) -
     edits = [fit_edit(PAIR_EDIT, (autoencoder,), plan, *pair, zeros=scaling.zeros) for plan in trial.plans]
     members = [replace(member, weight=1 / len(edits)) for each in edits for member in each.members]
     edit = replace(edits[0], members=tuple(members))
+    if trial.served:
+        edit = with_student(edit, (autoencoder,), PairEvents(*pair), None, seed=0)
     design = PairDesign(source={"condition": "a"}, target={"condition": "b"})
     return EditModel(Panel(MARKERS, (COFACTOR,) * N_MARKERS), scaling, (autoencoder,), {PAIR_EDIT: edit}, design)

@@ -16,11 +16,23 @@ from pathlib import Path
 import pandas as pd
 
 from ..measure import Cost, Result, in_new_process, side_by_side
-from .event_files import DEFAULT, LINEAR, NEIGHBOURS, NEURONS, QUANTILE_MAP, SMALL, STRATA, FileSet, save_trials
+from .event_files import (
+    DEFAULT,
+    LINEAR,
+    NEIGHBOURS,
+    NEURONS,
+    QUANTILE_MAP,
+    SIX_PLANS,
+    SMALL,
+    STRATA,
+    TEACHER,
+    FileSet,
+    save_trials,
+)
 from .peer_speed import CLUSTERED, FROM_FILES, peer_costs
 from .ways import Work, copy_cost, half_cost, pandas_cost, plain_cost, products_cost, ray_costs
 
-PLANS = (SMALL, QUANTILE_MAP, LINEAR, STRATA, NEIGHBOURS, DEFAULT)
+PLANS = (SMALL, QUANTILE_MAP, LINEAR, STRATA, NEIGHBOURS, DEFAULT, TEACHER, SIX_PLANS)
 
 MAIN, SHORT, SAMPLE, ZSTD, FEW = "cells", "short", "sample", "sample-zstd", "few"
 
@@ -158,6 +170,8 @@ def _figures(rows: Mapping[str, Row]) -> dict[str, float]:
         "plain_events_per_cpu_s": rate[PLAIN],
         "small_events_per_cpu_s": rate[_of(SMALL)],
         "default_events_per_cpu_s": rate[_of(DEFAULT)],
+        "default_over_floor_a": rate[_of(DEFAULT)] / rate[f"{FLOOR_A}, zstd"],
+        "default_over_six_plans": rate[_of(DEFAULT)] / rate[_of(SIX_PLANS)],
         "strata_over_linear": rate[_of(LINEAR)] / rate[_of(STRATA)],
         "neighbours_over_linear": rate[_of(LINEAR)] / rate[_of(NEIGHBOURS)],
         "over_pandas_loop": rate[PLAIN] / rate[PANDAS],
