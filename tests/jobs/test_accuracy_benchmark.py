@@ -128,6 +128,7 @@ def predictions_of(populations: Populations, seed: int, effort: Effort) -> dict[
     return predict(fit_populations(populations, 5.0, seed, effort), populations, seed, effort)
 
 
+@pytest.mark.bench
 def test_what_the_truth_holds_changes_no_prediction() -> None:
     generator = np.random.default_rng(0)
     intensities = generator.lognormal(2, 1, (800, 3)).astype(np.float32)
@@ -149,6 +150,7 @@ def test_a_source_that_equals_the_target_leaves_events_to_the_residual_plans_bit
         np.testing.assert_array_equal(predictions[method], arcsinh(events))
 
 
+@pytest.mark.bench
 def test_every_method_and_the_noise_floor_are_measured() -> None:
     intensities = np.random.default_rng(0).lognormal(2, 1, (800, 3)).astype(np.float32)
     populations, truth = draw(made_cells(intensities), TASK, 200, seed=0)
@@ -162,6 +164,7 @@ def test_every_method_and_the_noise_floor_are_measured() -> None:
         assert set(table[column].drop(index=FLOOR).map(len)) == {N_SPLITS}
 
 
+@pytest.mark.bench
 def test_the_forecast_stands_beside_the_default_s_scores_and_needs_no_truth() -> None:
     generator = np.random.default_rng(0)
     intensities = generator.lognormal(2, 1, (800, 3)).astype(np.float32)

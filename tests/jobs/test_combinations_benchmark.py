@@ -114,6 +114,7 @@ def test_what_both_treatments_do_changes_no_prediction() -> None:
             np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.bench
 def test_every_plan_has_a_model() -> None:
     drawn = design(0).draw(200, 1, 0.0, seed=0)
     models = fit_pair(
@@ -122,6 +123,7 @@ def test_every_plan_has_a_model() -> None:
     assert set(models) == set(PLANS)
 
 
+@pytest.mark.bench
 def test_foresight_is_told_by_plan_route_and_kind() -> None:
     table = measure_foreseen(TINY)
     assert len(table) == len(PLANS) * len(ROUTES)
