@@ -57,7 +57,7 @@ class Streaming:
         dataset = list_dataset(str(folder))
         # Without Ray, which would take a minute to do what these do in one task.
         items = pa.table({"item": [json.dumps(asdict(FilePart.whole(file))) for file in dataset.files]})
-        places = _by_population(_Finder(dataset.filesystem, PAIR, SAMPLE)(items).to_pylist())
+        places = _by_population(_Finder(dataset.filesystem, PAIR)(items).to_pylist())
         table = _Sampler(dataset.filesystem, NUMBERED, PAIR, SAMPLE)(items)
         self.drawn = {name: drawing.drawn() for name, drawing in _merged([table], 1, 0, 100).items()}
         self.scaling = fit_scaling([events.intensities for events in self.drawn.values()], NUMBERED.transforms)
