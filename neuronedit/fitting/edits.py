@@ -76,6 +76,8 @@ def fit_edits(
     edits = {}
     for edit, doubt in run_all(partial(_fit_edit, autoencoders, fitting), tasks, TASK_REMEDY):
         log.log(logging.INFO if edit.members else logging.WARNING, "edit %s: %s", edit.name, edit.summary)
+        if found := edit.fidelity:
+            log.log(logging.INFO if found.passes else logging.WARNING, "edit %s: %s", edit.name, found.sentence)
         if doubt:
             log.warning("edit %s: the plan was given and is applied, although %s", edit.name, doubt)
         edits[edit.name] = edit

@@ -1,6 +1,5 @@
 """Students of fitted edits: distilled on some of the source's events, compared with the edit on the others."""
 
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +12,6 @@ from neuronedit.edits.students.distillation import distil
 from neuronedit.edits.students.fidelity import measure_fidelity
 from neuronedit.network.autoencoder import Autoencoder
 from neuronedit.network.chunks import in_chunks
-
-log = logging.getLogger(__name__)
 
 HELD_OUT = 0.2
 """The share of the source's events that a student does not learn from: its fidelity is measured on them."""
@@ -88,8 +85,6 @@ def with_student(
         None if extrapolation is None else extrapolation[:MAX_COMPARED],
         seed,
     )
-    level = logging.INFO if fidelity.passes else logging.WARNING
-    log.log(level, "edit %s: %s", edit.name, fidelity.sentence)
     return replace(student if fidelity.passes else edit, fidelity=fidelity)
 
 
