@@ -127,7 +127,7 @@ among it.
 VERDICTS = """
 ## Verdicts before any truth is seen
 
-Tasks of the accuracy benchmark, the default fitted on up to {n_events:,} events per population. *tone* rests on the gates
+Tasks of the accuracy benchmark, the default fitted on up to {n_events:,} events of each. *tone* rests on the gates
 that need no truth: reconstruction (least share of variance returned), mix (share of the pair's change that a differing
 mix of cells makes), support (AUROC and reach of the events to be edited), error. It is red where one fails; amber where
 one could not be measured, the mix is in doubt, or the events are a new kind of cell within reach. The error is not
