@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from neuronedit_jobs.benchmarks.measure import Result
-from neuronedit_jobs.benchmarks.speed import event_files, memory, transform_scale
+from neuronedit_jobs.benchmarks.speed import memory, transform_scale
 from neuronedit_jobs.benchmarks.speed.memory import Inputs
 
 
@@ -43,7 +43,6 @@ def test_memory_and_files_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transform_scale, "side_by_side", one_after_another)
     few_calls = partial(transform_scale.ledger_calls_per_s, 100)
     monkeypatch.setattr(transform_scale, "ledger_calls_per_s", few_calls)
-    monkeypatch.setattr(event_files, "N_OTHERWISE", 200)
     size = transform_scale.Size(Inputs(500, (2,), 1_000, 300), (20,), n_edited_files=5, n_events=1_000)
     monkeypatch.setattr(transform_scale, "QUICK", size)
     result = transform_scale.run(quick=True)

@@ -112,7 +112,7 @@ def test_every_row_is_measured_and_every_figure_is_a_number(places: Path, monkey
     monkeypatch.setattr(transform, "QUICK", transform.Size(4_000, 400))
     result = transform.run(quick=True)
     assert result.table.index.is_unique
-    assert len(result.table) == 18
+    assert len(result.table) == 20
     with_nothing_taken_off = result.table.drop(index=[transform.ONE_ACTOR, transform.TWO_ACTORS])
     assert (with_nothing_taken_off[["wall_s", "cpu_s"]] > 0).all(axis=None)
     assert np.isfinite(list(result.figures.values())).all()
