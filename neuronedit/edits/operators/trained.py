@@ -123,11 +123,14 @@ class _Part(NamedTuple):
 
     def change(self, rows: Tensor) -> Tensor:
         """Compute the markers' change of some of the source's events."""
-        flat, lower = self._shared().flatten(), self.lower[rows]
-        first = flat[lower]
-        shift = first + self.beyond[rows] * (flat[lower + 1] - first)
-        edited = self.autoencoder.last_hidden(self.before[rows] + shift, self.layer)
-        return self.autoencoder.output_change(edited - self.hidden[rows])
+        # index_select and take do what indexing does, in less time.
+        lower, beyond, before, hidden = (
+            of_source.index_select(0, rows) for of_source in (self.lower, self.beyond, self.before, self.hidden)
+        )
+        flat = self._shared().flatten()
+        first = flat.take(lower)
+        shift = first + beyond * (flat.take(lower + 1) - first)
+        return self.autoencoder.output_change(self.autoencoder.last_hidden(before + shift, self.layer) - hidden)
 
     def trained(self) -> PercentileShift:
         shifts = np.ascontiguousarray(self._shared().detach().numpy().T)
