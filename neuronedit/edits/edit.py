@@ -15,7 +15,7 @@ from neuronedit.edits.plans import BeyondSupport, Plan
 from neuronedit.edits.spikes import Spikes
 from neuronedit.edits.steps import Member, fit_steps
 from neuronedit.edits.students.fidelity import Fidelity
-from neuronedit.edits.students.student import Student
+from neuronedit.edits.students.student import Server, Student
 from neuronedit.edits.support import Support, shrink
 from neuronedit.network.autoencoder import Autoencoder
 from neuronedit.network.chunks import Activations, in_chunks
@@ -67,6 +67,13 @@ class Edit:
             return ", ".join(plans)
         beyond = "shrinks to nothing" if self.shrinks else "stays"
         return f"{', '.join(plans)}; {self.errors.sentence}; beyond its support the change {beyond}"
+
+    @property
+    def server(self) -> Server | None:
+        """Who makes the change: a student, else the members, its teacher; None where there are none."""
+        if not self.members:
+            return None
+        return "student" if self.student else "teacher"
 
     @property
     def plan(self) -> Plan:

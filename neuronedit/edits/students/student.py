@@ -4,16 +4,18 @@ An edit by neurons passes every event through several networks and many lookups.
 the markers, and a function this small comes near it at a fraction of the cost (see ``distillation``).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from neuronedit.arrays import Arrays, Float32s, compiled, pickled_fields
+from neuronedit.errors import listing
 from neuronedit.network.autoencoder import LEAKY_SLOPE, Tensors, tensor
 
 Server = Literal["student", "teacher"]
@@ -141,6 +143,21 @@ class _Prepared:
     tables: Float32s
     weights: tuple[Tensor, ...]
     biases: tuple[Float32s, ...]
+
+
+def served_sentence(servers: Mapping[str, Server]) -> str:
+    """Say in one line which edits are served by whom.
+
+    Args:
+        servers: By the edits' names.
+
+    Example:
+        >>> served_sentence({"day1": "student", "day2": "teacher", "day4": "student"})
+        "served by the student: 'day1', 'day4'; by the teacher: 'day2'"
+    """
+    by = {server: [name for name, found in servers.items() if found == server] for server in get_args(Server)}
+    told = [f"by the {server}: {listing(names)}" for server, names in by.items() if names]
+    return f"served {'; '.join(told)}" if told else ""
 
 
 def network_shapes(n_markers: int) -> dict[str, tuple[int, ...]]:
