@@ -23,6 +23,7 @@ from neuronedit.adapters.transform.pool import transform_parts
 from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
+from neuronedit.edits.students.student import Server
 from neuronedit.errors import masked
 from neuronedit.model.edit_model import Route, UnknownBatch
 from neuronedit.model.quality import manifest_facts, quality_scalars, quality_table
@@ -49,6 +50,11 @@ class TransformConfig(Config):
         '["day1", "day3 inverse"] leads from day1 by the reference to day3',
     )
     strength: float = Field(1.0, ge=0, le=1, description="of each edit's whole change; 0.5 goes half of the way")
+    serve: Server = Field(
+        "student",
+        description="student: edits are made by their students, where the model has them; teacher: by the plans "
+        "themselves, which the students were distilled from",
+    )
     support: bool = Field(
         False,
         description="write the column neuronedit_support: how far each event is from what its edit was learned on; "
@@ -107,7 +113,7 @@ def job(config: TransformConfig) -> int:
     """Apply a pinned model to every event of a Parquet dataset."""
     started = monotonic()
     connect(config.tracking)
-    pinned = pinned_model(config.model)
+    pinned = pinned_model(config.model).served_by(config.serve)
     check_usable(pinned, config.model, allow_failed_gates=config.allow_failed_gates)
     for name in config.edits:
         pinned.model.get_edit(name)
@@ -115,7 +121,8 @@ def job(config: TransformConfig) -> int:
     inputs = list_dataset(config.data.path, pass_over=quarantine)
     plan = TransformPlan(pinned.uri, pinned.digest, config.rules(), inputs)
     parts = file_parts(inputs.files, inputs.filesystem, config.part_bytes)
-    rules = TransformRules(config.where, Route(config.edits, config.unknown_batch, config.strength, config.support))
+    route = Route(config.edits, config.unknown_batch, config.strength, config.support)
+    rules = TransformRules(config.where, route, config.serve)
     files = FileRules(Layout(config.compression, config.row_group_events), quarantine)
     gpu = GpuShare(config.actors_per_gpu) if config.use_gpu else None
     claim = claimed_output(config.output, plan, pinned.contents(), overwrite=config.overwrite, resume=config.resume)

@@ -21,6 +21,8 @@ from neuronedit.adapters.training import places
 from neuronedit.cells.design import ControlsDesign, Design, PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.edits.plans import EditConfig
+from neuronedit.edits.students.fidelity import Fidelity
+from neuronedit.edits.students.student import N_BINS, Student, network_shapes
 from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture
@@ -130,6 +132,17 @@ def _fit_small(panel: Panel, intensities: Mapping[str, np.ndarray], design: Desi
     edit = EditConfig(preset="neurons-then-markers", serve="teacher")
     fitted = fit_model(intensities, panel, design, network=ARCHITECTURE, training=PLAN, edit=edit)
     return replace(fitted.model, facts={"made": "by a test"})
+
+
+def with_students(model: EditModel, change: float = 0.5) -> EditModel:
+    """The same model, each of whose edits has a student: it raises all markers by ``change`` standard deviations."""
+    n_markers = model.panel.n_markers
+    edges = np.repeat(np.float32([[-9], [-1], [1], [9]]), n_markers, axis=1)
+    weights = {name: np.zeros(shape, np.float32) for name, shape in network_shapes(n_markers).items()}
+    student = Student(edges, np.full((N_BINS + 1, n_markers), change, np.float32), weights)
+    fidelity = Fidelity(500, (0.6, 0.05, 0.06), (1.5, 0.02, 0.03), 0.04, 3, 0.08, None, 0.0, 1.1)
+    edits = {name: replace(edit, student=student, fidelity=fidelity) for name, edit in model.edits.items()}
+    return replace(model, edits=edits)
 
 
 @pytest.fixture(scope="session")

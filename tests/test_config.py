@@ -344,6 +344,13 @@ def test_what_decides_the_outputs_bits_is_told_apart_from_who_computes_them():
     others = ["workers=3", "actors_per_gpu=2", "resume=true"]
     assert TransformConfig.load(None, [*settings, *others]).rules() == rules
     assert TransformConfig.load(None, [*settings, "use_gpu=true"]).rules() != rules
+    assert rules["serve"] == "student"
+    assert TransformConfig.load(None, [*settings, "serve=teacher"]).rules() == {**rules, "serve": "teacher"}
+
+
+def test_who_serves_is_one_of_two():
+    with pytest.raises(ConfigError, match=r"serve: Input should be 'student' or 'teacher'; found pupil\."):
+        TransformConfig.load(None, ["data.path=cells", "model=m", "output=edited", "serve=pupil"])
 
 
 def test_a_configuration_cannot_be_changed(toml):

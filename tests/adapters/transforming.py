@@ -63,6 +63,7 @@ def run(
     if not folder.exists():
         save_model(model, folder)
     settings = {"where": rules.where, "unknown_batch": rules.route.unknown_batch, "strength": rules.route.strength}
+    settings |= {"serve": rules.serve}
     inputs = list_dataset(str(cells), pass_over=files.quarantine)
     plan = TransformPlan("m", model_digest(folder), settings, inputs)
     parts = file_parts(inputs.files, inputs.filesystem, max_bytes)

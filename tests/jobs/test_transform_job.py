@@ -51,6 +51,7 @@ def test_output_and_manifest_are_what_the_model_makes_of_the_input(story: Story,
         "unlearnable": {},
         "unmoved": {},
         "caution": "",
+        "served_by": {name: edit.server for name, edit in pinned.model.edits.items()},
     }
     assert manifest["config"].items() >= {"unknown_batch": "error", "compression": "zstd"}.items()
     for path in cells_once.iterdir():
@@ -153,7 +154,25 @@ def test_an_existing_output_is_refused_and_resume_of_a_finished_one_changes_noth
     assert {path: path.stat().st_mtime_ns for path in workplace.output.glob("[!_]*.parquet")} == before
     assert (workplace.output / "_manifest.json").exists()
     assert transform.main([workplace.transform, "--set", "resume=true", "--set", "compression=snappy"]) == 2
-    assert "was started with another model, other settings or other input files" in capsys.readouterr().err
+    assert (
+        f'{workplace.output}: expected compression = "zstd", with which it was started; found compression = "snappy", '
+        "so it cannot be resumed. Use what it was started with, or set overwrite = true."
+    ) in capsys.readouterr().err
+    assert transform.main([workplace.transform, "--resume", "--serve", "teacher"]) == 2
+    assert 'expected serve = "student", with which it was started; found serve = "teacher"' in capsys.readouterr().err
+
+
+def test_the_teacher_serves_where_it_is_asked_for(
+    story: Story, here: list[str], cells: Path, tmp_path: Path, ray_cluster: None
+) -> None:
+    assert transform.main([*here, "--serve", "teacher"]) == 0
+    manifest = json.loads((tmp_path / "edited/_manifest.json").read_text())
+    assert manifest["model"]["served_by"] == {"B": "teacher", "C": "teacher"}
+    assert (manifest["config"]["serve"], manifest["settings"]["serve"]) == ("teacher", "teacher")
+    model = pinned_model("models:/cells/1").model.served_by("teacher")
+    before, after = (pq.read_table(folder / "B-control.parquet") for folder in (cells, tmp_path / "edited"))
+    expected = model.apply(np.column_stack([before.column(marker).to_numpy() for marker in MARKERS]), "B")
+    assert np.array_equal(np.column_stack([after.column(marker).to_numpy() for marker in MARKERS]), expected)
 
 
 def test_an_unknown_batch_ends_the_job_with_one_message_and_status_2(

@@ -21,6 +21,7 @@ from neuronedit.adapters.registry.runs import (
 )
 from neuronedit.adapters.registry.tracker import tracker_errors
 from neuronedit.adapters.transform.output_folder import UNLOGGED
+from neuronedit.edits.students.student import served_sentence
 from neuronedit.model.standing import REVIEWED_TAG
 
 
@@ -135,11 +136,14 @@ def transform_results(
     """
     counts = {f"events/{outcome.replace(' ', '_')}": n for outcome, n in manifest["counts"].items()}
     speed = {"events_per_second": manifest["events"] / seconds, "seconds": seconds}
+    tags = {"neuronedit.model": manifest["model"]["uri"], "neuronedit.digest": manifest["model"]["sha256"]}
+    if served := served_sentence(manifest["model"].get("served_by", {})):
+        tags["neuronedit.served"] = served
     return Results(
         "transform",
         {**counts, **speed, **quality},
         (dataset_facts(dataset, "events"),),
-        {"neuronedit.model": manifest["model"]["uri"], "neuronedit.digest": manifest["model"]["sha256"]},
+        tags,
         {"manifest.json": json.dumps(dict(manifest), indent=2)},
         {"figures/quality.png": png(figure)},
     )

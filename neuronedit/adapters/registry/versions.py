@@ -1,11 +1,12 @@
 """The registry: models registered as new versions, and pinned ones fetched back."""
 
+import logging
 import re
 import tempfile
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import mlflow
 import pandas as pd
@@ -24,10 +25,13 @@ from neuronedit.adapters.registry.tracker import is_missing, tracker_errors, upl
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.config import Config
 from neuronedit.edits.learnable import UNLEARNABLE, UNMOVED
+from neuronedit.edits.students.student import Server, served_sentence
 from neuronedit.errors import ModelError, NeuroneditError, TrackingError, listing, masked, nearest_name
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.files import FACTS, contents_digest, model_contents, parse_model, save_model
 from neuronedit.model.standing import DIGEST_TAG, Standing
+
+log = logging.getLogger(__name__)
 
 
 class RegistryConfig(Config):
@@ -75,6 +79,18 @@ class PinnedModel:
             raise _other_files(self.uri, self.digest, found)
         return contents
 
+    @property
+    def servers(self) -> dict[str, Server]:
+        """Who makes the change of each edit that makes one, by the edit's name."""
+        return {name: edit.server for name, edit in self.model.edits.items() if edit.server}
+
+    def served_by(self, server: Server) -> Self:
+        """Give the same model, served as in ``EditModel.served_by``; where it has students, log who serves what."""
+        served = replace(self, model=self.model.served_by(server))
+        if "student" in self.servers.values():
+            log.info("%s: %s", self.uri, served_sentence(served.servers))
+        return served
+
     def facts(self) -> dict[str, Any]:
         """Describe the model, as JSON has it, for a manifest."""
         registered = self.standing is not None
@@ -87,6 +103,7 @@ class PinnedModel:
             UNLEARNABLE: self.model.unlearnable,
             "caution": self.model.design.caution,
             UNMOVED: {name: list(markers) for name, markers in self.model.unmoved.items()},
+            "served_by": self.servers,
         }
 
 

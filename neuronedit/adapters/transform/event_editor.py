@@ -15,6 +15,7 @@ from neuronedit.adapters.files.parquet import check_markers, edited_schema, mark
 from neuronedit.arrays import Float32s, Floats, Masks, Texts
 from neuronedit.cells.events import edited_error
 from neuronedit.cells.selection import Where, check_design_columns, select
+from neuronedit.edits.students.student import Server
 from neuronedit.errors import DataError, EditedError
 from neuronedit.model.edit_model import (
     BATCHES_OWN,
@@ -52,10 +53,12 @@ class TransformRules:
     Attributes:
         where: Column values of the events to edit; empty for all.
         route: The edits of the chosen events.
+        serve: Who makes the edits' changes: ``student`` where the model has one, or ``teacher``.
     """
 
     where: Where = field(default_factory=dict)
     route: Route = BATCHES_OWN
+    serve: Server = "student"
 
     @property
     def flags(self) -> bool:
@@ -83,6 +86,11 @@ class EventEditor:
         >>> rise = np.arcsinh(edited["pSTAT1"].to_numpy() / 5) - np.arcsinh(cells[:, 2] / 5)
         >>> round(float(rise.mean()), 1), edited["cell"] == table["cell"]
         (1.0, True)
+
+        Where the model has students of its edits, ``TransformRules(serve="teacher")`` does without them:
+
+        >>> EventEditor(example_model(), TransformRules(serve="teacher"))(table) == edited
+        True
     """
 
     def __init__(
@@ -99,8 +107,8 @@ class EventEditor:
             ModelError: There is no model in the folder, or no such device.
         """
         loaded = model if isinstance(model, EditModel) else load_model(model)
-        self.model = loaded.to(device) if device else loaded
         self.rules = rules or TransformRules()
+        self.model = (loaded.to(device) if device else loaded).served_by(self.rules.serve)
         unmoved = [set(self.model.unmoved.get(name, ())) for name in self.model.edits]
         self._unmoved = set.intersection(*unmoved) if unmoved else set()
 

@@ -78,6 +78,7 @@ def make_manifest(
         "model": dict(origin.model),
         "config": dict(origin.config),
         "plan_sha256": plan.digest(),
+        "settings": dict(plan.settings),
         "claim": origin.claim,
         "input": plan.inputs.uri,
         "input_sha256": plan.inputs.digest(),

@@ -209,9 +209,9 @@ def claimed_output(
 
 def _note_of_start(
     location: Location, plan: TransformPlan, uri: str, *, overwrite: bool, resume: bool
-) -> dict[str, str]:
-    note = {"plan_sha256": plan.digest(), "job": plan.job, "model": plan.model_uri}
-    note |= {"started": manifest_time(), "claim": uuid4().hex}
+) -> dict[str, Any]:
+    note: dict[str, Any] = {"plan_sha256": plan.digest(), "settings": dict(plan.settings), "job": plan.job}
+    note |= {"model": plan.model_uri, "started": manifest_time(), "claim": uuid4().hex}
     if location.kind not in (fs.FileType.NotFound, fs.FileType.Directory):
         raise OutputError(f"{uri}: the output exists and is not a folder. Choose another place.")
     found = _Contents.of(location)
@@ -229,7 +229,7 @@ def _note_of_start(
     if not resume:
         return note
     if found.noted:
-        return _earlier_start(location, note, uri)
+        return _earlier_start(location, plan, note, uri)
     if found.begun:
         raise OutputError(
             f"{uri}: neither {STARTED} nor {MANIFEST} is in it, so what was begun is not known. Set overwrite = true "
@@ -238,20 +238,20 @@ def _note_of_start(
     return note
 
 
-def _earlier_start(location: Location, now: dict[str, str], uri: str) -> dict[str, str]:
+def _earlier_start(location: Location, plan: TransformPlan, now: dict[str, Any], uri: str) -> dict[str, Any]:
     known = location / STARTED if (location / STARTED).exists else location / MANIFEST
     try:
         before = known.read_json()
-        plan, started, claim = (before[key] for key in ("plan_sha256", "started", "claim"))
+        digest, started, claim = (before[key] for key in ("plan_sha256", "started", "claim"))
     except _DAMAGE as error:
         raise OutputError(
             f"{known.path}: damaged ({type(error).__name__}), so what was begun is not known. Set overwrite = true to "
             "write all files anew."
         ) from error
-    if plan != now["plan_sha256"]:
+    if digest != now["plan_sha256"]:
+        changed = plan.changed_since(before) or "was started with another model, other settings or other input files"
         raise OutputError(
-            f"{uri}: was started with another model, other settings or other input files, so it cannot be resumed. "
-            "Use what it was started with, or set overwrite = true."
+            f"{uri}: {changed}, so it cannot be resumed. Use what it was started with, or set overwrite = true."
         )
     return now | {"started": started, "claim": claim}
 

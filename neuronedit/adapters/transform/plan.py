@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pyarrow import fs
 
@@ -15,6 +15,13 @@ from neuronedit.errors import OutputError
 
 TRANSFORM, EXPORT, INGEST = "transform", "export", "ingest"
 """The jobs that fill output folders."""
+
+LATER: Final = {"serve": "student"}
+"""Settings that earlier versions did not have, with the value that does as these did: an output begun by one of them
+has the same digest, and is resumed."""
+
+MAX_TOLD = 60
+"""Characters of a setting, earlier and now, that a message shows, at most; digests tell a reader nothing."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,28 @@ class TransformPlan:
 
     def digest(self) -> str:
         """SHA-256; an output whose receipt has it was written by this plan."""
-        content = [self.model_digest, dict(self.settings), self.inputs.digest()]
+        settings = {key: value for key, value in self.settings.items() if key not in LATER or value != LATER[key]}
+        content = [self.model_digest, settings, self.inputs.digest()]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def changed_since(self, earlier: Mapping[str, Any]) -> str:
+        """Say which settings are others than in an earlier start, and what they were; empty where none can be named.
+
+        Args:
+            earlier: The note or the manifest of that start; those of earlier versions do not have the settings.
+        """
+        before = earlier.get("settings")
+        if not isinstance(before, dict):
+            return ""
+        was, now = (
+            {key: json.dumps(settings[key], sort_keys=True) for key in self.settings if key in before}
+            for settings in (before, self.settings)
+        )
+        others = [key for key in now if was[key] != now[key] and len(was[key] + now[key]) <= MAX_TOLD]
+        if not others:
+            return ""
+        expected, found = (", ".join(f"{key} = {texts[key]}" for key in others) for texts in (was, now))
+        return f"expected {expected}, with which it was started; found {found}"
 
 
 def check_same_job(location: Location, job: str, *, overwrite: bool) -> None:

@@ -19,7 +19,7 @@ from neuronedit.model.tally import Tally
 from neuronedit.review.job_figures import quality_figure
 
 MANIFEST = {
-    "model": {"uri": "models:/cells/1", "sha256": "d1"},
+    "model": {"uri": "models:/cells/1", "sha256": "d1", "served_by": {"B": "teacher", "C": "student"}},
     "counts": {"edited": 1600, "unknown batch": 0},
     "events": 2500,
 }
@@ -43,6 +43,7 @@ def test_a_transform_run_names_model_counts_and_speed(
     run = MlflowClient().get_run(run_id)
     assert run.data.tags["neuronedit.model"] == "models:/cells/1"
     assert run.data.tags["neuronedit.digest"] == "d1"
+    assert run.data.tags["neuronedit.served"] == "served by the student: 'C'; by the teacher: 'B'"
     expected = {"events/edited": 1600, "events/unknown_batch": 0, "events_per_second": 250, "seconds": 10}
     assert run.data.metrics.items() >= expected.items()
     (entry,) = run.inputs.dataset_inputs

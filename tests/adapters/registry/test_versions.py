@@ -1,5 +1,6 @@
 import hashlib
 import json
+import logging
 import re
 import shutil
 from dataclasses import replace
@@ -25,6 +26,7 @@ from neuronedit.errors import ModelError, TrackingError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.files import save_model
 from tests.disasters import small_disk
+from tests.fixtures import with_students
 from tests.synthetic_cells import MARKERS
 
 
@@ -247,6 +249,27 @@ def test_the_example_has_events_of_an_edited_population(controls_model: EditMode
 
 
 @pytest.mark.faults
+def test_who_serves_is_in_the_facts_and_in_one_line_of_the_log(
+    controls_model: EditModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "neuronedit")
+    model = with_students(controls_model)
+    mixed = replace(model, edits={**model.edits, "C": controls_model.edits["C"]})
+    for name, found in {"students": mixed, "none": controls_model}.items():
+        save_model(found, tmp_path / name)
+    pinned, none = pinned_model(str(tmp_path / "students")), pinned_model(str(tmp_path / "none"))
+    teacher = pinned.served_by("teacher")
+    assert pinned.served_by("student").facts()["served_by"] == {"B": "student", "C": "teacher"}
+    assert (
+        teacher.facts()["served_by"] == none.served_by("student").facts()["served_by"] == dict.fromkeys("BC", "teacher")
+    )
+    assert (teacher.digest, teacher.contents()) == (pinned.digest, pinned.contents())
+    assert [message.partition(": ")[2] for message in caplog.messages] == [
+        "served by the teacher: 'B', 'C'",
+        "served by the student: 'B'; by the teacher: 'C'",
+    ]
+
+
 def test_a_full_disk_of_artifacts_is_told_and_nothing_is_registered(
     migrated_store: Path, controls_model: EditModel, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ def test_a_new_folder_is_claimed_with_a_note_and_the_model(target: Path, plan: T
     assert note == {
         "job": "transform",
         "plan_sha256": plan.digest(),
+        "settings": {"where": {}},
         "model": "models:/m/1",
         "started": output.started,
         "claim": output.claim,
