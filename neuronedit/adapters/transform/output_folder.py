@@ -17,7 +17,7 @@ from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.files.walk import own_entries, printable
 from neuronedit.adapters.transform.committed import RECEIPTS, Receipt, receipt_name, standing_receipt
 from neuronedit.adapters.transform.lease import LEASE, STAGED, Lease, lease
-from neuronedit.adapters.transform.plan import TransformPlan, check_apart, check_same_job
+from neuronedit.adapters.transform.plan import TRANSFORM, TransformPlan, check_apart, check_same_job
 from neuronedit.cells.tables import csv_text
 from neuronedit.errors import ModelError, OutputError, listing
 from neuronedit.model.edit_model import EditModel
@@ -210,8 +210,10 @@ def claimed_output(
 def _note_of_start(
     location: Location, plan: TransformPlan, uri: str, *, overwrite: bool, resume: bool
 ) -> dict[str, Any]:
-    note: dict[str, Any] = {"plan_sha256": plan.digest(), "settings": dict(plan.settings), "job": plan.job}
-    note |= {"model": plan.model_uri, "started": manifest_time(), "claim": uuid4().hex}
+    note: dict[str, Any] = {"plan_sha256": plan.digest(), "job": plan.job, "model": plan.model_uri}
+    if plan.job == TRANSFORM:  # others' are not named as users name them
+        note["settings"] = dict(plan.settings)
+    note |= {"started": manifest_time(), "claim": uuid4().hex}
     if location.kind not in (fs.FileType.NotFound, fs.FileType.Directory):
         raise OutputError(f"{uri}: the output exists and is not a folder. Choose another place.")
     found = _Contents.of(location)

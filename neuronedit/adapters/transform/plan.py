@@ -21,7 +21,7 @@ LATER: Final = {"serve": "student"}
 has the same digest, and is resumed."""
 
 MAX_TOLD = 60
-"""Characters of a setting, earlier and now, that a message shows, at most; digests tell a reader nothing."""
+"""Characters of a setting, earlier and now, that a message shows, at most."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TransformPlan:
         """Say which settings are others than in an earlier start, and what they were; empty where none can be named.
 
         Args:
-            earlier: The note or the manifest of that start; those of earlier versions do not have the settings.
+            earlier: The note or the manifest of that start; earlier versions and other jobs noted no settings.
         """
         before = earlier.get("settings")
         if not isinstance(before, dict):
