@@ -1,8 +1,9 @@
 """Problems whose answers are known, small enough to check by eye."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -40,6 +41,33 @@ def same_root_logger() -> Iterator[None]:
 def one_thread() -> None:
     """As a worker has: with more threads, sums are made in another order, and small ones wait for each other."""
     torch.set_num_threads(1)
+
+
+SHORT = {"operators.descent": 40, "students.distillation": 300}
+"""Steps of gradient descent, by the module that takes them: what most tests ask does not depend on their number."""
+
+
+def set_steps(steps: Mapping[str, int]) -> dict[str, int]:
+    """Set the steps, and give what they were."""
+    modules = {name: import_module(f"neuronedit.edits.{name}") for name in steps}
+    before = {name: module.N_STEPS for name, module in modules.items()}
+    for name, module in modules.items():
+        module.N_STEPS = steps[name]
+    return before
+
+
+@pytest.fixture(autouse=True, scope="session")
+def whole_steps() -> dict[str, int]:
+    """Every test descends in few steps, unless its module asks for ``whole_descent``; gives the steps as they were."""
+    return set_steps(SHORT)
+
+
+@pytest.fixture(scope="module")
+def whole_descent(whole_steps: dict[str, int]) -> Iterator[None]:
+    """As many steps of gradient descent as users have."""
+    set_steps(whole_steps)
+    yield
+    set_steps(SHORT)
 
 
 @pytest.fixture
