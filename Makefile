@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+SLOW := faults or s3 or bench
 
 .PHONY: setup demo test test-all check docs benchmark lock clean
 .DEFAULT_GOAL := demo
@@ -21,14 +22,14 @@ demo: setup
 	$(BIN)/python jobs/demo_cells.py demo-output/fcs
 	$(BIN)/neuronedit normalise demo-output/fcs/samples.csv jobs/normalise.toml
 
-# No kills and no benchmarks: for every save and every commit.
+# No kills, no S3 and no benchmarks: for every save and every commit.
 # Two processes, then one: on two cores, two Ray clusters starve each other.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not faults and not bench"
-	$(BIN)/python -m pytest -m "ray and not faults and not bench"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not ($(SLOW))"
+	$(BIN)/python -m pytest -m "ray and not ($(SLOW))"
 
 test-all: test
-	$(BIN)/python -m pytest -m "faults or bench"
+	$(BIN)/python -m pytest -m "$(SLOW)"
 
 check: docs
 	$(BIN)/ruff check .

@@ -42,6 +42,8 @@ from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 from tests.jobs.conftest import Command
 
+pytestmark = pytest.mark.bench
+
 TINY = Effort(200, 200, 1, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=1, minibatch=64))
 
 TASK = TransferTask("A→B", "made", {"batch": "A", "role": "c"}, {"batch": "B", "role": "c"}, {"batch": "A"}, {"x": 1})
@@ -128,7 +130,6 @@ def predictions_of(populations: Populations, seed: int, effort: Effort) -> dict[
     return predict(fit_populations(populations, 5.0, seed, effort), populations, seed, effort)
 
 
-@pytest.mark.bench
 def test_what_the_truth_holds_changes_no_prediction() -> None:
     generator = np.random.default_rng(0)
     intensities = generator.lognormal(2, 1, (800, 3)).astype(np.float32)
@@ -150,7 +151,6 @@ def test_a_source_that_equals_the_target_leaves_events_to_the_residual_plans_bit
         np.testing.assert_array_equal(predictions[method], arcsinh(events))
 
 
-@pytest.mark.bench
 def test_every_method_and_the_noise_floor_are_measured() -> None:
     intensities = np.random.default_rng(0).lognormal(2, 1, (800, 3)).astype(np.float32)
     populations, truth = draw(made_cells(intensities), TASK, 200, seed=0)
@@ -164,7 +164,6 @@ def test_every_method_and_the_noise_floor_are_measured() -> None:
         assert set(table[column].drop(index=FLOOR).map(len)) == {N_SPLITS}
 
 
-@pytest.mark.bench
 def test_the_forecast_stands_beside_the_default_s_scores_and_needs_no_truth() -> None:
     generator = np.random.default_rng(0)
     intensities = generator.lognormal(2, 1, (800, 3)).astype(np.float32)
@@ -222,7 +221,6 @@ def test_missing_data_ends_the_command_with_one_message(command: Command, tmp_pa
 
 
 @needs_data
-@pytest.mark.bench
 def test_the_quick_benchmark_measures_all_methods(command: Command, tmp_path: Path) -> None:
     done = command("jobs/benchmark.py", "accuracy", "--quick", "--output", str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -34,6 +34,8 @@ from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 from tests.jobs.conftest import Command
 
+pytestmark = pytest.mark.bench
+
 TINY = Effort(2, 1, 200, Architecture(hidden=(8,), code=4), TrainingPlan(epochs=1, minibatch=64))
 
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the datasets of real cells are not at {DATA}")
@@ -103,7 +105,6 @@ def test_calibration_is_told_for_every_setting() -> None:
 # --- edits
 
 
-@pytest.mark.bench
 def test_what_both_treatments_do_changes_no_prediction() -> None:
     experiment = design(0).draw(200, 1, 0.0, seed=0)
     other = replace(experiment, both=Arm("both", experiment.control.intensities[::-1].copy()))
@@ -114,7 +115,6 @@ def test_what_both_treatments_do_changes_no_prediction() -> None:
             np.testing.assert_array_equal(left, right)
 
 
-@pytest.mark.bench
 def test_every_plan_has_a_model() -> None:
     drawn = design(0).draw(200, 1, 0.0, seed=0)
     models = fit_pair(
@@ -123,7 +123,6 @@ def test_every_plan_has_a_model() -> None:
     assert set(models) == set(PLANS)
 
 
-@pytest.mark.bench
 def test_foresight_is_told_by_plan_route_and_kind() -> None:
     table = measure_foreseen(TINY)
     assert len(table) == len(PLANS) * len(ROUTES)
@@ -150,7 +149,6 @@ def test_real_arms_have_two_wells_and_share_no_event() -> None:
 
 
 @needs_data
-@pytest.mark.bench
 def test_the_quick_benchmark_measures_everything(command: Command, tmp_path: Path) -> None:
     arguments = ("combinations", "--quick", "--output", str(tmp_path / "out"))
     done = command("jobs/benchmark.py", *arguments)

@@ -13,6 +13,8 @@ from neuronedit_jobs.benchmarks.accuracy.confounded import (
     score,
 )
 
+pytestmark = pytest.mark.bench
+
 
 @pytest.fixture(scope="module")
 def scores():

@@ -19,6 +19,8 @@ from neuronedit_jobs.benchmarks.accuracy.tasks import DATA, Cells, TransferTask,
 
 from neuronedit.cells.selection import select
 
+pytestmark = pytest.mark.bench
+
 LINES = ("A", "B", "C", "D", "E")
 TASK = TransferTask(
     "the others → E",

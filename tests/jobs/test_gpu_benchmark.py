@@ -11,6 +11,8 @@ from neuronedit_jobs.benchmarks.speed.train import draw
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 
+pytestmark = pytest.mark.bench
+
 CPU = torch.device("cpu")
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from neuronedit_jobs.benchmarks.measure import Cost, in_new_process, measured, side_by_side
 
+pytestmark = pytest.mark.bench
+
 SPIN = "import time\nwhile time.process_time() < {}: pass"
 
 

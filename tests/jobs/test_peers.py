@@ -25,6 +25,8 @@ from neuronedit_jobs.benchmarks.accuracy.tasks import Populations
 
 from tests.jobs.conftest import ROOT
 
+pytestmark = pytest.mark.bench
+
 FAKE = Peer("fake 1.0", "shift", Environment("fake", ("fake==1.0", "arithmetic==2.0")))
 
 FAKE_SCRIPT = """

@@ -17,6 +17,8 @@ from neuronedit.edits.plans import EditConfig
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 
+pytestmark = pytest.mark.bench
+
 CHECKS = [
     Check(1, "A", (Measure("x", 1.0, most=2),), 0.1),
     Check(2, "B", (Measure("y", 1.0, least=2),), 0.1),

@@ -11,6 +11,8 @@ from neuronedit_jobs.benchmarks.measure import Result
 from neuronedit_jobs.benchmarks.speed import memory, transform_scale
 from neuronedit_jobs.benchmarks.speed.memory import Inputs
 
+pytestmark = pytest.mark.bench
+
 
 def test_pictures_are_written_beside_the_tables(tmp_path: Path) -> None:
     Result(pd.DataFrame({"a": [1.0]}), {}, {}, {"memory": b"\x89PNG"}).write(tmp_path)
@@ -27,7 +29,6 @@ def test_tiny_files_are_written_once_and_linked(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.ray
-@pytest.mark.bench
 @pytest.mark.usefixtures("ray_cluster")
 def test_memory_and_files_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def here(work: Callable[..., Any], *arguments: Any) -> Any:

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from neuronedit_jobs.benchmarks.accuracy.simulated import FEW_TYPES, MANY_TYPES, SimulatedTask, World, score, simulate
 
+pytestmark = pytest.mark.bench
+
 WORLDS = pytest.mark.parametrize("world", [FEW_TYPES, MANY_TYPES], ids=["few types", "many types"])
 
 

@@ -24,6 +24,8 @@ from neuronedit_jobs.benchmarks.speed.train import (
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 
+pytestmark = pytest.mark.bench
+
 
 def rows(ray_loss: float) -> dict[str, Row]:
     return {

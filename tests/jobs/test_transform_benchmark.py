@@ -19,6 +19,8 @@ from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.edits.plans import DEFAULT as DEFAULT_PLAN
 from neuronedit.model.saved.files import load_model
 
+pytestmark = pytest.mark.bench
+
 # --- files and models
 
 
@@ -93,7 +95,6 @@ def test_a_plain_process_edits_its_share_of_the_files_and_leaves_nothing(
 
 
 @pytest.mark.ray
-@pytest.mark.bench
 @pytest.mark.usefixtures("ray_cluster")
 def test_every_row_is_measured_and_every_figure_is_a_number(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def here(work: Callable[..., Any], *arguments: Any) -> Any:

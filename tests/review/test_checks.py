@@ -9,6 +9,8 @@ from neuronedit_jobs.benchmarks.review.run import ROWS, check_row
 
 from neuronedit.errors import DataError
 
+pytestmark = pytest.mark.bench
+
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row}-{feature}" for row, (feature, _) in ROWS.items()])
 def test_the_row_is_as_asked(row: int, problems: Problems) -> None:

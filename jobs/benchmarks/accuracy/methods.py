@@ -40,7 +40,6 @@ STRATA_NAME = "neuronedit: strata"
 
 PLANS: Mapping[str, EditConfig] = {
     DEFAULT_NAME: EditConfig(),
-    TEACHER_NAME: EditConfig(serve="teacher"),
     "neuronedit: paper (code, step, plain)": EditConfig(preset="paper", serve="teacher"),
     "neuronedit: neurons, then markers": EditConfig(preset="neurons-then-markers", serve="teacher"),
     STRATA_NAME: EditConfig(preset="strata", serve="teacher"),
@@ -52,7 +51,7 @@ PLANS: Mapping[str, EditConfig] = {
 PAIRS = ((TEACHER_NAME, STRATA_NAME), (DEFAULT_NAME, TEACHER_NAME))
 """Methods compared task by task: the plan with and without its step on neurons, the student and its teacher."""
 
-METHODS = (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN, CLUSTER_MAP, LINEAR_TRANSPORT, *PLANS)
+METHODS = (NO_EDIT, MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN, CLUSTER_MAP, LINEAR_TRANSPORT, *PLANS, TEACHER_NAME)
 
 NETWORKS = (MMD_RESNET, GAN)
 """Measured where the effort allows for it."""
@@ -128,7 +127,9 @@ def predict(model: EditModel, populations: Populations, seed: int, effort: Effor
     if effort.measures_networks(seed):
         methods |= network_baselines(seed)
     simple = {name: attempt(name, method, source, target, events) for name, method in methods.items()}
-    return simple | {plan: model.scaling.transform(model.apply(populations.events, plan)) for plan in PLANS}
+    edited = {plan: model.apply(populations.events, plan) for plan in PLANS}
+    edited[TEACHER_NAME] = model.served_by("teacher").apply(populations.events, DEFAULT_NAME)
+    return simple | {name: model.scaling.transform(cells) for name, cells in edited.items()}
 
 
 def attempt(name: str, method: Baseline, source: Float32s, target: Float32s, events: Float32s) -> Float32s:

@@ -61,8 +61,8 @@ def descend(
 
     Example:
         >>> weight = torch.tensor([3.0], requires_grad=True)
-        >>> descend([weight], lambda: (weight**2).sum(), 0.1, "trained")
-        >>> bool(weight.abs() < 0.1)
+        >>> descend([weight], lambda: (weight**2).sum(), 0.5, "trained")
+        >>> bool(weight.abs() < 0.2)
         True
     """
     optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=weight_decay)

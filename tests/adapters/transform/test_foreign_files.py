@@ -16,6 +16,8 @@ from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.errors import NeuroneditError
 from tests.adapters.claiming import finish, leave
 
+pytestmark = pytest.mark.faults
+
 FOLDERS = ("", "sub", "_receipts", "_model", "batch_id=B")
 NAMES = (
     "mine.parquet",

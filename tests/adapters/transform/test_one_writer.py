@@ -17,6 +17,8 @@ from tests.adapters.stepping import KillAt, Killed, Step, stepping
 from tests.adapters.transform.test_lease import TAKEN_OVER
 from tests.adapters.transforming import check, here, outputs, run
 
+pytestmark = pytest.mark.faults
+
 HALF = TransformRules(route=Route(strength=0.5))
 
 Watched = Callable[[Step | None], None]
