@@ -34,9 +34,9 @@ def check_finite(intensities: Floats, markers: Sequence[str], where: str, first_
     Example:
         >>> check_finite(np.array([[1.0, 2.0]]), ["CD3", "CD4"], "cells.parquet")
     """
-    finite = np.abs(intensities) <= MAX_INTENSITY  # False for NaN, too
-    if finite.all():
+    if _all_finite(intensities):
         return
+    finite = np.abs(intensities) <= MAX_INTENSITY  # False for NaN, too
     marker = int(np.flatnonzero(~finite.all(axis=0))[0])
     bad = np.flatnonzero(~finite[:, marker])
     value = intensities[bad[0], marker]
@@ -64,13 +64,16 @@ def check_edited(edited: Floats, markers: Sequence[str], where: str) -> None:
         Traceback (most recent call last):
         neuronedit.errors.EditedError: day2.parquet: the edit makes inf of marker 'CD4' in row 0 ...
     """
-    if (
-        abs(edited.max(initial=0)) <= MAX_INTENSITY and abs(edited.min(initial=0)) <= MAX_INTENSITY
-    ):  # False for NaN, too
+    if _all_finite(edited):
         return
     finite = np.abs(edited) <= MAX_INTENSITY
     event, marker = (int(index) for index in np.argwhere(~finite)[0])
     raise edited_error(where, markers[marker], float(edited[event, marker]), event, np.asarray(finite.all(axis=1)))
+
+
+def _all_finite(values: Floats) -> bool:
+    # The greatest of values among which is NaN is NaN, and no number is above or below it.
+    return bool(values.max(initial=0) <= MAX_INTENSITY and values.min(initial=0) >= -MAX_INTENSITY)
 
 
 def edited_error(where: str, marker: str, value: float, row: int, finite: Masks) -> EditedError:

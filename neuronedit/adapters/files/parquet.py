@@ -83,6 +83,8 @@ def check_markers(schema: pa.Schema, panel: Panel, where: str, *, empty: bool = 
 def marker_matrix(table: pa.Table, panel: Panel, where: str, first_row: int = 0) -> Floats:
     """The markers in the panel's order: (n_events, n_markers), float32, or float64 where a column needs it.
 
+    A marker's values lie beside each other, as in the table: a matrix of rows costs more to fill than its edit.
+
     Raises:
         DataError: A marker has nulls, NaN or infinities.
     """
@@ -94,7 +96,7 @@ def marker_matrix(table: pa.Table, panel: Panel, where: str, first_row: int = 0)
                 f"{table.num_rows}); expected an intensity. Drop these events, or exclude the marker."
             )
     wide = any(edited_type(table.schema.field(marker).type) == pa.float64() for marker in panel.markers)
-    matrix: Floats = np.empty((table.num_rows, panel.n_markers), dtype=np.float64 if wide else np.float32)
+    matrix: Floats = np.empty((table.num_rows, panel.n_markers), np.float64 if wide else np.float32, order="F")
     for index, marker in enumerate(panel.markers):
         matrix[:, index] = table.column(marker).to_numpy()
     check_finite(matrix, panel.markers, where, first_row)

@@ -73,7 +73,7 @@ class ColumnPipeline:
         of_first = self.edits[0].support.scores(tensor(room.before).T).numpy() if self.support else None
         after = room.before
         for number, edit in enumerate(self.edits):
-            after = self._edited(edit, room, after, None if number else of_first)
+            after = self._edited(edit, self._columns[number], room, after, None if number else of_first)
         _lead(room.before, after, self.scaling.spreads, room.transformed)
         self._restore(room, after)
         self._hand_over(room, after, given, made)
@@ -90,11 +90,13 @@ class ColumnPipeline:
             np.divide(raw, self._cofactors, out=transformed)
             np.arcsinh(transformed, out=transformed)
 
-    def _edited(self, edit: Edit, room: "_Room", before: Float32s, scores: Float32s | None) -> Float32s:
+    def _edited(
+        self, edit: Edit, columns: tuple[Masks, Masks], room: "_Room", before: Float32s, scores: Float32s | None
+    ) -> Float32s:
         """Do what ``Edit.change`` does: (n_markers, BLOCK) → the same shape."""
         if not edit.student:
             return before
-        hidden, kept_columns = self._columns_of(edit)
+        hidden, kept_columns = columns
         _spread(before, hidden, edit.spikes.zeros, room.states, room.spread)
         change = edit.student.change_columns(room.spread)
         kept = room.ones
@@ -125,11 +127,14 @@ class ColumnPipeline:
         made[...] = np.rint(found) if np.issubdtype(given.dtype, np.integer) else found
         np.copyto(made, given, where=(after == room.before)[:, :n_events])
 
-    def _columns_of(self, edit: Edit) -> tuple[Masks, Masks]:
-        """Masks of the markers that an edit does not look at, and of those that it leaves as they are: (n_markers,)."""
-        markers = np.arange(len(edit.spikes.zeros))
-        hidden, kept = edit.support.hidden, [*edit.unlearnable, *edit.unmoved]
-        return np.isin(markers, hidden), np.isin(markers, kept)
+    @cached_property
+    def _columns(self) -> list[tuple[Masks, Masks]]:
+        """For each edit, masks of the markers that it does not look at, and of those that it leaves: (n_markers,)."""
+        markers = np.arange(len(self.scaling.means))
+        return [
+            (np.isin(markers, edit.support.hidden), np.isin(markers, [*edit.unlearnable, *edit.unmoved]))
+            for edit in self.edits
+        ]
 
     @cached_property
     def _cofactors(self) -> Float32s | None:
