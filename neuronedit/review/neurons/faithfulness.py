@@ -61,9 +61,12 @@ def faithfulness(subject: EditSubject, conductance: Conductance, seed: int) -> F
     """Edit the first neurons of several orders alone, and compare with the whole edit.
 
     Args:
-        subject: The edit, as a layer's neurons see it.
+        subject: The edit, as its neurons see it, of all places: the end of the curve is all that neurons do.
         conductance: The conductance of the same edit.
         seed: Draws the events and the random orders.
+
+    The time grows with the points of the curve x orders x events x weights behind the places, not with neurons. The
+    events that a later step sees are held as the whole edit leaves them.
 
     Example:
         >>> from neuronedit.review.neurons.conductance import edit_conductance
@@ -123,7 +126,7 @@ def faithfulness_part(subject: EditSubject, conductance: Conductance, seed: int 
     """How many neurons the edit needs.
 
     Args:
-        subject: The edit, as a layer's neurons see it.
+        subject: The edit, as its neurons see it.
         conductance: The conductance of the same edit.
         seed: Draws random orders of neurons.
 

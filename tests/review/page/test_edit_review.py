@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from neuronedit_jobs.benchmarks.review.planted import SHIFT, planted_cells, planted_model, planted_neurons
 
-from neuronedit.review.page.edit_review import PARTS, EditReview, Feature, LabelColumns, review_edit
+from neuronedit.review.neurons.context import LabelColumns
+from neuronedit.review.page.edit_review import PARTS, EditReview, Feature, review_edit
 from neuronedit.review.part import FAMILIES
 from neuronedit.review.subject import EditSubject
 
