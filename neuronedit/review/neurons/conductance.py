@@ -84,12 +84,11 @@ class Conductance:
 def edit_conductance(subject: EditSubject, n_segments: int = N_SEGMENTS) -> Conductance:
     """Compute each neuron's part in the edit's change of each decoded marker.
 
+    The time grows with events x segments x markers x the weights behind each place: it is the sum of the places'.
+
     Args:
         subject: The edit, as its neurons see it.
         n_segments: Each event's path is cut into so many; see ``Decoder``.
-
-    The time grows with events x segments x markers x weights behind each place: twice the layers or networks, twice
-    the time.
 
     Example:
         >>> from neuronedit.review.subject import example_subject
