@@ -32,7 +32,7 @@ from neuronedit.model.gates import GateConfig, listed
 from neuronedit.model.standing import VERDICT_TAG, Standing
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan, WorkersConfig
-from neuronedit.review.page.edit_review import LabelColumns
+from neuronedit.review.neurons.context import LabelColumns
 from neuronedit.review.page.html import PAGE
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from neuronedit.errors import NOT_MEASURED
 from neuronedit.fitting.fit import model_refits
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import GateConfig
-from neuronedit.review.page.edit_review import EditReview, LabelColumns, review_edit
+from neuronedit.review.neurons.context import LabelColumns
+from neuronedit.review.page.edit_review import EditReview, review_edit
 from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.html import PAGE, write_review
 from neuronedit.review.page.report import review_model

@@ -251,7 +251,7 @@ def neuron_label(axes: Axes, neurons: pd.DataFrame) -> None:
         text.set_color(BLACK if trusted else UNTRUSTED)
 
 
-def neuron_places(names: pd.Series) -> dict[int, int]:
+def neuron_places(names: pd.Series) -> dict[int | str, int]:
     """Map each name to its place, from 0.
 
     Example:
@@ -261,8 +261,8 @@ def neuron_places(names: pd.Series) -> dict[int, int]:
     return {name: place for place, name in enumerate(names)}
 
 
-def neuron_name(neuron: int, name: str, n_markers: int) -> str:
-    """Give a neuron's number with the first markers of its name.
+def neuron_name(neuron: int | str, name: str, n_markers: int) -> str:
+    """Give a neuron's number, or what it is called, with the first markers of its name.
 
     Example:
         >>> neuron_name(3, "CD4+ CD8- CD45+", 2)

@@ -8,7 +8,7 @@ Names of metrics and files, from what people call things.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -87,6 +87,27 @@ def long_table(neurons: Int64s, marker_names: tuple[str, ...], **values: Float64
             **{name: array[neurons].ravel() for name, array in values.items()},
         }
     )
+
+
+def call_neurons(table: pd.DataFrame, names: Sequence[str], *columns: str) -> pd.DataFrame:
+    """Write neurons' names in the place of their numbers; a table stays as it is where they have no names.
+
+    Args:
+        table: Has numbers of neurons in some columns.
+        names: (n_neurons,), or none.
+        columns: These; ``neuron`` by default.
+
+    Example:
+        >>> table = pd.DataFrame({"neuron": [1, 0], "share": [0.9, 0.1]})
+        >>> call_neurons(table, ["encoder.2/0", "decoder.2/0"])["neuron"].tolist()
+        ['decoder.2/0', 'encoder.2/0']
+        >>> call_neurons(table, [])["neuron"].tolist()
+        [1, 0]
+    """
+    if not names:
+        return table
+    words = np.array(names, dtype=object)
+    return table.assign(**{column: words[table[column].to_numpy()] for column in columns or ("neuron",)})
 
 
 def finite_scalars(scalars: Mapping[str, float]) -> dict[str, float]:

@@ -1,26 +1,27 @@
-"""The subject of a review: one edit, as the neurons of one layer see it, with the events that it is reviewed on."""
+"""The subject of a review: one edit, as the neurons see it that it edits, with the events that it is reviewed on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
+import pandas as pd
 
 from neuronedit.arrays import Float32s, Int64s, Texts
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.edits.edit import Edit
 from neuronedit.edits.learnable import hide
-from neuronedit.edits.operators.percentiles import Shift
 from neuronedit.errors import DataError, listing, nearest_name
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_cells, example_labels, example_model
-from neuronedit.network.autoencoder import CODE, Autoencoder, tensor
-from neuronedit.network.chunks import CHUNK, activations
+from neuronedit.network.autoencoder import Autoencoder
+from neuronedit.review.part import call_neurons
+from neuronedit.review.places import Place, edited_places, place_at, spans_of
 
 OWN_SHIFT: Final = "the shift that the edit gives this layer"
+OWN_SHIFTS: Final = "the shifts that the edit gives these layers"
 ENCODED_AGAIN: Final = "the edited events, encoded again"
 
 SOURCE: Final = "source"
@@ -31,7 +32,7 @@ POPULATION: Final = "population"
 
 @dataclass(frozen=True)
 class Population:
-    """Events, their activations in the layer under review, and their labels.
+    """Events, their activations in the layers under review, and their labels.
 
     Attributes:
         markers: (n_events, n_markers) float32, standardised.
@@ -64,24 +65,22 @@ class Population:
 
 @dataclass(frozen=True)
 class EditSubject:
-    """One edit, as the neurons of one layer see it.
+    """One edit, as the neurons see it that it edits: of one layer, or of several, side by side.
 
     Attributes:
         edit: The edit under review.
-        layer: The name of the layer.
+        places: The layers, and the autoencoders that they are of; neurons are in the order of the places.
         marker_names: (n_markers,) names, in the panel's order.
-        autoencoder: The model's first, frozen.
         source: The events that the edit was fitted from.
         target: The events that it was fitted to.
         extrapolation: Populations that it is to be applied to, by name; empty where none is known.
         edited: The source's activations after the edit, (n_source, n_neurons) float32.
-        seen_by: The way to ``edited``: ``OWN_SHIFT`` or ``ENCODED_AGAIN``.
+        seen_by: The way to ``edited``: ``OWN_SHIFT``, ``OWN_SHIFTS`` or ``ENCODED_AGAIN``.
     """
 
     edit: Edit
-    layer: str
+    places: tuple[Place, ...]
     marker_names: tuple[str, ...]
-    autoencoder: Autoencoder
     source: Population
     target: Population
     extrapolation: Mapping[str, Population]
@@ -98,7 +97,7 @@ class EditSubject:
         extrapolation: Mapping[str, "LabelledEvents"] | None = None,
         layer: str | None = None,
     ) -> Self:
-        """Encode a model's events in one layer of its first autoencoder.
+        """Encode a model's events in the layers that an edit edits.
 
         Args:
             model: The model to review.
@@ -106,26 +105,85 @@ class EditSubject:
             source: Raw intensities and labels.
             target: Raw intensities and labels.
             extrapolation: Raw intensities and labels, by name.
-            layer: The layer's name; by default the hidden layer that the edit edits, or else the code.
+            layer: A layer of the first autoencoder, to look at it alone; by default all whose neurons the edit shifts
+                in any autoencoder, or else the first one's code.
 
         Raises:
             ModelError: The model has no such edit.
             ConfigError: The autoencoder has no such layer.
             DataError: Labels are not one for each event.
         """
-        fitted = model.get_edit(edit)
-        layer = layer or edited_layer(fitted)
+        fitted, networks = model.get_edit(edit), model.autoencoders
+        places = (place_at(fitted, networks, layer),) if layer else edited_places(fitted, networks)
 
-        def encode(events: LabelledEvents) -> Population:
+        def encode(events: LabelledEvents, by: Callable[[Place, Float32s], Float32s] = Place.see) -> Population:
             markers = hide(model.standardised(events.intensities), fitted.support.hidden)  # as the edit sees them
-            return Population(markers, activations(model.autoencoder, markers, layer), dict(events.labels))
+            return Population(markers, _beside([by(place, markers) for place in places]), dict(events.labels))
 
         of_source = encode(source)
-        edited, seen_by = _edited(model, fitted, layer, of_source)
+        if places[0].shift is None:
+            edited = places[0].encode(fitted.apply(networks, of_source.markers))
+            seen_by = ENCODED_AGAIN
+        else:
+            before = zip(places, spans_of(places), strict=True)
+            edited = _beside([place.move(of_source.activations[:, span]) for place, span in before])
+            seen_by = OWN_SHIFT if len(places) == 1 else OWN_SHIFTS
         others = {name: encode(events) for name, events in (extrapolation or {}).items()}
-        return cls(
-            fitted, layer, model.panel.markers, model.autoencoder, of_source, encode(target), others, edited, seen_by
+        # A step is fitted from its source, as the steps before leave it, to the target as it was measured.
+        led_to = encode(target, Place.encode)
+        return cls(fitted, places, model.panel.markers, of_source, led_to, others, edited, seen_by)
+
+    @property
+    def place(self) -> Place:
+        """The only place; of several, each is had by ``at``."""
+        assert len(self.places) == 1, "one place is looked at a time"
+        return self.places[0]
+
+    @property
+    def layer(self) -> str:
+        """The only place's layer."""
+        return self.place.layer
+
+    @property
+    def autoencoder(self) -> Autoencoder:
+        """The only place's autoencoder."""
+        return self.place.autoencoder
+
+    @property
+    def networks(self) -> tuple[Autoencoder, ...]:
+        """The places' autoencoders, each once."""
+        return tuple(dict.fromkeys(place.autoencoder for place in self.places))
+
+    def at(self, number: int) -> Self:
+        """Look at one place alone, by its number among ``places``."""
+        if len(self.places) == 1:
+            return self
+        span = spans_of(self.places)[number]
+
+        def narrowed(population: Population) -> Population:
+            return replace(population, activations=np.ascontiguousarray(population.activations[:, span]))
+
+        return replace(
+            self,
+            places=(self.places[number],),
+            source=narrowed(self.source),
+            target=narrowed(self.target),
+            extrapolation={name: narrowed(each) for name, each in self.extrapolation.items()},
+            edited=np.ascontiguousarray(self.edited[:, span]),
         )
+
+    def each(self) -> Iterator[Self]:
+        """Look at each place alone, in their order."""
+        return map(self.at, range(len(self.places)))
+
+    @property
+    def neuron_names(self) -> tuple[str, ...]:
+        """(n_neurons,) names such as ``encoder.2/17``; none where the edit has one place: its neurons have numbers."""
+        return tuple(name for place in self.places if place.name for name in place.neuron_names)
+
+    def called(self, table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+        """Call a table's neurons by their names, where they have any; see ``call_neurons``."""
+        return call_neurons(table, self.neuron_names, *columns)
 
     @property
     def populations(self) -> dict[str, Population]:
@@ -147,7 +205,7 @@ class EditSubject:
 
     @property
     def n_neurons(self) -> int:
-        """The number of neurons of the layer."""
+        """The number of neurons, of all places."""
         return int(self.source.activations.shape[1])
 
     @property
@@ -157,13 +215,28 @@ class EditSubject:
 
     def encode(self, markers: Float32s) -> Float32s:
         """Encode events: (n_events, n_markers) standardised → (n_events, n_neurons), both float32."""
-        return activations(self.autoencoder, markers, self.layer)
+        return _beside([place.encode(markers) for place in self.places])
+
+    def see(self, markers: Float32s) -> Float32s:
+        """Encode events as the edit's steps see them: (n_events, n_markers) → (n_events, n_neurons), both float32."""
+        return _beside([place.see(markers) for place in self.places])
+
+    @property
+    def weight(self) -> float:
+        """The sum of the places' weights: times the change of what is decoded it is the change that neurons make."""
+        return sum(place.weight for place in self.places)
 
     def decode(self, neurons: Float32s) -> Float32s:
-        """Decode activations: (n_events, n_neurons) → (n_events, n_markers) standardised, both float32."""
-        with torch.inference_mode():
-            chunks = [self.autoencoder.decode(chunk, self.layer) for chunk in tensor(neurons).split(CHUNK)]
-            return np.asarray(torch.cat(chunks).numpy())
+        """Decode activations: (n_events, n_neurons) → (n_events, n_markers) standardised, both float32.
+
+        Of several places it is the mean of what each decodes, by their weights.
+        """
+        if len(self.places) == 1:
+            return self.place.decode(neurons)
+        total = np.zeros((len(neurons), len(self.marker_names)), dtype=np.float32)
+        for place, span in zip(self.places, spans_of(self.places), strict=True):
+            total += np.float32(place.weight / self.weight) * place.decode(neurons[:, span])
+        return total
 
     def sample(self, n_events: int, seed: int) -> Self:
         """Draw at most so many events of each population, without replacement."""
@@ -206,22 +279,6 @@ class LabelledEvents:
                 )
 
 
-def edited_layer(edit: Edit) -> str:
-    """The hidden layer whose neurons an edit shifts first, by the member of the largest weight; else the code.
-
-    Example:
-        >>> from neuronedit.edits.edit import fit_edit
-        >>> from neuronedit.edits.operators.table import EditStep
-        >>> from neuronedit.network.autoencoder import Architecture
-        >>> networks, cells = (Autoencoder(1, Architecture()),), np.linspace(0, 1, 200, dtype=np.float32)[:, None]
-        >>> steps = (EditStep(layer="encoder.2"),)
-        >>> edited_layer(fit_edit("pair", networks, steps, cells, cells + 1, zeros=np.full(1, -9, np.float32)))
-        'encoder.2'
-    """
-    found = _shift(edit)
-    return found[0] if found else CODE
-
-
 @cache
 def example_subject() -> EditSubject:
     """Give the one edit of ``example_model`` as a subject, with other control cells that it is to be applied to.
@@ -238,16 +295,5 @@ def example_subject() -> EditSubject:
     return EditSubject.from_model(example_model(), PAIR_EDIT, source, target, {"other": other})
 
 
-def _shift(edit: Edit, layer: str | None = None) -> tuple[str, Shift] | None:
-    """The heaviest member's first shift of neurons of the first autoencoder, with its layer: the one named, if any."""
-    members = sorted(edit.members, key=lambda member: -member.weight)
-    firsts = [member.steps[0] for member in members if member.autoencoder == 0 and member.steps[0].plan.latent]
-    return next((found for step in firsts for found in step.shifts.items() if layer in (None, found[0])), None)
-
-
-def _edited(model: EditModel, edit: Edit, layer: str, source: Population) -> tuple[Float32s, str]:
-    found = _shift(edit, layer)
-    if found:
-        return source.activations + found[1].shift_at(tensor(source.activations)).numpy(), OWN_SHIFT
-    moved = edit.apply(model.autoencoders, source.markers)
-    return activations(model.autoencoder, moved, layer), ENCODED_AGAIN
+def _beside(activations: list[Float32s]) -> Float32s:
+    return activations[0] if len(activations) == 1 else np.concatenate(activations, axis=1)

@@ -11,12 +11,14 @@ from neuronedit_jobs.benchmarks.review.review_problems import Problems
 
 from neuronedit.review.charts import MAX_NEURONS, UNTRUSTED
 from neuronedit.review.neurons.conductance import Conductance, conductance_figure, read_conductance, warn_conductance
+from neuronedit.review.neurons.context import ReviewContext
 from neuronedit.review.neurons.faithfulness import CONDUCTANCE, EMD, RANDOM, Faithfulness, read_faithfulness
-from neuronedit.review.neurons.ladder import Ladder, read_ladder, warn_ladder
+from neuronedit.review.neurons.ladder import Ladder
+from neuronedit.review.neurons.ladder_part import read_ladder, warn_ladder
 from neuronedit.review.neurons.logit import LogitAttribution, logit_figure, read_logit, warn_logit
 from neuronedit.review.neurons.names import ONE_VERSION, NeuronNames, read_names, warn_names
 from neuronedit.review.neurons.preferred import PreferredCell, read_preferred, warn_preferred
-from neuronedit.review.page.edit_review import PARTS, ReviewContext
+from neuronedit.review.page.edit_review import PARTS
 from neuronedit.review.part import NOTHING, Part
 from neuronedit.review.subject import EditSubject
 

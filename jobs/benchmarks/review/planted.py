@@ -24,7 +24,7 @@ from neuronedit.network.autoencoder import Architecture, Autoencoder
 from neuronedit.network.minibatches import InMemory
 from neuronedit.network.plan import TrainingPlan
 from neuronedit.network.training import train
-from neuronedit.review.page.edit_review import ReviewContext
+from neuronedit.review.neurons.context import ReviewContext
 from neuronedit.review.subject import EditSubject, LabelledEvents
 
 from .competition import compete

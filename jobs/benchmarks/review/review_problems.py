@@ -7,8 +7,8 @@ import numpy as np
 
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Autoencoder
+from neuronedit.review.neurons.context import ReviewContext
 from neuronedit.review.neurons.ladder import Ladder, activation_ladder
-from neuronedit.review.page.edit_review import ReviewContext
 from neuronedit.review.subject import EditSubject
 
 from .planted import (

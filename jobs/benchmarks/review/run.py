@@ -14,7 +14,8 @@ import pandas as pd
 
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
-from neuronedit.review.page.edit_review import LabelColumns, review_edit
+from neuronedit.review.neurons.context import LabelColumns
+from neuronedit.review.page.edit_review import review_edit
 from neuronedit.review.subject import EditSubject
 
 from ..accuracy.methods import Effort

@@ -153,7 +153,7 @@ def descriptions_part(
         signs = parse(text, cells.markers)
         found.append(cells.express(name, signs, described_cells(signs, cells.positive, cells.markers)))
     harmonic = np.append(harmonic, np.full(len(found) - len(harmonic), np.nan))
-    table = _table(found, harmonic)
+    table = _table(found, harmonic, subject.neuron_names)
     bars = table.set_index("population")[["auroc"]]
     drawing = Drawing(
         "descriptions",
@@ -172,7 +172,7 @@ def descriptions_part(
     )
 
 
-def _table(found: Sequence[Described], harmonic: Float64s) -> pd.DataFrame:
+def _table(found: Sequence[Described], harmonic: Float64s, names: Sequence[str]) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for described, mean in zip(found, harmonic, strict=True):
         leading = list(np.argsort(-np.abs(described.head.importance))[:3]) if described.head else []
@@ -183,7 +183,7 @@ def _table(found: Sequence[Described], harmonic: Float64s) -> pd.DataFrame:
                 "events": described.n_events,
                 "auroc": described.auroc,
                 "harmonic_mean": mean,
-                "leading_neurons": ", ".join(str(number) for number in leading),
+                "leading_neurons": ", ".join(names[number] if names else str(number) for number in leading),
                 "reason": described.reason,
             }
         )

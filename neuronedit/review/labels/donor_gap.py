@@ -84,7 +84,7 @@ def donor_gap_part(subject: EditSubject, donor: str, given: str | None = None, s
     gap = donor_gap(subject.pooled, donor, given, seed)
     leading = leading_markers(receptive_fields(subject, seed), subject.marker_names)
     table = pd.DataFrame({"neuron": np.arange(subject.n_neurons), "leading_marker": leading, "bits": gap})
-    table = table.sort_values("bits", ascending=False, kind="stable", ignore_index=True)
+    table = subject.called(table.sort_values("bits", ascending=False, kind="stable", ignore_index=True))
     first = table.head(N_SHOWN)
     bars = first.set_index("neuron " + first["neuron"].astype(str) + " " + first["leading_marker"])[["bits"]]
     name, known = f"gap_{slug(donor)}", f" of a cell whose {given} is known" if given else ""

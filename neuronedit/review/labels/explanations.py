@@ -205,9 +205,10 @@ def explanations_part(subject: EditSubject, weights: Floats, seed: int = 0, n_sh
         >>> explanations_part(example_subject(), np.array([0.0, 0.0, 1.0]), n_shown=1).drawings[0].reading
         'Best explained is the high end of neuron 2: pSTAT1 high (IoU 1.00, by chance 0.15).'
     """
-    table = explanation_table(subject, seed)
+    numbered = explanation_table(subject, seed)
+    table = subject.called(numbered)
     heaviest = np.argsort(-weights, kind="stable")[:n_shown]
-    shown = table[table["neuron"].isin(heaviest) & table["iou"].notna()]
+    shown = table[numbered["neuron"].isin(heaviest) & table["iou"].notna()]
     return Part(
         "explanations",
         "Logical explanations",

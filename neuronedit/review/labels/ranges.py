@@ -174,7 +174,7 @@ def ranges_part(subject: EditSubject, column: str, seed: int = 0) -> Part:
         [0.0, 0.0, 0.4]
     """
     ranges = associate(subject.pooled, column, seed)
-    enrichment, of_neurons = _enrichment_table(ranges), _neuron_table(ranges)
+    enrichment, of_neurons = subject.called(_enrichment_table(ranges)), subject.called(_neuron_table(ranges))
     n_shown = max(1, min(N_SHOWN, MAX_ROWS // len(ranges.labels)))
     shown = of_neurons.nlargest(n_shown, "information")["neuron"].tolist()
     rows = _shown(enrichment, shown)
@@ -220,24 +220,24 @@ def _neuron_table(ranges: Ranges) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _shown(enrichment: pd.DataFrame, shown: list[int]) -> pd.DataFrame:
+def _shown(enrichment: pd.DataFrame, shown: list[int | str]) -> pd.DataFrame:
     rows = enrichment[enrichment["neuron"].isin(shown)]
     rows = rows.loc[rows[list(BINS)].abs().max(axis=1).nlargest(MAX_ROWS).index.sort_values()]
     return rows.set_index("neuron " + rows["neuron"].astype(str) + " · " + rows["label"])[list(BINS)]
 
 
 def _read(of_neurons: pd.DataFrame, column: str) -> str:
-    best = of_neurons.iloc[int(of_neurons["information"].argmax())]
+    best = of_neurons.astype({"neuron": object}).iloc[int(of_neurons["information"].argmax())]
     if best["information"] <= 0:
         return f"No neuron tells anything of {column} beyond chance."
     telling = int((of_neurons["information"] > 0.05).sum())
     return (
-        f"{telling} of {len(of_neurons)} neurons hold more than 0.05 bits about {column}; neuron {best['neuron']:.0f} "
+        f"{telling} of {len(of_neurons)} neurons hold more than 0.05 bits about {column}; neuron {best['neuron']} "
         f"holds most, {best['information']:.2f} bits ({best['by_chance']:.3f} by chance)."
     )
 
 
-def _read_enrichment(enrichment: pd.DataFrame, shown: list[int], column: str) -> str:
+def _read_enrichment(enrichment: pd.DataFrame, shown: list[int | str], column: str) -> str:
     rows = enrichment[enrichment["neuron"].isin(shown)].reset_index(drop=True)
     values = rows[list(BINS)].to_numpy()
     if np.isnan(values).all():

@@ -13,6 +13,7 @@ from neuronedit.review.charts import BLACK, BLUE, MAX_MARKERS, MAX_NEURONS, SMAL
 from neuronedit.review.neurons.names import HIGH_CANCELLATION, NeuronNames, neurons_in_words
 from neuronedit.review.neurons.secants import BLOCK, N_SEGMENTS, Decoder, each_marker
 from neuronedit.review.part import FEW, NOTHING, Drawing, Part, long_table
+from neuronedit.review.places import spans_of
 from neuronedit.review.subject import EditSubject
 
 
@@ -20,9 +21,11 @@ from neuronedit.review.subject import EditSubject
 class Conductance:
     """The change of each marker by each neuron's shift, mean over the source's events, standard deviations.
 
+    Neurons are those of all places that the edit edits; each place's part is weighed as in the edit.
+
     Attributes:
         marker_names: (n_markers,) names, in the panel's order.
-        values: (n_neurons, n_markers) float64; a column's sum is what the edit does to the decoded marker.
+        values: (n_neurons, n_markers) float64; a column's sum is what the edit's neurons do to the decoded marker.
         change: (n_markers,) float64, the same sums, measured: the mean decoded marker after the edit, minus before.
 
     Source: Dhamdhere et al. 2018 (arXiv 1805.12233), equation 2, with the neurons as inputs.
@@ -81,8 +84,10 @@ class Conductance:
 def edit_conductance(subject: EditSubject, n_segments: int = N_SEGMENTS) -> Conductance:
     """Compute each neuron's part in the edit's change of each decoded marker.
 
+    The time grows with events x segments x markers x the weights behind each place: it is the sum of the places'.
+
     Args:
-        subject: The edit, as a layer's neurons see it.
+        subject: The edit, as its neurons see it.
         n_segments: Each event's path is cut into so many; see ``Decoder``.
 
     Example:
@@ -90,16 +95,45 @@ def edit_conductance(subject: EditSubject, n_segments: int = N_SEGMENTS) -> Cond
         >>> edit_conductance(example_subject()).share.round(2).tolist()
         [0.0, 0.0, 1.0]
     """
-    before, after, change = subject.source.activations, subject.edited, subject.change
-    decoder = Decoder.at_layer(subject.autoencoder, subject.layer)
-    n_markers = len(subject.marker_names)
-    total = np.zeros((n_markers, subject.n_neurons))
+    values = np.concatenate([part.weight * _conductances(part, n_segments) for part in subject.each()])
+    decoded = subject.decode(subject.edited).mean(axis=0, dtype=np.float64)
+    moved = decoded - subject.decode(subject.source.activations).mean(axis=0, dtype=np.float64)
+    return Conductance(subject.marker_names, values, subject.weight * moved)
+
+
+def _conductances(part: EditSubject, n_segments: int) -> Float64s:
+    """Conductances of one place's neurons, were its change the whole edit: (n_neurons, n_markers)."""
+    before, after, change = part.source.activations, part.edited, part.change
+    decoder = Decoder.at_layer(part.autoencoder, part.layer)
+    n_markers = len(part.marker_names)
+    total = np.zeros((n_markers, part.n_neurons))
     slopes = decoder.path_slopes(before, after, each_marker(n_markers), n_segments)
     for start, block in zip(range(0, len(before), BLOCK), slopes, strict=True):
         total += np.einsum("nmj,nj->mj", block, change[start : start + BLOCK])
-    decoded = subject.decode(after).mean(axis=0, dtype=np.float64)
-    moved = decoded - subject.decode(before).mean(axis=0, dtype=np.float64)
-    return Conductance(subject.marker_names, total.T / len(before), moved)
+    return np.asarray(total.T / len(before))
+
+
+def place_table(subject: EditSubject, found: Conductance) -> pd.DataFrame:
+    """A row for each place that the edit edits, the one that makes most of its change first.
+
+    Columns: place, neurons, weight (of the place in the edit), share and net_share (sums of its neurons').
+
+    Example:
+        >>> from neuronedit.review.subject import example_subject
+        >>> place_table(example_subject(), edit_conductance(example_subject())).round(2).values.tolist()
+        [['code', 3, 1.0, 1.0, 1.0]]
+    """
+    rows = [
+        {
+            "place": place.name or place.layer,
+            "neurons": place.n_neurons,
+            "weight": place.weight,
+            "share": found.share[span].sum(),
+            "net_share": found.net_share[span].sum(),
+        }
+        for place, span in zip(subject.places, spans_of(subject.places), strict=True)
+    ]
+    return pd.DataFrame(rows).sort_values("net_share", ascending=False, kind="stable", ignore_index=True)
 
 
 def _ratio(numerator: Float64s, denominator: Float64s | float) -> Float64s:
@@ -147,8 +181,13 @@ def conductance_figure(conductance: pd.DataFrame, neurons: pd.DataFrame) -> Figu
     return figure
 
 
-def conductance_part(found: Conductance, names: NeuronNames) -> Part:
+def conductance_part(found: Conductance, names: NeuronNames, places: pd.DataFrame | None = None) -> Part:
     """The neurons through which the edit changes each marker.
+
+    Args:
+        found: The edit's conductance.
+        names: The neurons' names.
+        places: ``place_table``, for an edit of several places.
 
     Example:
         >>> from neuronedit.review.neurons.names import name_neurons
@@ -159,13 +198,15 @@ def conductance_part(found: Conductance, names: NeuronNames) -> Part:
         [[2, 'pSTAT1↑', 1.0], [0, 'CD3↑', 0.0], [1, 'CD4↑', 0.0]]
     """
     table, neurons = names.beside(found.table()), names.beside(found.neuron_table())
-    reading = read_conductance(found, names)
+    reading, tables = read_conductance(found, names), {"conductance": table, "conductance_neurons": neurons}
+    if places is not None and len(places) > 1 and found.share.any():
+        reading, tables = f"{reading} {read_places(places)}", {**tables, "conductance_places": places}
     return Part(
         "conductance",
         "Edit conductance",
         "neurons",
         reading,
-        {"conductance": table, "conductance_neurons": neurons},
+        tables,
         (
             Drawing(
                 "conductance",
@@ -205,6 +246,18 @@ def read_conductance(found: Conductance, names: NeuronNames) -> str:
         f"{called[0].upper()}{called[1:]} carr{'y' if len(first) > 1 else 'ies'} {share:.0%} of what the edit does; "
         f"{found.cancellation:.0%} of what single neurons do to the markers is undone by others."
     )
+
+
+def read_places(places: pd.DataFrame) -> str:
+    """Say how much of what the edit's neurons do each place makes, the most first.
+
+    Example:
+        >>> read_places(pd.DataFrame({"place": ["decoder.2", "encoder.2"], "net_share": [0.6, 0.4]}))
+        'Of what neurons do to the markers, 60% is by decoder.2 and 40% by encoder.2.'
+    """
+    (first, share), *others = zip(places["place"], places["net_share"], strict=True)
+    words = [f"{share:.0%} is by {first}", *(f"{share:.0%} by {place}" for place, share in others)]
+    return f"Of what neurons do to the markers, {', '.join(words[:-1])}{' and ' if others else ''}{words[-1]}."
 
 
 def warn_conductance(found: Conductance) -> str:

@@ -37,7 +37,8 @@ class Faithfulness:
     Attributes:
         counts: (n_counts,) neurons edited, ascending, from 1 to all.
         kept: (n_counts,) float64 each: by ``conductance``, by ``emd`` (of the neuron, source to target), and the mean
-            of ``random`` orders. 1 is the whole edit, 0 no better than none; NaN where the edit does nothing.
+            of ``random`` orders. 1 is all that neurons do, 0 no better than none; NaN where they do
+            nothing.
         random: (N_RANDOM, n_counts) float64, each random order.
 
     Source: Petsiuk et al. 2018 (arXiv 1806.07421), insertion; the score is the explained share of the edit's squares.
@@ -58,10 +59,14 @@ class Faithfulness:
 
 
 def faithfulness(subject: EditSubject, conductance: Conductance, seed: int) -> Faithfulness:
-    """Edit the first neurons of several orders alone, and compare with the whole edit.
+    """Edit the first neurons of several orders alone, and compare with all that neurons do.
+
+    Neurons of all places are in one order. A later step sees events as the whole steps before leave them, however few
+    neurons of these are edited. The time grows with points of the curve x orders x events x the weights behind the
+    places, not with neurons.
 
     Args:
-        subject: The edit, as a layer's neurons see it.
+        subject: The edit, as its neurons see it.
         conductance: The conductance of the same edit.
         seed: Draws the events and the random orders.
 
@@ -123,7 +128,7 @@ def faithfulness_part(subject: EditSubject, conductance: Conductance, seed: int 
     """How many neurons the edit needs.
 
     Args:
-        subject: The edit, as a layer's neurons see it.
+        subject: The edit, as its neurons see it.
         conductance: The conductance of the same edit.
         seed: Draws random orders of neurons.
 

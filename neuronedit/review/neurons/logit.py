@@ -89,7 +89,7 @@ def attribute_logit(
     """Each neuron's part in each source event's change of the logit.
 
     Args:
-        subject: The edit, as a layer's neurons see it.
+        subject: The edit, as its neurons see it.
         head: The classifier.
         conductance: The edit's, to compare with.
         n_segments: Each event's path is cut into so many; 1 is DeepLIFT, many are layer conductance.
@@ -101,12 +101,18 @@ def attribute_logit(
         >>> attribute_logit(subject, head, edit_conductance(subject)).mean.round(1).tolist()
         [0.0, 0.0, 2.8]
     """
-    slopes = Decoder.at_layer(subject.autoencoder, subject.layer).path_slopes(
-        subject.source.activations, subject.edited, head.weights[None], n_segments
-    )
-    values = np.concatenate([block[:, 0] for block in slopes]) * subject.change
+    values = np.concatenate([_parts_in_logit(part, head, n_segments) for part in subject.each()], axis=1)
     gross = np.abs(conductance.values).sum(axis=1)
     return LogitAttribution(values, head.auroc, _rank_correlation(np.abs(values.mean(axis=0)), gross))
+
+
+def _parts_in_logit(part: EditSubject, head: TreatedHead, n_segments: int) -> Float32s:
+    """Parts of one place's neurons in each event's logit, weighed as in the edit: (n_events, n_neurons)."""
+    slopes = Decoder.at_layer(part.autoencoder, part.layer).path_slopes(
+        part.source.activations, part.edited, head.weights[None], n_segments
+    )
+    values = np.concatenate([block[:, 0] for block in slopes]) * part.change
+    return np.asarray(np.float32(part.weight) * values)
 
 
 def _rank_correlation(a: Float64s, b: Float64s) -> float:

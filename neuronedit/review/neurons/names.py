@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from neuronedit.arrays import Float64s, Int64s, Masks
 from neuronedit.review.charts import MAX_MARKERS, MAX_NEURONS, SMALL, heat, neuron_label, neuron_places, of_many
 from neuronedit.review.neurons.secants import Decoder, each_marker
-from neuronedit.review.part import Drawing, Part, long_table
+from neuronedit.review.part import Drawing, Part, call_neurons, long_table
 from neuronedit.review.subject import EditSubject
 
 HIGH_CANCELLATION: Final = 0.5
@@ -39,12 +39,14 @@ class NeuronNames:
             one standard deviation of the neuron, mean slope over the source's events.
         reads: (n_neurons, n_markers) float64: correlation of activation and marker, over source and target.
         cancellation: (n_neurons,) float64: how much of the neuron's part in the edit others undo; see ``Conductance``.
+        neurons: (n_neurons,) what neurons are called in tables, such as ``encoder.2/17``; none: by their numbers.
     """
 
     marker_names: tuple[str, ...]
     writes: Float64s
     reads: Float64s
     cancellation: Float64s
+    neurons: tuple[str, ...] = ()
 
     @cached_property
     def written(self) -> tuple[tuple[int, ...], ...]:
@@ -82,13 +84,13 @@ class NeuronNames:
         return named & (self.cancellation < HIGH_CANCELLATION) & (self.agreement >= LOW_AGREEMENT)
 
     def beside(self, table: pd.DataFrame) -> pd.DataFrame:
-        """A table with a column ``neuron``, and the columns ``name`` and ``trusted`` beside it."""
+        """A table whose column ``neuron`` has numbers: neurons as they are called, ``name`` and ``trusted`` beside."""
         neuron = table["neuron"].to_numpy()
         named = table.copy()
         at = list(table.columns).index("neuron") + 1
         named.insert(at, "name", np.array(self.names, dtype=object)[neuron])
         named.insert(at + 1, "trusted", self.trusted[neuron])
-        return named
+        return call_neurons(named, self.neurons)
 
     def table(self) -> pd.DataFrame:
         """A row for each neuron. Columns: neuron, name, trusted, reads, agreement, cancellation."""
@@ -107,10 +109,10 @@ class NeuronNames:
 
 
 def name_neurons(subject: EditSubject, cancellation: Float64s) -> NeuronNames:
-    """Name each neuron of a layer.
+    """Name each neuron of all places that the edit edits, by what its own decoder makes of it.
 
     Args:
-        subject: The edit, as a layer's neurons see it.
+        subject: The edit, as its neurons see it.
         cancellation: (n_neurons,) float64, how much of each neuron's work others undo, 0 to 1.
 
     Example:
@@ -118,17 +120,24 @@ def name_neurons(subject: EditSubject, cancellation: Float64s) -> NeuronNames:
         >>> name_neurons(example_subject(), np.zeros(3)).names
         ('CD3↑', 'CD4↑', 'pSTAT1↑')
     """
-    before = subject.source.activations
-    n_markers = len(subject.marker_names)
-    slopes = np.zeros((n_markers, subject.n_neurons))
-    for block in Decoder.at_layer(subject.autoencoder, subject.layer).slopes(before, each_marker(n_markers)):
+    writes, reads = zip(*map(_written_and_read, subject.each()), strict=True)
+    found = np.concatenate(writes), np.concatenate(reads)
+    return NeuronNames(subject.marker_names, *found, cancellation, subject.neuron_names)
+
+
+def _written_and_read(part: EditSubject) -> tuple[Float64s, Float64s]:
+    """Markers that one place's neurons write, and those that they read: (n_neurons, n_markers) each."""
+    before = part.source.activations
+    n_markers = len(part.marker_names)
+    slopes = np.zeros((n_markers, part.n_neurons))
+    for block in Decoder.at_layer(part.autoencoder, part.layer).slopes(before, each_marker(n_markers)):
         slopes += block.sum(axis=0, dtype=np.float64)
-    activations = np.concatenate([before, subject.target.activations]).astype(np.float64)
-    markers = np.concatenate([subject.source.markers, subject.target.markers]).astype(np.float64)
+    activations = np.concatenate([before, part.target.activations]).astype(np.float64)
+    markers = np.concatenate([part.source.markers, part.target.markers]).astype(np.float64)
     per_event, marker_spreads = slopes / len(before), markers.std(axis=0)
     spreads = activations.std(axis=0)
     written = per_event.T * spreads[:, None] / np.where(marker_spreads > 0, marker_spreads, 1)
-    return NeuronNames(subject.marker_names, written, _correlations(activations, markers), cancellation)
+    return written, _correlations(activations, markers)
 
 
 def _correlations(a: Float64s, b: Float64s) -> Float64s:
@@ -239,6 +248,8 @@ def neurons_in_words(neurons: np.ndarray, names: NeuronNames) -> str:
         >>> neurons_in_words(np.array([1, 0]), names)
         'neurons 1 and 0 (CD3↑)'
     """
-    words = [f"{neuron} ({names.names[neuron]})" if names.trusted[neuron] else f"{neuron}" for neuron in neurons]
+    called = [names.neurons[neuron] if names.neurons else neuron for neuron in neurons]
+    trusted = zip(neurons, called, strict=True)
+    words = [f"{call} ({names.names[neuron]})" if names.trusted[neuron] else f"{call}" for neuron, call in trusted]
     listed = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
     return f"neuron{'s' if len(words) > 1 else ''} {listed}"

@@ -67,7 +67,7 @@ def preferred_cell(subject: EditSubject, prior: CodePrior, head: TreatedHead) ->
     """Find the likeliest treated cell and its control.
 
     Args:
-        subject: The edit, as a layer's neurons see it.
+        subject: The edit, as the neurons of one place see it.
         prior: The layer's likely activations.
         head: The classifier of treated and control.
 
@@ -127,7 +127,7 @@ def preferred_part(subject: EditSubject, prior: CodePrior, head: TreatedHead) ->
     """The likeliest cell that the model calls treated, beside its control.
 
     Args:
-        subject: The edit, as a layer's neurons see it.
+        subject: The edit, as the neurons of one place see it.
         prior: The layer's likely activations.
         head: Tells treated from control events.
 

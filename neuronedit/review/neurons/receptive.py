@@ -35,11 +35,12 @@ def receptive_fields(subject: EditSubject, seed: int) -> Float64s:
     """
     markers = subject.sample(MAX_RECEPTIVE_EVENTS, seed).source.markers
     events = tensor(markers).clone().requires_grad_()
-    activations = subject.autoencoder.encode(events, subject.layer)
     fields = []
-    for neuron in range(activations.shape[1]):
-        (gradients,) = torch.autograd.grad(activations[:, neuron].sum(), events, retain_graph=True)
-        fields.append(gradients.square().mean(dim=0).sqrt().double().numpy())
+    for place in subject.places:
+        activations = place.autoencoder.encode(events, place.layer)
+        for neuron in range(activations.shape[1]):
+            (gradients,) = torch.autograd.grad(activations[:, neuron].sum(), events, retain_graph=True)
+            fields.append(gradients.square().mean(dim=0).sqrt().double().numpy())
     return np.asarray(np.stack(fields) * markers.std(axis=0, dtype=np.float64))
 
 
@@ -94,7 +95,7 @@ def localisation_part(subject: EditSubject, seed: int = 0) -> Part:
         if len(live)
         else "No marker moves any neuron."
     )
-    return Part("localisation", "Receptive fields", "neurons", reading, {"localisation": table})
+    return Part("localisation", "Receptive fields", "neurons", reading, {"localisation": subject.called(table)})
 
 
 TAILS = (2.5, 97.5)
@@ -135,7 +136,7 @@ def exceedance_ratios(subject: EditSubject, seed: int) -> Float64s:
 
     own = extreme(subject.source.activations)
     scrambled = np.mean(
-        [extreme(subject.encode(generator.permuted(subject.source.markers, axis=0))) for _ in range(N_SCRAMBLED)],
+        [extreme(subject.see(generator.permuted(subject.source.markers, axis=0))) for _ in range(N_SCRAMBLED)],
         axis=0,
     )
     return np.divide(scrambled, own, out=np.full(len(own), np.nan), where=own > 0)
@@ -158,4 +159,4 @@ def dependence_part(subject: EditSubject, seed: int = 0) -> Part:
         f"most {JOINT:g} times as often); {single} are as extreme without."
     )
     table = pd.DataFrame({"neuron": np.arange(subject.n_neurons), "exceedance_ratio": ratios})
-    return Part("dependence", "Joint dependence", "neurons", reading, {"dependence": table})
+    return Part("dependence", "Joint dependence", "neurons", reading, {"dependence": subject.called(table)})

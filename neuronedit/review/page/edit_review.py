@@ -5,15 +5,12 @@ A new part is one line of ``PARTS``.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from time import process_time
 
-import numpy as np
 import pandas as pd
-from pydantic import Field
 
-from neuronedit.config import Config
 from neuronedit.errors import DataError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Autoencoder
@@ -21,13 +18,13 @@ from neuronedit.review.labels.descriptions import descriptions_part
 from neuronedit.review.labels.donor_gap import donor_gap_part
 from neuronedit.review.labels.explanations import explanations_part
 from neuronedit.review.labels.ranges import ranges_part
-from neuronedit.review.neurons.conductance import Conductance, conductance_part, edit_conductance
+from neuronedit.review.neurons.conductance import conductance_part
+from neuronedit.review.neurons.context import LabelColumns, ReviewContext
 from neuronedit.review.neurons.faithfulness import faithfulness_part
-from neuronedit.review.neurons.ladder import ladder_part
-from neuronedit.review.neurons.logit import TreatedHead, logit_part
-from neuronedit.review.neurons.names import NeuronNames, name_neurons, names_part
+from neuronedit.review.neurons.ladder_part import ladder_part
+from neuronedit.review.neurons.logit import logit_part
+from neuronedit.review.neurons.names import names_part
 from neuronedit.review.neurons.preferred import preferred_part
-from neuronedit.review.neurons.prior import CodePrior
 from neuronedit.review.neurons.receptive import dependence_part, localisation_part
 from neuronedit.review.part import Family, Part
 from neuronedit.review.populations.confounding import confounding_part
@@ -44,63 +41,6 @@ from neuronedit.review.stability.refits import refits_part
 from neuronedit.review.subject import EditSubject
 
 log = logging.getLogger(__name__)
-
-
-class LabelColumns(Config):
-    """Columns of the data that label events; they make the review tell more."""
-
-    cell_type: str | None = Field(None, description="its kind of cell: tells state from mix, in the gate, too")
-    donor: str | None = Field(None, description="whom it is from")
-    sample: str | None = Field(None, description="the measured sample that it is from")
-    condition: str | None = Field(None, description="what was done to its sample")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns that are named, each once."""
-        named = (self.cell_type, self.donor, self.sample, self.condition)
-        return tuple(dict.fromkeys(column for column in named if column))
-
-
-@dataclass(frozen=True)
-class ReviewContext:
-    """All that parts are made from; results that several parts share are computed once.
-
-    Attributes:
-        subject: The edit, as a layer's neurons see it.
-        model: The model that it is of.
-        columns: The events' labels.
-        refits: Autoencoders like the model's first, trained from other seeds.
-        descriptions: Populations by name, such as ``CD3+ CD56-``.
-        seed: Draws events, random orders and null distributions.
-    """
-
-    subject: EditSubject
-    model: EditModel
-    columns: LabelColumns = field(default_factory=LabelColumns)
-    refits: Sequence[Autoencoder] = ()
-    descriptions: Mapping[str, str] = field(default_factory=dict)
-    seed: int = 0
-
-    @cached_property
-    def conductance(self) -> Conductance:
-        """Each neuron's share in the edit."""
-        return edit_conductance(self.subject)
-
-    @cached_property
-    def names(self) -> NeuronNames:
-        """The neurons' names."""
-        return name_neurons(self.subject, self.conductance.neuron_cancellation)
-
-    @cached_property
-    def head(self) -> TreatedHead:
-        """The classifier that tells treated from control events."""
-        return TreatedHead.fit(self.subject)
-
-    @cached_property
-    def prior(self) -> CodePrior:
-        """The likely activations, of source and target."""
-        events = self.subject.source.activations, self.subject.target.activations
-        return CodePrior.fit(np.concatenate(events), self.seed)
 
 
 @dataclass(frozen=True)
@@ -144,44 +84,61 @@ class ColumnFeature:
                 yield self.name.format(column=column), partial(self.make, context, column)
 
 
+def _of_first(make: Callable[..., Part]) -> Callable[..., Part]:
+    """Make a part that only one layer has of the place that makes most of the change, and say in its title which."""
+
+    def made(context: ReviewContext, *column: str) -> Part:
+        first = context.first
+        part, name = make(first, *column), first.subject.place.name
+        return replace(part, title=f"{part.title}, {name}") if name else part
+
+    return made
+
+
 PARTS: tuple[Feature | ColumnFeature, ...] = (
-    Feature("conductance", lambda c: conductance_part(c.conductance, c.names)),
+    Feature("conductance", lambda c: conductance_part(c.conductance, c.names, c.places)),
     Feature("faithfulness", lambda c: faithfulness_part(c.subject, c.conductance, c.seed)),
     Feature("names", lambda c: names_part(c.names, c.conductance.order)),
     Feature("logit", lambda c: logit_part(c.subject, c.head, c.conductance, c.names)),
-    Feature("ladder", lambda c: ladder_part(c.subject, c.prior, c.conductance, c.names, c.seed)),
-    Feature("preferred", lambda c: preferred_part(c.subject, c.prior, c.head)),
+    Feature(
+        "ladder", lambda c: ladder_part(c.subject, lambda place: c.each[place].prior, c.conductance, c.names, c.seed)
+    ),
+    Feature("preferred", _of_first(lambda c: preferred_part(c.subject, c.prior, c.head))),
     Feature("explanations", lambda c: explanations_part(c.subject, c.conductance.share, c.seed)),
     Feature("localisation", lambda c: localisation_part(c.subject, c.seed)),
     Feature("dependence", lambda c: dependence_part(c.subject, c.seed)),
     Feature("support", lambda c: coverage_part(c.subject, c.conductance.share)),
-    Feature("health", lambda c: health_part(c.subject)),
-    Feature("pruning", lambda c: pruning_part(c.subject, c.seed)),
+    Feature("health", _of_first(lambda c: health_part(c.subject))),
+    Feature("pruning", _of_first(lambda c: pruning_part(c.subject, c.seed))),
     Feature("cycle", lambda c: cycle_part(c.subject, c.model, c.seed)),
     Feature("drift", lambda c: drift_part(c.model), lambda c: is_update(c.model)),
-    Feature("refits", lambda c: refits_part(c.subject, c.refits, c.seed), lambda c: bool(c.refits)),
+    Feature("refits", _of_first(lambda c: refits_part(c.subject, c.other_networks, c.seed)), lambda c: bool(c.refits)),
     Feature(
         "next_sample",
-        lambda c: next_sample_part(c.subject, c.refits, c.columns.cell_type, c.seed),
+        _of_first(lambda c: next_sample_part(c.subject, c.other_networks, c.columns.cell_type, c.seed)),
         lambda c: bool(c.refits),
     ),
     Feature("confounding", lambda c: confounding_part(c.subject, c.conductance.share, c.columns.cell_type, c.seed)),
-    Feature("matching", lambda c: matching_part(c.subject, c.columns.cell_type, c.seed)),
-    Feature("patterns", lambda c: patterns_part(c.subject, c.columns.cell_type, c.seed)),
+    Feature("matching", _of_first(lambda c: matching_part(c.subject, c.columns.cell_type, c.seed))),
+    Feature("patterns", _of_first(lambda c: patterns_part(c.subject, c.columns.cell_type, c.seed))),
     Feature(
         "descriptions",
-        lambda c: descriptions_part(c.subject, c.columns.cell_type, c.descriptions, c.seed),
+        _of_first(lambda c: descriptions_part(c.subject, c.columns.cell_type, c.descriptions, c.seed)),
         lambda c: bool(c.columns.cell_type or c.descriptions),
     ),
-    ColumnFeature("ranges_{column}", lambda c, column: ranges_part(c.subject, column, c.seed), lambda each: each.names),
+    ColumnFeature(
+        "ranges_{column}",
+        _of_first(lambda c, column: ranges_part(c.subject, column, c.seed)),
+        lambda each: each.names,
+    ),
     ColumnFeature(
         "gap_{column}",
-        lambda c, donor: donor_gap_part(c.subject, donor, c.columns.cell_type, c.seed),
+        _of_first(lambda c, donor: donor_gap_part(c.subject, donor, c.columns.cell_type, c.seed)),
         lambda columns: [columns.donor],
     ),
     ColumnFeature(
         "profiles",
-        lambda c, sample: profiles_part(c.subject, sample, c.columns.condition),
+        _of_first(lambda c, sample: profiles_part(c.subject, sample, c.columns.condition)),
         lambda columns: [columns.sample],
     ),
 )
@@ -236,7 +193,7 @@ def review_edit(
 
     Args:
         name: The edit's.
-        subject: The edit, as a layer's neurons see it.
+        subject: The edit, as its neurons see it.
         model: The model that it is of.
         columns: The labels that the events have.
         refits: Autoencoders like the model's first, trained from other seeds.
@@ -259,8 +216,7 @@ def review_edit(
             seconds[part.name] = process_time() - started
             log.info("review of %s: %s took %.1f CPU-seconds", name, part.name, seconds[part.name])
             parts.append(part)
-    seen = f"{subject.n_neurons} neurons of the layer {subject.layer}: {subject.seen_by}"
-    return EditReview(name, seen, tuple(parts), seconds)
+    return EditReview(name, context.seen, tuple(parts), seconds)
 
 
 def _part_or_reason(name: str, make: Callable[[], Part]) -> Part:

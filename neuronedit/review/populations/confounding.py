@@ -158,7 +158,7 @@ def _neuron_table(subject: EditSubject, judged: Judged, found: Confounding) -> p
         "by_state": found.by_state,
         "by_mix": found.by_mix,
     }
-    return pd.DataFrame({**columns, "composition_share": share})
+    return subject.called(pd.DataFrame({**columns, "composition_share": share}))
 
 
 def _strata_table(composition: Composition) -> pd.DataFrame:
@@ -176,9 +176,9 @@ def _read(judged: Judged) -> str:
 
 def _read_neurons(table: pd.DataFrame) -> str:
     heaviest = table.nlargest(N_SHOWN, "weight")
-    worst = heaviest.iloc[int((heaviest["by_mix"] * heaviest["weight"]).argmax())]
+    worst = heaviest.astype({"neuron": object}).iloc[int((heaviest["by_mix"] * heaviest["weight"]).argmax())]
     return (
-        f"Of the {len(heaviest)} heaviest neurons, the mix weighs most in neuron {worst['neuron']:.0f}: "
+        f"Of the {len(heaviest)} heaviest neurons, the mix weighs most in neuron {worst['neuron']}: "
         f"{worst['composition_share']:.0%} of its difference (weight {worst['weight']:.2f})."
     )
 

@@ -1,5 +1,6 @@
 """Sample profiles: each sample as the quantiles of its neurons' activations, and which samples are alike."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,7 +131,7 @@ def profiles_part(subject: EditSubject, column: str, condition: str | None = Non
         "Sample profiles",
         "composition",
         _read(table, condition, scalars),
-        {"profiles": table, "profile_quantiles": _quantiles(found), "profile_tree": tree},
+        {"profiles": table, "profile_quantiles": _quantiles(found, subject.neuron_names), "profile_tree": tree},
         (drawing,),
         scalars,
     )
@@ -164,10 +165,10 @@ def sample_tree_figure(tree: pd.DataFrame, samples: pd.DataFrame) -> Figure:
     return figure
 
 
-def _quantiles(found: Profiles) -> pd.DataFrame:
+def _quantiles(found: Profiles, names: Sequence[str]) -> pd.DataFrame:
     """A row for each sample and level; a column for each neuron."""
     n_neurons = found.values.shape[2]
-    columns = [f"neuron {number}" for number in range(n_neurons)]
+    columns = [f"neuron {called}" for called in names or range(n_neurons)]
     table = pd.DataFrame(found.values.reshape(-1, n_neurons), columns=columns)
     table.insert(0, "sample", np.repeat(np.array(found.samples, dtype=object), len(LEVELS)))
     table.insert(1, "percentile", np.tile(LEVELS, len(found.samples)))

@@ -73,7 +73,7 @@ def _score(subject: EditSubject, population: Population, coverage: Coverage) -> 
     return {
         OUTSIDE: coverage.outside(population.activations),
         DISTANCE: subject.edit.support.scores(tensor(population.markers)).numpy(),
-        ERROR: reconstruction_errors(subject.autoencoder, population.markers),
+        ERROR: np.mean([reconstruction_errors(each, population.markers) for each in subject.networks], axis=0),
     }
 
 

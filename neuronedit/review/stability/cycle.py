@@ -83,16 +83,21 @@ def cycle(subject: EditSubject, model: EditModel, seed: int) -> Cycle:
     own = model.edits.get(name)
     there = subject.edit.apply(model.autoencoders, x)
     back = (own or fit_way_back(subject, model, seed)).apply(model.autoencoders, there)
-    again = subject.encode(subject.decode(subject.edited))
-    spread = float(np.sqrt(subject.source.activations.var(axis=0, dtype=np.float64).mean()))
-    drift = rms(again - subject.edited, axis=0)
     return Cycle(
         subject.marker_names,
         rms(x - back, axis=0),
         rms(x - there, axis=0),
-        drift / spread if spread else drift,
+        np.concatenate([_drift(part) for part in subject.each()]),
         own is not None,
     )
+
+
+def _drift(part: EditSubject) -> Float64s:
+    """How far one place's edited activations are from themselves when decoded and encoded again: (n_neurons,)."""
+    again = part.encode(part.decode(part.edited))
+    spread = float(np.sqrt(part.source.activations.var(axis=0, dtype=np.float64).mean()))
+    drift = rms(again - part.edited, axis=0)
+    return np.asarray(drift / spread if spread else drift)
 
 
 def fit_way_back(subject: EditSubject, model: EditModel, seed: int) -> Edit:
@@ -146,7 +151,7 @@ def cycle_part(subject: EditSubject, model: EditModel, seed: int = 0) -> Part:
         "Cycle consistency",
         "consistency",
         _read_cycle(found),
-        {"cycle_markers": markers, "cycle_neurons": found.neuron_table()},
+        {"cycle_markers": markers, "cycle_neurons": subject.called(found.neuron_table())},
         (drawing,),
         {"cycle_rmse": found.rmse, "cycle_share": found.share, "reencode_drift": found.mean_drift},
         "" if found.own_inverse else "The model has no inverse edit; the way back was fitted for this review.",

@@ -200,7 +200,10 @@ def health_part(subject: EditSubject) -> Part:
         "Neuron health",
         "health",
         _read_health(found),
-        {"neuron_health": found.table(), "neuron_tree": tree},
+        {
+            "neuron_health": subject.called(found.table(), "neuron", "closest", "informed_by"),
+            "neuron_tree": subject.called(tree, "first", "second"),
+        },
         (drawing,) if len(tree) else (),
         {
             "dead_neurons": float(found.dead.sum()),

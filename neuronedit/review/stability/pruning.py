@@ -184,7 +184,7 @@ def pruning_part(subject: EditSubject, seed: int = 0) -> Part:
         "Pruning",
         "health",
         _read_pruning(found),
-        {"pruning": found.table(), "ablation": curve},
+        {"pruning": subject.called(found.table()), "ablation": curve},
         (drawing,),
         {"closed_neurons": float(len(found.closed)), "suggested_width": float(width)},
         FROZEN,

@@ -158,7 +158,7 @@ def refits_part(subject: EditSubject, refits: Sequence[Autoencoder], seed: int =
         "Between any two fits the lowest R² is 1.00; fit 0 is this model's own."
     """
     found = refit_consistency(subject, refits, seed)
-    r2, matches = found.r2_table(), found.match_table()
+    r2, matches = found.r2_table(), subject.called(found.match_table())
     return Part(
         "refits",
         "Refit consistency",
@@ -183,7 +183,7 @@ def refits_part(subject: EditSubject, refits: Sequence[Autoencoder], seed: int =
                     "best |r| with any neuron of a refit, mean over refits",
                 ),
                 "Each neuron's best correlation with a neuron of a refit, the lowest first",
-                read_matches(found),
+                read_matches(matches),
             ),
         ),
         {"refit_r2": found.mean_r2, "refit_match": found.mean_match},
@@ -201,18 +201,18 @@ def _read_refits(found: Consistency) -> str:
     )
 
 
-def read_matches(found: Consistency) -> str:
-    """Name the neuron that is found again least well.
+def read_matches(matches: pd.DataFrame) -> str:
+    """Name the neuron that is found again least well, by ``Consistency.match_table``.
 
     Example:
-        >>> read_matches(Consistency(np.ones((2, 2)), matches=np.array([[0.9, 0.4]])))
+        >>> read_matches(Consistency(np.ones((2, 2)), matches=np.array([[0.9, 0.4]])).match_table())
         'The least stable neuron is 1 (best |r| 0.40).'
     """
-    table = found.match_table().dropna()
+    table = matches.dropna().astype({"neuron": object})
     if not len(table):
         return "No neuron is alive."
     lowest = table.iloc[int(table["match"].argmin())]
-    return f"The least stable neuron is {lowest['neuron']:.0f} (best |r| {lowest['match']:.2f})."
+    return f"The least stable neuron is {lowest['neuron']} (best |r| {lowest['match']:.2f})."
 
 
 def names_warning(found: Consistency) -> str:

@@ -56,7 +56,8 @@ def test_a_field_of_one_marker_participates_wholly_and_one_of_four_by_a_quarter(
 
 def test_fields_are_the_networks_derivatives(subject):
     network = Autoencoder(subject.source.markers.shape[1], Architecture(hidden=(9,), code=4)).requires_grad_(False)
-    few = replace(subject, autoencoder=network, source=subject.source.subset(np.arange(3)), edited=subject.edited[:3])
+    places = (replace(subject.place, autoencoder=network),)
+    few = replace(subject, places=places, source=subject.source.subset(np.arange(3)), edited=subject.edited[:3])
     found = receptive_fields(few, seed=0)
     jacobians = [
         torch.autograd.functional.jacobian(lambda x: network.encode(x[None], "code")[0], torch.from_numpy(event))

@@ -78,7 +78,8 @@ def test_an_edit_that_does_nothing_has_no_shares(planted_edit: EditSubject) -> N
 def test_the_visible_layers_neurons_are_the_markers(planted_edit: EditSubject) -> None:
     sample = planted_edit.sample(200, seed=0)
     before = replace(sample.source, activations=sample.source.markers)
-    visible = replace(sample, layer=VISIBLE, source=before, edited=sample.source.markers + np.float32(1))
+    places = (replace(sample.place, layer=VISIBLE),)
+    visible = replace(sample, places=places, source=before, edited=sample.source.markers + np.float32(1))
     np.testing.assert_allclose(edit_conductance(visible).values, np.eye(N_MARKERS), atol=1e-6)
 
 

@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 from neuronedit_jobs.benchmarks.review.planted import SHIFT, planted_cells, planted_model, planted_neurons
 
-from neuronedit.review.page.edit_review import PARTS, EditReview, Feature, LabelColumns, review_edit
+from neuronedit.review.neurons.context import LabelColumns
+from neuronedit.review.page.edit_review import PARTS, EditReview, Feature, review_edit
 from neuronedit.review.part import FAMILIES
 from neuronedit.review.subject import EditSubject
 
@@ -20,6 +22,17 @@ def test_every_part_has_a_sentence_and_its_cost(reviewed):
     assert all(part.reading.endswith(".") for part in reviewed.parts)
     assert list(reviewed.seconds) == [part.name for part in reviewed.parts]
     assert list(reviewed.cost_table()["part"]) == list(reviewed.seconds)
+
+
+def test_an_edit_of_one_layer_has_numbers_for_its_neurons_and_titles_without_a_place(reviewed):
+    assert reviewed.neurons == "32 neurons of the layer code: the shift that the edit gives this layer"
+    titles = {part.name: part.title for part in reviewed.parts}
+    assert (titles["health"], titles["preferred"]) == ("Neuron health", "Preferred treated cell")
+    assert "conductance_places" not in reviewed.tables
+    called = [table["neuron"] for table in reviewed.tables.values() if "neuron" in table]
+    assert len(called) > 10
+    assert all(pd.api.types.is_integer_dtype(column) for column in called)
+    assert len(reviewed.tables["ladder"]["neuron"].unique()) == 26  # all that live
 
 
 def test_each_line_of_the_table_bears_the_name_of_the_part_that_it_makes(reviewed):

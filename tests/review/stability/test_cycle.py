@@ -26,7 +26,8 @@ def test_a_network_that_misreads_what_it_writes_drifts(subject, model):
     shifted = subject.autoencoder.layers[1].bias.clone()
     network = type(subject.autoencoder)(40, subject.autoencoder.architecture)
     network.load_state_dict(subject.autoencoder.state_dict() | {"layers.1.bias": shifted + 0.5})
-    found = cycle(replace(subject, autoencoder=network.eval().requires_grad_(False)), model, seed=0)
+    places = (replace(subject.place, autoencoder=network.eval().requires_grad_(False)),)
+    found = cycle(replace(subject, places=places), model, seed=0)
     # Every living neuron reads half a standard deviation too much of the markers; dead ones read nothing.
     spread = np.sqrt(subject.source.activations.var(axis=0).mean())
     assert found.drift[:26] == pytest.approx(0.5 / spread, rel=1e-3)

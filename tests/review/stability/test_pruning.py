@@ -43,7 +43,8 @@ def test_a_closed_neuron_is_held_at_its_mean_and_not_at_zero(few_planted):
         replace(part, activations=part.activations + 5 * (np.arange(N_NEURONS) == DEAD[0]).astype(np.float32))
         for part in (few_planted.source, few_planted.target)
     ]
-    found = prune(replace(few_planted, autoencoder=moved, source=populations[0], target=populations[1]), seed=0)
+    places = (replace(few_planted.place, autoencoder=moved),)
+    found = prune(replace(few_planted, places=places, source=populations[0], target=populations[1]), seed=0)
     assert tuple(found.closed) == DEAD
     assert found.rises[DEAD[0]] == pytest.approx(0, abs=1e-6)
 

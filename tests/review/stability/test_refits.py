@@ -44,7 +44,7 @@ def test_a_dead_neuron_has_no_match(code):
     assert np.isnan(found.matches[:, 2]).all()
     assert found.mean_match == pytest.approx(1)
     assert found.match_table()["match"].isna().tolist() == [False, False, True, False]
-    assert read_matches(compare_fits([0 * code, code], seed=0)) == "No neuron is alive."
+    assert read_matches(compare_fits([0 * code, code], seed=0).match_table()) == "No neuron is alive."
 
 
 def test_the_part_says_with_this_models_numbers_that_names_belong_to_one_version(trained_edit, refits):
