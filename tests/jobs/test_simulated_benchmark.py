@@ -60,6 +60,28 @@ def test_the_cells_of_few_types_are_those_of_earlier_versions() -> None:
     np.testing.assert_allclose(sums, [348471.4656, 321315.7266, 360487.6590, 332359.3163], rtol=1e-9)
 
 
+def test_kin_types_are_alike_in_their_markers_and_in_their_staining() -> None:
+    """So that the type that controls lack can be learned of from its family."""
+    families = MANY_TYPES.families
+    assert (families[:-1] == families[-1]).sum() >= 2
+    task = simulate(20_000, seed=1, world=MANY_TYPES)
+    before, truth = arcsinh(task.populations.events), arcsinh(task.counterfactuals)
+    centres, shifts = (
+        np.stack([of[chosen & ~task.treated].mean(axis=0) for chosen in task.of_type])
+        for of in (before, truth - before)
+    )
+    pairs = np.triu(np.ones((len(families), len(families)), dtype=bool), 1)
+    kin = families[:, None] == families
+    of_levels, of_shifts = (
+        np.median(apart[pairs & kin]) / np.median(apart[pairs & ~kin])
+        for of in (centres, shifts)
+        for apart in [np.linalg.norm(of[:, None] - of, axis=2)]
+    )
+    # Kin have the level of a marker in common if neither has its own; no type has one in common with others.
+    assert of_levels == pytest.approx(np.sqrt(1 - (1 - MANY_TYPES.own_markers) ** 2), abs=0.1)
+    assert of_shifts < of_levels - 0.1  # that markers alike are stained alike would not do it
+
+
 def test_some_of_many_types_are_rare_and_every_type_has_a_staining_of_its_own() -> None:
     task = simulate(20_000, seed=1, world=MANY_TYPES)
     shares = np.bincount(task.types, minlength=MANY_TYPES.n_types) / len(task.types)

@@ -35,30 +35,60 @@ class World:
         n_types: Kinds of cell; the last is the one that controls lack.
         n_markers: Markers of the panel.
         rare_shares: Shares of the events of the types before the last; the others share the rest at random.
-        share_on: Chance that a type has a marker.
+        n_families: Families of kin types, which take turns: the lacking type has kin that controls have. With 0, no two
+            types are kin.
+        own_markers: Chance that a type of a family has a level of its own of a marker, and not its family's.
+        share_on: Chance that a type, or a family, has a marker.
         off: Range of the log abundance of a marker that a type does not have; low ones read zero.
         marker_gain: Standard deviation of the log gain that all types of one batch share, of each marker.
+        family_gain: Standard deviation of the log gain that one family of one batch adds, of each marker.
         type_gain: Standard deviation of the log gain that one type of one batch adds, of each marker.
         saturation: Standard deviation of the log saturation of one batch, of each marker.
         threshold: Standard deviation of the log threshold of one batch, of each marker.
+        size: Standard deviation of the log abundance of all of a cell's markers together.
+        own: Standard deviation of the log abundance of each of a cell's markers.
     """
 
     n_types: int = 10
     n_markers: int = 30
     rare_shares: tuple[float, ...] = ()
+    n_families: int = 0
+    own_markers: float = 1.0
     share_on: float = 0.4
     off: tuple[float, float] = (0, 2)
     marker_gain: float = 0.5
+    family_gain: float = 0.0
     type_gain: float = 0.1
     saturation: float = 0.4
     threshold: float = 0.4
+    size: float = 0.25
+    own: float = 0.4
+
+    @property
+    def families(self) -> Int64s:
+        """(n_types,) the family of each type."""
+        return np.arange(self.n_types) % self.n_families
 
 
 FEW_TYPES = World()
 """Ten types, which a batch stains nearly alike: one quantile map for each marker does most of the work."""
 
-MANY_TYPES = World(n_types=14, rare_shares=(0.02, 0.01, 0.005), marker_gain=0.25, type_gain=0.25)
-"""Fourteen types, three of them rare, each with a staining of its own: an edit has to tell them apart."""
+MANY_TYPES = World(
+    n_types=14,
+    rare_shares=(0.02, 0.01, 0.005),
+    n_families=5,
+    own_markers=0.4,
+    off=(1.5, 3.5),
+    marker_gain=0.3,
+    family_gain=0.3,
+    type_gain=0.08,
+    saturation=0.1,
+    threshold=0.1,
+    size=0.2,
+    own=0.5,
+)
+"""Fourteen types of five families, three of them rare, with a staining by family and type: an edit has to tell them
+apart, and can learn of a type that it has not seen from its kin."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +120,15 @@ class Biology:
         shares: (n_types,) of the events; the last type is the one that controls lack.
         centres: (n_types, n_markers), log abundance.
         effects: (n_types, n_markers), what the treatment adds to log abundance.
+        size: Standard deviation of the part of log abundance that all markers of a cell share.
+        own: Standard deviation of each marker's part.
     """
 
     shares: Float64s
     centres: Float64s
     effects: Float64s
+    size: float
+    own: float
 
     def draw_types(self, n_events: int, generator: np.random.Generator, *, control: bool) -> Int64s:
         """(n_events,) types; a control has none of the last."""
@@ -104,8 +138,8 @@ class Biology:
 
     def abundances(self, types: Int64s, treated: Masks, generator: np.random.Generator) -> Float64s:
         """Log-normal around each type's centre, with a part that all markers of a cell share (its size)."""
-        size = generator.normal(0, 0.25, (len(types), 1))
-        own = generator.normal(0, 0.4, (len(types), self.centres.shape[1]))
+        size = generator.normal(0, self.size, (len(types), 1))
+        own = generator.normal(0, self.own, (len(types), self.centres.shape[1]))
         return np.exp(self.centres[types] + self.effects[types] * treated[:, None] + size + own)
 
 
@@ -188,23 +222,33 @@ def score_table(task: SimulatedTask, predictions: dict[str, Float32s], seed: int
 
 
 def _draw_biology(world: World, generator: np.random.Generator) -> Biology:
-    on = generator.random((world.n_types, world.n_markers)) < world.share_on
-    centres = np.where(on, generator.uniform(3, 6, on.shape), generator.uniform(*world.off, on.shape))
-    effects = np.zeros(on.shape)
+    centres = _draw_centres(world, world.n_types, generator)
+    if world.n_families:
+        of_family = _draw_centres(world, world.n_families, generator)[world.families]
+        centres = np.where(generator.random(centres.shape) < world.own_markers, centres, of_family)
+    effects = np.zeros(centres.shape)
     responding = generator.random((world.n_types, N_TREATED_MARKERS)) < 0.5
     effects[:, -N_TREATED_MARKERS:] = responding * generator.uniform(0.5, 1.5, responding.shape)
     fixed = np.array([*world.rare_shares, LACKING_SHARE])
     shares = generator.dirichlet(np.full(world.n_types - len(fixed), 5.0)) * (1 - fixed.sum())
-    return Biology(np.r_[shares, fixed], centres, effects)
+    return Biology(np.r_[shares, fixed], centres, effects, world.size, world.own)
+
+
+def _draw_centres(world: World, n_kinds: int, generator: np.random.Generator) -> Float64s:
+    """(n_kinds, n_markers) log abundance, high or low."""
+    on = generator.random((n_kinds, world.n_markers)) < world.share_on
+    return np.where(on, generator.uniform(3, 6, on.shape), generator.uniform(*world.off, on.shape))
 
 
 def _draw_stainings(world: World, generator: np.random.Generator, batch_effect: float) -> tuple[Staining, Staining]:
-    """Two stainings around a common one: markers differ between batches, and types within a marker."""
+    """Two stainings around a common one: markers differ between batches, families and types within a marker."""
     n_types, n_markers = world.n_types, world.n_markers
     drawn = []
     for _ in range(2):
         gains = generator.normal(0, world.marker_gain, n_markers)
         gains = gains + generator.normal(0, world.type_gain, (n_types, n_markers))
+        if world.n_families:
+            gains += generator.normal(0, world.family_gain, (world.n_families, n_markers))[world.families]
         saturation = generator.normal(0, world.saturation, n_markers)
         threshold = generator.normal(0, world.threshold, n_markers)
         scales = (np.exp(batch_effect * logarithm) for logarithm in (gains, saturation, threshold))
