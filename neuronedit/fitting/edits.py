@@ -33,11 +33,13 @@ class EditFitting:
         config: Plan, percentiles, and the treatment of events beyond the support.
         zeros: (n_markers,) float32, standardised value of zero intensity.
         seed: Seed of ``Fitting``.
+        markers: (n_markers,) names, for messages; by default they are told by their places.
     """
 
     config: EditConfig
     zeros: Float32s
     seed: int
+    markers: tuple[str, ...] = ()
 
 
 def fit_edits(
@@ -77,7 +79,12 @@ def fit_edits(
     for edit, doubt in run_all(partial(_fit_edit, autoencoders, fitting), tasks, TASK_REMEDY):
         log.log(logging.INFO if edit.members else logging.WARNING, "edit %s: %s", edit.name, edit.summary)
         if found := edit.fidelity:
-            log.log(logging.INFO if found.passes else logging.WARNING, "edit %s: %s", edit.name, found.sentence)
+            log.log(
+                logging.INFO if found.passes else logging.WARNING,
+                "edit %s: %s",
+                edit.name,
+                found.sentence(fitting.markers),
+            )
         if doubt:
             log.warning("edit %s: the plan was given and is applied, although %s", edit.name, doubt)
         edits[edit.name] = edit

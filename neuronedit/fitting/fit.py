@@ -227,7 +227,7 @@ def _facts(prepared: Prepared, training: TrainingPlan, trained: Ensemble) -> dic
 
 def _edited(model: EditModel, prepared: Prepared, seed: int, run_all: RunAll) -> EditModel:
     """Fit the edits of the populations, and put them and their facts into the model."""
-    fitting = EditFitting(prepared.edit, prepared.scaling.zeros, seed)
+    fitting = EditFitting(prepared.edit, prepared.scaling.zeros, seed, model.panel.markers)
     edits = fit_edits(model.autoencoders, prepared.events, fitting, run_all=run_all, markers=prepared.markers)
     facts = {
         "goal": list(prepared.pairs[0].target),

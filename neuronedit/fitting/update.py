@@ -279,7 +279,7 @@ def _with_edits(
     markers = {name: model.standardised(events) for name, events in drawn.intensities.items()}
     events = pair_events(wanted, markers, drawn, model.panel, record.edit, unlearnable, record.training.seed)
     networks = tuple(autoencoder for autoencoder, _ in trained) or model.autoencoders
-    fitting = EditFitting(record.edit, model.scaling.zeros, record.training.seed)
+    fitting = EditFitting(record.edit, model.scaling.zeros, record.training.seed, model.panel.markers)
     fitted = fit_edits(networks, events, fitting, run_all, markers)
     parts = Prepared(model.panel, model.design, record.edit, drawn, model.scaling, markers, tuple(wanted), events)
     new = judge_edits(fitted, parts, networks, record.training.seed, run_all)

@@ -121,5 +121,5 @@ def test_a_student_that_is_not_as_good_does_not_serve_and_the_log_says_why(monke
     edit = fitted(preset="strata").model.edits["pair"]
     assert edit.student is None
     assert not edit.fidelity.passes
-    told = [message for message in caplog.messages if message == f"edit pair: {edit.fidelity.sentence}"]
+    told = [message for message in caplog.messages if message == f"edit pair: {edit.fidelity.sentence(PANEL.markers)}"]
     assert len(told) == 1

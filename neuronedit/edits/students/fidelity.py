@@ -1,6 +1,6 @@
 """The fidelity gate: a student serves in its teacher's place where, by measurement, it makes the same of events."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -72,13 +72,17 @@ class Fidelity:
     spurious: float
     beyond: float
 
-    @property
-    def numbers(self) -> dict[str, tuple[float, float]]:
-        """Each number that decides, and the most that it may be, by what it is in words."""
+    def numbers(self, markers: Sequence[str] = ()) -> dict[str, tuple[float, float]]:
+        """Each number that decides, and the most that it may be, by what it is in words.
+
+        Args:
+            markers: (n_markers,) names; by default the worst marker is told by its place, from 1.
+        """
+        worst = repr(markers[self.worst_marker]) if markers else f"marker {self.worst_marker + 1}"
         found = {
             "excess of the mean EMD to the target": (_excess(self.emd), MAX_EMD_EXCESS),
             "excess of the energy distance to the target": (_excess(self.energy), MAX_ENERGY_EXCESS),
-            f"excess of the EMD of marker {self.worst_marker + 1}": (self.worst_excess, MAX_MARKER_EXCESS),
+            f"excess of the EMD of {worst}": (self.worst_excess, MAX_MARKER_EXCESS),
             "change of markers that the teacher does not move": (self.spurious, MAX_SPURIOUS),
             "change far beyond the source, in units of the teacher's": (self.beyond, MAX_BEYOND),
         }
@@ -86,27 +90,34 @@ class Fidelity:
             return found
         return found | {"error of the change on the events to be edited": (self.events_error, MAX_ERROR)}
 
-    @property
-    def reasons(self) -> tuple[str, ...]:
+    def reasons(self, markers: Sequence[str] = ()) -> tuple[str, ...]:
         """What speaks against the student; nothing where it may serve. A number that is none speaks against it, too."""
         return tuple(
             f"{name} {found:.2f}; expected at most {most:g}"
-            for name, (found, most) in self.numbers.items()
+            for name, (found, most) in self.numbers(markers).items()
             if not found <= most
         )
 
     @property
     def passes(self) -> bool:
         """Whether the student may serve."""
-        return not self.reasons
+        return not self.reasons()
 
-    @property
-    def sentence(self) -> str:
-        """The outcome in words."""
+    def sentence(self, markers: Sequence[str] = ()) -> str:
+        """Say the outcome in words.
+
+        Args:
+            markers: As in ``numbers``.
+
+        Example:
+            >>> worse = Fidelity(500, (0.6, 0.05, 0.06), (1.5, 0.02, 0.03), 0.2, 1, 0.08, None, 0.0, 1.1)
+            >>> worse.sentence(("CD3", "CD4"))
+            "the teacher serves it, its student is not as good: excess of the EMD of 'CD4' 0.20; expected at most 0.15"
+        """
         found = f"EMD to the target {self.emd[2]:.3f} by the student, {self.emd[1]:.3f} by its teacher"
         if self.passes:
             return f"a student serves it ({found}, {self.emd[0]:.3f} before)"
-        return f"the teacher serves it, its student is not as good: {'; '.join(self.reasons)}"
+        return f"the teacher serves it, its student is not as good: {'; '.join(self.reasons(markers))}"
 
     def facts(self) -> dict[str, Any]:
         """Give the numbers as JSON values."""

@@ -38,6 +38,7 @@ from neuronedit.review.stability.drift import drift_part, is_update
 from neuronedit.review.stability.health import health_part
 from neuronedit.review.stability.pruning import pruning_part
 from neuronedit.review.stability.refits import refits_part
+from neuronedit.review.stability.student import student_part
 from neuronedit.review.subject import EditSubject
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,11 @@ PARTS: tuple[Feature | ColumnFeature, ...] = (
     Feature("health", _of_first(lambda c: health_part(c.subject))),
     Feature("pruning", _of_first(lambda c: pruning_part(c.subject, c.seed))),
     Feature("cycle", lambda c: cycle_part(c.subject, c.model, c.seed)),
+    Feature(
+        "student",
+        lambda c: student_part(c.subject.edit, c.subject.marker_names),
+        lambda c: c.subject.edit.fidelity is not None,
+    ),
     Feature("drift", lambda c: drift_part(c.model), lambda c: is_update(c.model)),
     Feature("refits", _of_first(lambda c: refits_part(c.subject, c.other_networks, c.seed)), lambda c: bool(c.refits)),
     Feature(
