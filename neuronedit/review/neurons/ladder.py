@@ -20,7 +20,7 @@ PERCENTILES: Final = (1, 25, 50, 75, 99)
 MAX_REAL: Final = 3_000
 """Real events among which neighbours are looked for; the ratio of two distances hardly depends on their number."""
 
-MAX_CLIMBED: Final = 100
+MAX_CLIMBED: Final = 50
 """Neurons of several places whose ladders are climbed: the time grows with neurons times the square of the width."""
 
 
