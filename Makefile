@@ -23,10 +23,9 @@ demo: setup
 	$(BIN)/neuronedit normalise demo-output/fcs/samples.csv jobs/normalise.toml
 
 # No kills, no S3 and no benchmarks: for every save and every commit.
-# Two processes, then one: on two cores, two Ray clusters starve each other.
+# Two processes, of which one has all that uses Ray (tests/conftest.py).
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not ($(SLOW))"
-	$(BIN)/python -m pytest -m "ray and not ($(SLOW))"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(SLOW))"
 
 test-all: test
 	$(BIN)/python -m pytest -m "$(SLOW)"

@@ -3,11 +3,15 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.panel import Panel
@@ -41,6 +45,23 @@ def same_root_logger() -> Iterator[None]:
 def one_thread() -> None:
     """As a worker has: with more threads, sums are made in another order, and small ones wait for each other."""
     torch.set_num_threads(1)
+
+
+class OneCluster(LoadFileScheduling):
+    """Shares files among processes as ``--dist loadfile``; those that use Ray are one file: two clusters starve."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "ray" if _uses_ray(self.config.rootpath / file) else file
+
+
+@cache
+def _uses_ray(file: Path) -> bool:
+    return "pytest.mark.ray" in file.read_text()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    return OneCluster(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 SHORT = {"operators.descent": 40, "students.distillation": 300}
