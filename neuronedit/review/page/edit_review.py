@@ -34,11 +34,10 @@ from neuronedit.review.populations.patterns import patterns_part
 from neuronedit.review.populations.profiles import profiles_part
 from neuronedit.review.populations.support import coverage_part
 from neuronedit.review.stability.cycle import cycle_part
-from neuronedit.review.stability.drift import drift_part, is_update
+from neuronedit.review.stability.drift import drift_part, is_update, student_part
 from neuronedit.review.stability.health import health_part
 from neuronedit.review.stability.pruning import pruning_part
 from neuronedit.review.stability.refits import refits_part
-from neuronedit.review.stability.student import student_part
 from neuronedit.review.subject import EditSubject
 
 log = logging.getLogger(__name__)

@@ -37,7 +37,10 @@ def test_an_edit_of_one_layer_has_numbers_for_its_neurons_and_titles_without_a_p
 
 def test_each_line_of_the_table_bears_the_name_of_the_part_that_it_makes(reviewed):
     names = {feature.name for feature in PARTS if isinstance(feature, Feature)}
-    assert names - {part.name for part in reviewed.parts} == {"drift"}  # the model is no update
+    assert names - {part.name for part in reviewed.parts} == {
+        "drift",
+        "student",
+    }  # the model is no update, and has no student
 
 
 def test_numbers_for_comparing_models_are_finite_and_have_one_meaning(reviewed):
