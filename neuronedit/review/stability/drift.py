@@ -1,4 +1,4 @@
-"""What was measured when the model was made: how far an update moved the results of old edits, and how near students come."""
+"""What was measured when a model was made: how far an update moved old edits, and how near students came."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
