@@ -10,6 +10,7 @@ Names of metrics and files, from what people call things.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
@@ -45,6 +46,11 @@ class Drawing:
     draw: Callable[[], Figure]
     alt: str
     reading: str
+
+    @cached_property
+    def figure(self) -> Figure:
+        """The figure, drawn once, however often it is saved."""
+        return self.draw()
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,23 @@
 import base64
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import matplotlib as mpl
 import pandas as pd
 from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 
 from neuronedit.cells.tables import csv_text, write_csv
 from neuronedit.measures.distances import DECISIVE
 from neuronedit.model.gates import headline, joint_tone
 from neuronedit.review.job_figures import loss_figure
 from neuronedit.review.page.report import Review
-from neuronedit.review.page.sections import sections
+from neuronedit.review.page.sections import Section, sections
 from neuronedit.review.page.transfer_readings import read_losses, read_reconstruction
 from neuronedit.review.page.verdict import decisive_kind
 from neuronedit.review.part import FAMILIES, Drawing, slug
@@ -48,15 +50,19 @@ def render_page(review: Review) -> str:
         >>> page[:15], "example, version 1" in page
         ('<!doctype html>', True)
     """
+    return _page(review, sections(review))
+
+
+def _page(review: Review, found: Sequence[Section]) -> str:
     return page_template("page.html.j2").render(
         review=review,
         title=_title(review.identity),
         rows=review.summary().to_dict("records"),
-        sections=sections(review)[:MAX_SECTIONS],
+        sections=found[:MAX_SECTIONS],
         n_markers=review.markers["marker"].nunique(),
         reconstruction_reading=read_reconstruction(review.reconstruction),
         loss_drawing=_loss_drawing(review.losses),
-        first_drawing=_first_drawing(review),
+        first_drawing=_first_drawing(review, found),
         families=FAMILIES,
         tone=joint_tone(review.gates),
         headline=headline(review.gates),
@@ -88,19 +94,19 @@ def write_review(review: Review, folder: Path) -> None:
         ...     sorted(path.name for path in Path(folder).glob("m*"))
         ['markers.csv', 'methods.csv']
     """
-    (folder / PAGE).write_text(render_page(review), encoding="utf-8")
+    found = sections(review)
+    (folder / PAGE).write_text(_page(review, found), encoding="utf-8")
     for name, table in review_tables(review).items():
         write_csv(table, folder / f"{name}.csv")
-    for index, section in enumerate(sections(review), start=1):
-        for drawing in section.drawings():
-            drawing.draw().savefig(folder / f"{index}_{drawing.name}.png", dpi=PNG_DPI)
-        section.overview_drawing().draw().savefig(folder / f"{index}_overview.png", dpi=PNG_DPI)
+    for index, section in enumerate(found, start=1):
+        for drawing in (*section.drawings(), section.overview_drawing):
+            _save(drawing.figure, folder / f"{index}_{drawing.name}.png", dpi=PNG_DPI)
     for edit in review.edits:
         for part in edit.parts:
             for drawing in part.drawings:
-                drawing.draw().savefig(folder / f"{slug(edit.edit)}_{drawing.name}.png", dpi=PNG_DPI)
+                _save(drawing.figure, folder / f"{slug(edit.edit)}_{drawing.name}.png", dpi=PNG_DPI)
     if losses := _loss_drawing(review.losses):
-        losses.draw().savefig(folder / f"{losses.name}.png", dpi=PNG_DPI)
+        _save(losses.figure, folder / f"{losses.name}.png", dpi=PNG_DPI)
 
 
 def review_tables(review: Review) -> dict[str, pd.DataFrame]:
@@ -129,10 +135,10 @@ def _title(identity: Mapping[str, str]) -> str:
     return f"{name}, version {version}" if version else name
 
 
-def _first_drawing(review: Review) -> Drawing:
+def _first_drawing(review: Review, found: Sequence[Section]) -> Drawing:
     """The overview of the first comparison that the verdict rests on."""
     kind = decisive_kind(review.methods)
-    return next(section for section in sections(review) if section.verdict.kind == kind).overview_drawing()
+    return next(section for section in found if section.verdict.kind == kind).overview_drawing
 
 
 def _loss_drawing(losses: pd.DataFrame) -> Drawing | None:
@@ -158,14 +164,19 @@ def _image(drawing: Drawing) -> tuple[str, bytes]:
     buffer = io.BytesIO()
     # Fixed salt and no date: the same review gives the same page, byte for byte.
     with mpl.rc_context({"svg.hashsalt": "neuronedit", "svg.fonttype": "path"}):
-        figure = drawing.draw()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        _save(drawing.figure, buffer, format="svg", metadata={"Date": None})
     lines = _PLACES.sub(lambda places: _TOO_FINE.sub(r"\1", places.group()), buffer.getvalue().decode()).encode()
     if len(lines) <= MAX_SVG_BYTES:
         return "svg+xml", lines
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=PAGE_DPI, metadata={"Software": None})
+    _save(drawing.figure, buffer, format="png", dpi=PAGE_DPI, metadata={"Software": None})
     return "png", buffer.getvalue()
+
+
+def _save(figure: Figure, file: Path | io.BytesIO, **options: Any) -> None:
+    """Save a figure, and keep the layout that was found for it: to find it again costs as much as to draw."""
+    figure.savefig(file, **options)
+    figure.set_layout_engine("none")
 
 
 def _rows_of(table: pd.DataFrame) -> Markup:

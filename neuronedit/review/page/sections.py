@@ -1,6 +1,7 @@
 """One comparison's part of the page: its verdict, its rows of the review's tables, its figures."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -35,6 +36,7 @@ class Section:
         """The comparison's name and kind."""
         return f"{self.verdict.comparison} ({self.verdict.kind})"
 
+    @cached_property
     def overview_drawing(self) -> Drawing:
         """The markers that the edit changes most, and every method's distances: for the first screen, and a README."""
         return Drawing(
@@ -44,6 +46,7 @@ class Section:
             reading.read_markers(self.markers),
         )
 
+    @cached_property
     def method_drawing(self) -> Drawing:
         """Every method's distances."""
         return Drawing(
@@ -53,6 +56,7 @@ class Section:
             reading.read_methods(self.methods),
         )
 
+    @cached_property
     def marker_drawing(self) -> Drawing:
         """Every marker's distance before and after."""
         return Drawing(
@@ -62,6 +66,7 @@ class Section:
             reading.read_markers(self.markers),
         )
 
+    @cached_property
     def density_drawing(self) -> Drawing:
         """Every marker's distribution."""
         return Drawing(
@@ -73,7 +78,7 @@ class Section:
 
     def drawings(self) -> list[Drawing]:
         """The page's figures, in its order."""
-        return [self.method_drawing(), self.marker_drawing(), self.density_drawing()]
+        return [self.method_drawing, self.marker_drawing, self.density_drawing]
 
 
 def sections(review: Review) -> list[Section]:

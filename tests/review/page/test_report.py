@@ -114,9 +114,9 @@ def test_facts_name_the_markers_of_each_transform_where_not_all_are_arcsinh(plan
 def test_the_page_and_its_axes_have_the_unit_of_the_markers(review_of, unit) -> None:
     review = replace(review_of(TRUE_SHIFT), unit=unit)
     section = sections(review)[0]
-    assert section.marker_drawing().draw().axes[0].get_xlabel() == f"EMD to the truth ({unit}); left is better"
-    assert section.density_drawing().draw().get_supxlabel() == unit
-    assert section.overview_drawing().draw().subfigs[0].get_supxlabel() == unit
+    assert section.marker_drawing.draw().axes[0].get_xlabel() == f"EMD to the truth ({unit}); left is better"
+    assert section.density_drawing.draw().get_supxlabel() == unit
+    assert section.overview_drawing.draw().subfigs[0].get_supxlabel() == unit
     assert f"on the {unit.split()[0]} scale; lower is better" in render_page(review)
 
 
