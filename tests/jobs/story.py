@@ -36,6 +36,7 @@ minibatch = 128
 storage = "{checkpoints}"
 [edit]
 steps = [{{ layer = "code" }}, {{ layer = "visible" }}]
+serve = "teacher"
 [model]
 name = "cells"
 [tracking]
