@@ -14,7 +14,8 @@ from neuronedit.network.autoencoder import Autoencoder
 from neuronedit.network.chunks import in_chunks
 
 HELD_OUT = 0.2
-"""The share of the source's events that a student does not learn from: its fidelity is measured on them."""
+"""The share of the source's events, and of those to be edited, that a student does not learn from: its fidelity is
+measured on them."""
 
 MAX_COMPARED = 5_000
 """Events of each population that student and teacher are compared on, at most."""
@@ -75,17 +76,25 @@ def with_student(
     def change(spread_events: Float32s) -> Float32s:
         return in_chunks(lambda chunk: edit._blended(autoencoders, chunk), spread_events) - spread_events
 
-    learned = spread(events.source[rows[n_held_out:]])
-    student = replace(edit, student=distil(change, learned, spread(events.target), edit.spikes.ranges, seed))
+    learned, target = spread(events.source[rows[n_held_out:]]), spread(events.target)
+    others, tried = (None, None) if extrapolation is None else _divided(generator.permutation(extrapolation))
+    taught = distil(change, learned, target, edit.spikes.ranges, seed, None if others is None else spread(others))
+    student = replace(edit, student=taught)
     fidelity = measure_fidelity(
         lambda population: edit.apply(autoencoders, population),
         lambda population: student.apply(autoencoders, population),
         events.source[rows[: min(n_held_out, MAX_COMPARED)]],
         _led_to(events, generator),
-        None if extrapolation is None else extrapolation[:MAX_COMPARED],
+        tried,
         seed,
     )
     return replace(student if fidelity.passes else edit, fidelity=fidelity)
+
+
+def _divided(events: Float32s) -> tuple[Float32s | None, Float32s]:
+    """Divide events into those to learn from, none where there is but one, and those to measure fidelity on."""
+    n_held_out = max(int(HELD_OUT * len(events)), 1)
+    return (events[n_held_out:] if len(events) > n_held_out else None), events[:n_held_out][:MAX_COMPARED]
 
 
 def _led_to(events: PairEvents, generator: np.random.Generator) -> Float32s:

@@ -6,13 +6,16 @@ import pytest
 
 from neuronedit.cells.design import PAIR_EDIT, PairDesign
 from neuronedit.cells.panel import Panel
+from neuronedit.edits.pair_events import PairEvents
 from neuronedit.edits.plans import EditConfig
+from neuronedit.edits.students.distillation import distil
 from neuronedit.edits.students.fidelity import Fidelity
 from neuronedit.fitting import students
 from neuronedit.fitting.fit import FittedModel, fit_model
 from neuronedit.measures.distances import emd
+from neuronedit.model.example import example_cells, example_model
 from neuronedit.model.saved.files import load_model, save_model
-from neuronedit.network.autoencoder import Architecture
+from neuronedit.network.autoencoder import Architecture, tensor
 from neuronedit.network.plan import TrainingPlan
 
 PANEL = Panel(("CD3", "CD4", "CD8", "pSTAT1"), (5.0,) * 4)
@@ -107,6 +110,41 @@ def test_the_same_seed_gives_the_same_student(model):
 def test_no_student_is_made_where_none_is_wanted_or_needed(settings):
     edit = fitted(**settings).model.edits["pair"]
     assert (edit.student, edit.fidelity) == (None, None)
+
+
+def test_the_events_to_be_edited_are_learned_where_they_are_known():
+    """The teacher moves a kind of cell that source and target lack."""
+    rng = np.random.default_rng(0)
+    known, others = (rng.normal(centre, 0.5, (1_000, 2)).astype(np.float32) for centre in (0, 4))
+    none = np.full(2, np.nan, np.float32)
+
+    def error(extrapolation: np.ndarray | None) -> float:
+        student = distil(lambda cells: np.where(cells > 2, 1, 0), known, known, (none, none), 0, extrapolation)
+        return float(np.abs(student.change(tensor(others)).numpy() - 1).mean())
+
+    assert error(None) > 0.5
+    assert error(others[:800]) < 0.1
+
+
+def test_fidelity_is_measured_on_events_to_be_edited_that_the_student_did_not_learn_from(monkeypatch):
+    seen, learn, measure = {}, students.distil, students.measure_fidelity
+
+    def learned_from(*given):
+        seen["learned"] = given[-1]
+        return learn(*given)
+
+    def tried_on(*given):
+        seen["tried"] = given[4]
+        return measure(*given)
+
+    monkeypatch.setattr(students, "distil", learned_from)
+    monkeypatch.setattr(students, "measure_fidelity", tried_on)
+    model, numbers = example_model(), np.arange(100, dtype=np.float32)
+    pair = PairEvents(*(model.standardised(example_cells(seed, treated=seed)) for seed in (0, 1)))
+    students.with_student(model.edits["pair"], model.autoencoders, pair, np.stack([numbers] * 3, axis=1) / 100, seed=0)
+    learned, tried = ({round(float(row[0]), 4) for row in seen[name]} for name in ("learned", "tried"))
+    assert (len(learned), len(tried)) == (80, 20)
+    assert not learned & tried
 
 
 def test_a_student_that_is_not_as_good_does_not_serve_and_the_log_says_why(monkeypatch, caplog):

@@ -145,7 +145,8 @@ def fit_populations(populations: Populations, cofactor: float, seed: int, effort
     """One autoencoder, trained on source, target and events with equal weight, and an edit for each plan."""
     n_markers = populations.source.shape[1]
     panel = Panel(tuple(f"marker {number}" for number in range(1, n_markers + 1)), (cofactor,) * n_markers)
-    return fit_plans(PLANS, vars(populations), panel, seed, effort.architecture, effort.training)
+    named = {"source": populations.source, "target": populations.target, "extrapolation": populations.events}
+    return fit_plans(PLANS, named, panel, seed, effort.architecture, effort.training)
 
 
 def fit_plans(

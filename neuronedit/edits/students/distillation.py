@@ -13,13 +13,13 @@ from neuronedit.errors import ModelError
 from neuronedit.network.autoencoder import LEAKY_SLOPE, tensor
 
 N_DRAWN = 10_000
-"""Events drawn of the source and the target, at most; and jittered ones and mixtures, each, in any case."""
+"""Events drawn of each population, at most; and jittered ones and mixtures, each, in any case."""
 
 JITTER = 0.3
-"""The noise of jittered source events, in standard deviations: other samples differ from the source by as much."""
+"""The noise of jittered events, in standard deviations: other samples differ from the source by as much."""
 
 REACH = (0.5, 99.5)
-"""Percentiles of the source between which a curve bends, and the network is evaluated."""
+"""Percentiles of the events to be edited between which a curve bends, and the network is evaluated."""
 
 MIN_RANGE = 0.1
 """The least range of a curve outside the spike, in standard deviations: a marker may be constant."""
@@ -40,9 +40,14 @@ Teacher = Callable[[Float32s], Float32s]
 
 
 def distil(
-    teacher: Teacher, source: Float32s, target: Float32s, spikes: tuple[Float32s, Float32s], seed: int
+    teacher: Teacher,
+    source: Float32s,
+    target: Float32s,
+    spikes: tuple[Float32s, Float32s],
+    seed: int,
+    extrapolation: Float32s | None = None,
 ) -> Student:
-    """Fit a student to a teacher on source, target, jittered source events and mixtures of two events.
+    """Fit a student to a teacher on source, target, events to be edited, jittered events and mixtures of two events.
 
     Curves come first, then the network learns what they leave, then the curves are fitted again to what it leaves.
 
@@ -52,6 +57,8 @@ def distil(
         target: (n_target, n_markers) float32, standardised, zeros spread.
         spikes: (n_markers,) float32 each, where the spread zeros of a marker begin and end; NaN where there are none.
         seed: Draws events, initial weights and minibatches.
+        extrapolation: (n_events, n_markers) float32, standardised, zeros spread: of other kinds of cell than the
+            source, perhaps, for which the student could only guess; None where none are known.
 
     Raises:
         ModelError: The teacher's change, or a loss, is not finite.
@@ -63,14 +70,15 @@ def distil(
         True
     """
     generator = np.random.default_rng(seed)
-    events = training_events(source, target, generator)
+    own = source if extrapolation is None else np.concatenate([source, extrapolation])
+    events = training_events(source, target, generator, extrapolation)
     change = teacher(events)
     if not np.isfinite(change).all():
         raise ModelError(
             "The student cannot learn the edit: the change of some of its events is not finite. Look for extreme "
             'intensities, or do without a student: edit.serve = "teacher".'
         )
-    edges = curve_edges(source, *spikes)
+    edges = curve_edges(own, *spikes)
     places = bin_places(edges, events)
     clipped, values = tensor(np.clip(events, edges[0], edges[-1])), _fit_curves(places, change)
     with one_thread():
@@ -83,33 +91,36 @@ def distil(
     return Student(edges, _fit_curves(places, left), weights)
 
 
-def training_events(source: Float32s, target: Float32s, generator: np.random.Generator) -> Float32s:
+def training_events(
+    source: Float32s, target: Float32s, generator: np.random.Generator, extrapolation: Float32s | None = None
+) -> Float32s:
     """Draw the events that a student learns from: (n_events, n_markers) float32.
 
-    They are of the source and the target, jittered events of the source, and mixtures of two events of either: events
-    to be edited lie beside those that are known, and between them.
+    They are of all populations, jittered events of those that are edited, and mixtures of two events of any: further
+    events to be edited lie beside those that are known, and between them.
 
     Example:
         >>> cells = np.zeros((300, 2), np.float32)
         >>> training_events(cells, cells, np.random.default_rng(0)).shape
         (20600, 2)
     """
-    source, target = (events[generator.permutation(len(events))[:N_DRAWN]] for events in (source, target))
-    both = np.concatenate([source, target])
-    jittered = source[generator.integers(0, len(source), N_DRAWN)]
+    known = [source, target] if extrapolation is None else [source, target, extrapolation]
+    source, target, *others = (events[generator.permutation(len(events))[:N_DRAWN]] for events in known)
+    edited, known_events = np.concatenate([source, *others]), np.concatenate([source, target, *others])
+    jittered = edited[generator.integers(0, len(edited), N_DRAWN)]
     jittered = jittered + JITTER * generator.standard_normal(jittered.shape, np.float32)
-    first, second = (both[generator.integers(0, len(both), N_DRAWN)] for _ in range(2))
+    first, second = (known_events[generator.integers(0, len(known_events), N_DRAWN)] for _ in range(2))
     mixed = second + generator.random((N_DRAWN, 1), np.float32) * (first - second)
-    return np.concatenate([both, jittered, mixed]).astype(np.float32)
+    return np.concatenate([known_events, jittered, mixed]).astype(np.float32)
 
 
-def curve_edges(source: Float32s, starts: Float32s, ends: Float32s) -> Float32s:
+def curve_edges(events: Float32s, starts: Float32s, ends: Float32s) -> Float32s:
     """Place the edges of each marker's bins: → (4, n_markers) float32, ascending.
 
     All bins of a marker without a spike are equally wide.
 
     Args:
-        source: (n_source, n_markers) standardised, zeros spread.
+        events: (n_events, n_markers) standardised, zeros spread, as they are to be edited.
         starts: (n_markers,) where the spread zeros begin; NaN for a marker without a spike.
         ends: (n_markers,) where they end.
 
@@ -118,7 +129,7 @@ def curve_edges(source: Float32s, starts: Float32s, ends: Float32s) -> Float32s:
         >>> curve_edges(cells, *np.float32([[np.nan], [np.nan]])).astype(float).ravel().round(2).tolist()
         [-0.99, -0.74, -0.37, 0.99]
     """
-    lowest, highest = np.percentile(source, REACH, axis=0)
+    lowest, highest = np.percentile(events, REACH, axis=0)
     even = np.cumsum([0, *BINS])[:, None] / N_BINS * np.maximum(highest - lowest, MIN_RANGE) + lowest
     about_zero = [np.minimum(lowest, starts - MIN_RANGE), starts, ends, np.maximum(highest, ends + MIN_RANGE)]
     return np.where(np.isnan(ends), even, np.stack(about_zero)).astype(np.float32)
