@@ -26,7 +26,7 @@ def command() -> Command:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
         environment.pop("RAY_ADDRESS", None)
         return subprocess.run(
-            [sys.executable, *arguments], cwd=ROOT, env=environment | more, capture_output=True, text=True, timeout=300
+            [sys.executable, *arguments], cwd=ROOT, env=environment | more, capture_output=True, text=True, timeout=900
         )
 
     return run
