@@ -242,6 +242,10 @@ def _given(populations: Mapping[str, Floats], panel: Panel, design: Design) -> D
                 f"The population {name!r} has shape {events.shape}; expected (n_events, {panel.n_markers}): a column "
                 f"for each of the panel's {panel.n_markers} markers, in its order. Choose the markers' columns."
             )
+        if not len(events):
+            raise DataError(
+                f"The population {name!r} has no events; expected at least one. Add events, or leave it out."
+            )
     intensities = {name: named[name].astype(np.float32) for name in named}
     return DrawnPopulations(intensities, {name: len(events) for name, events in intensities.items()})
 

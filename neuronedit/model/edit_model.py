@@ -236,10 +236,11 @@ class EditModel:
         if batch_ids is None:
             raise ModelError(f"{where}: the model needs the column {self.batch_column!r} to choose each event's edit.")
         support = np.full(len(intensities), np.nan, dtype=np.float32) if route.support else None
-        edited, outcomes = intensities.copy(), same_outcome(len(intensities), EDITED)
+        edited, outcomes = intensities.copy(order="K"), same_outcome(len(intensities), EDITED)
         codes, values = pd.factorize(np.asarray(batch_ids, dtype=object))  # a missing value has the code -1
         for code in np.unique(codes):
-            chosen, batch = codes == code, "" if code < 0 else str(values[code])
+            of_batch, batch = codes == code, "" if code < 0 else str(values[code])
+            chosen = slice(None) if of_batch.all() else of_batch  # a slice copies nothing
             if batch in self.edits and batch != self.reference:
                 passed = self._take((batch,), intensities[chosen], route, partial(observe, batch) if observe else None)
                 edited[chosen], outcomes[chosen] = passed.intensities, NO_EFFECT if batch in idle else EDITED

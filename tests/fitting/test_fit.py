@@ -202,6 +202,13 @@ def test_columns_that_are_not_the_panels_are_told(pair):
         prepare(pair | {"source": pair["source"][:, :5]}, PANEL, PairDesign.of_arrays())
 
 
+@pytest.mark.parametrize("name", ["source", "extrapolation"])
+def test_a_population_without_events_is_told_by_its_name(pair, name):
+    given = {**pair, name: pair["source"][:0]}
+    with pytest.raises(DataError, match=f"The population '{name}' has no events; expected at least one. Add"):
+        fit_model(given, PANEL, PairDesign.of_arrays())
+
+
 def test_arrays_given_are_not_changed(pair):
     before = {name: events.copy() for name, events in pair.items()}
     prepared = prepare(pair, PANEL, PairDesign.of_arrays())

@@ -18,6 +18,8 @@ from neuronedit.model.saved.files import load_model, save_model
 from neuronedit.network.autoencoder import Architecture, tensor
 from neuronedit.network.plan import TrainingPlan
 
+pytestmark = pytest.mark.usefixtures("whole_descent")
+
 PANEL = Panel(("CD3", "CD4", "CD8", "pSTAT1"), (5.0,) * 4)
 
 

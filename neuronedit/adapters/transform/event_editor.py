@@ -197,7 +197,7 @@ class EventEditor:
         batch_ids = choices[column].to_numpy(dtype=object) if column in choices else None
         if chosen.all():
             return self.model.transform(intensities, batch_ids, self.rules.route, where, observe)
-        edited, done = intensities.copy(), same_outcome(len(intensities), NOT_CHOSEN)
+        edited, done = intensities.copy(order="K"), same_outcome(len(intensities), NOT_CHOSEN)
         of_chosen = None if batch_ids is None else batch_ids[chosen]
         found = self.model.transform(intensities[chosen], of_chosen, self.rules.route, where, observe)
         edited[chosen], done[chosen] = found.intensities, found.outcomes

@@ -15,6 +15,8 @@ from neuronedit.network.minibatches import InMemory
 from neuronedit.network.plan import TrainingPlan
 from neuronedit.network.training import train
 
+pytestmark = pytest.mark.usefixtures("whole_descent")
+
 BOTH = (EditStep(layer=("encoder", "decoder"), operator="trained"),)
 
 
