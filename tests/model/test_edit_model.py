@@ -12,6 +12,7 @@ from neuronedit.model.edit_model import EDITED, NO_EFFECT, REFERENCE, UNKNOWN, R
 from neuronedit.network.chunks import CHUNK
 from tests.arrays import of_arrays
 from tests.fitted import fit_pair
+from tests.fixtures import with_students
 from tests.plans import EVERY_KIND
 
 PLANS = {
@@ -283,3 +284,22 @@ def test_events_that_get_the_same_edits_are_observed_as_one_group(controls_model
     controls_model.transform(cells(20), None, Route(edits=("1", "2")), observe=lambda *told: seen.append(told))
     assert [told[0] for told in seen] == ["pair", "1 → 2"]
     assert all(told[1].shape == told[2].shape == (20, 5) and told[3] is None for told in seen)
+
+
+@pytest.mark.parametrize("plan", EVERY_KIND.values(), ids=EVERY_KIND)
+def test_columns_beside_each_other_have_the_bits_of_rows(make_wide_model, plan):
+    """As they come from Parquet, and as a caller has them; by the plan and by a student; one batch or many."""
+    model, rows = make_wide_model(plan)
+    for served in (model, with_students(model)):
+        columns = served.transform(np.asfortranarray(rows), None).intensities
+        assert columns.tobytes("C") == served.transform(rows, None).intensities.tobytes("C")
+
+
+def test_a_batch_alone_has_the_bits_that_it_has_beside_others(controls_model, cells):
+    events, batches = cells(400), np.repeat(["1", "2"], 200)
+    for layout in (np.ascontiguousarray, np.asfortranarray):
+        together = controls_model.transform(layout(events), batches).intensities
+        alone = [
+            controls_model.transform(layout(events[batches == batch]), [batch] * 200).intensities for batch in "12"
+        ]
+        assert together.tobytes("C") == np.concatenate(alone).tobytes("C")
