@@ -105,7 +105,7 @@ class Pipeline:
     def _start(self, raw: Floats) -> Fetched:
         """Queue some events' computation on the device; a GPU is not waited for."""
         moved = transfers(self.device)
-        raw = np.ascontiguousarray(raw)  # products of columns would sum in another order
+        raw = np.ascontiguousarray(raw)  # rows: in what order a product sums may depend on how they lie
         transformed = self.scaling.transform(raw)
         if not np.isfinite(transformed).all():
             raise NotFiniteError
