@@ -156,26 +156,34 @@ class _Running:
     def __init__(self, name: str) -> None:
         self.name = name
         self.remedy = Command.remedy
-        self.status: int | None = None
         self.interrupted = False
-        self._ending = threading.Lock()
+        self._status: int | None = None
+        # Whoever comes second waits until the first has told why; a handler amid its own thread's telling does not.
+        self._telling = threading.RLock()
+
+    @property
+    def status(self) -> int | None:
+        """The status with which the job ends, once that was told; None where it goes on."""
+        with self._telling:
+            return self._status
 
     def begin_to_end(self, status: int, message: str) -> bool:
         """Tell why the job ends, and see to it that it does; False where it ends already."""
-        if not self._ending.acquire(blocking=False):
-            return False
-        self.status = status
-        # Not by way of sys.stderr: the signal may have come amid its work. A progress bar has left its line open.
-        with suppress(OSError):
-            os.write(2, f"{os.linesep if os.isatty(2) else ''}{self.name}: {message}\n".encode())
-        # What libraries have to say at the end of an interrupted process is of no use to anybody.
-        with Path(os.devnull).open("w") as nowhere:
-            for stream in (1, 2):
-                os.dup2(nowhere.fileno(), stream)
-        timer = threading.Timer(SECONDS_TO_END, os._exit, [status])
-        timer.daemon = True
-        timer.start()
-        return True
+        with self._telling:
+            if self._status is not None:
+                return False
+            self._status = status
+            timer = threading.Timer(SECONDS_TO_END, os._exit, [status])
+            timer.daemon = True
+            timer.start()
+            # Not by way of sys.stderr: the signal may have come amid its work. A progress bar has left its line open.
+            with suppress(OSError):
+                os.write(2, f"{os.linesep if os.isatty(2) else ''}{self.name}: {message}\n".encode())
+            # What libraries have to say at the end of an interrupted process is of no use to anybody.
+            with Path(os.devnull).open("w") as nowhere:
+                for stream in (1, 2):
+                    os.dup2(nowhere.fileno(), stream)
+            return True
 
     def interrupt(self) -> None:
         """Let the main thread be interrupted once; the second time, end the process."""

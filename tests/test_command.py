@@ -216,6 +216,15 @@ def test_a_stopped_job_ends_as_told_whatever_comes_after(work, end):
     assert ended(job) == (143, STOPPED)
 
 
+def test_nothing_is_said_while_a_stopped_job_tells_why_it_ends():
+    late = "begin = command._Running.begin_to_end; command._Running.begin_to_end = lambda *given: ("
+    late += "threading.current_thread() is threading.main_thread() and time.sleep(0.1), begin(*given))[1]; "
+    slow = "dup2 = os.dup2; os.dup2 = lambda *streams: (time.sleep(0.3), dup2(*streams)); time.sleep(600)"
+    job = start_job(late + slow, "os.write(2, b'core dumped')")
+    job.send_signal(signal.SIGTERM)
+    assert ended(job) == (143, STOPPED)
+
+
 def test_a_job_that_does_not_heed_its_interruption_is_ended():
     job = start_job(
         "command.SECONDS_TO_END = 0.5\n        while True:\n            try: time.sleep(600)\n            except: pass"
