@@ -199,6 +199,10 @@ def test_overrides_alone_are_enough():
         ("sample=5", r"sample: expected a section, not a value; found 5\. Give its keys, as --set sample\.events"),
         ("panel.file=panel.csv", r"panel: give either panel.file or panel.markers"),
         ("edit.steps=[]", r"edit: edit.steps is empty; expected at least one step\. Remove the key for the default"),
+        (
+            "edit.steps=[{from_events=9}]",
+            r"edit: every step of edit\.steps is for .*; expected one that is fitted to any",
+        ),
         ("edit.steps=[{layr = 'code'}]", r"unknown key 'edit.steps.0.layr'; nearest name 'layer'\. Known keys of edit"),
         (
             "edit.steps=[{operator = 'bins'}]",

@@ -225,14 +225,13 @@ def fit_edit(
     spikes = Spikes.find(source, target, zeros) if residual else Spikes.none(len(zeros))
     spread, led_to = (spikes.spread_evenly(population) for population in (source, target))
     networks = autoencoders if any(step.latent for step in plan) else autoencoders[:1]
-    members = tuple(
-        Member(
-            " → ".join(map(str, plan)),
-            1 / len(networks),
-            number,
-            fit_steps(network, plan, spread, led_to, replace(fitting, seed=fitting.seed + number)),
-        )
+    fitted = [
+        fit_steps(network, plan, spread, led_to, replace(fitting, seed=fitting.seed + number))
         for number, network in enumerate(networks)
+    ]
+    members = tuple(
+        Member(" → ".join(str(step.plan) for step in steps), 1 / len(networks), number, steps)
+        for number, steps in enumerate(fitted)
     )
     errors = measure_errors(autoencoders[0], plan, spread, led_to, fitting) if measured else None
     edit = Edit(name, members, spikes, support, target_percentiles, shrinks, errors, unlearnable, unmoved)

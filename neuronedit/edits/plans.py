@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from neuronedit.config import Config
 from neuronedit.edits.learnable import Unlearnable
 from neuronedit.edits.operators.percentiles import N_PERCENTILES
+from neuronedit.edits.operators.strata import EVENTS_PER_STRATUM
 from neuronedit.edits.operators.table import EditStep
 from neuronedit.edits.students.student import Server
 from neuronedit.network.autoencoder import CODE, DECODER, ENCODER, VISIBLE, Architecture
@@ -22,8 +23,16 @@ TRANSPORT: Plan = (EditStep(layer=VISIBLE, operator="transport"), *QUANTILE_MAP)
 NEURONS_THEN_MARKERS: Plan = (EditStep(layer=CODE), EditStep(layer=VISIBLE))
 """The code, then the markers: the network supplies context, the markers exact marginals."""
 
-DEFAULT: Plan = (EditStep(layer=(ENCODER, DECODER), operator="trained"), *STRATA)
-"""What is fitted where no plan is given: neurons whose shifts are trained, then markers by kinds of cell."""
+FROM_EVENTS = 8 * EVENTS_PER_STRATUM
+"""Events from which strata are many enough to come first. With fewer, they were as good or worse on real cells."""
+
+DEFAULT: Plan = (
+    EditStep(layer=VISIBLE, operator="strata", from_events=FROM_EVENTS),
+    EditStep(layer=(ENCODER, DECODER), operator="trained"),
+    *STRATA,
+)
+"""What is fitted where no plan is given: markers by kinds of cell, where there are events for many kinds; then neurons
+whose shifts are trained; then markers again, by kinds found in events that nearly meet the target, better told apart."""
 
 PRESETS: Mapping[str, Plan] = {
     "trained": DEFAULT,
@@ -66,7 +75,8 @@ class EditConfig(Config):
     preset: Preset | None = Field(
         None,
         description="a plan by name, applied even where doing nothing does better; trained: what is fitted by default, "
-        "the last layers of encoder and decoder (trained), then visible (strata); paper: code (step, plain); "
+        f"visible (strata) from {FROM_EVENTS:,} events on, the last layers of encoder and decoder (trained), then "
+        "visible (strata); paper: code (step, plain); "
         "quantile-map: visible (linear); neurons-then-markers: code, then visible (linear); strata: visible (strata); "
         "transport: visible (transport, then linear); neurons-strata: code, then visible (strata)",
     )
@@ -136,6 +146,11 @@ class EditConfig(Config):
     def _one_plan(self) -> Self:
         if "steps" in self.model_fields_set and not self.steps:
             raise ValueError("edit.steps is empty; expected at least one step. Remove the key for the default plan")
+        if self.steps and all(step.from_events for step in self.steps):
+            raise ValueError(
+                "every step of edit.steps is for a least number of events (from_events); expected one that is fitted "
+                "to any number. Leave from_events out there"
+            )
         if self.preset and self.steps:
             raise ValueError("give either edit.preset or edit.steps; expected one plan, found two. Remove one of them")
         return self

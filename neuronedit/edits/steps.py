@@ -58,6 +58,8 @@ def fit_steps(
 ) -> tuple[FittedStep, ...]:
     """Fit each step of a plan on the source as the steps before it leave it, against the target.
 
+    A step for more events than there are (``from_events``) is left out.
+
     Args:
         autoencoder: Trained; frozen from here on.
         plan: The layers to edit, in order.
@@ -79,6 +81,8 @@ def fit_steps(
     """
     steps: list[FittedStep] = []
     for step in plan:
+        if min(len(source), len(target)) < step.from_events:
+            continue
         layers = [
             LayerEvents(autoencoder, layer, source, target) for layer in step.places(autoencoder.architecture).values()
         ]

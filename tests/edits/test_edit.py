@@ -5,7 +5,7 @@ import pytest
 
 from neuronedit.edits.edit import fit_edit
 from neuronedit.edits.operators.percentiles import percentiles
-from neuronedit.edits.operators.table import Fitting
+from neuronedit.edits.operators.table import EditStep, Fitting
 from neuronedit.edits.plans import NEURONS_THEN_MARKERS, PRESETS
 from neuronedit.edits.steps import apply_steps
 from neuronedit.network.autoencoder import Architecture, Autoencoder
@@ -47,6 +47,13 @@ def test_an_ensemble_makes_the_mean_of_its_members_changes(networks, source, tar
     each = [apply_steps(member.steps, networks[member.autoencoder], source) for member in ensemble.members]
     # float32 sums in another order.
     np.testing.assert_allclose(ensemble.apply(networks, source), np.mean(each, axis=0), atol=1e-5)
+
+
+def test_an_edit_is_named_by_the_steps_that_were_fitted(networks, source, target):
+    plan = (EditStep(layer="visible", from_events=10**6), EditStep(layer="code"))
+    edit = fit_edit("pair", networks, plan, source, target, zeros=ZEROS)
+    assert {member.plan for member in edit.members} == {"code linear"}
+    assert edit.plan == plan[1:]
 
 
 def test_a_plan_of_markers_alone_needs_one_member(networks, source, target):

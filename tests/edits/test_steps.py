@@ -71,6 +71,13 @@ def test_a_cascade_of_steps_is_the_identity_too(autoencoder, source):
     assert apply_steps(fitted, autoencoder, source).tobytes() == source.tobytes()
 
 
+@pytest.mark.parametrize(("from_events", "fitted"), [(201, ["visible", "code"]), (202, ["code"])])
+def test_a_step_for_more_events_than_there_are_is_left_out(autoencoder, source, target, from_events, fitted):
+    steps = (EditStep(layer="visible", from_events=from_events), EditStep(layer="code"))
+    assert [step.plan.layer for step in fit_steps(autoencoder, steps, source, target)] == fitted
+    assert [step.plan.layer for step in fit_steps(autoencoder, steps, target, source)] == fitted
+
+
 def test_after_a_visible_linear_edit_the_source_has_the_targets_percentiles(autoencoder, source, target):
     fitted = fit_steps(autoencoder, plan("visible"), source, target)
     # a + (b - a) in float32, values up to about 10.

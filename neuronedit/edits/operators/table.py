@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -186,6 +186,9 @@ class EditStep(Config):
         ge=1,
         description="kinds of cell told apart (operator strata); by default as many as the events allow, from 4 to 24",
     )
+    from_events: int = Field(
+        0, ge=0, description="the step is left out where source or target has fewer events than this"
+    )
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -210,6 +213,10 @@ class EditStep(Config):
         """
         layers = dict.fromkeys(map(architecture.layer_named, self.layers))
         return {f"{layer}." if len(layers) > 1 else "": layer for layer in layers}
+
+    def facts(self) -> dict[str, Any]:
+        """Give the settings as JSON values; ``from_events`` only where it is set: models of before do not have it."""
+        return self.model_dump(mode="json", exclude=None if self.from_events else {"from_events"})
 
     @property
     def latent(self) -> bool:

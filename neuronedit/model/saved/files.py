@@ -229,7 +229,7 @@ def _edit_facts(edit: Edit, markers: Sequence[str]) -> dict[str, Any]:
                     "plan": member.plan,
                     "weight": member.weight,
                     "autoencoder": member.autoencoder,
-                    "steps": [step.plan.model_dump(mode="json") for step in member.steps],
+                    "steps": [step.plan.facts() for step in member.steps],
                 }
                 for member in edit.members
             ],

@@ -104,17 +104,18 @@ def next_sample(
 
 
 def plan_of(subject: EditSubject) -> Plan:
-    """The steps, ending with the decoder, that the heaviest member takes on neurons; else the paper's on the code.
+    """The heaviest member's steps up to the first on neurons, there by the decoder; else the paper's on the code.
 
     Example:
         >>> from neuronedit.review.subject import example_subject
         >>> [(step.layer, step.form) for step in plan_of(example_subject())]
         [('code', 'plain')]
     """
-    latent = [member for member in subject.edit.members if member.steps[0].plan.latent]
-    steps = max(latent, key=lambda member: member.weight).steps[:1] if latent else ()
-    plan = [step.plan for step in steps] or [EditStep(layer=subject.layer)]
-    return tuple(step.model_copy(update={"form": "plain"}) for step in plan)
+    latent = [member for member in subject.edit.members if any(step.plan.latent for step in member.steps)]
+    heaviest = max(latent, key=lambda member: member.weight, default=None)
+    plan = [step.plan for step in heaviest.steps] if heaviest else [EditStep(layer=subject.layer)]
+    first = next(number for number, step in enumerate(plan) if step.latent)
+    return (*plan[:first], plan[first].model_copy(update={"form": "plain"}))
 
 
 def _made_by(

@@ -36,7 +36,7 @@ PLANS = [
     [EditStep(operator="step")],
     [EditStep(operator="linear", form="plain")],
     [EditStep(operator="neighbours", n_neighbours=10), EditStep(layer="visible")],
-    [EditStep(operator="strata", n_strata=3), EditStep(layer="visible", operator="strata", n_strata=2)],
+    [EditStep(operator="strata", n_strata=3), EditStep(layer="visible", operator="strata", n_strata=2, from_events=9)],
 ]
 
 

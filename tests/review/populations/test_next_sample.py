@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from neuronedit_jobs.benchmarks.review.planted import TYPES, UNSEEN_TYPES, planted_cells, planted_model
 
+from neuronedit.edits.operators.table import EditStep
 from neuronedit.edits.plans import PRESETS
 from neuronedit.errors import DataError
 from neuronedit.review.populations.next_sample import (
@@ -36,6 +37,15 @@ def test_the_edits_own_step_on_neurons_is_tried_and_decoded():
         model = planted_model(cells, treated, plans[name])
         (step,) = plan_of(EditSubject.from_model(model, "pair", cells.labelled, treated.labelled))
         assert (step.layer, step.operator, step.form) == ("code", operator, "plain")
+
+
+def test_what_markers_are_moved_before_neurons_is_tried_too():
+    cells, treated = planted_cells(500, 0), planted_cells(500, 1, shift=1.0)
+    plan = (EditStep(layer="visible"), EditStep(layer="encoder"), EditStep(layer="code"))
+    tried = plan_of(
+        EditSubject.from_model(planted_model(cells, treated, plan), "pair", cells.labelled, treated.labelled)
+    )
+    assert tried == (plan[0], plan[1].model_copy(update={"form": "plain"}))
 
 
 def test_the_part_names_the_population_to_be_measured(trained_edit, refits):
