@@ -32,7 +32,7 @@ DEFAULT: Plan = (
     *STRATA,
 )
 """What is fitted where no plan is given: markers by kinds of cell, where there are events for many kinds; then neurons
-whose shifts are trained; then markers again, by kinds found in events that nearly meet the target, better told apart."""
+whose shifts are trained; then markers again, by kinds found anew in events that nearly meet the target."""
 
 PRESETS: Mapping[str, Plan] = {
     "trained": DEFAULT,
