@@ -41,6 +41,7 @@ def test_a_home_that_can_be_written_keeps_rays_own_token(tmp_path: Path, monkeyp
 
 
 @pytest.mark.ray
+@pytest.mark.faults
 def test_ray_starts_where_the_home_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     job = (

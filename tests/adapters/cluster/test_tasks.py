@@ -56,6 +56,7 @@ def test_a_fault_of_ours_keeps_its_traceback(ray_cluster: None) -> None:
         list(run_on_cluster(fails, {"fitted the edit 'B'": "fault"}))
 
 
+@pytest.mark.faults
 def test_a_worker_that_dies_is_told_with_its_task_and_what_helps(ray_cluster: None) -> None:
     with pytest.raises(ClusterError, match=r"^Ray lost the worker that fitted the edit 'B' \(.*\)\. Run again\.$"):
         list(run_on_cluster(fails, {"fitted the edit 'B'": "death"}, "Run again."))

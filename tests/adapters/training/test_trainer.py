@@ -31,6 +31,7 @@ def by_ray(tmp_path_factory: pytest.TempPathFactory) -> TrainedAutoencoder:
     return train_autoencoder(populations(), ARCHITECTURE, PLAN, config)
 
 
+@pytest.mark.faults
 def test_two_workers_of_ray_train_compute_what_two_processes_compute(
     tmp_path: Path, by_ray: TrainedAutoencoder
 ) -> None:
@@ -40,6 +41,7 @@ def test_two_workers_of_ray_train_compute_what_two_processes_compute(
     assert all(np.array_equal(array, weights[name]) for name, array in weights_of(by_ray.autoencoder).items())
 
 
+@pytest.mark.faults
 def test_a_trained_autoencoder_is_frozen_its_losses_fall_and_its_time_is_told(by_ray: TrainedAutoencoder) -> None:
     assert not by_ray.autoencoder.training
     assert not any(parameter.requires_grad for parameter in by_ray.autoencoder.parameters())
