@@ -13,7 +13,7 @@ import ray
 from pydantic import Field, PositiveInt
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from neuronedit.adapters.cluster.watch import watched
+from neuronedit.adapters.cluster.watch import watched, watched_start
 from neuronedit.command import catch_signals
 from neuronedit.config import Config
 from neuronedit.errors import ClusterError, ModelError
@@ -84,13 +84,14 @@ def _start(config: RayConfig) -> None:
         cores = config.num_cpus or os.cpu_count() or 1
         # One slot above the cores: Ray Data hangs without a word when workers take every slot.
         try:
-            ray.init(
-                address="local",
-                num_cpus=cores + 1,
-                include_dashboard=False,
-                object_store_memory=LOCAL_OBJECT_STORE_BYTES,
-                **quiet,
-            )
+            with watched_start():
+                ray.init(
+                    address="local",
+                    num_cpus=cores + 1,
+                    include_dashboard=False,
+                    object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+                    **quiet,
+                )
         except Exception as error:  # Ray raises bare ones
             raise ClusterError(
                 f"Ray did not start on this machine ({' '.join(str(error).split())}). Check that the home folder and "

@@ -22,6 +22,41 @@ SECONDS_WITHOUT_ANSWER = 45.0
 """After which a cluster's head counts as lost; Ray itself ends the driver's process after 60 s, without a word."""
 
 
+SECONDS_TO_SAY_SO = 5.0
+"""How long Ray has to tell by an error that its head ended while it started; mostly it does at once."""
+
+
+@contextmanager
+def watched_start() -> Iterator[None]:
+    """End the job when the head ends while Ray starts on this machine in the block, and Ray itself does not say so.
+
+    Ray's C++ core would look for it for 60 s, and then end the process with status 1 and words of its own.
+    """
+    done = Event()
+    Thread(target=_watch_start, args=(done,), daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _watch_start(done: Event) -> None:
+    head = None
+    while not done.wait(SECONDS_BETWEEN_LOOKS):
+        head = head or next(filter(_is_head, psutil.Process().children()), None)
+        if head and not _lives(head):
+            done.wait(SECONDS_TO_SAY_SO)
+            _end_without({HEAD: head}, done)
+            return
+
+
+def _is_head(process: psutil.Process) -> bool:
+    try:
+        return bool(process.name() == HEAD)
+    except psutil.NoSuchProcess:
+        return False
+
+
 @contextmanager
 def watched() -> Iterator[None]:
     """End the job when Ray is lost while the block runs."""

@@ -156,6 +156,19 @@ def test_a_job_that_loses_ray_while_it_starts_says_so_and_ends(tmp_path: Path, n
     assert re.match(r"neuronedit wait: Ray (did not start on this machine|was lost) \(", told)
 
 
+@pytest.mark.parametrize("seconds", [0, 0.5, 1])
+def test_a_job_whose_head_ends_after_its_node_began_does_not_wait_for_it(tmp_path: Path, seconds: float) -> None:
+    driver = start_driver(JOB, Path("here"), tmp_path / "at-work")
+    wait_for(lambda: any(process.name() == "raylet" for process in below(driver.pid)), driver)
+    time.sleep(seconds)
+    for process in below(driver.pid):
+        if process.name() == "gcs_server":
+            process.kill()
+    status, said = ended(driver, 30)
+    assert status == 2, said
+    assert re.match(r"neuronedit wait: Ray (did not start on this machine|was lost) \(", said.splitlines()[-1])
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, int]]:
     """A cluster that others started: its address, and the process above its own."""
