@@ -17,6 +17,7 @@ from neuronedit.edits.steps import Member, fit_steps
 from neuronedit.edits.students.fidelity import Fidelity
 from neuronedit.edits.students.student import Server, Student
 from neuronedit.edits.support import Support, shrink
+from neuronedit.errors import ModelError
 from neuronedit.network.autoencoder import Autoencoder
 from neuronedit.network.chunks import Activations, in_chunks
 
@@ -199,7 +200,7 @@ def fit_edit(
     Raises:
         ConfigError: A step names a layer that the autoencoder does not have.
         DataError: The source has fewer than two different events.
-        ModelError: A step could not be fitted.
+        ModelError: A step could not be fitted, or all are for more events.
 
     Example:
         >>> import numpy as np
@@ -229,6 +230,11 @@ def fit_edit(
         fit_steps(network, plan, spread, led_to, replace(fitting, seed=fitting.seed + number))
         for number, network in enumerate(networks)
     ]
+    if not all(fitted):
+        raise ModelError(
+            f"Edit {name!r}: source has {len(source)} events, target {len(target)}; every step of its plan expects "
+            "more (from_events). Give more events, or a step for any number."
+        )
     members = tuple(
         Member(" → ".join(str(step.plan) for step in steps), 1 / len(networks), number, steps)
         for number, steps in enumerate(fitted)

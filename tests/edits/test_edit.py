@@ -8,6 +8,7 @@ from neuronedit.edits.operators.percentiles import percentiles
 from neuronedit.edits.operators.table import EditStep, Fitting
 from neuronedit.edits.plans import NEURONS_THEN_MARKERS, PRESETS
 from neuronedit.edits.steps import apply_steps
+from neuronedit.errors import ModelError
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 from tests.arrays import of_arrays
 from tests.plans import EVERY_KIND
@@ -54,6 +55,12 @@ def test_an_edit_is_named_by_the_steps_that_were_fitted(networks, source, target
     edit = fit_edit("pair", networks, plan, source, target, zeros=ZEROS)
     assert {member.plan for member in edit.members} == {"code linear"}
     assert edit.plan == plan[1:]
+
+
+def test_a_plan_for_more_events_than_there_are_is_refused(networks, source, target):
+    plan = (EditStep(layer="visible", from_events=10**6),)
+    with pytest.raises(ModelError, match=r"'pair': source has 400 events, target 300; .* expects more \(from_events\)"):
+        fit_edit("pair", networks, plan, source, target, zeros=ZEROS)
 
 
 def test_a_plan_of_markers_alone_needs_one_member(networks, source, target):
