@@ -13,11 +13,13 @@ import pytest
 from neuronedit_jobs.benchmarks.accuracy.peers import PeerError
 from neuronedit_jobs.benchmarks.speed import event_files, peer_speed, transform
 from neuronedit_jobs.benchmarks.speed.event_files import DEFAULT, MARKERS, NEURONS, FileSet, save_trials
-from neuronedit_jobs.benchmarks.speed.ways import Work, copy_cost, half_cost, plain_cost, products_cost
+from neuronedit_jobs.benchmarks.speed.ways import Work, copy_cost, half_cost, plain_cost, products_cost, quality_cost
 
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.edits.plans import DEFAULT as DEFAULT_PLAN
+from neuronedit.edits.students.student import BLOCK
 from neuronedit.model.saved.files import load_model
+from neuronedit.model.tally import Tally
 
 pytestmark = pytest.mark.bench
 
@@ -78,6 +80,17 @@ def test_floor_b_grows_with_the_number_of_events() -> None:
     assert 3 < many.cpu_s / few.cpu_s < 30  # 10, on a machine that others use
 
 
+def test_quality_alone_counts_every_event_once(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[tuple[int, bool]] = []
+
+    def observe(self: Tally, group: str, before: np.ndarray, after: np.ndarray, support: None) -> None:
+        counted.append((len(before), bool((before != after).all())))
+
+    monkeypatch.setattr("neuronedit_jobs.benchmarks.speed.ways.Tally.observe", observe)
+    quality_cost(places / "models" / DEFAULT, places / "cells")
+    assert counted == [(BLOCK, True), *4 * [(100, True)]]
+
+
 def test_a_plain_process_edits_its_share_of_the_files_and_leaves_nothing(
     places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +127,7 @@ def test_every_row_is_measured_and_every_figure_is_a_number(places: Path, monkey
     monkeypatch.setattr(transform, "QUICK", transform.Size(4_000, 400))
     result = transform.run(quick=True)
     assert result.table.index.is_unique
-    assert len(result.table) == 20
+    assert len(result.table) == 22
     with_nothing_taken_off = result.table.drop(index=[transform.ONE_ACTOR, transform.TWO_ACTORS])
     assert (with_nothing_taken_off[["wall_s", "cpu_s"]] > 0).all(axis=None)
     assert np.isfinite(list(result.figures.values())).all()

@@ -30,13 +30,15 @@ from .event_files import (
     save_trials,
 )
 from .peer_speed import CLUSTERED, FROM_FILES, peer_costs
-from .ways import Work, copy_cost, half_cost, pandas_cost, plain_cost, products_cost, ray_costs
+from .ways import Work, copy_cost, half_cost, pandas_cost, plain_cost, products_cost, quality_cost, ray_costs
 
 PLANS = (SMALL, QUANTILE_MAP, LINEAR, STRATA, NEIGHBOURS, DEFAULT, TEACHER, SIX_PLANS)
 
 MAIN, SHORT, SAMPLE, ZSTD, FEW = "cells", "short", "sample", "sample-zstd", "few"
 
 FLOOR_A, FLOOR_B = "floor A: read and write", "floor B: matrix products"
+FLOOR_A_OF_PLANS = f"{FLOOR_A}, the plans' files"
+QUALITY = "quality of the plans' events"
 PLAIN, TWO_PLAIN = "plain process", "2 plain processes"
 START, ONE_ACTOR, TWO_ACTORS = "Ray, start", "Ray, 1 actor", "Ray, 2 actors"
 WITH_START = ", with its start"
@@ -128,6 +130,8 @@ def _floors(folder: Path, size: Size) -> dict[str, Cost]:
 def _plans(folder: Path) -> dict[str, Cost]:
     sample, zstd, output, few = folder / SAMPLE, folder / ZSTD, folder / "edited", folder / FEW
     costs = {
+        FLOOR_A_OF_PLANS: copy_cost(sample, folder / "copied-sample", "snappy"),
+        QUALITY: quality_cost(folder / DEFAULT, sample),
         f"{FLOOR_A}, zstd": copy_cost(zstd, folder / "copied-zstd", "zstd"),
         f"{PLAIN}, zstd": plain_cost(Work(folder / NEURONS, zstd, output, few, "zstd")),
     }
@@ -154,7 +158,8 @@ def _figures(rows: Mapping[str, Row]) -> dict[str, float]:
 
     Those named ``A_over_B`` are ratios of speed, more than 1 where A is faster; but for ``strata_over_linear`` and
     ``neighbours_over_linear``, ratios of what the whole transform costs with an operator on the code. Rates are the
-    plain process's. Minutes are for 100 million events of 40 markers by two actors, start included.
+    plain process's. ``quality_share`` is the share of the default's seconds that quality control takes. Minutes are for
+    100 million events of 40 markers by two actors, start included.
     """
     cost = {name: row.cost for name, row in rows.items()}
     rate = {name: row.rate for name, row in rows.items()}
@@ -170,7 +175,8 @@ def _figures(rows: Mapping[str, Row]) -> dict[str, float]:
         "plain_events_per_cpu_s": rate[PLAIN],
         "small_events_per_cpu_s": rate[_of(SMALL)],
         "default_events_per_cpu_s": rate[_of(DEFAULT)],
-        "default_over_floor_a": rate[_of(DEFAULT)] / rate[f"{FLOOR_A}, zstd"],
+        "default_over_floor_a": rate[_of(DEFAULT)] / rate[FLOOR_A_OF_PLANS],
+        "quality_share": cost[QUALITY].cpu_s / cost[_of(DEFAULT)].cpu_s,
         "default_over_six_plans": rate[_of(DEFAULT)] / rate[_of(SIX_PLANS)],
         "strata_over_linear": rate[_of(LINEAR)] / rate[_of(STRATA)],
         "neighbours_over_linear": rate[_of(LINEAR)] / rate[_of(NEIGHBOURS)],
@@ -181,7 +187,7 @@ def _figures(rows: Mapping[str, Row]) -> dict[str, float]:
     }
     if CLUSTERED in rows:
         for name, peer in (("over_cytonormpy", CLUSTERED), ("over_cytonormpy_from_files", FROM_FILES)):
-            figures[name] = rate[_of(DEFAULT)] / rate[peer]
+            figures[f"default_{name}"] = rate[_of(DEFAULT)] / rate[peer]
             figures[f"small_{name}"] = rate[_of(SMALL)] / rate[peer]
     return figures
 

@@ -20,12 +20,17 @@ import torch
 from neuronedit.adapters.cluster.session import GpuShare, RayConfig, ray_session
 from neuronedit.adapters.files.blocks import FilePart, file_parts
 from neuronedit.adapters.files.dataset import EventDataset, list_dataset
+from neuronedit.adapters.files.parquet import marker_matrix
 from neuronedit.adapters.transform.committed import Layout
 from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer
 from neuronedit.adapters.transform.output_folder import OutputFolder, claimed_output
 from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.adapters.transform.pool import transform_parts
+from neuronedit.cells.design import PAIR_EDIT
+from neuronedit.edits.students.student import BLOCK
+from neuronedit.model.edit_model import BATCHES_OWN
+from neuronedit.model.quality import QualityObserver
 from neuronedit.model.saved.files import contents_digest, load_model, model_contents, model_digest
 from neuronedit.model.standing import DIGEST_TAG
 from neuronedit.model.tally import Tally
@@ -172,6 +177,33 @@ def copy_cost(folder: Path, output: Path, compression: str) -> Cost:
                 for events in read.iter_batches(EVENTS_PER_READ, use_threads=False):
                     written.write_table(pa.Table.from_batches([events]))
     return cost
+
+
+def quality_cost(model: Path, cells: Path) -> Cost:
+    """Quality control alone, on one core: all files' events are counted, and sampled ones scored, as an edit does it.
+
+    Args:
+        model: The model's folder.
+        cells: The input's; its events are counted as they were and, moved by a little, as edited.
+    """
+    torch.set_num_threads(1)
+    loaded = load_model(model)
+    observe = QualityObserver(Tally(loaded.scaling.zeros), loaded, BATCHES_OWN)
+    block = np.zeros((BLOCK, loaded.panel.n_markers), np.float32)
+    observe(PAIR_EDIT, block, block + 1, None)  # what is compiled on first use is
+    seconds = 0.0
+    for path in sorted(cells.iterdir()):
+        events = loaded.standardised(marker_matrix(pq.read_table(path), loaded.panel, path.name))
+        for start in range(0, len(events), BLOCK):
+            was = np.asfortranarray(events[start : start + BLOCK])  # in the cache, as an edit leaves it
+            became = was + np.float32(0.1)
+            started = process_time()
+            observe(PAIR_EDIT, was, became, None)
+            seconds += process_time() - started
+        started = process_time()
+        observe.finish()
+        seconds += process_time() - started
+    return Cost(wall_s=seconds, cpu_s=seconds)
 
 
 def products_cost(n_events: int) -> Cost:
