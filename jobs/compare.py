@@ -70,7 +70,7 @@ def job(config: CompareConfig) -> int:
 
 def contender(pinned: PinnedModel) -> Contender:
     """A pinned model with what its registry and its run say of it."""
-    settings, scalars = read_run(pinned.run_id)
+    settings, scalars = read_run(pinned.run_id, pinned.review_run)
     gates = pinned.standing.recorded if pinned.standing else {}
     return Contender(pinned.uri, pinned.model, settings, gates, scalars)
 

@@ -6,7 +6,6 @@ from neuronedit.adapters.registry.promotion import promote
 from neuronedit.adapters.registry.runs import TrackingConfig, use_store
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
-from neuronedit.model.gates import listed
 
 
 class PromoteConfig(Config):
@@ -30,8 +29,9 @@ def job(config: PromoteConfig) -> int:
     use_store(config.tracking)
     done = promote(config.name, config.version, config.alias, config.override)
     print(f"models:/{config.name}: {done.move.sentence}")
+    print("\n".join(f"gate {name}: {text}" for name, text in done.gates.items()))
     if done.overridden:
-        print(f"although these gates do not stand: {listed(done.overridden)}")
+        print(f"Promoted although these do not stand: {', '.join(done.overridden)}")
     return 0
 
 

@@ -21,12 +21,13 @@ from neuronedit.config import Config
 from neuronedit.errors import NOT_MEASURED
 from neuronedit.fitting.fit import model_refits
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.gates import GateConfig
+from neuronedit.model.gates import MARKS, GateConfig, joint_tone
 from neuronedit.review.neurons.context import LabelColumns
 from neuronedit.review.page.edit_review import EditReview, review_edit
 from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.html import PAGE, write_review
 from neuronedit.review.page.report import review_model
+from neuronedit.review.page.transfer import HELD_OUT
 
 RECORD = "_review.json"
 
@@ -81,9 +82,13 @@ def job(config: ReviewConfig) -> int:
         review = replace(review, gates=gates, edits=edit_reviews(config, pinned.model, events))
         write_review(review, folder)
         write_record(folder, RECORD, {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()})
-        version = gates_of_review(pinned, gates, review.verdict())
+        measured = [each.name for each in compared if each.kind == HELD_OUT]
+        version = gates_of_review(pinned, gates, review.verdict(), measured)
         results = folder_results("review", review.scalars(), {"events": dataset}, version=version)
-        logged = log_in_run(results, config.tracking, config.flat(), pinned.run_id, folder, config.output)
+        name = f"review {pinned.short_name} {MARKS[joint_tone(gates)]}"
+        logged = log_in_run(
+            results, config.tracking, config.flat(), folder, config.output, name=name, parent=pinned.run_id
+        )
     print(review.decisive_table().round(3).to_string(na_rep=NOT_MEASURED))
     print("".join(f"{sentence}\n" for sentence in (review.caution, *review.left_markers) if sentence), end="")
     print("\n".join(f"gate {gate.name}: {gate.text}" for gate in gates))

@@ -14,13 +14,13 @@ from neuronedit.measures.distances import MARGIN
 GateName = Literal["reconstruction", "confounding", "support", "expected_error", "quantile_map"]
 GATES: Final[tuple[GateName, ...]] = get_args(GateName)
 
-MayBeWaived = Literal["reconstruction", "confounding", "support", "quantile_map"]
-"""How an edit carries over must be known: nobody can waive that, only answer for it by an override."""
-
-Outcome = Literal["pass", "fail", "not measured", "waived"]
+Outcome = Literal["pass", "fail", "overridden", "not measured"]
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
 Tone = Literal["green", "amber", "red"]
+
+MARKS: Final[Mapping[Tone, str]] = {"green": "▲", "amber": "◆", "red": "▼"}
+"""The tones' signs, for where there are no colours."""
 
 _TITLES: Final[Mapping[GateName, str]] = {
     "reconstruction": "Reconstruction",
@@ -30,11 +30,11 @@ _TITLES: Final[Mapping[GateName, str]] = {
     "quantile_map": "Beside the quantile map",
 }
 
-GATE_COLUMNS: Final = ["gate", "outcome", "tone", "value", "threshold", "rule", "reason"]
+GATE_COLUMNS: Final = ["gate", "outcome", "tone", "value", "threshold", "default", "rule", "reason"]
 
 
 class GateConfig(Config):
-    """Thresholds that a model must meet before it may be promoted."""
+    """Thresholds that a model must meet before it may be promoted; who loosens one answers for it when promoting."""
 
     reconstruction: float = Field(
         0.75,
@@ -71,9 +71,16 @@ class GateConfig(Config):
         "part of what there is to correct; the default is the margin below which the review calls two methods no "
         "different, a negative number asks the edit to be better",
     )
-    optional: tuple[MayBeWaived, ...] = Field(
-        (), description="gates that a model may be promoted without, where they could not be measured"
-    )
+
+    @classmethod
+    def default(cls, name: GateName) -> float:
+        """The threshold that is asked where nobody asks for another.
+
+        Example:
+            >>> GateConfig.default("support")
+            3.0
+        """
+        return float(cls.model_fields[name].default)
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class Gate:
         threshold: The value's limit.
         reason: One sentence that says how the value came about, or why there is none.
         at_least: Whether the value must reach the threshold; otherwise it must not exceed it.
-        optional: Whether the model may be promoted where the value is not known.
+        default: The limit that is asked by default; None: it is the threshold.
         doubt_above: Up to the threshold, a value above this passes with a warning; None: none does.
         doubted: Whether it passes with a warning whatever the value.
     """
@@ -96,17 +103,28 @@ class Gate:
     threshold: float
     reason: str
     at_least: bool = False
-    optional: bool = False
+    default: float | None = None
     doubt_above: float | None = None
     doubted: bool = False
 
     @property
     def outcome(self) -> Outcome:
-        """``waived``: not measured, and need not be."""
+        """``overridden``: it passes by a looser threshold than the default alone."""
         if self.value is None:
-            return "waived" if self.optional else "not measured"
-        stands = self.value >= self.threshold if self.at_least else self.value <= self.threshold
-        return "pass" if stands else "fail"
+            return "not measured"
+        if not self._meets(self.threshold):
+            return "fail"
+        return "pass" if self.default is None or self._meets(self.default) else "overridden"
+
+    def _meets(self, limit: float) -> bool:
+        assert self.value is not None
+        return self.value >= limit if self.at_least else self.value <= limit
+
+    @property
+    def limit(self) -> str:
+        """The threshold as it is told: ``3``, or ``10 (default 3)`` where another is asked."""
+        default = f" (default {self.default:g})" if self.default not in (None, self.threshold) else ""
+        return f"{self.threshold:g}{default}"
 
     @property
     def title(self) -> str:
@@ -116,18 +134,25 @@ class Gate:
     @property
     def tone(self) -> Tone:
         """The colour of the outcome on the page."""
-        if self.outcome == "fail":
+        if self.outcome in ("fail", "overridden"):
             return "red"
         above = self.value is not None and self.doubt_above is not None and self.value > self.doubt_above
         return "green" if self.outcome == "pass" and not (above or self.doubted) else "amber"
+
+    @property
+    def mark(self) -> str:
+        """The tone's sign."""
+        return MARKS[self.tone]
 
     @property
     def text(self) -> str:
         """The outcome with its numbers and the reason, e.g. ``fail 0.41 > 0.3: …``; it starts with the outcome."""
         if self.value is None:
             return f"{self.outcome}: {self.reason}"
-        signs = {"pass": (">=" if self.at_least else "<="), "fail": ("<" if self.at_least else ">")}
-        return f"{self.outcome} {self.value:.3g} {signs[self.outcome]} {self.threshold:g}: {self.reason}"
+        stands, falls = (">=", "<") if self.at_least else ("<=", ">")
+        return (
+            f"{self.outcome} {self.value:.3g} {falls if self.outcome == 'fail' else stands} {self.limit}: {self.reason}"
+        )
 
     def row(self) -> dict[str, Any]:
         """The gate's row of the review's ``gates`` table."""
@@ -137,6 +162,7 @@ class Gate:
             "tone": self.tone,
             "value": self.value,
             "threshold": self.threshold,
+            "default": self.threshold if self.default is None else self.default,
             "rule": "at least" if self.at_least else "at most",
             "reason": self.reason,
         }
@@ -152,6 +178,8 @@ def headline(gates: Sequence[Gate]) -> str:
     outcomes = {gate.outcome for gate in gates}
     if "fail" in outcomes:
         return "▼ Not to be promoted."
+    if "overridden" in outcomes:
+        return "▼ Not to be promoted: it passes by looser thresholds than the default alone."
     if "not measured" in outcomes:
         return "◆ Not proven."
     told = {"green": "▲ May be promoted.", "amber": "◆ May be promoted, with care."}
@@ -159,7 +187,7 @@ def headline(gates: Sequence[Gate]) -> str:
 
 
 def joint_tone(gates: Iterable[Gate]) -> Tone:
-    """``red`` where a gate failed, ``green`` where all passed; ``amber`` where something is not known.
+    """``red`` where a gate failed, or passed by a looser threshold alone; ``green`` where all passed; else ``amber``.
 
     Example:
         >>> joint_tone([Gate("support", None, 3.0, "no population was named")])

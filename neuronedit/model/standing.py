@@ -7,14 +7,14 @@ has no key: whoever can write all tags can write another seal, and with the file
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Self
 
-from neuronedit.errors import ModelError
+from neuronedit.errors import ModelError, listing
 from neuronedit.model.gates import GATES, Gate, Outcome
 
-State = Literal["pass", "fail", "not measured", "never reviewed"]
+State = Literal["pass", "fail", "overridden", "not measured", "never reviewed"]
 
 GATE_TAG: Final = "neuronedit.gate."
 """Begins the tag of a model version that tells a gate's outcome; the gate's name follows."""
@@ -24,7 +24,12 @@ STATE_TAG: Final = "neuronedit.gates"
 SEAL_TAG: Final = "neuronedit.gates.digest"
 VERDICT_TAG: Final = "neuronedit.verdict"
 REVIEWED_TAG: Final = "neuronedit.reviewed"
+HELD_OUT_TAG: Final = "neuronedit.held_out"
+"""The tag of the comparisons with measured truth that reviews were made of (see ``HeldOutEvidence``)."""
 OVERRIDE_TAG: Final = "neuronedit.override"
+
+EVIDENCE: Final = "evidence"
+"""Stands among the gates' names where truth that an earlier review measured is not in the last one."""
 
 SEALED: Final = (DIGEST_TAG, *(GATE_TAG + name for name in GATES), STATE_TAG, VERDICT_TAG, REVIEWED_TAG)
 """The tags that the seal is of: the model, each gate's verdict, number, threshold and reason, and the review."""
@@ -38,10 +43,52 @@ def gates_digest(tags: Mapping[str, str]) -> str:
         '3abd6a20897e'
     """
     sealed = {key: tags.get(key) for key in SEALED}
+    sealed |= {HELD_OUT_TAG: tags[HELD_OUT_TAG]} if HELD_OUT_TAG in tags else {}  # older reviews have none
     return hashlib.sha256(json.dumps(sealed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def review_tags(model_digest: str, gates: Sequence[Gate], verdict: str, reviewed: str) -> dict[str, str]:
+@dataclass(frozen=True)
+class HeldOutEvidence:
+    """The comparisons with measured truth of a version's reviews.
+
+    Attributes:
+        measured: Those of the last review.
+        lost: Those of earlier reviews that the last one did not repeat.
+
+    Example:
+        >>> HeldOutEvidence(("donor 1", "donor 2")).then(["donor 1"]).then(["donor 3"])
+        HeldOutEvidence(measured=('donor 3',), lost=('donor 1', 'donor 2'))
+    """
+
+    measured: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    def then(self, measured: Iterable[str]) -> "HeldOutEvidence":
+        """Give the evidence after a further review; what is lost stays so until it is measured again."""
+        names = tuple(measured)
+        return HeldOutEvidence(names, tuple(sorted({*self.measured, *self.lost} - set(names))))
+
+    def to_json(self) -> str:
+        """Give the text that a tag holds."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> "HeldOutEvidence":
+        """Read it from a version's tags; what is damaged counts as none, as the seal tells that it was changed."""
+        try:
+            facts = json.loads(tags.get(HELD_OUT_TAG, "{}"))
+            return cls(tuple(map(str, facts.get("measured", ()))), tuple(map(str, facts.get("lost", ()))))
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            return cls()
+
+
+def review_tags(
+    model_digest: str,
+    gates: Sequence[Gate],
+    verdict: str,
+    reviewed: str,
+    evidence: HeldOutEvidence = HeldOutEvidence(),
+) -> dict[str, str]:
     """Make the tags that a review writes to a version; the seal is last.
 
     Args:
@@ -49,6 +96,7 @@ def review_tags(model_digest: str, gates: Sequence[Gate], verdict: str, reviewed
         gates: The gates.
         verdict: One sentence.
         reviewed: The time and user of the review.
+        evidence: Its comparisons with measured truth, and those that it lost.
 
     Example:
         >>> tags = review_tags("59aca6d6", [Gate("support", 1.5, 3.0, "near.")], "Better in 2.", "2026-11-29 by ada")
@@ -57,7 +105,8 @@ def review_tags(model_digest: str, gates: Sequence[Gate], verdict: str, reviewed
     """
     texts: dict[str, str] = {gate.name: gate.text for gate in gates}
     tags = {GATE_TAG + name: text for name, text in texts.items()}
-    tags |= {STATE_TAG: Standing(texts).state, VERDICT_TAG: verdict, REVIEWED_TAG: reviewed}
+    state = Standing(texts, evidence=evidence).state
+    tags |= {STATE_TAG: state, VERDICT_TAG: verdict, REVIEWED_TAG: reviewed, HELD_OUT_TAG: evidence.to_json()}
     return tags | {SEAL_TAG: gates_digest(tags | {DIGEST_TAG: model_digest})}
 
 
@@ -113,6 +162,7 @@ class Standing:
         digest: Of the tags that tell them (see ``gates_digest``).
         changed: The gates are not those that a review sealed; they count as not measured.
         problem: A sentence on what is wrong with the tags; empty where nothing is.
+        evidence: The comparisons with measured truth that its reviews were made of.
     """
 
     recorded: Mapping[str, str]
@@ -120,6 +170,7 @@ class Standing:
     digest: str = ""
     changed: bool = False
     problem: str = ""
+    evidence: HeldOutEvidence = HeldOutEvidence()
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
@@ -135,7 +186,7 @@ class Standing:
             override = Override.from_json(tags[OVERRIDE_TAG]) if OVERRIDE_TAG in tags else None
         except ModelError as error:
             problem = "; ".join(filter(None, (problem, str(error))))
-        return cls(recorded, override, digest, changed, problem)
+        return cls(recorded, override, digest, changed, problem, HeldOutEvidence.from_tags(tags))
 
     def with_outcome(self, outcome: Outcome) -> dict[str, str]:
         """The gates with an outcome: name → text."""
@@ -147,19 +198,35 @@ class Standing:
         return self.with_outcome("fail")
 
     @property
+    def overridden(self) -> dict[str, str]:
+        """What stands by the reviewer's choice alone: gates by looser thresholds, and truth no longer looked at."""
+        found = self.with_outcome("overridden")
+        if lost := self.evidence.lost:
+            found[EVIDENCE] = (
+                f"overridden: truth that an earlier review was held against is not in the last one: {listing(lost)}."
+            )
+        return found
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Every gate's text by name, and what else is against a promotion."""
+        return {**dict.fromkeys(GATES, ""), **self.recorded, **self.blocking}
+
+    @property
     def blocking(self) -> dict[str, str]:
-        """The gates that prevent a promotion, by name: failed, not measured, or never computed."""
-        standing = {**self.with_outcome("pass"), **self.with_outcome("waived")}
-        return {
+        """What prevents a promotion, by gate: failed, overridden, not measured, or never computed."""
+        standing, overridden = self.with_outcome("pass"), self.overridden
+        open_ = {
             name: self.recorded.get(name, "never computed: no review of this version has recorded it")
             for name in GATES
             if name not in standing
         }
+        return open_ | overridden
 
     @property
     def against_use(self) -> dict[str, str]:
-        """The gates that forbid that events are edited, by name: failed ones; all, where they were changed."""
-        return self.blocking if self.changed else self.failed
+        """What forbids that events are edited, by gate: failed and overridden ones; all, where they were changed."""
+        return self.blocking if self.changed else self.failed | self.overridden
 
     @property
     def state(self) -> State:
@@ -168,6 +235,8 @@ class Standing:
             return "never reviewed"
         if self.failed:
             return "fail"
+        if self.overridden:
+            return "overridden"
         return "not measured" if self.blocking else "pass"
 
     @property

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from neuronedit_jobs import compare, lineage, promote, review, transform, verify
 
-from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
+from neuronedit.adapters.files.dataset import list_dataset
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_dataset, tracked_run
 from neuronedit.adapters.registry.versions import RegistryConfig, pinned_model, register_model
 from tests.adapters.registry.test_versions import example
 
@@ -27,10 +28,10 @@ kind = "controls"
 control = {{ role = "control" }}
 reference = "A"
 [autoencoder]
-hidden = [16, 8]
-code = 4
+hidden = [32, 16]
+code = 6
 [training]
-epochs = 3
+epochs = 30
 minibatch = 128
 [workers]
 storage = "{checkpoints}"
@@ -126,12 +127,11 @@ def tell_all(place: Workplace, trained: Said) -> Story:
     tell, folder = story.tell, place.folder
     store = ["--set", f"tracking.uri={place.uri}", "--set", "tracking.experiment=tests"]
     data = ["--set", f"data.path={place.cells}", "--set", 'held_out={role="validation"}', *store]
-    register_bad_model(place.uri)
+    register_bad_model(place)
     tell("unreviewed", promote, "cells", "1", *store)
     for version in "12":
         model = ["--model", f"models:/cells/{version}", "--output", str(folder / f"review{version}")]
-        # So small a network, trained so briefly, tells the two kinds of cell apart and little else.
-        tell(f"review {version}", review, *model, "--set", "gates.reconstruction=0.2", *data)
+        tell(f"review {version}", review, *model, *data)
     tell("refused", promote, "cells", "2", "--alias", "champion", *store)
     bad = [place.transform, "--model", "models:/cells/2", "--output", str(folder / "bad")]
     tell("refused transform", transform, *bad)
@@ -146,10 +146,11 @@ def tell_all(place: Workplace, trained: Said) -> Story:
     return story
 
 
-def register_bad_model(server: str) -> None:
+def register_bad_model(place: Workplace) -> None:
     """Version 2: what leads B to the reference is applied to C, and the other way round."""
-    connect(TrackingConfig(uri=server, experiment="tests"))
+    connect(TrackingConfig(uri=place.uri, experiment="tests"))
     good = pinned_model("models:/cells/1").model
     bad = replace(good, edits={"B": good.edits["C"], "C": good.edits["B"]})
     with tracked_run("train", {}):
+        log_dataset(list_dataset(str(place.cells)), "events", "training")
         register_model(bad, RegistryConfig(name="cells"), example(bad))

@@ -7,6 +7,7 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
+from neuronedit.adapters.registry.reviews import review_history, run_of_last
 from tests.jobs.story import Story
 
 pytestmark = pytest.mark.ray
@@ -39,21 +40,22 @@ def test_the_good_models_gates_pass_and_the_bad_ones_fail(story: Story, client: 
 
 
 def test_the_gates_are_a_table_of_the_review_among_its_artifacts(story: Story, client: MlflowClient) -> None:
-    run_id = client.get_model_version("cells", "2").run_id
+    run_id = run_of_last(client.get_model_version("cells", "2").tags)
     text = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/review/gates.csv")).read_text()
     assert text == (story.place.folder / "review2/gates.csv").read_text()
-    assert text.startswith("gate,outcome,tone,value,threshold,rule,reason\nreconstruction,pass,green,")
+    assert text.startswith("gate,outcome,tone,value,threshold,default,rule,reason\nreconstruction,pass,green,")
     assert "\nquantile_map,fail,red," in text
 
 
 def test_refusals_say_what_is_against_it(story: Story) -> None:
+    unreviewed = story.said["unreviewed"].err
     assert (
-        "neuronedit promote: models:/cells/1 is not promoted to 'champion': 5 of 5 gates do not stand: reconstruction, "
-        "confounding, support, expected_error, quantile_map never computed: no review of this version has recorded it"
-    ) in story.said["unreviewed"].err
-    assert "neuronedit promote: models:/cells/2 is not promoted to 'champion': 2 of 5 gates do not stand: " in (
-        story.said["refused"].err
+        "neuronedit promote: models:/cells/1 is not promoted to 'champion': not all of its gates stand." in unreviewed
     )
+    assert unreviewed.count(": never computed: no review of this version has recorded it\n") == 5
+    refused = story.said["refused"].err
+    assert "neuronedit promote: models:/cells/2 is not promoted to 'champion': not all of its" in refused
+    assert (refused.count("\n  "), refused.count(": fail ")) == (5, 2), "a line for each gate"
     told = story.said["refused transform"].err
     assert "neuronedit transform: models:/cells/2: its review found that it should not be used: expected_error" in told
     assert not (story.place.folder / "bad").exists() or story.said["allowed transform"].status == 0
@@ -69,7 +71,21 @@ def test_the_override_and_every_move_of_the_alias_are_recorded(story: Story, cli
         (None, "2", "the auditors ask for it"),
         ("2", "1", ""),
     ]
-    assert "although these gates do not stand: expected_error fail" in story.said["override"].out
+    told = story.said["override"].out
+    assert "\ngate expected_error: fail " in told
+    assert told.endswith("Promoted although these do not stand: expected_error, quantile_map\n")
+
+
+def test_each_review_is_a_run_of_its_own_below_the_training(story: Story, client: MlflowClient) -> None:
+    for number, marks in (("1", "▲◆"), ("2", "▼")):
+        version = client.get_model_version("cells", number)
+        (record,) = review_history(version.tags)
+        run = client.get_run(record.run)
+        assert run.data.tags["mlflow.parentRunId"] == version.run_id
+        assert run.info.run_name in {f"review cells v{number} {mark}" for mark in marks}
+        assert "review/held_out_emd" in run.data.metrics
+        trained = client.get_run(version.run_id).data.metrics
+        assert not [name for name in trained if name.startswith("review/")], "a review writes nothing to the training"
 
 
 def test_a_transform_by_alias_records_the_version_and_how_its_gates_stood(story: Story) -> None:

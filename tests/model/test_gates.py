@@ -22,7 +22,16 @@ REASON = "donor 2: worse."
         (Gate("reconstruction", 0.9, 0.5, "well.", True), "pass", "green", "pass 0.9 >= 0.5: well."),
         (Gate("reconstruction", 0.4, 0.5, "badly.", True), "fail", "red", "fail 0.4 < 0.5: badly."),
         (Gate("support", None, 3.0, "nobody"), "not measured", "amber", "not measured: nobody"),
-        (Gate("support", None, 3.0, "nobody", optional=True), "waived", "amber", "waived: nobody"),
+        (Gate("support", 7.0, 10.0, "far.", default=3.0), "overridden", "red", "overridden 7 <= 10 (default 3): far."),
+        (Gate("support", 2.0, 10.0, "near.", default=3.0), "pass", "green", "pass 2 <= 10 (default 3): near."),
+        (Gate("support", 2.0, 1.0, "near.", default=3.0), "fail", "red", "fail 2 > 1 (default 3): near."),
+        (Gate("support", 7.0, 3.0, "far.", default=3.0), "fail", "red", "fail 7 > 3: far."),
+        (
+            Gate("reconstruction", 0.6, 0.5, "badly.", True, default=0.75),
+            "overridden",
+            "red",
+            "overridden 0.6 >= 0.5 (default 0.75): badly.",
+        ),
         (Gate("confounding", 0.2, 0.3, "a mix.", doubt_above=0.1), "pass", "amber", "pass 0.2 <= 0.3: a mix."),
         (Gate("confounding", 0.1, 0.3, "a mix.", doubt_above=0.1), "pass", "green", "pass 0.1 <= 0.3: a mix."),
         (Gate("confounding", 0.4, 0.3, "a mix.", doubt_above=0.1), "fail", "red", "fail 0.4 > 0.3: a mix."),
@@ -35,6 +44,7 @@ def test_a_gate_tells_its_outcome_with_its_numbers(gate: Gate, outcome: str, ton
 
 PASSED, DOUBTED = Gate("quantile_map", 0, 0.05, ""), Gate("confounding", 0.2, 0.3, "", doubt_above=0.1)
 FAILED, UNKNOWN = Gate("support", 4, 3, ""), Gate("expected_error", None, 0.9, "")
+LOOSENED = Gate("support", 4, 5, "", default=3)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +55,12 @@ FAILED, UNKNOWN = Gate("support", 4, 3, ""), Gate("expected_error", None, 0.9, "
         ([PASSED, DOUBTED], "amber", "◆ May be promoted, with care."),
         ([DOUBTED, UNKNOWN], "amber", "◆ Not proven."),
         ([PASSED, UNKNOWN, FAILED], "red", "▼ Not to be promoted."),
+        ([LOOSENED, FAILED], "red", "▼ Not to be promoted."),
+        (
+            [PASSED, UNKNOWN, LOOSENED],
+            "red",
+            "▼ Not to be promoted: it passes by looser thresholds than the default alone.",
+        ),
     ],
 )
 def test_the_worst_gate_decides_what_is_said_of_all(gates: list[Gate], tone: str, said: str) -> None:
@@ -52,19 +68,11 @@ def test_the_worst_gate_decides_what_is_said_of_all(gates: list[Gate], tone: str
 
 
 def test_every_gate_has_a_threshold_of_its_name() -> None:
-    assert set(GateConfig.model_fields) == {*GATES, "optional"}
-
-
-def test_how_an_edit_carries_over_cannot_be_waived() -> None:
-    with pytest.raises(
-        ConfigError, match=r"gates.optional.0: Input should be 'reconstruction', 'confounding', 'support'"
-    ):
-        ReviewConfig.load(None, ["data.path=cells", "model=m", "output=review", 'gates.optional=["expected_error"]'])
+    assert set(GateConfig.model_fields) == set(GATES)
+    assert all(GateConfig.default(name) == getattr(GateConfig(), name) for name in GATES)
 
 
 def test_an_unknown_gate_is_told() -> None:
     settings = ["data.path=cells", "model=m", "output=review"]
-    with pytest.raises(ConfigError, match=r"gates.optional.0: Input should be 'reconstruction', 'confounding', "):
-        ReviewConfig.load(None, [*settings, 'gates.optional=["suport"]'])
     with pytest.raises(ConfigError, match=r"unknown key 'gates.suport'; nearest name 'support'\. Known keys of gates"):
         ReviewConfig.load(None, [*settings, "gates.suport=2"])

@@ -9,17 +9,20 @@ from neuronedit.model.gates import GATES, Gate, listed
 from neuronedit.model.standing import (
     DIGEST_TAG,
     GATE_TAG,
+    HELD_OUT_TAG,
     OVERRIDE_TAG,
     REVIEWED_TAG,
     SEAL_TAG,
     SEALED,
     VERDICT_TAG,
+    HeldOutEvidence,
     Override,
     Standing,
     gates_digest,
     review_tags,
 )
 
+NONE_BEFORE = HeldOutEvidence()
 FAIL = "fail 2 > 0.05: worse."
 
 
@@ -35,8 +38,8 @@ def override(*gates: str, digest: str) -> dict[str, str]:
     return {OVERRIDE_TAG: Override("we need it", "ada", "2026-11-25T10:00:00+00:00", gates, digest).to_json()}
 
 
-def test_all_gates_passed_or_waived_stand() -> None:
-    standing = Standing.from_tags(tags(support="waived: nobody"))
+def test_all_gates_passed_stand() -> None:
+    standing = Standing.from_tags(tags())
     assert (standing.state, standing.blocking, standing.failed, standing.problem) == ("pass", {}, {}, "")
 
 
@@ -68,6 +71,50 @@ def test_what_failed_was_not_measured_or_is_missing_blocks() -> None:
 def test_a_gate_that_was_not_measured_is_no_failure() -> None:
     standing = Standing.from_tags(tags(support="not measured: nobody"))
     assert (standing.state, standing.failed) == ("not measured", {})
+
+
+def test_a_gate_that_passed_by_a_looser_threshold_blocks_and_is_against_use() -> None:
+    standing = Standing.from_tags(tags(support="overridden 7 <= 10 (default 3): far."))
+    assert (standing.state, list(standing.blocking), list(standing.against_use)) == (
+        "overridden",
+        ["support"],
+        ["support"],
+    )
+
+
+def test_gates_that_an_older_review_waived_do_not_stand() -> None:
+    standing = Standing.from_tags(tags(support="waived: nobody"))
+    assert (standing.state, list(standing.blocking), standing.against_use) == ("not measured", ["support"], {})
+
+
+def reviewed_on(*held_out: str, before: HeldOutEvidence = NONE_BEFORE) -> Standing:
+    gates = [Gate(name, 0.5, 1.0, "fine.") for name in GATES]
+    written = review_tags("d1", gates, "Better in 2.", "today by ada", before.then(held_out))
+    return Standing.from_tags(written | {DIGEST_TAG: "d1"})
+
+
+def test_truth_that_an_earlier_review_measured_and_a_later_one_left_out_blocks() -> None:
+    first = reviewed_on("donor 1", "donor 2")
+    assert (first.state, first.evidence.measured) == ("pass", ("donor 1", "donor 2"))
+    second = reviewed_on("donor 1", before=first.evidence)
+    assert second.state == "overridden"
+    assert second.against_use == {
+        "evidence": "overridden: truth that an earlier review was held against is not in the last one: 'donor 2'."
+    }
+    assert not second.excused
+    third = reviewed_on("donor 1", before=second.evidence)
+    assert third.state == "overridden", "two reviews without it are no way round"
+    assert reviewed_on("donor 1", "donor 2", "donor 3", before=third.evidence).state == "pass"
+
+
+def test_what_was_held_out_is_sealed_too() -> None:
+    gates = [Gate(name, 0.5, 1.0, "fine.") for name in GATES]
+    lost = HeldOutEvidence((), ("donor 1",))
+    found = review_tags("d1", gates, "Better in 2.", "today by ada", lost) | {DIGEST_TAG: "d1"}
+    assert not Standing.from_tags(found).changed
+    for text in (HeldOutEvidence().to_json(), "", "[]", "[" * 100_000):
+        assert Standing.from_tags(found | {HELD_OUT_TAG: text}).changed
+    assert Standing.from_tags({key: text for key, text in found.items() if key != HELD_OUT_TAG}).changed
 
 
 @pytest.mark.parametrize("key", SEALED)

@@ -104,8 +104,10 @@ def _gates(standing: Standing) -> str:
     """Say which checks of the review stand, and who answers for others."""
     if not standing.blocking:
         return f"All {len(GATES)} checks of the review are passed."
-    failed, open_ = standing.failed, [name for name in standing.blocking if name not in standing.failed]
-    told = [f"failed: {listing(failed)}"] * bool(failed) + [f"not measured: {listing(open_)}"] * bool(open_)
+    failed, overridden = standing.failed, standing.overridden
+    open_ = [name for name in standing.blocking if name not in failed | overridden]
+    groups = {"failed": failed, "by looser thresholds or less evidence": overridden, "not measured": open_}
+    told = [f"{outcome}: {listing(names)}" for outcome, names in groups.items() if names]
     accepted = f" Accepted by {standing.override.user}: {standing.override.reason}" if standing.override else ""
     return f"Checks of the review that are not passed: {'; '.join(told)}.{accepted}"
 

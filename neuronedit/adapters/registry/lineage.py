@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.registry.aliases import alias_moves
+from neuronedit.adapters.registry.reviews import review_history
 from neuronedit.adapters.registry.runs import DIGEST_LENGTH, TrackingConfig, use_store
 from neuronedit.adapters.registry.tracker import is_missing, tracker_errors
 from neuronedit.adapters.registry.versions import PARENT_TAG, find_version, pinned_model
@@ -231,6 +232,7 @@ def _version_facts(found: ModelVersion) -> dict[str, Any]:
         "registered": _moment(found.creation_timestamp),
         "review": found.tags.get(REVIEWED_TAG, "never reviewed"),
         "verdict": found.tags.get(VERDICT_TAG),
+        "reviewed": [record.sentence for record in review_history(found.tags)],
         "gates": standing.state,
         "gate": [f"{name} {text}" for name, text in standing.recorded.items()],
         "override": _answer_or_none(standing.facts()["override"]) if standing.override else None,

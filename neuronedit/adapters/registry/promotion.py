@@ -11,19 +11,30 @@ from neuronedit.adapters.registry.results import VersionTags
 from neuronedit.adapters.registry.tracker import tracker_errors
 from neuronedit.adapters.registry.versions import PinnedModel, find_version
 from neuronedit.errors import ModelError
-from neuronedit.model.gates import GATES, Gate, listed
+from neuronedit.model.gates import Gate, listed
 from neuronedit.model.standing import OVERRIDE_TAG, Override, Standing, review_tags
 
 log = logging.getLogger(__name__)
 
 
-def gates_of_review(pinned: PinnedModel, gates: Sequence[Gate], verdict: str) -> VersionTags | None:
-    """Give the tags by which a review's gates replace an earlier review's at the version; a folder has none."""
+def gates_of_review(
+    pinned: PinnedModel, gates: Sequence[Gate], verdict: str, held_out: Sequence[str] = ()
+) -> VersionTags | None:
+    """Give the tags by which a review's gates replace an earlier review's at the version; a folder has none.
+
+    Args:
+        pinned: The reviewed version, as it stood before.
+        gates: The gates.
+        verdict: One sentence.
+        held_out: The comparisons with measured truth, by name; those of earlier reviews that are not among them are
+            lost, and count as overridden.
+    """
     if pinned.standing is None:
         return None
     name, _, version = pinned.uri.removeprefix("models:/").rpartition("/")
     reviewed = f"{alias_time()} by {current_user()}"
-    return VersionTags(name, version, review_tags(pinned.digest, gates, verdict, reviewed))
+    evidence = pinned.standing.evidence.then(held_out)
+    return VersionTags(name, version, review_tags(pinned.digest, gates, verdict, reviewed, evidence))
 
 
 def check_usable(pinned: PinnedModel, asked: str, *, allow_failed_gates: bool) -> None:
@@ -63,9 +74,10 @@ def check_usable(pinned: PinnedModel, asked: str, *, allow_failed_gates: bool) -
 
 @dataclass(frozen=True)
 class Promotion:
-    """The result of a promotion: the alias's move, and the gates that did not stand, by name."""
+    """The result of a promotion: the alias's move, all gates, and those that did not stand, by name."""
 
     move: AliasMove
+    gates: Mapping[str, str]
     overridden: Mapping[str, str]
 
 
@@ -89,16 +101,21 @@ def promote(name: str, version: str, alias: str, override: str | None = None) ->
     blocking = standing.blocking
     if blocking and not override:
         raise ModelError(
-            f"{uri} is not promoted to {alias!r}: {len(blocking)} of {len(GATES)} gates do not stand: "
-            f"{listed(blocking)}. Review it (neuronedit review --model {uri}) with held-out samples and the events "
-            'that it is for, promote another version, or answer for it: --override "reason".'
+            f"{uri} is not promoted to {alias!r}: not all of its gates stand.\n{gate_lines(standing)}\n"
+            f"Review it (neuronedit review --model {uri}) with held-out samples and the events that it is for, promote "
+            'another version, or answer for it: --override "reason".'
         )
     reason = override or ""
     if blocking:
         answered = Override(reason, current_user(), alias_time(), tuple(blocking), standing.digest)
         with tracker_errors():
             MlflowClient().set_model_version_tag(name, version, OVERRIDE_TAG, answered.to_json())
-    return Promotion(move_alias(name, alias, version, by="promote", reason=reason), blocking)
+    return Promotion(move_alias(name, alias, version, by="promote", reason=reason), standing.told, blocking)
+
+
+def gate_lines(standing: Standing) -> str:
+    """Tell every gate in a line of its own."""
+    return "\n".join(f"  {name}: {text}" for name, text in standing.told.items())
 
 
 def _unknown(standing: Standing) -> str:

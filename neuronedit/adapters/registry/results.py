@@ -15,10 +15,8 @@ from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.files.storage import Location
-from neuronedit.adapters.registry.runs import (
-    log_series,
-    record_dataset,
-)
+from neuronedit.adapters.registry.reviews import review_record
+from neuronedit.adapters.registry.runs import log_series, record_dataset
 from neuronedit.adapters.registry.tracker import tracker_errors
 from neuronedit.adapters.transform.output_folder import UNLOGGED
 from neuronedit.edits.students.student import served_sentence
@@ -27,16 +25,17 @@ from neuronedit.model.standing import REVIEWED_TAG
 
 @dataclass(frozen=True)
 class VersionTags:
-    """Tags for a model version: ``models:/NAME/VERSION`` is ``name`` and ``version``."""
+    """A review's tags for a model version: ``models:/NAME/VERSION`` is ``name`` and ``version``."""
 
     name: str
     version: str
     tags: Mapping[str, str]
 
-    def write(self, *, late: bool = False) -> str:
-        """Write the tags.
+    def write(self, run: str, *, late: bool = False) -> str:
+        """Write the tags, and beside them a record of the review that they are of.
 
         Args:
+            run: The review's.
             late: Leave the tags of a review that came later.
 
         Returns:
@@ -47,6 +46,8 @@ class VersionTags:
         """
         with tracker_errors():
             client = MlflowClient()
+            for key, text in review_record(self.tags, run).items():
+                client.set_model_version_tag(self.name, self.version, key, text)
             reviewed = client.get_model_version(self.name, self.version).tags.get(REVIEWED_TAG, "")
             if late and reviewed > self.tags.get(REVIEWED_TAG, ""):  # both begin with the time
                 return f"models:/{self.name}/{self.version} was reviewed again since ({reviewed}): its gates stay."
@@ -107,7 +108,11 @@ class Results:
             if self.folder is not None:
                 _log_files(Path(output.path), self.folder)
         log_series([{**self.metrics, "step": 0}], "step")
-        return self.version.write(late=late) if self.version else ""
+        if self.version is None:
+            return ""
+        run = mlflow.active_run()
+        assert run is not None
+        return self.version.write(run.info.run_id, late=late)
 
     def to_facts(self) -> dict[str, Any]:
         """Give the results as JSON values."""

@@ -18,6 +18,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from pydantic import Field
 
 from neuronedit.adapters.files.dataset import EventDataset
@@ -113,30 +114,33 @@ def _sqlite_file(uri: str) -> Path | None:
 
 
 @contextmanager
-def tracked_run(job: str, settings: Mapping[str, str], run_id: str | None = None) -> Iterator[str]:
+def tracked_run(
+    job: str, settings: Mapping[str, str], *, name: str | None = None, parent: str | None = None
+) -> Iterator[str]:
     """A run that is open while a job works: it records settings and system metrics, and fails if the job fails.
 
     Args:
-        job: The run's name.
-        settings: Logged as parameters; skipped where an earlier run is continued.
-        run_id: An earlier run to continue.
+        job: The job.
+        settings: Logged as parameters.
+        name: The run's name; by default the job.
+        parent: The run that it belongs to, below which MLflow's pages show it; its job's work is over, so it has no
+            system metrics.
 
     Yields:
         The run's id.
     """
     with tracker_errors():
         mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
-        run = mlflow.start_run(
-            run_id=run_id, run_name=None if run_id else job, log_system_metrics=run_id is None
-        ).info.run_id
+        # By its tag: start_run asks for the parent, and refuses one that was deleted.
+        tags = {"neuronedit.job": job} | ({MLFLOW_PARENT_RUN_ID: parent} if parent else {})
+        opened = mlflow.start_run(run_name=name or job, log_system_metrics=parent is None, tags=tags)
+        run = opened.info.run_id
     try:
         with tracker_errors():
-            if run_id is None:
-                # A key may hold a column's name, and MLflow refuses most punctuation.
-                keys = {key: re.sub(r"[^\w./: -]", "_", key) for key in settings}
-                params = [Param(keys[key], value[:MAX_PARAM_LENGTH]) for key, value in settings.items()]
-                MlflowClient().log_batch(run, params=params)
-                mlflow.set_tag("neuronedit.job", job)
+            # A key may hold a column's name, and MLflow refuses most punctuation.
+            keys = {key: re.sub(r"[^\w./: -]", "_", key) for key in settings}
+            params = [Param(keys[key], value[:MAX_PARAM_LENGTH]) for key, value in settings.items()]
+            MlflowClient().log_batch(run, params=params)
             mlflow.log_dict(dict(settings), f"config/{job}.json")
         yield run
     except BaseException:
@@ -220,13 +224,23 @@ def metric_slug(name: str) -> str:
     return re.sub(r"[^\w./ -]", "_", name)
 
 
-def read_run(run_id: str | None) -> tuple[dict[str, str], dict[str, float]]:
-    """The settings of a training run, and the scalars of its model's review; empty where there is no run."""
+def read_run(run_id: str | None, review_run: str | None = None) -> tuple[dict[str, str], dict[str, float]]:
+    """The settings of a training run, and the scalars of its model's review; empty where there is no run.
+
+    Args:
+        run_id: The training's.
+        review_run: The review's; older reviews are in the training's own run.
+
+    Raises:
+        TrackingError: The store does not answer, or has no such run.
+    """
     if run_id is None:
         return {}, {}
     with tracker_errors():
-        data = MlflowClient().get_run(run_id).data
-    return dict(data.params), {name: value for name, value in data.metrics.items() if name.startswith("review/")}
+        trained = MlflowClient().get_run(run_id).data
+        reviewed = MlflowClient().get_run(review_run).data if review_run else trained
+    scalars = {name: value for name, value in reviewed.metrics.items() if name.startswith("review/")}
+    return dict(trained.params), scalars
 
 
 def logged_losses(run_id: str | None) -> pd.DataFrame:

@@ -36,6 +36,8 @@ class Kept:
         results: The results.
         experiment: The experiment of a new run.
         settings: The settings of a new run.
+        name: The name of a new run; None for the job's.
+        parent: The run that a new run belongs to, if any.
     """
 
     run: str | None
@@ -44,6 +46,8 @@ class Kept:
     results: Results
     experiment: str = "neuronedit"
     settings: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+    parent: str | None = None
 
     def to_facts(self) -> dict[str, Any]:
         """Give what is kept as JSON values."""
@@ -88,30 +92,33 @@ def log_in_run(
     results: Results,
     tracking: TrackingConfig,
     settings: Mapping[str, str],
-    run_id: str | None,
     folder: Path,
     shown: str,
+    *,
+    name: str,
+    parent: str | None,
 ) -> bool:
-    """Do what ``log_or_keep`` does in a run that is opened for it: an earlier one, or a new one.
+    """Do what ``log_or_keep`` does in a new run that is opened for it.
 
     Args:
         results: The results.
-        tracking: Where a new run is.
-        settings: The job's, for a new run.
-        run_id: The earlier run, if there is one.
+        tracking: Where the run is.
+        settings: The job's.
         folder: The folder of the output, as it is now, with a record ``_JOB.json``.
         shown: The folder that the output will have.
+        name: The run's name.
+        parent: The run that it belongs to, if any.
 
     Returns:
         Whether they were logged.
     """
     record = f"_{results.job}.json"
     try:
-        with tracked_run(results.job, settings, run_id) as run:
+        with tracked_run(results.job, settings, name=name, parent=parent) as run:
             return log_or_keep(results, run, folder, shown, record)
     except TrackingError as error:
         store = masked(mlflow.get_tracking_uri())
-        kept = Kept(run_id, store, str(error), results, tracking.experiment, dict(settings))
+        kept = Kept(None, store, str(error), results, tracking.experiment, dict(settings), name, parent)
         _keep(kept, locate(str(folder)), shown, record)
         return False
 
@@ -149,7 +156,7 @@ def log_kept(uri: str, store: str | None = None) -> str:
         use_store(tracking)
         if kept.run is None:
             connect(tracking)
-            opened = tracked_run(kept.results.job, kept.settings)
+            opened = tracked_run(kept.results.job, kept.settings, name=kept.name, parent=kept.parent)
         else:
             opened = mlflow.start_run(run_id=kept.run, log_system_metrics=False)
         with opened:

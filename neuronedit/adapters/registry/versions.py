@@ -21,6 +21,7 @@ from pydantic import Field
 import neuronedit
 from neuronedit.adapters.registry import pyfunc_model
 from neuronedit.adapters.registry.aliases import move_alias
+from neuronedit.adapters.registry.reviews import run_of_last
 from neuronedit.adapters.registry.tracker import is_missing, tracker_errors, uploading
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.config import Config
@@ -59,6 +60,7 @@ class PinnedModel:
         digest: SHA-256.
         run_id: The run that trained it; None for a folder.
         standing: Its review's gates; None for a folder.
+        review_run: The run of its last review; None where there is none, or one of before reviews had runs.
     """
 
     model: EditModel
@@ -67,6 +69,15 @@ class PinnedModel:
     digest: str
     run_id: str | None
     standing: Standing | None = None
+    review_run: str | None = None
+
+    @property
+    def short_name(self) -> str:
+        """The model's name for the name of a run: ``batches v3``, or its folder's."""
+        if self.standing is None:
+            return Path(self.uri).name
+        name, _, version = self.uri.removeprefix("models:/").rpartition("/")
+        return f"{name} v{version}"
 
     def contents(self) -> dict[str, bytes]:
         """Read the bytes of the model's two files again.
@@ -181,7 +192,7 @@ def pinned_model(uri: str) -> PinnedModel:
         )
     if registered != loaded.digest:
         raise _other_files(pinned, registered, loaded.digest)
-    return replace(loaded, standing=Standing.from_tags(found.tags))
+    return replace(loaded, standing=Standing.from_tags(found.tags), review_run=run_of_last(found.tags))
 
 
 def find_version(uri: str) -> ModelVersion:

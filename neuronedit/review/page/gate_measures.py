@@ -79,7 +79,7 @@ def measure_gates(
             getattr(config, name),
             reason,
             name == "reconstruction",
-            name in config.optional,
+            config.default(name),
             DOUBT.get(name),
             name == "expected_error" and not all(each.proven for each in review.known),
         )

@@ -60,7 +60,7 @@ def made_once(
     gates = [Gate(name, 2.0, 1.0, "bad.") if name == "support" else Gate(name, 0.5, 1.0, "good.") for name in GATES]
     judged = gates_of_review(pinned_model("models:/cells/2"), gates, "Of 1 held-out comparison, better in 1.")
     assert judged
-    judged.write()
+    judged.write("review 1")
     promote("cells", "2", "champion", "no other has day 3")
     pinned = pinned_model("models:/cells@champion")
     plan = TransformPlan(pinned.uri, pinned.digest, {}, dataset)
@@ -102,6 +102,7 @@ def test_every_link_of_a_whole_trail_is_told(made_once: World, cells_once: Path)
     assert (model.title, model.facts["sha256"]) == ("models:/cells/2", made_once.digest)
     assert model.facts["asked for as"] == "models:/cells@champion"
     assert model.facts["verdict"] == "Of 1 held-out comparison, better in 1."
+    assert model.facts["reviewed"][0].endswith(": fail. Of 1 held-out comparison, better in 1. (run review 1)")
     assert (model.facts["gates when it was applied"], model.facts["gates"]) == ("fail", "fail")
     assert "support fail 2 > 1: bad." in model.facts["gate"]
     assert model.facts["override"].endswith("for support: no other has day 3")

@@ -11,10 +11,11 @@ from mlflow.tracking import MlflowClient
 from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.files.storage import locate
 from neuronedit.adapters.registry.results import Results, VersionTags, folder_results, transform_results
+from neuronedit.adapters.registry.reviews import review_history, review_record, run_of_last
 from neuronedit.adapters.registry.runs import TrackingConfig, tracked_run
 from neuronedit.model.edit_model import EditModel, Route
 from neuronedit.model.quality import quality_scalars, quality_table
-from neuronedit.model.standing import REVIEWED_TAG
+from neuronedit.model.standing import REVIEWED_TAG, review_tags
 from neuronedit.model.tally import Tally
 from neuronedit.review.job_figures import quality_figure
 
@@ -92,9 +93,25 @@ def test_a_later_reviews_gates_stay(tracking: TrackingConfig) -> None:
     client = MlflowClient()
     client.create_registered_model("cells")
     client.create_model_version("cells", "file:///nowhere/1")
-    older, newer = (VersionTags("cells", "1", {REVIEWED_TAG: f"{year} by ada"}) for year in (2026, 2027))
-    assert newer.write(late=True) == ""
-    assert older.write(late=True) == "models:/cells/1 was reviewed again since (2027 by ada): its gates stay."
-    assert client.get_model_version("cells", "1").tags[REVIEWED_TAG] == "2027 by ada"
-    assert older.write() == "", "a review that ends now is the newest, whatever its clock says"
-    assert client.get_model_version("cells", "1").tags[REVIEWED_TAG] == "2026 by ada"
+    older, newer = (VersionTags("cells", "1", review_tags("d", [], "Good.", f"{year} by ada")) for year in (2026, 2027))
+    assert newer.write("run 2", late=True) == ""
+    left = "models:/cells/1 was reviewed again since (2027 by ada): its gates stay."
+    assert older.write("run 1", late=True) == left
+    tags = client.get_model_version("cells", "1").tags
+    assert tags[REVIEWED_TAG] == "2027 by ada"
+    assert [(record.reviewed, record.run) for record in review_history(tags)] == [
+        ("2026 by ada", "run 1"),
+        ("2027 by ada", "run 2"),
+    ]
+    assert older.write("run 3") == "", "a review that ends now is the newest, whatever its clock says"
+    tags = client.get_model_version("cells", "1").tags
+    assert (tags[REVIEWED_TAG], run_of_last(tags)) == ("2026 by ada", "run 3")
+
+
+def test_a_damaged_record_of_a_review_is_passed_over_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    tags = {f"neuronedit.review.{number}": text for number, text in enumerate(["", "{}", "[]", "[" * 100_000])}
+    sound = review_record(review_tags("d", [], "Good.", "2026 by ada"), "run 1")
+    assert [record.sentence for record in review_history(tags | sound)] == [
+        "2026 by ada: never reviewed. Good. (run run 1)"
+    ]
+    assert caplog.text.count("is damaged: it records no review") == 4

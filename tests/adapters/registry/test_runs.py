@@ -18,6 +18,7 @@ from neuronedit.adapters.registry.runs import (
     log_dataset,
     log_losses,
     logged_losses,
+    read_run,
     tracked_run,
 )
 from neuronedit.adapters.registry.training_runs import log_training
@@ -81,16 +82,18 @@ def test_a_run_fails_where_the_job_fails(tracking: TrackingConfig) -> None:
     assert run.info.status == "FAILED"
 
 
-def test_an_earlier_run_is_continued(tracking: TrackingConfig) -> None:
-    with tracked_run("train", SETTINGS) as run_id:
+def test_a_run_may_belong_to_another_even_one_that_was_deleted(tracking: TrackingConfig) -> None:
+    with tracked_run("train", SETTINGS) as trained:
         pass
-    with tracked_run("review", {"other": "1"}, run_id) as again:
-        mlflow.log_metric("review/score", 1.0)
-    run = MlflowClient().get_run(run_id)
-    assert again == run_id
-    assert run.info.run_name == "train"
-    assert run.data.params.keys() == SETTINGS.keys()
-    assert run.data.metrics["review/score"] == 1.0
+    for _ in range(2):
+        with tracked_run("review", {"other": "1"}, name="review cells v3 ▲", parent=trained) as reviewed:
+            mlflow.log_metric("review/score", 1.0)
+        run = MlflowClient().get_run(reviewed)
+        assert (run.info.run_name, run.data.params) == ("review cells v3 ▲", {"other": "1"})
+        assert (run.data.tags["mlflow.parentRunId"], run.data.tags["neuronedit.job"]) == (trained, "review")
+        assert read_run(trained, reviewed)[1] == {"review/score": 1.0}
+        assert MlflowClient().get_run(trained).data.metrics == {}
+        MlflowClient().delete_run(trained)
 
 
 def test_a_training_run_has_its_counts_its_data_and_a_figure_of_its_losses(

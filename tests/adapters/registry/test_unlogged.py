@@ -12,10 +12,11 @@ from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
 from neuronedit.adapters.registry.results import Results, VersionTags, folder_results
+from neuronedit.adapters.registry.reviews import review_history
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 from neuronedit.adapters.registry.unlogged import log_in_run, log_kept, log_or_keep
 from neuronedit.errors import OutputError, TrackingError
-from neuronedit.model.standing import REVIEWED_TAG
+from neuronedit.model.standing import review_tags
 
 GONE = "http://127.0.0.1:9"
 """Nothing listens there."""
@@ -124,10 +125,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
         log_kept(str(tmp_path / "nowhere"))
 
 
-@pytest.mark.parametrize("earlier", [True, False], ids=["an earlier run", "a new run"])
-def test_a_run_that_cannot_even_be_opened_is_opened_later(
-    tracking: TrackingConfig, tmp_path: Path, earlier: bool
-) -> None:
+def test_a_run_that_cannot_even_be_opened_is_opened_later(tracking: TrackingConfig, tmp_path: Path) -> None:
     client = MlflowClient()
     client.create_registered_model("cells")
     client.create_model_version("cells", "file:///nowhere/1")
@@ -135,18 +133,20 @@ def test_a_run_that_cannot_even_be_opened_is_opened_later(
         pass
     (tmp_path / "page.html").write_text("<p>")
     write_record(tmp_path, "_review.json", {})
-    version = VersionTags("cells", "1", {"neuronedit.verdict": "good", REVIEWED_TAG: "2026 by ada"})
+    version = VersionTags("cells", "1", review_tags("d", [], "Good.", "2026 by ada"))
     reviewed = folder_results("review", {"emd": 0.5}, version=version)
     mlflow.set_tracking_uri(GONE)
-    run_id = trained if earlier else None
-    assert not log_in_run(reviewed, tracking, {"model": "m"}, run_id, tmp_path, "review")
+    named = {"name": "review cells v1 ▲", "parent": trained}
+    assert not log_in_run(reviewed, tracking, {"model": "m"}, tmp_path, "review", **named)
     assert "_unlogged.json" in json.loads((tmp_path / "_review.json").read_text())["written"]
     told = log_kept(str(tmp_path), tracking.uri)
     run = MlflowClient().get_run(told.rpartition(" ")[2].rstrip("."))
-    assert (run.info.run_id == trained) == earlier
-    assert run.data.params == ({"epochs": "3"} if earlier else {"model": "m"})
+    assert (run.info.run_name, run.data.tags["mlflow.parentRunId"]) == ("review cells v1 ▲", trained)
+    assert run.data.params == {"model": "m"}
     assert (run.info.status, run.data.metrics) == ("FINISHED", {"review/emd": 0.5})
-    assert MlflowClient().get_model_version("cells", "1").tags["neuronedit.verdict"] == "good"
+    tags = MlflowClient().get_model_version("cells", "1").tags
+    assert tags["neuronedit.verdict"] == "Good."
+    assert [record.run for record in review_history(tags)] == [run.info.run_id]
 
 
 def test_credentials_are_not_kept(tracking: TrackingConfig, tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ ONE = left_out(why_none="of donor, source and target have 1, 'P1', in common")
 ALIKE, APART, TWO = left_out(0.2, 0.25, 0.3), left_out(0.2, 0.6, 1.0), left_out(0.2, 0.3)
 USELESS = left_out(1.2, 1.6, 1.4)
 
+UNKNOWN = {"expected_error", "quantile_map"}
+"""What one sample without truth does not tell."""
+
 Reviewed = tuple[Review, dict[str, Gate]]
 
 
@@ -38,7 +41,9 @@ def reviewed(
         model = replace(planted_model(TRUE_SHIFT), facts={EVIDENCE: {"pair": found.model_dump(mode="json")}})
         comparisons = planted_comparisons[: 2 if held_out else 1]
         review = review_model(model, comparisons, {"source": comparisons[0].source}, None, {"name": "planted"})
-        gates = measure_gates(review, model, comparisons, LIKE, config or GateConfig(reconstruction=-99))
+        # The planted network is wired by hand and returns little; that is not what is looked at here.
+        review = replace(review, reconstruction=review.reconstruction.assign(explained=0.98))
+        gates = measure_gates(review, model, comparisons, LIKE, config or GateConfig())
         return replace(review, gates=gates), {gate.name: gate for gate in gates}
 
     return make
@@ -48,11 +53,9 @@ def first_sentence(review: Review) -> str:
     return review.verdict().split(": ")[0]
 
 
-def test_unknown_is_never_green_though_all_else_passes_and_is_waived(reviewed: Callable[..., Reviewed]) -> None:
-    config = GateConfig(reconstruction=-99, expected_error=99, quantile_map=99, optional=("quantile_map", "support"))
-    review, gates = reviewed(ONE, config=config)
-    others = {name: gate.outcome for name, gate in gates.items() if name != "expected_error"}
-    assert set(others.values()) <= {"pass", "waived"}, others
+def test_unknown_is_never_green_though_all_else_passes(reviewed: Callable[..., Reviewed]) -> None:
+    review, gates = reviewed(ONE, config=GateConfig(expected_error=99, quantile_map=99))
+    assert {gate.outcome for name, gate in gates.items() if name not in UNKNOWN} == {"pass"}
     assert (gates["expected_error"].outcome, gates["expected_error"].tone) == ("not measured", "amber")
     assert (joint_tone(review.gates), headline(review.gates)) == ("amber", "◆ Not proven.")
     assert first_sentence(review) == "Unknown whether the edit carries over"
@@ -90,9 +93,10 @@ def test_an_estimate_worse_than_nothing_fails(reviewed: Callable[..., Reviewed])
     assert (gates["expected_error"].outcome, gates["expected_error"].tone) == ("fail", "red")
 
 
-def test_a_threshold_that_lets_harm_pass_does_not_make_it_green(reviewed: Callable[..., Reviewed]) -> None:
-    _, gates = reviewed(USELESS, config=GateConfig(reconstruction=-99, expected_error=99, quantile_map=99))
-    assert (gates["expected_error"].outcome, gates["expected_error"].tone) == ("pass", "amber")
+def test_a_threshold_that_lets_harm_pass_does_not_make_it_pass(reviewed: Callable[..., Reviewed]) -> None:
+    _, gates = reviewed(USELESS, config=GateConfig(expected_error=99, quantile_map=99))
+    assert (gates["expected_error"].outcome, gates["expected_error"].tone) == ("overridden", "red")
+    assert gates["expected_error"].text.startswith("overridden 1.05 <= 99 (default 0.9): ")
 
 
 def test_held_out_truth_is_the_highest_level(reviewed: Callable[..., Reviewed]) -> None:

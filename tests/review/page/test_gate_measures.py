@@ -95,12 +95,12 @@ def test_without_held_out_events_nothing_is_known_of_them(
     }
 
 
-def test_the_gates_named_optional_are_waived_where_they_are_not_measured(
-    gates_of: Callable[..., dict], planted_comparisons: list[Comparison]
-) -> None:
-    config = GateConfig(optional=("support", "quantile_map"))
-    gates = gates_of(GOOD, comparisons=planted_comparisons[:1], config=config)
-    assert (gates["support"].outcome, gates["quantile_map"].outcome) == ("waived", "pass")
+def test_a_threshold_that_is_looser_than_the_default_does_not_make_a_gate_pass(gates_of: Callable[..., dict]) -> None:
+    far = {"extrapolation": planted_events(400, 10, 6.0)}
+    reach = gates_of(GOOD, far)["support"].value
+    loosened = gates_of(GOOD, far, config=GateConfig(support=2 * reach))["support"]
+    assert (loosened.outcome, loosened.value) == ("overridden", reach)
+    assert loosened.text.startswith(f"overridden {reach:.3g} <= {2 * reach:g} (default 3): ")
 
 
 def test_a_new_kind_of_cell_far_away_fails_support_and_one_that_is_like_the_source_does_not(
