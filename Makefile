@@ -28,7 +28,7 @@ test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(SLOW))"
 
 test-all: test
-	$(BIN)/python -m pytest -m "$(SLOW)"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(SLOW)"
 
 check: docs
 	$(BIN)/ruff check .

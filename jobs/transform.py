@@ -25,8 +25,8 @@ from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.edits.students.student import Server
 from neuronedit.errors import masked
-from neuronedit.model.edit_model import Route, UnknownBatch
 from neuronedit.model.quality import manifest_facts, quality_scalars, quality_table
+from neuronedit.model.route import Route, UnknownBatch
 from neuronedit.model.tally import Tally
 from neuronedit.review.job_figures import quality_figure
 

@@ -1,17 +1,17 @@
-"""The model: panel, scaling, autoencoders and edits as one artefact; and the routes by which events are edited."""
+"""The model: panel, scaling, autoencoders and edits as one artefact."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, Literal, NamedTuple, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 
-from neuronedit.arrays import Float32s, Floats, Texts, pickled_fields
+from neuronedit.arrays import Float32s, Floats, pickled_fields
 from neuronedit.cells.design import INVERSE, PAIR_EDIT, POOLED, ControlsDesign, Design
 from neuronedit.cells.events import check_edited
 from neuronedit.cells.panel import Panel
@@ -23,61 +23,18 @@ from neuronedit.errors import DataError, ModelError, listing, nearest_name
 from neuronedit.model.pipeline.columns import NotFiniteError, Traced
 from neuronedit.model.pipeline.device import found_device
 from neuronedit.model.pipeline.passage import Pipeline, PipelineResult
+from neuronedit.model.route import (
+    BATCHES_OWN,
+    EDITED,
+    NO_EFFECT,
+    REFERENCE,
+    UNKNOWN,
+    Observer,
+    Route,
+    Transformed,
+    same_outcome,
+)
 from neuronedit.network.autoencoder import Autoencoder
-
-UnknownBatch = Literal["error", "pass"]
-
-EDITED, REFERENCE, UNKNOWN, NO_EFFECT = "edited", "reference", "unknown batch", "edit without effect"
-
-Observer = Callable[[str, Float32s, Float32s, Float32s | None], None]
-"""Called with some events at a time that had the same edits: their batch, or the edits' names joined by " → "; the
-standardised markers before and after, (n_events, n_markers) each; support scores, (n_events,), or None. The arrays
-are written over afterwards."""
-
-
-@dataclass(frozen=True)
-class Route:
-    """A choice of the edits that events get.
-
-    Attributes:
-        edits: Applied one after another to every event, in place of its batch's own; () for the batch's own.
-        unknown_batch: ``error``, or ``pass`` to leave events of unknown batches as they are.
-        strength: The share of each edit's change that is made.
-        support: Score how far each event is from those that its edit was learned on.
-    """
-
-    edits: tuple[str, ...] = ()
-    unknown_batch: UnknownBatch = "error"
-    strength: float = 1.0
-    support: bool = False
-
-
-BATCHES_OWN = Route()
-"""Each event gets the edit of its batch; an unknown batch is an error."""
-
-
-class Transformed(NamedTuple):
-    """Events after their edits.
-
-    Attributes:
-        intensities: (n_events, n_markers), shape and dtype of those given.
-        outcomes: (n_events,) ``edited``, ``reference``, ``unknown batch`` or ``edit without effect``.
-        support: (n_events,) float32, the first edit's ``Support.scores``, NaN without an edit; None if not asked for.
-    """
-
-    intensities: Floats
-    outcomes: Texts
-    support: Float32s | None
-
-
-def same_outcome(n_events: int, outcome: str) -> Texts:
-    """Give all events the same outcome, (n_events,), as one object: ``np.full`` would make a string of each.
-
-    Example:
-        >>> same_outcome(2, EDITED).tolist()
-        ['edited', 'edited']
-    """
-    return np.repeat(np.array([outcome], dtype=object), n_events)
 
 
 @dataclass(frozen=True)
@@ -212,6 +169,8 @@ class EditModel:
         route: Route = BATCHES_OWN,
         where: str = "events",
         observe: Observer | None = None,
+        *,
+        overwrite: bool = False,
     ) -> Transformed:
         """Apply to each event the edit of its batch, or the edits that the route names.
 
@@ -221,6 +180,8 @@ class EditModel:
             route: The edits, their strength, and the treatment of unknown batches.
             where: The events' place, for the message.
             observe: Called with each group of events that had the same edits.
+            overwrite: Write the result over the given intensities: millions of events take less time so. After an
+                error what is in them means nothing.
 
         Raises:
             ModelError: A batch or an edit is unknown, or the batches are not given where the design needs them.
@@ -229,21 +190,26 @@ class EditModel:
         idle = {name for name, edit in self.edits.items() if not edit.members}
         if names := route.edits or ((PAIR_EDIT,) if self.batch_column is None else ()):
             traced = partial(observe, " → ".join(names)) if observe else None
-            passed = self._take(names, intensities, route, traced)
+            passed = self._take(names, intensities, route, traced, overwrite=overwrite)
             check_edited(passed.intensities, self.panel.markers, where)
             outcomes = same_outcome(len(intensities), NO_EFFECT if idle.issuperset(names) else EDITED)
             return Transformed(passed.intensities, outcomes, passed.support)
         if batch_ids is None:
             raise ModelError(f"{where}: the model needs the column {self.batch_column!r} to choose each event's edit.")
         support = np.full(len(intensities), np.nan, dtype=np.float32) if route.support else None
-        edited, outcomes = intensities.copy(order="K"), same_outcome(len(intensities), EDITED)
+        edited = intensities if overwrite else intensities.copy(order="K")
+        outcomes = same_outcome(len(intensities), EDITED)
         codes, values = pd.factorize(np.asarray(batch_ids, dtype=object))  # a missing value has the code -1
         for code in np.unique(codes):
             of_batch, batch = codes == code, "" if code < 0 else str(values[code])
-            chosen = slice(None) if of_batch.all() else of_batch  # a slice copies nothing
+            all_are = bool(of_batch.all())
+            chosen = slice(None) if all_are else of_batch  # a slice copies nothing
             if batch in self.edits and batch != self.reference:
-                passed = self._take((batch,), intensities[chosen], route, partial(observe, batch) if observe else None)
-                edited[chosen], outcomes[chosen] = passed.intensities, NO_EFFECT if batch in idle else EDITED
+                traced = partial(observe, batch) if observe else None
+                passed = self._take((batch,), edited[chosen], route, traced, overwrite=True)
+                if not all_are:
+                    edited[chosen] = passed.intensities
+                outcomes[chosen] = NO_EFFECT if batch in idle else EDITED
                 if support is not None:
                     support[chosen] = passed.support
             elif batch == self.reference or route.unknown_batch == "pass":
@@ -268,7 +234,13 @@ class EditModel:
         return pickled_fields(self)
 
     def _take(
-        self, names: Sequence[str], intensities: Floats, route: Route, traced: Traced | None = None
+        self,
+        names: Sequence[str],
+        intensities: Floats,
+        route: Route,
+        traced: Traced | None = None,
+        *,
+        overwrite: bool = False,
     ) -> PipelineResult:
         n_markers, device = self.panel.n_markers, found_device(self.device)
         if intensities.shape[1:] != (n_markers,):
@@ -276,7 +248,7 @@ class EditModel:
         edits = tuple(self.get_edit(name) for name in names)
         pipeline = Pipeline(self.scaling, self._networks, edits, route.strength, route.support, traced, device)
         try:
-            return pipeline.run(intensities)
+            return pipeline.run(intensities, overwrite=overwrite)
         except NotFiniteError:
             self._check_finite(self.scaling.transform(intensities))  # names the marker, and counts all such values
             raise

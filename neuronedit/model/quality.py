@@ -14,7 +14,8 @@ from neuronedit.arrays import Float32s
 from neuronedit.cells.design import INVERSE, PAIR_EDIT
 from neuronedit.model.counting import NOT_FINITE
 from neuronedit.model.cumulative import Cumulative
-from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.route import Route
 from neuronedit.model.tally import AFTER, BEFORE, Counts, Tally, sampled
 from neuronedit.network.autoencoder import tensor
 

@@ -10,7 +10,8 @@ from neuronedit.cells.transforms import Linear, Logicle
 from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import DataError
 from neuronedit.fitting.fit import fit_model
-from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.route import Route
 from neuronedit.model.saved.files import load_model, save_model
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan

@@ -17,8 +17,8 @@ from neuronedit.fitting.edits import edits_sentence
 from neuronedit.fitting.fit import FittedModel, fit_model
 from neuronedit.fitting.search_result import SearchConfig
 from neuronedit.fitting.update import ReplayConfig, update_model
-from neuronedit.model.edit_model import Route
 from neuronedit.model.gates import GateConfig
+from neuronedit.model.route import Route
 from neuronedit.model.saved.files import load_model, save_model
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan

@@ -20,8 +20,8 @@ from neuronedit.fitting.edits import edits_sentence
 from neuronedit.fitting.fit import fit_model
 from neuronedit.fitting.record import TrainingRecord
 from neuronedit.fitting.update import ReplayConfig, update_model
-from neuronedit.model.edit_model import Route
 from neuronedit.model.gates import GateConfig
+from neuronedit.model.route import Route
 from neuronedit.model.saved.files import load_model, save_model
 from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.html import render_page

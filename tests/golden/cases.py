@@ -13,7 +13,8 @@ import torch
 
 from neuronedit.edits.edit import Edit
 from neuronedit.model import edit_model
-from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.route import Route
 
 FOLDER = Path(__file__).parent
 EVENTS, VALUES, HASHES = "events.npy", "values.npz", "hashes.json"

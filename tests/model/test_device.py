@@ -12,10 +12,10 @@ from neuronedit.edits.operators import landmarks
 from neuronedit.edits.operators.table import EditStep
 from neuronedit.edits.plans import PRESETS
 from neuronedit.errors import ModelError
-from neuronedit.model.edit_model import Route
 from neuronedit.model.pipeline import device as on_device
 from neuronedit.model.pipeline.device import Fetched, Transfers, found_device
 from neuronedit.model.pipeline.passage import back_by_masks
+from neuronedit.model.route import Route
 from neuronedit.network.autoencoder import tensor
 from tests.gpu import GPU
 from tests.plans import EVERY_KIND

@@ -8,7 +8,7 @@ from neuronedit.cells.design import ControlsDesign, EditPair
 from neuronedit.edits.operators.table import EditStep
 from neuronedit.edits.plans import NEURONS_THEN_MARKERS, TRANSPORT
 from neuronedit.errors import DataError, ModelError
-from neuronedit.model.edit_model import EDITED, NO_EFFECT, REFERENCE, UNKNOWN, Route
+from neuronedit.model.route import EDITED, NO_EFFECT, REFERENCE, UNKNOWN, Route
 from neuronedit.network.chunks import CHUNK
 from tests.arrays import of_arrays
 from tests.fitted import fit_pair
@@ -303,3 +303,21 @@ def test_a_batch_alone_has_the_bits_that_it_has_beside_others(controls_model, ce
             controls_model.transform(layout(events[batches == batch]), [batch] * 200).intensities for batch in "12"
         ]
         assert together.tobytes("C") == np.concatenate(alone).tobytes("C")
+
+
+@pytest.mark.parametrize("batches", [["1", "2", "3"] * 30, ["2"] * 90], ids=["mixed", "one"])
+@pytest.mark.parametrize("route", [Route(), Route(edits=("1", "2"), strength=0.5, support=True)], ids=["own", "named"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("served", [False, True], ids=["teacher", "student"])
+def test_events_may_be_written_over_with_the_same_bits(controls_model, cells, batches, route, dtype, served):
+    model = with_students(controls_model) if served else controls_model
+    given = np.asfortranarray(cells(90).astype(dtype))
+    untouched = given.copy("K")
+    expected = model.transform(given, batches, route)
+    assert given.tobytes() == untouched.tobytes()
+    found = model.transform(given, batches, route, overwrite=True)
+    assert np.shares_memory(found.intensities, given)
+    assert found.intensities.tobytes() == expected.intensities.tobytes() != untouched.tobytes()
+    assert found.outcomes.tolist() == expected.outcomes.tolist()
+    if route.support:
+        assert found.support.tobytes() == expected.support.tobytes()

@@ -6,7 +6,6 @@ import pytest
 
 from neuronedit.model import tally as tally_module
 from neuronedit.model.counting import FINE
-from neuronedit.model.edit_model import BATCHES_OWN, Route
 from neuronedit.model.quality import (
     PERCENTS,
     QualityObserver,
@@ -16,6 +15,7 @@ from neuronedit.model.quality import (
     quality_table,
     target_of,
 )
+from neuronedit.model.route import BATCHES_OWN, Route
 from neuronedit.model.tally import Tally
 from tests.arrays import of_arrays
 

@@ -29,8 +29,8 @@ from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.adapters.transform.pool import transform_parts
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.edits.students.student import BLOCK
-from neuronedit.model.edit_model import BATCHES_OWN
 from neuronedit.model.quality import QualityObserver
+from neuronedit.model.route import BATCHES_OWN
 from neuronedit.model.saved.files import contents_digest, load_model, model_contents, model_digest
 from neuronedit.model.standing import DIGEST_TAG
 from neuronedit.model.tally import Tally

@@ -14,7 +14,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from neuronedit.cells.events import check_finite
 from neuronedit.errors import ModelError
-from neuronedit.model.edit_model import Route
+from neuronedit.model.route import Route
 from neuronedit.model.saved.files import contents_digest, model_contents, parse_model
 from neuronedit.model.standing import DIGEST_TAG
 

@@ -17,17 +17,8 @@ from neuronedit.cells.events import edited_error
 from neuronedit.cells.selection import Where, check_design_columns, select
 from neuronedit.edits.students.student import Server
 from neuronedit.errors import DataError, EditedError
-from neuronedit.model.edit_model import (
-    BATCHES_OWN,
-    EDITED,
-    NO_EFFECT,
-    REFERENCE,
-    UNKNOWN,
-    EditModel,
-    Observer,
-    Route,
-    same_outcome,
-)
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.route import BATCHES_OWN, EDITED, NO_EFFECT, REFERENCE, UNKNOWN, Observer, Route, same_outcome
 from neuronedit.model.saved.files import load_model
 
 FLAG_COLUMN = "neuronedit"
@@ -193,16 +184,17 @@ class EventEditor:
     def _edit(
         self, intensities: Floats, choices: pd.DataFrame, chosen: Masks, where: str, observe: Observer | None
     ) -> tuple[Floats, Texts, Float32s | None]:
+        """Edit intensities, (n_events, n_markers), in their place."""
         column = self.model.batch_column
         batch_ids = choices[column].to_numpy(dtype=object) if column in choices else None
         if chosen.all():
-            return self.model.transform(intensities, batch_ids, self.rules.route, where, observe)
-        edited, done = intensities.copy(order="K"), same_outcome(len(intensities), NOT_CHOSEN)
+            return self.model.transform(intensities, batch_ids, self.rules.route, where, observe, overwrite=True)
+        done = same_outcome(len(intensities), NOT_CHOSEN)
         of_chosen = None if batch_ids is None else batch_ids[chosen]
-        found = self.model.transform(intensities[chosen], of_chosen, self.rules.route, where, observe)
-        edited[chosen], done[chosen] = found.intensities, found.outcomes
+        found = self.model.transform(intensities[chosen], of_chosen, self.rules.route, where, observe, overwrite=True)
+        intensities[chosen], done[chosen] = found.intensities, found.outcomes
         if found.support is None:
-            return edited, done, None
+            return intensities, done, None
         support = np.full(len(intensities), np.nan, dtype=np.float32)
         support[chosen] = found.support
-        return edited, done, support
+        return intensities, done, support

@@ -59,17 +59,22 @@ class Pipeline:
     device: torch.device = CPU
 
     @torch.inference_mode()
-    def run(self, intensities: Floats) -> PipelineResult:
+    def run(self, intensities: Floats, *, overwrite: bool = False) -> PipelineResult:
         """Edit raw intensities, (n_events, n_markers), as many at a time as suit the device.
 
         A value that is not moved is returned bit for bit. Whole-number intensities are rounded.
+
+        Args:
+            intensities: (n_events, n_markers).
+            overwrite: Write the result over the intensities, in the place of new memory.
 
         Raises:
             NotFiniteError: A value is not a finite float32 number.
             ModelError: The device's memory is full.
         """
         passed = PipelineResult(
-            np.empty_like(intensities), np.empty(len(intensities), np.float32) if self.support else None
+            intensities if overwrite else np.empty_like(intensities),
+            np.empty(len(intensities), np.float32) if self.support else None,
         )
         if self._by_students:
             columns = ColumnPipeline(self.scaling, self.edits, self.strength, self.support, self.traced)

@@ -13,7 +13,8 @@ import pytest
 from neuronedit.adapters.transform.committed import Receipt
 from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.errors import DataError, ModelError, NeuroneditError, PanelError, StorageError
-from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.route import Route
 from tests.adapters.transforming import PLAIN, here, leftovers, run
 from tests.synthetic_cells import with_column, with_value
 

@@ -10,7 +10,8 @@ from neuronedit.adapters.files.dataset import EventFile
 from neuronedit.adapters.files.parquet import marker_matrix
 from neuronedit.adapters.transform.event_editor import NO_FILE, EventEditor, TransformRules
 from neuronedit.errors import DataError, ModelError
-from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.route import Route
 from neuronedit.model.saved.files import save_model
 from tests.synthetic_cells import MARKERS, sample_table, with_value
 

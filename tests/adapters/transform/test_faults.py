@@ -18,7 +18,8 @@ from neuronedit.adapters.transform import pool as ray_data
 from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.manifest import verify_output
 from neuronedit.errors import ClusterError, OutputError
-from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.route import Route
 from neuronedit.model.saved.files import save_model
 from tests.adapters.killers import LOST_AT_MOST, DiesAlways, DiesOnce, Slow
 from tests.adapters.transform.kill_matrix import VICTIMS, run_trials

@@ -12,7 +12,8 @@ from neuronedit.adapters.transform import lease, output_folder
 from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.manifest import verify_output
 from neuronedit.errors import OutputError
-from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.route import Route
 from tests.adapters.stepping import KillAt, Killed, Step, stepping
 from tests.adapters.transform.test_lease import TAKEN_OVER
 from tests.adapters.transforming import check, here, outputs, run

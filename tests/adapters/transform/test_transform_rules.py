@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from neuronedit.adapters.files.parquet import marker_matrix
 from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.manifest import summary
-from neuronedit.model.edit_model import EditModel, Route
+from neuronedit.model.edit_model import EditModel
+from neuronedit.model.route import Route
 from tests.adapters.transforming import here, run
 from tests.arrays import of_arrays
 from tests.synthetic_cells import MARKERS, sample_table
