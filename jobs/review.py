@@ -8,7 +8,7 @@ from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
-from neuronedit.adapters.registry.promotion import gates_of_review
+from neuronedit.adapters.registry.promotion import evidence_of, gates_of_review
 from neuronedit.adapters.registry.results import folder_results
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, logged_losses
 from neuronedit.adapters.registry.unlogged import NOT_LOGGED, log_in_run
@@ -21,7 +21,7 @@ from neuronedit.config import Config
 from neuronedit.errors import NOT_MEASURED
 from neuronedit.fitting.fit import model_refits
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.gates import MARKS, GateConfig, joint_tone
+from neuronedit.model.gates import MARKS, GateConfig
 from neuronedit.review.neurons.context import LabelColumns
 from neuronedit.review.page.edit_review import EditReview, review_edit
 from neuronedit.review.page.gate_measures import measure_gates
@@ -79,19 +79,21 @@ def job(config: ReviewConfig) -> int:
         review = review_model(pinned.model, compared, populations, logged_losses(pinned.run_id), identity)
         kinds = events.pair_labels(config.labels.cell_type)
         gates = measure_gates(review, pinned.model, compared, populations, config.gates, config.sample.seed, kinds)
-        review = replace(review, gates=gates, edits=edit_reviews(config, pinned.model, events))
+        evidence = evidence_of(pinned, [each.name for each in compared if each.kind == HELD_OUT])
+        edits = edit_reviews(config, pinned.model, events)
+        review = replace(review, gates=gates, edits=edits, lost=evidence.sentence)
         write_review(review, folder)
         write_record(folder, RECORD, {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()})
-        measured = [each.name for each in compared if each.kind == HELD_OUT]
-        version = gates_of_review(pinned, gates, review.verdict(), measured)
+        version = gates_of_review(pinned, gates, review.verdict(), evidence)
         results = folder_results("review", review.scalars(), {"events": dataset}, version=version)
-        name = f"review {pinned.short_name} {MARKS[joint_tone(gates)]}"
+        name = f"review {pinned.short_name} {MARKS[review.tone]}"
         logged = log_in_run(
             results, config.tracking, config.flat(), folder, config.output, name=name, parent=pinned.run_id
         )
     print(review.decisive_table().round(3).to_string(na_rep=NOT_MEASURED))
     print("".join(f"{sentence}\n" for sentence in (review.caution, *review.left_markers) if sentence), end="")
     print("\n".join(f"gate {gate.name}: {gate.text}" for gate in gates))
+    print(f"{review.headline} {review.lost}".rstrip())
     print(f"{review.verdict()}\nThe page: {config.output}/{PAGE}")
     return 0 if logged else NOT_LOGGED
 

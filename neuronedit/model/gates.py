@@ -168,8 +168,12 @@ class Gate:
         }
 
 
-def headline(gates: Sequence[Gate]) -> str:
+def headline(gates: Sequence[Gate], *, lost: bool = False) -> str:
     """The joint outcome of all gates in a few words; empty without gates.
+
+    Args:
+        gates: The gates.
+        lost: Whether truth that an earlier review measured was left out.
 
     Example:
         >>> headline([Gate("support", 1.5, 3.0, "day 2 lies near the source")])
@@ -178,23 +182,23 @@ def headline(gates: Sequence[Gate]) -> str:
     outcomes = {gate.outcome for gate in gates}
     if "fail" in outcomes:
         return "▼ Not to be promoted."
-    if "overridden" in outcomes:
-        return "▼ Not to be promoted: it passes by looser thresholds than the default alone."
+    if "overridden" in outcomes or lost:
+        return "▼ Not to be promoted: it stands by looser thresholds, or by less evidence than before, alone."
     if "not measured" in outcomes:
         return "◆ Not proven."
     told = {"green": "▲ May be promoted.", "amber": "◆ May be promoted, with care."}
     return told.get(joint_tone(gates), "") if gates else ""
 
 
-def joint_tone(gates: Iterable[Gate]) -> Tone:
-    """``red`` where a gate failed, or passed by a looser threshold alone; ``green`` where all passed; else ``amber``.
+def joint_tone(gates: Iterable[Gate], *, lost: bool = False) -> Tone:
+    """``red`` where something is against it, as ``headline`` has it; ``green`` where all passed; else ``amber``.
 
     Example:
         >>> joint_tone([Gate("support", None, 3.0, "no population was named")])
         'amber'
     """
     tones = {gate.tone for gate in gates}
-    if "red" in tones:
+    if "red" in tones or lost:
         return "red"
     return "green" if tones == {"green"} else "amber"
 

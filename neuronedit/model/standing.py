@@ -63,6 +63,12 @@ class HeldOutEvidence:
     measured: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
 
+    @property
+    def sentence(self) -> str:
+        """What is lost, for a person; empty where nothing is."""
+        told = f"truth that an earlier review was held against is not in the last one: {listing(self.lost)}."
+        return told if self.lost else ""
+
     def then(self, measured: Iterable[str]) -> "HeldOutEvidence":
         """Give the evidence after a further review; what is lost stays so until it is measured again."""
         names = tuple(measured)
@@ -201,10 +207,8 @@ class Standing:
     def overridden(self) -> dict[str, str]:
         """What stands by the reviewer's choice alone: gates by looser thresholds, and truth no longer looked at."""
         found = self.with_outcome("overridden")
-        if lost := self.evidence.lost:
-            found[EVIDENCE] = (
-                f"overridden: truth that an earlier review was held against is not in the last one: {listing(lost)}."
-            )
+        if lost := self.evidence.sentence:
+            found[EVIDENCE] = f"overridden: {lost}"
         return found
 
     @property

@@ -59,12 +59,19 @@ LOOSENED = Gate("support", 4, 5, "", default=3)
         (
             [PASSED, UNKNOWN, LOOSENED],
             "red",
-            "▼ Not to be promoted: it passes by looser thresholds than the default alone.",
+            "▼ Not to be promoted: it stands by looser thresholds, or by less evidence than before, alone.",
         ),
     ],
 )
 def test_the_worst_gate_decides_what_is_said_of_all(gates: list[Gate], tone: str, said: str) -> None:
     assert (joint_tone(gates), headline(gates)) == (tone, said)
+
+
+def test_truth_that_is_left_out_is_never_green() -> None:
+    assert joint_tone([PASSED], lost=True) == "red"
+    assert headline([PASSED], lost=True) == (
+        "▼ Not to be promoted: it stands by looser thresholds, or by less evidence than before, alone."
+    )
 
 
 def test_every_gate_has_a_threshold_of_its_name() -> None:

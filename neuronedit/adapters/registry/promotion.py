@@ -12,28 +12,25 @@ from neuronedit.adapters.registry.tracker import tracker_errors
 from neuronedit.adapters.registry.versions import PinnedModel, find_version
 from neuronedit.errors import ModelError
 from neuronedit.model.gates import Gate, listed
-from neuronedit.model.standing import OVERRIDE_TAG, Override, Standing, review_tags
+from neuronedit.model.standing import OVERRIDE_TAG, HeldOutEvidence, Override, Standing, review_tags
 
 log = logging.getLogger(__name__)
 
 
-def gates_of_review(
-    pinned: PinnedModel, gates: Sequence[Gate], verdict: str, held_out: Sequence[str] = ()
-) -> VersionTags | None:
-    """Give the tags by which a review's gates replace an earlier review's at the version; a folder has none.
+def evidence_of(pinned: PinnedModel, held_out: Sequence[str]) -> HeldOutEvidence:
+    """Set a review's comparisons with measured truth, by name, beside those of earlier reviews of the same version."""
+    before = pinned.standing.evidence if pinned.standing else HeldOutEvidence()
+    return before.then(held_out)
 
-    Args:
-        pinned: The reviewed version, as it stood before.
-        gates: The gates.
-        verdict: One sentence.
-        held_out: The comparisons with measured truth, by name; those of earlier reviews that are not among them are
-            lost, and count as overridden.
-    """
+
+def gates_of_review(
+    pinned: PinnedModel, gates: Sequence[Gate], verdict: str, evidence: HeldOutEvidence
+) -> VersionTags | None:
+    """Give the tags by which a review's gates replace an earlier review's at the version; a folder has none."""
     if pinned.standing is None:
         return None
     name, _, version = pinned.uri.removeprefix("models:/").rpartition("/")
     reviewed = f"{alias_time()} by {current_user()}"
-    evidence = pinned.standing.evidence.then(held_out)
     return VersionTags(name, version, review_tags(pinned.digest, gates, verdict, reviewed, evidence))
 
 

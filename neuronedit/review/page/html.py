@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 
 from neuronedit.cells.tables import csv_text, write_csv
 from neuronedit.measures.distances import DECISIVE
-from neuronedit.model.gates import headline, joint_tone
 from neuronedit.review.job_figures import loss_figure
 from neuronedit.review.page.report import Review
 from neuronedit.review.page.sections import Section, sections
@@ -64,8 +63,6 @@ def _page(review: Review, found: Sequence[Section]) -> str:
         loss_drawing=_loss_drawing(review.losses),
         first_drawing=_first_drawing(review, found),
         families=FAMILIES,
-        tone=joint_tone(review.gates),
-        headline=headline(review.gates),
         left_out=review.evidence_table(),
     )
 

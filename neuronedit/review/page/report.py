@@ -14,7 +14,7 @@ from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR
 from neuronedit.measures.evidence import EditEvidence, Knowledge, judge_knowledge, knowledge_sentence, read_evidence
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_model
-from neuronedit.model.gates import GATE_COLUMNS, Gate
+from neuronedit.model.gates import GATE_COLUMNS, Gate, Tone, headline, joint_tone
 from neuronedit.review.page.edit_review import EditReview
 from neuronedit.review.page.model_facts import model_facts, unmoved_markers
 from neuronedit.review.page.transfer import (
@@ -55,6 +55,7 @@ class Review:
         caution: What whoever uses the model must know of its design; empty where there is nothing.
         known: What is known of how each edit carries over to samples that it was not fitted on.
         evidence: What was found of each edit by leaving samples and kinds of cell out, by its name.
+        lost: What an earlier review of the same version measured and this one leaves out, as a sentence; mostly empty.
     """
 
     identity: Mapping[str, str]
@@ -71,6 +72,17 @@ class Review:
     caution: str = ""
     known: tuple[Knowledge, ...] = ()
     evidence: Mapping[str, EditEvidence] = field(default_factory=dict)
+    lost: str = ""
+
+    @property
+    def headline(self) -> str:
+        """The joint outcome of all gates in a few words."""
+        return headline(self.gates, lost=bool(self.lost))
+
+    @property
+    def tone(self) -> Tone:
+        """The joint outcome's colour."""
+        return joint_tone(self.gates, lost=bool(self.lost))
 
     def gate_table(self) -> pd.DataFrame:
         """A row for each gate: gate, outcome, tone (green, amber, red), value, threshold, rule, reason."""

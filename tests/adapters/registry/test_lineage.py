@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.registry.lineage import Trail, trace_output
-from neuronedit.adapters.registry.promotion import gates_of_review, promote
+from neuronedit.adapters.registry.promotion import evidence_of, gates_of_review, promote
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_dataset, tracked_run
 from neuronedit.adapters.registry.versions import PARENT_TAG, RegistryConfig, pinned_model, register_model
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
@@ -58,7 +58,8 @@ def made_once(
             log_dataset(dataset, "events", "training")
             register_model(model, RegistryConfig(name="cells"), example(model))
     gates = [Gate(name, 2.0, 1.0, "bad.") if name == "support" else Gate(name, 0.5, 1.0, "good.") for name in GATES]
-    judged = gates_of_review(pinned_model("models:/cells/2"), gates, "Of 1 held-out comparison, better in 1.")
+    reviewed = pinned_model("models:/cells/2")
+    judged = gates_of_review(reviewed, gates, "Of 1 held-out comparison, better in 1.", evidence_of(reviewed, []))
     assert judged
     judged.write("review 1")
     promote("cells", "2", "champion", "no other has day 3")

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 from neuronedit_jobs.promote import PromoteConfig
 
 from neuronedit.adapters.registry.aliases import alias_moves, check_alias_is_free, current_user, move_alias
-from neuronedit.adapters.registry.promotion import Promotion, check_usable, gates_of_review, promote
+from neuronedit.adapters.registry.promotion import Promotion, check_usable, evidence_of, gates_of_review, promote
 from neuronedit.adapters.registry.reviews import review_history
 from neuronedit.adapters.registry.runs import TrackingConfig, use_store
 from neuronedit.adapters.registry.versions import PinnedModel, find_version
@@ -36,7 +36,7 @@ def versions(tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch) -> Mlflo
 
 
 def review(uri: str, gates: list[Gate], verdict: str, held_out: Sequence[str] = ()) -> None:
-    judged = gates_of_review(pinned(uri), gates, verdict, held_out)
+    judged = gates_of_review(pinned(uri), gates, verdict, evidence_of(pinned(uri), held_out))
     assert judged
     judged.write("run")
 

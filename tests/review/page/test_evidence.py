@@ -9,7 +9,7 @@ import pytest
 from neuronedit.measures.evidence import EVIDENCE, EditEvidence
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import GATES, Gate, GateConfig, headline, joint_tone
-from neuronedit.model.standing import Standing, review_tags
+from neuronedit.model.standing import HeldOutEvidence, Standing, review_tags
 from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.html import render_page, review_tables
 from neuronedit.review.page.report import Review, review_model
@@ -128,3 +128,14 @@ def test_a_page_without_samples_left_out_says_why_and_has_no_empty_table(reviewe
     page = render_page(reviewed(ONE)[0])
     assert "source and target have 1, &#39;P1&#39;, in common" in page
     assert 'download="evidence.csv"' not in page
+
+
+def test_a_page_tells_that_it_rests_on_less_than_the_review_before(reviewed: Callable[..., Reviewed]) -> None:
+    review, _ = reviewed(ALIKE)
+    told = HeldOutEvidence((), ("donor 1", "donor 2")).sentence
+    assert told == "truth that an earlier review was held against is not in the last one: 'donor 1', 'donor 2'."
+    assert ("▲ May be promoted." in render_page(review), 'class="verdict green"' in render_page(review)) == (True, True)
+    page = render_page(replace(review, lost=told))
+    assert "▲ May be promoted." not in page
+    assert 'class="verdict red"><p><b>▼ Not to be promoted: it stands by looser thresholds, or by less evidence' in page
+    assert "<b>Evidence:</b> truth that an earlier review was held against is not in the last one: &#39;donor 1" in page
