@@ -58,7 +58,7 @@ class TestControlsDesign:
         pinned, run = registered(trained[0])
         found = pinned.model.facts["search"]
         # Six markers of two kinds of cell, each with its own gain and noise, do not fit through one neuron.
-        assert found["chosen"] == {"hidden": [16, 8], "code": 4, "weight_decay": 0.0, "noise": 0.0}
+        assert found["chosen"] == {"hidden": [32, 16], "code": 4, "weight_decay": 0.0, "noise": 0.0}
         assert pinned.model.autoencoder.architecture.code == 4
         assert pinned.model.facts["training"]["epochs"] == 8
         assert found["sentence"] in trained[1].err
