@@ -62,7 +62,7 @@ class TestControlsDesign:
         assert pinned.model.autoencoder.architecture.code == 4
         assert pinned.model.facts["training"]["epochs"] == 8
         assert found["sentence"] in trained[1].err
-        assert (run.data.params["chosen.code"], run.data.params["autoencoder.code"]) == ("4", "4")
+        assert (run.data.params["chosen.code"], run.data.params["autoencoder.code"]) == ("4", "6")
         client = MlflowClient()
         trials = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
         errors = {trial.data.params["code"]: trial.data.metrics["left_out_error"] for trial in trials}
