@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from neuronedit.adapters.registry.reviews import run_of_last
+
 pytestmark = [pytest.mark.ray, pytest.mark.bench]
 
 ROOT = Path(__file__).parents[2]
@@ -69,19 +71,20 @@ def test_the_edit_beats_doing_nothing_on_a_volunteer_it_has_not_seen(demo: tuple
     assert "All 5 checks of the review are passed." in demo[1]
 
 
-def test_mlflow_has_the_run_with_everything_to_review(demo: tuple[Path, str]) -> None:
+def test_mlflow_has_the_runs_with_everything_to_review(demo: tuple[Path, str]) -> None:
     store = f"sqlite:///{demo[0]}/mlflow.db"
     client = mlflow.MlflowClient(store, registry_uri=store)
     version = client.get_model_version_by_alias("demo", "champion")
-    run = client.get_run(version.run_id)
-    assert run.data.params["design.reference"] == "PTLG021"
+    trained, reviewed = (client.get_run(run_id) for run_id in (version.run_id, run_of_last(version.tags)))
+    assert trained.data.params["design.reference"] == "PTLG021"
     assert len(client.get_metric_history(version.run_id, "validation_loss")) == 150
-    assert {"review/held_out_emd", "review/held_out_emd_quantile_map", "review/recon_mse"} <= set(run.data.metrics)
+    assert [entry.dataset.name for entry in trained.inputs.dataset_inputs] == ["events"]
+    assert any(name.startswith("system/") for name in trained.data.metrics)
+    assert (reviewed.data.tags["mlflow.parentRunId"], reviewed.info.run_name) == (version.run_id, "review demo v1 ▲")
+    assert {"review/held_out_emd", "review/held_out_emd_quantile_map", "review/recon_mse"} <= set(reviewed.data.metrics)
     of_neurons = ("edit_cancellation", "top4_fraction", "composition_share", "support_outside", "dead_neurons")
-    assert {f"review/{name}" for name in (*of_neurons, "max_abs_corr", "cycle_rmse")} <= set(run.data.metrics)
-    assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["events"]
-    assert any(name.startswith("system/") for name in run.data.metrics)
-    artifacts = {info.path for info in client.list_artifacts(version.run_id, "review")}
+    assert {f"review/{name}" for name in (*of_neurons, "max_abs_corr", "cycle_rmse")} <= set(reviewed.data.metrics)
+    artifacts = {info.path for info in client.list_artifacts(reviewed.info.run_id, "review")}
     assert {"review/review.html", "review/methods.csv", "review/3_overview.png"} <= artifacts
 
 
