@@ -73,7 +73,10 @@ def job(config: ReviewConfig) -> int:
     dataset = list_dataset(config.data.path)
     held_out = HeldOut(config.held_out, config.held_out_source, config.held_out_target)
     with ray_session(config.ray), staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder:
-        events = draw_review(pinned.model, dataset, held_out, config.sample, label_columns=config.labels.names)
+        columns = config.labels
+        events = draw_review(
+            pinned.model, dataset, held_out, config.sample, label_columns=columns.names, cell_type=columns.cell_type
+        )
         compared, populations = events.comparisons, events.drawn.intensities
         identity = {"name": pinned.uri, "sha256": pinned.digest, "data": dataset.uri}
         review = review_model(pinned.model, compared, populations, logged_losses(pinned.run_id), identity)

@@ -7,14 +7,14 @@ import numpy as np
 
 from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.sampling.populations import draw_populations
-from neuronedit.arrays import Float32s, Texts
+from neuronedit.arrays import Texts
 from neuronedit.cells.design import ControlsDesign, Design, EditPair
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.selection import Where, describe
 from neuronedit.errors import ConfigError, DataError, listing, nearest_name
 from neuronedit.model.edit_model import EditModel
-from neuronedit.review.page.transfer import HELD_OUT, TRAINING_PAIR, Comparison
+from neuronedit.review.page.transfer import HELD_OUT, TRAINING_PAIR, Comparison, Kind
 from neuronedit.review.subject import EditSubject, LabelledEvents
 
 
@@ -114,6 +114,7 @@ def draw_review(
     sample: SampleConfig,
     panel: Panel | None = None,
     label_columns: Sequence[str] = (),
+    cell_type: str | None = None,
 ) -> ReviewEvents:
     """Draw the model's training pairs and, where the configuration names them, held-out comparisons.
 
@@ -124,6 +125,7 @@ def draw_review(
         sample: Number of events and seed.
         panel: The markers to draw; by default the model's.
         label_columns: Columns with labels of an event, to read beside the markers.
+        cell_type: The one of them that names an event's cell type, for the comparisons; None where there is none.
 
     Raises:
         DataError: A population has too few events in this dataset.
@@ -134,8 +136,8 @@ def draw_review(
     drawn = draw_populations(dataset, panel, model.design, sample, label_columns)
     pairs = {pair.name: pair for pair in model.design.edits(drawn.counts) if pair.name in model.edits}
     comparisons = [
-        Comparison(
-            _title(pair, model.design), TRAINING_PAIR, name, *_intensities(drawn, pair), *_intensities(drawn, pair)
+        _comparison(
+            _title(pair, model.design), TRAINING_PAIR, name, *_sides(drawn, pair), *_sides(drawn, pair), cell_type
         )
         for name, pair in pairs.items()
     ]
@@ -148,12 +150,8 @@ def draw_review(
         raise DataError(f"held-out events: {error}") from error
     _check_unseen(drawn, pairs, others, held_out_pairs)
     comparisons += [
-        Comparison(
-            _title(pair, held_out_design),
-            HELD_OUT,
-            name,
-            *_intensities(drawn, pairs[name]),
-            *_intensities(others, pair),
+        _comparison(
+            _title(pair, held_out_design), HELD_OUT, name, *_sides(drawn, pairs[name]), *_sides(others, pair), cell_type
         )
         for name, pair in held_out_pairs.items()
     ]
@@ -186,9 +184,27 @@ def _title(pair: EditPair, design: Design) -> str:
     return f"{describe(design.source)} → {describe(design.target)}"
 
 
-def _intensities(drawn: DrawnPopulations, pair: EditPair) -> tuple[Float32s, Float32s]:
-    source, target = _sides(drawn, pair)
-    return source.intensities, target.intensities
+def _comparison(
+    name: str,
+    kind: Kind,
+    edit: str,
+    source: LabelledEvents,
+    target: LabelledEvents,
+    events: LabelledEvents,
+    truth: LabelledEvents,
+    cell_type: str | None,
+) -> Comparison:
+    return Comparison(
+        name,
+        kind,
+        edit,
+        source.intensities,
+        target.intensities,
+        events.intensities,
+        truth.intensities,
+        events.labels[cell_type] if cell_type else None,
+        truth.labels[cell_type] if cell_type else None,
+    )
 
 
 def _sides(drawn: DrawnPopulations, pair: EditPair) -> tuple[LabelledEvents, LabelledEvents]:

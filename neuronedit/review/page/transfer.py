@@ -11,7 +11,7 @@ from typing import Final, Literal
 import numpy as np
 import pandas as pd
 
-from neuronedit.arrays import Float32s, Float64s
+from neuronedit.arrays import Float32s, Float64s, Texts
 from neuronedit.cells.design import MIN_POPULATION_EVENTS, PAIR_EDIT
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import Transform
@@ -44,6 +44,8 @@ class Comparison:
         target: (n_target, n_markers) raw intensities that the edit was fitted to.
         events: (n_events, n_markers) raw intensities to apply it to; the source in a training pair.
         truth: (n_truth, n_markers) raw intensities of their measured counterpart; the target in a training pair.
+        event_types: (n_events,) names of the events' cell types; None where they are not known.
+        truth_types: (n_truth,) names of the truth's cell types; None where they are not known.
 
     Raises:
         DataError: A population is too small, has no two axes, or holds values that are not finite.
@@ -56,6 +58,8 @@ class Comparison:
     target: Float32s
     events: Float32s
     truth: Float32s
+    event_types: Texts | None = None
+    truth_types: Texts | None = None
 
     def __post_init__(self) -> None:
         for role in ("source", "target", "events", "truth"):
