@@ -16,6 +16,9 @@ FLOOR: Final = "noise floor"
 """The name of the noise floor among methods."""
 
 
+Pairwise = Callable[[Floats, Floats], Float64s]
+"""A number for each pair of events: (n, n_markers), (k, n_markers) → (n, k)."""
+
 MARGIN = 0.05
 """Two methods differ where their scores do by more than this share of what there is to correct (no edit − floor)."""
 
@@ -63,7 +66,7 @@ class Distance:
     @property
     def scores(self) -> dict[str, float]:
         """One number for each metric of ``DECISIVE``, by its name."""
-        return {metric.name: self.joint[metric.name] if metric.joint else self.mean_emd for metric in DECISIVE}
+        return {each.name: self.joint[each.name] if each.pairwise else self.mean_emd for each in DECISIVE}
 
     def residuals(self, floor: Self, no_edit: Self) -> dict[str, float]:
         """``normalised_residual`` of each score, by the names ``r_emd`` and ``r_energy``."""
@@ -108,8 +111,7 @@ def energy_distance(a: Floats, b: Floats, seed: int = 0) -> float:
         >>> energy_distance(np.array([[0.0]]), np.array([[3.0]]))
         6.0
     """
-    a, b = equally_many(a, b, MAX_PAIRED_EVENTS, seed)
-    return 2 * _mean_distance(a, b) - _mean_distance(a, a) - _mean_distance(b, b)
+    return _by_pairs(a, b, cdist, seed)
 
 
 def rbf_mmd(a: Floats, b: Floats, seed: int = 0) -> float:
@@ -142,19 +144,20 @@ class DecisiveMetric:
         short: Names it in a narrow column.
         title: Names it in a sentence.
         detail: How its number comes about, beside the title in a heading; may be empty.
-        joint: Computes it, (n, n_markers), (k, n_markers), seed → number; None for the mean of the markers' EMDs.
+        pairwise: Computes what pairs of events add, (n, n_markers), (k, n_markers) → (n, k) float64: the distance is
+            twice its mean over pairs of both populations less its means within each; None: the markers' mean EMD.
     """
 
     name: str
     short: str
     title: str
     detail: str = ""
-    joint: Callable[[Floats, Floats, int], float] | None = None
+    pairwise: Pairwise | None = None
 
 
 DECISIVE: Final[tuple[DecisiveMetric, ...]] = (
     DecisiveMetric("emd", "EMD", "EMD", "mean over markers"),
-    DecisiveMetric("energy", "energy", "energy distance", joint=energy_distance),
+    DecisiveMetric("energy", "energy", "energy distance", pairwise=cdist),
 )
 """Metrics of the review's tables, figures, verdicts and gates, in their order."""
 
@@ -169,7 +172,8 @@ def distance(a: Floats, b: Floats, seed: int = 0) -> Distance:
         >>> found.emd.tolist(), found.energy
         ([3.0, 4.0], 10.0)
     """
-    return Distance(emd(a, b), {metric.name: metric.joint(a, b, seed) for metric in DECISIVE if metric.joint})
+    joint = {each.name: _by_pairs(a, b, each.pairwise, seed) for each in DECISIVE if each.pairwise}
+    return Distance(emd(a, b), joint)
 
 
 def distance_to_truth(events: Floats, truth: Floats, seed: int = 0) -> Distance:
@@ -278,8 +282,13 @@ def _draw(events: Floats, n_events: int, seed: int) -> Floats:
     )
 
 
-def _mean_distance(a: Floats, b: Floats) -> float:
-    total = sum(float(cdist(a[start : start + CHUNK], b).sum()) for start in range(0, len(a), CHUNK))
+def _by_pairs(a: Floats, b: Floats, pairwise: Pairwise, seed: int) -> float:
+    a, b = equally_many(a, b, MAX_PAIRED_EVENTS, seed)
+    return 2 * _mean_pairs(a, b, pairwise) - _mean_pairs(a, a, pairwise) - _mean_pairs(b, b, pairwise)
+
+
+def _mean_pairs(a: Floats, b: Floats, pairwise: Pairwise) -> float:
+    total = sum(float(pairwise(a[start : start + CHUNK], b).sum()) for start in range(0, len(a), CHUNK))
     return total / (len(a) * len(b))
 
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from neuronedit_jobs.benchmarks.accuracy import summary as module
 from neuronedit_jobs.benchmarks.accuracy.methods import DEFAULT_NAME, METHODS
 from neuronedit_jobs.benchmarks.accuracy.summary import (
     ALL_DATASETS,
@@ -15,7 +14,7 @@ from neuronedit_jobs.benchmarks.accuracy.summary import (
 )
 
 from neuronedit.edits.baselines import MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
-from neuronedit.measures.distances import FLOOR, distance
+from neuronedit.measures.distances import FLOOR
 
 SCATTER = np.linspace(-0.1, 0.1, N_SPLITS)
 """By how much each split's score differs from the mean, of every method alike."""
@@ -148,24 +147,6 @@ def test_a_method_that_failed_is_worse_than_the_baseline() -> None:
 
 
 # --- splits
-
-
-def test_a_splits_scores_are_the_distances_between_halves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With every half given, they are the means that ``distance`` gives for the two pairs of halves."""
-    generator = np.random.default_rng(0)
-    events, truth = (generator.normal(mean, 1, (n, 3)).astype(np.float32) for mean, n in ((0, 41), (0.5, 60)))
-    drawn: list[np.ndarray] = []
-    draw_halves = module._draw_halves
-    monkeypatch.setattr(module, "_draw_halves", lambda *given: drawn.append(draw_halves(*given)) or drawn[-1])
-    found = split_scores({"a": events}, truth, seed=3)["a"]
-    of_events, of_truth = drawn
-    assert (of_events.sum(axis=1) == 20).all()
-    assert (of_truth.sum(axis=1) == 20).all()
-    assert not (of_events[::2] & of_events[1::2]).any()
-    for split in range(N_SPLITS):
-        pairs = [distance(events[of_events[half]], truth[of_truth[half]]) for half in (2 * split, 2 * split + 1)]
-        assert found["emd_splits"][split] == pytest.approx(np.mean([pair.mean_emd for pair in pairs]), rel=1e-5)
-        assert found["energy_splits"][split] == pytest.approx(np.mean([pair.energy for pair in pairs]), rel=1e-5)
 
 
 def test_all_methods_are_scored_on_the_same_splits_and_one_that_failed_has_none() -> None:

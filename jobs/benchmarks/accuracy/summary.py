@@ -7,19 +7,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import cdist
 
-from neuronedit.arrays import Float32s, Float64s, Masks
+from neuronedit.arrays import Float32s
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP
-from neuronedit.measures.distances import CHUNK, FLOOR, normalised_residual
+from neuronedit.measures.distances import FLOOR, normalised_residual
+from neuronedit.measures.halves import N_SPLITS, halved_distances
 
 SCORES = ("emd", "energy")
 
 SPLIT_COLUMNS = {score: f"{score}_splits" for score in SCORES}
 """The columns of each score's lists, one number for each random split."""
-
-N_SPLITS = 20
-"""Random halves of events and truth, by which it is told whether two methods differ on a task."""
 
 INTERVAL = (2.5, 97.5)
 """Percentiles that bound an interval."""
@@ -99,51 +96,15 @@ def split_scores(predictions: Mapping[str, Float32s], truth: Float32s, seed: int
         truth: (n_truth, n_markers).
         seed: Draws the splits.
     """
-    n_events = {len(events) for events in predictions.values()}
-    assert len(n_events) == 1, "methods are compared on the same events"
-    size = min(*n_events, len(truth)) // 2
-    generator = np.random.default_rng(seed)
-    of_events, of_truth = (_draw_halves(n, size, generator) for n in (*n_events, len(truth)))
-    within_truth = _mean_distances(truth, truth, of_truth, of_truth)
-    scored = {}
-    for method, events in predictions.items():
-        if not np.isfinite(events).all():
-            scored[method] = {column: [np.nan] * N_SPLITS for column in SPLIT_COLUMNS.values()}
-            continue
-        between = _mean_distances(events, truth, of_events, of_truth)
-        energies = 2 * between - _mean_distances(events, events, of_events, of_events) - within_truth
-        gaps = np.abs(_sorted_halves(events, of_events) - _sorted_halves(truth, of_truth)).mean(axis=(1, 2))
-        scored[method] = {
-            column: halves.reshape(N_SPLITS, 2).mean(axis=1).tolist()
-            for column, halves in zip(SPLIT_COLUMNS.values(), (gaps, energies), strict=True)
-        }
+    finite = {method: events for method, events in predictions.items() if np.isfinite(events).all()}
+    scored: dict[str, dict[str, list[float]]] = {
+        method: {column: [np.nan] * N_SPLITS for column in SPLIT_COLUMNS.values()} for method in predictions
+    }
+    for method, halves in halved_distances(finite, truth, seed).items() if finite else ():
+        if method != FLOOR:
+            splits = {score: values.reshape(N_SPLITS, 2).mean(axis=1) for score, values in halves.scores.items()}
+            scored[method] = {column: splits[score].tolist() for score, column in SPLIT_COLUMNS.items()}
     return scored
-
-
-def _draw_halves(n_events: int, size: int, generator: np.random.Generator) -> Masks:
-    """Draw the halves of each split, one after the other: (2 x N_SPLITS, n_events) bool, ``size`` true in each."""
-    halves = np.zeros((2 * N_SPLITS, n_events), dtype=bool)
-    for first, second in halves.reshape(N_SPLITS, 2, n_events):
-        order = generator.permutation(n_events)
-        first[order[:size]], second[order[size : 2 * size]] = True, True
-    return halves
-
-
-def _mean_distances(a: Float32s, b: Float32s, of_a: Masks, of_b: Masks) -> Float64s:
-    """Mean distance between all events of each half of a and of b: (n_halves, n) and (n_halves, k) → (n_halves,)."""
-    rows, columns = of_a.astype(np.float64), of_b.astype(np.float64)
-    totals = np.zeros(len(rows))
-    for start in range(0, len(a), CHUNK):
-        chosen = slice(start, start + CHUNK)
-        totals += ((rows[:, chosen] @ cdist(a[chosen], b)) * columns).sum(axis=1)
-    return totals / (rows.sum(axis=1) * columns.sum(axis=1))
-
-
-def _sorted_halves(events: Float32s, halves: Masks) -> Float32s:
-    """Each half's values in their order: (n_events, n_markers), (n_halves, n_events) → (n_halves, n_markers, size)."""
-    order = np.argsort(events, axis=0).T  # (n_markers, n_events): sorted once, for all halves
-    ordered = np.take_along_axis(events.T, order, axis=1)
-    return np.stack([ordered[half[order]].reshape(len(ordered), -1) for half in halves])
 
 
 def no_worse(scores: pd.DataFrame, baseline: str) -> pd.DataFrame:
