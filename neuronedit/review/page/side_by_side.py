@@ -10,7 +10,8 @@ from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import common_unit, transform_markers
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, quantile_map
 from neuronedit.errors import ModelError, listing
-from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR, Distance, distance_to_truth, noise_floor
+from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR
+from neuronedit.measures.halves import HalfDistances, halved_distances
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.transfer import HELD_OUT, Comparison
@@ -43,8 +44,8 @@ class SideBySide:
     Attributes:
         names: The names of both.
         differences: Unlike values by subject (facts, settings, gates, scalars): columns what, first, second.
-        methods: A row for each comparison and method: comparison, kind, method, and each score of
-            ``metrics.DECISIVE`` (emd, energy).
+        methods: A row for each comparison and method: comparison, kind, method, each score of ``metrics.DECISIVE``
+            (emd, energy), and the standard error of the second model's score less it (emd_less_error, …).
         markers: A row for each comparison and marker, EMDs to the truth: comparison, kind, marker, before,
             quantile_map, first, second, floor; the marker that the models differ most in first.
         notes: Sentences that a reader of the tables must know.
@@ -63,7 +64,7 @@ class SideBySide:
         first, second = self.names
         told = {}
         for comparison, rows in self.methods.groupby("comparison", sort=False):
-            scores = rows.set_index("method")[DECISIVE_NAMES].astype(float)
+            scores = rows.set_index("method")
             relation = _words(relate(scores, second, first), first)
             told[str(comparison)] = f"{second} is {relation} ({changes(scores, first, second)})."
         return told
@@ -122,18 +123,13 @@ def compare_models(
             f"{first.name} and {second.name} share no edit that could be compared: edits {listing(first.model.edits)} "
             f"and {listing(second.model.edits)}. Compare models of the same design."
         )
-    measured = [_measure(first, second, each, panel, shared, seed) for each in both]
+    models = (first.name, second.name)
+    measured = [(each, _measure(first, second, each, panel, shared, seed)) for each in both]
     return SideBySide(
-        (first.name, second.name),
+        models,
         _differences(first, second),
-        pd.concat([_method_rows(each, found) for each, found in zip(both, measured, strict=True)], ignore_index=True),
-        pd.concat(
-            [
-                _marker_rows(each, found, shared, first.name, second.name)
-                for each, found in zip(both, measured, strict=True)
-            ],
-            ignore_index=True,
-        ),
+        pd.concat([_method_rows(each, found, second.name) for each, found in measured], ignore_index=True),
+        pd.concat([_marker_rows(each, found, shared, models) for each, found in measured], ignore_index=True),
         tuple(_notes(first, second, comparisons, shared)),
         common_unit(panel.transforms[panel.markers.index(marker)] for marker in shared),
     )
@@ -153,8 +149,8 @@ def _shared_markers(first: Contender, second: Contender) -> list[str]:
 
 def _measure(
     first: Contender, second: Contender, comparison: Comparison, panel: Panel, shared: Sequence[str], seed: int
-) -> dict[str, Distance]:
-    """Distances to the truth by method, the noise floor last."""
+) -> dict[str, HalfDistances]:
+    """Distances to the truth on halves by method, the noise floor last."""
     columns = [panel.markers.index(marker) for marker in shared]
     transforms = [panel.transforms[column] for column in columns]
     source, target, events, truth = (
@@ -165,8 +161,7 @@ def _measure(
     for each in (first, second):
         edited = _edited(each.model, comparison, panel, shared)
         predictions[each.name] = transform_markers(edited, transforms)
-    distances = {name: distance_to_truth(predicted, truth, seed) for name, predicted in predictions.items()}
-    return distances | {FLOOR: noise_floor(truth, seed)}
+    return halved_distances(predictions, truth, seed)
 
 
 def _edited(model: EditModel, comparison: Comparison, panel: Panel, shared: Sequence[str]) -> Float32s:
@@ -176,19 +171,20 @@ def _edited(model: EditModel, comparison: Comparison, panel: Panel, shared: Sequ
     return edited[:, [model.panel.markers.index(marker) for marker in shared]]
 
 
-def _method_rows(comparison: Comparison, distances: Mapping[str, Distance]) -> pd.DataFrame:
-    rows = [
-        {"comparison": comparison.name, "kind": comparison.kind, "method": method, **distance.scores}
-        for method, distance in distances.items()
-    ]
-    return pd.DataFrame(rows)
+def _method_rows(comparison: Comparison, halves: Mapping[str, HalfDistances], second: str) -> pd.DataFrame:
+    rows: list[dict[str, object]] = []
+    for method, found in halves.items():
+        less = {} if method == FLOOR else halves[second].less(found).errors
+        errors = {f"{name}_less_error": error for name, error in less.items()}
+        rows.append({"method": method, **found.mean.scores, **errors})
+    return pd.DataFrame(rows).assign(comparison=comparison.name, kind=comparison.kind)
 
 
 def _marker_rows(
-    comparison: Comparison, distances: Mapping[str, Distance], markers: Sequence[str], first: str, second: str
+    comparison: Comparison, halves: Mapping[str, HalfDistances], markers: Sequence[str], models: tuple[str, str]
 ) -> pd.DataFrame:
-    columns = {"before": NO_EDIT, "quantile_map": QUANTILE_MAP, "first": first, "second": second, "floor": FLOOR}
-    emds = {column: distances[method].emd for column, method in columns.items()}
+    columns = {"before": NO_EDIT, "quantile_map": QUANTILE_MAP, "first": models[0], "second": models[1], "floor": FLOOR}
+    emds = {column: halves[method].mean.emd for column, method in columns.items()}
     rows = pd.DataFrame({"comparison": comparison.name, "kind": comparison.kind, "marker": markers, **emds})
     apart = (rows["first"] - rows["second"]).abs()
     return rows.loc[apart.sort_values(ascending=False, kind="stable").index]

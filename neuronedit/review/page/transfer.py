@@ -5,13 +5,13 @@ Histograms of each marker before the edit, after it, and in the truth: shares of
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
 
-from neuronedit.arrays import Float32s, Float64s, Texts
+from neuronedit.arrays import Float32s, Float64s, Masks, Texts
 from neuronedit.cells.design import MIN_POPULATION_EVENTS, PAIR_EDIT
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import Transform
@@ -19,7 +19,8 @@ from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, baselines
 from neuronedit.edits.edit import fit_edit
 from neuronedit.edits.operators.table import Fitting
 from neuronedit.errors import DataError
-from neuronedit.measures.distances import FLOOR, Distance, distance_to_truth, made_worse, noise_floor
+from neuronedit.measures.distances import FLOOR, Distance, made_worse
+from neuronedit.measures.halves import SURE, HalfDistances, halved_distances
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_cells
 
@@ -97,13 +98,24 @@ class Transfer:
         comparison: The events and their truth.
         predictions: (n_events, n_markers) transformed units, by method.
         truth: (n_truth, n_markers) transformed units.
-        distances: Distances to the truth, by method; ``noise floor`` is the last.
+        halves: Distances to the truth on halves of both, by method; ``noise floor`` is the last.
     """
 
     comparison: Comparison
     predictions: Mapping[str, Float32s]
     truth: Float32s
-    distances: Mapping[str, Distance]
+    halves: Mapping[str, HalfDistances]
+
+    @cached_property
+    def distances(self) -> dict[str, Distance]:
+        """Distances to the truth by method, the means over halves."""
+        return {method: halves.mean for method, halves in self.halves.items()}
+
+    def made_worse(self, method: str) -> Masks:
+        """Find markers that a method surely leads away from the truth, by more than the noise floor: (n_markers,)."""
+        change = self.halves[method].less(self.halves[NO_EDIT])
+        worse = made_worse(*(self.distances[name].emd for name in (method, NO_EDIT, FLOOR)))
+        return worse & (change.mean.emd > SURE * change.marker_errors)
 
 
 def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Transfer:
@@ -126,8 +138,7 @@ def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Tra
     predictions = {NEURONEDIT: edited, **_without_neurons(model, comparison, seed)} | {
         name: baseline(source, target, events) for name, baseline in baselines(model.autoencoder, model.scaling).items()
     }
-    distances = {name: distance_to_truth(predicted, truth, seed) for name, predicted in predictions.items()}
-    return Transfer(comparison, predictions, truth, distances | {FLOOR: noise_floor(truth, seed)})
+    return Transfer(comparison, predictions, truth, halved_distances(predictions, truth, seed))
 
 
 def _without_neurons(model: EditModel, comparison: Comparison, seed: int) -> dict[str, Float32s]:
@@ -154,7 +165,9 @@ def method_table(transfers: Sequence[Transfer]) -> pd.DataFrame:
     """A row for each comparison and method.
 
     Columns: comparison, kind, method, each score of ``metrics.DECISIVE`` (emd, energy), its normalised residual
-    (r_emd, r_energy), markers_worse (markers further from the truth than without edit, by more than their noise floor).
+    (r_emd, r_energy), its standard error (emd_error, energy_error), that of neuronedit's score less this one
+    (emd_less_error, energy_less_error; NaN for the floor), and markers_worse (markers surely further from the truth
+    than without edit, by more than their noise floor).
 
     Example:
         >>> from neuronedit.model.example import example_model
@@ -168,10 +181,10 @@ def method_table(transfers: Sequence[Transfer]) -> pd.DataFrame:
                 "comparison": transfer.comparison.name,
                 "kind": transfer.comparison.kind,
                 "method": method,
-                **_scores(distance, transfer.distances[FLOOR], transfer.distances[NO_EDIT]),
+                **_scores(transfer, method),
             }
             for transfer in transfers
-            for method, distance in transfer.distances.items()
+            for method in transfer.halves
         ]
     )
 
@@ -180,13 +193,14 @@ def transfer_table(transfers: Sequence[Transfer], markers: Sequence[str]) -> pd.
     """A row for each comparison and marker, the marker furthest from the truth without edit first.
 
     Columns: comparison, kind, marker, and EMDs to the truth in transformed units: before, after, quantile_map, floor;
-    worse: whether the edit leaves the marker further away, by more than its noise floor.
+    change_error, the standard error of after less before; worse: whether the edit surely leaves the marker further
+    away, by more than its noise floor.
 
     Example:
         >>> from neuronedit.model.example import MARKERS, example_model
         >>> transfer = measure_transfer(example_model(), example_comparison(), seed=0)
         >>> transfer_table([transfer], MARKERS)[["marker", "before", "after"]].round(1).values.tolist()
-        [['pSTAT1', 1.0, 0.0], ['CD3', 0.1, 0.1], ['CD4', 0.1, 0.1]]
+        [['pSTAT1', 1.0, 0.0], ['CD4', 0.1, 0.1], ['CD3', 0.1, 0.1]]
     """
     tables = []
     for transfer in transfers:
@@ -199,7 +213,8 @@ def transfer_table(transfers: Sequence[Transfer], markers: Sequence[str]) -> pd.
             "after": after,
             "quantile_map": transfer.distances[QUANTILE_MAP].emd,
             "floor": floor,
-            "worse": made_worse(after, before, floor),
+            "change_error": transfer.halves[NEURONEDIT].less(transfer.halves[NO_EDIT]).marker_errors,
+            "worse": transfer.made_worse(NEURONEDIT),
         }
         tables.append(pd.DataFrame(columns).sort_values("before", ascending=False, kind="stable"))
     return pd.concat(tables, ignore_index=True)
@@ -230,11 +245,15 @@ def reconstruction_table(model: EditModel, populations: Mapping[str, Float32s]) 
     return pd.DataFrame(rows, columns=["population", "events", "mse", "explained"])
 
 
-def _scores(distance: Distance, floor: Distance, nothing: Distance) -> dict[str, float | int]:
+def _scores(transfer: Transfer, method: str) -> dict[str, float | int]:
+    halves, distance = transfer.halves[method], transfer.distances[method]
+    less = {} if method == FLOOR else transfer.halves[NEURONEDIT].less(halves).errors
     return {
         **distance.scores,
-        **distance.residuals(floor, nothing),
-        "markers_worse": int(made_worse(distance.emd, nothing.emd, floor.emd).sum()),
+        **distance.residuals(transfer.distances[FLOOR], transfer.distances[NO_EDIT]),
+        **{f"{name}_error": error for name, error in halves.errors.items()},
+        **{f"{name}_less_error": error for name, error in less.items()},
+        "markers_worse": 0 if method == FLOOR else int(transfer.made_worse(method).sum()),
     }
 
 

@@ -23,7 +23,7 @@ def transfer_figure(markers: pd.DataFrame, unit: str) -> Figure:
         >>> from neuronedit.review.page.report import example_review
         >>> figure = transfer_figure(example_review().markers, "arcsinh units")
         >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
-        ['pSTAT1', 'CD3', 'CD4']
+        ['pSTAT1', 'CD4', 'CD3']
     """
     figure = Figure(figsize=(6.4, 1 + 0.21 * len(markers)), layout="constrained")
     axes = figure.subplots()
@@ -114,7 +114,7 @@ def overview_figure(
         >>> review = example_review()
         >>> figure = overview_figure("Other cells", review.methods, review.markers, review.densities, "arcsinh units")
         >>> figure.axes[0].get_title()
-        'pSTAT1   EMD 1.00 → 0.03'
+        'pSTAT1   EMD 1.00 → 0.04'
     """
     chosen = most_changed(densities, n_markers)
     figure = Figure(figsize=(14, 4.6), layout="constrained")

@@ -61,7 +61,7 @@ def read_densities(densities: pd.DataFrame, markers: pd.DataFrame) -> str:
         >>> from neuronedit.review.page.report import example_review
         >>> read_densities(example_review().densities, example_review().markers)
         "The edited line should lie on the measured one; the edit moves pSTAT1, CD3, CD4 most, and the largest
-        distance that remains is CD3's (EMD 0.11)."
+        distance that remains is CD4's (EMD 0.11)."
     """
     furthest = markers.iloc[int(markers["after"].argmax())]
     return (

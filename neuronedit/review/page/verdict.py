@@ -7,6 +7,7 @@ import pandas as pd
 
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP
 from neuronedit.measures.distances import DECISIVE, DECISIVE_NAMES, FLOOR, MARGIN
+from neuronedit.measures.halves import SURE
 from neuronedit.review.page.transfer import HELD_OUT, NEURONEDIT, TRAINING_PAIR
 
 Tone = Literal["better", "mixed", "worse"]
@@ -140,8 +141,9 @@ def _judge_one(name: str, rows: pd.DataFrame) -> Verdict:
     nothing, simple = (relate(rows, NEURONEDIT, other) for other in (NO_EDIT, QUANTILE_MAP))
     quantile = rows.loc[QUANTILE_MAP]
     sentence = (
-        f"neuronedit is {_words(nothing, 'doing nothing')} ({changes(rows, NO_EDIT, NEURONEDIT)}) and "
-        f"{_words(simple, 'the quantile map')} ({', '.join(f'{quantile[name]:.3f}' for name in DECISIVE_NAMES)})."
+        f"neuronedit is {_words(rows, NO_EDIT, 'doing nothing')} ({changes(rows, NO_EDIT, NEURONEDIT)}) and "
+        f"{_words(rows, QUANTILE_MAP, 'the quantile map')} "
+        f"({', '.join(f'{quantile[name]:.3f}' for name in DECISIVE_NAMES)})."
     )
     return Verdict(name, str(rows.at[NEURONEDIT, "kind"]), nothing, simple, sentence)
 
@@ -164,35 +166,46 @@ def changes(rows: pd.DataFrame, before: str, after: str) -> str:
 
 
 def relate(rows: pd.DataFrame, method: str, other: str) -> Relation:
-    """How a method does beside another by all decisive distances.
+    """How a method does beside another: better needs every decisive distance, worse needs one and none better.
 
     Args:
-        rows: One comparison's: a row for each method, a column for each distance.
-        method: Is judged.
+        rows: One comparison's: a row for each method; columns of each distance and of ``emd_less_error``, ….
+        method: Is judged; the errors are of its distances less the others'.
         other: Is beside it.
 
     Example:
-        >>> scores = {"emd": [1.0, 0.3, 0.1], "energy": [1.0, 0.3, 0.1]}
-        >>> relate(pd.DataFrame(scores, index=[NO_EDIT, NEURONEDIT, FLOOR]), NEURONEDIT, NO_EDIT)
+        >>> distances, errors = [1.0, 0.3, 0.1], {"emd_less_error": 0.1, "energy_less_error": 0.1}
+        >>> rows = pd.DataFrame({"emd": distances, "energy": distances, **errors}, index=[NO_EDIT, NEURONEDIT, FLOOR])
+        >>> relate(rows, NEURONEDIT, NO_EDIT)
         'better than'
     """
-    signs = {_sign(rows[metric], method, other) for metric in DECISIVE_NAMES}
+    signs = set(_signs(rows, method, other).values())
     if signs == {0}:
         return "no different from"
-    if signs <= {0, -1}:
+    if signs == {-1}:
         return "better than"
     return "worse than" if signs <= {0, 1} else "mixed against"
 
 
-def _sign(scores: "pd.Series[float]", method: str, other: str) -> int:
-    """-1 where the method is nearer to the truth, 0 within the margin, 1 where it is further away."""
-    # Where there is next to nothing to correct, differences below the noise itself mean nothing either.
-    margin = MARGIN * max(scores[NO_EDIT] - scores[FLOOR], scores[FLOOR])
-    difference = scores[method] - scores[other]
-    return 0 if abs(difference) <= margin else (1 if difference > 0 else -1)
+def _signs(rows: pd.DataFrame, method: str, other: str) -> dict[str, int]:
+    """-1 where the method is nearer to the truth, 0 within margin or interval, 1 where further: by distance."""
+    signs = {}
+    for metric in DECISIVE:
+        scores, errors = rows[metric.name].astype(float), rows[f"{metric.name}_less_error"].astype(float)
+        # Where there is next to nothing to correct, differences below the noise itself mean nothing either.
+        margin = max(MARGIN * max(scores[NO_EDIT] - scores[FLOOR], scores[FLOOR]), SURE * errors[other])
+        difference = scores[method] - scores[other]
+        signs[metric.title] = 0 if abs(difference) <= margin else (1 if difference > 0 else -1)
+    return signs
 
 
-def _words(relation: Relation, other: str) -> str:
-    if relation == "mixed against":
-        return f"better than {other} by one distance and worse by the other"
-    return f"{relation} {other}"
+_BY_SIGN = {-1: "better", 0: "no different", 1: "worse"}
+
+
+def _words(rows: pd.DataFrame, other: str, named: str) -> str:
+    relation = relate(rows, NEURONEDIT, other)
+    if relation != "mixed against":
+        return f"{relation} {named}"
+    told = ", ".join(f"{_BY_SIGN[sign]} by {title}" for title, sign in _signs(rows, NEURONEDIT, other).items())
+    worse = f", {int(rows['markers_worse'][NEURONEDIT])} markers made worse" if other == NO_EDIT else ""
+    return f"mixed against {named} ({told}{worse})"

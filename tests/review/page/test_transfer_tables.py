@@ -9,7 +9,8 @@ from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import DataError, ModelError
 from neuronedit.fitting.fit import fit_model
-from neuronedit.measures.distances import FLOOR, emd, energy_distance, random_halves
+from neuronedit.measures.distances import FLOOR
+from neuronedit.measures.halves import halved_distances
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
@@ -44,21 +45,23 @@ def test_every_method_and_the_floor_is_scored_in_every_comparison(review_of: Cal
     assert np.isfinite(methods[["emd", "energy", "r_emd", "r_energy"]]).all(axis=None)
 
 
-def test_the_edits_scores_are_those_of_its_output_against_halves_of_the_truth(
+def test_the_edits_scores_are_those_of_its_output_on_halves(
     planted_model: Build, planted_comparisons: list[Comparison]
 ) -> None:
     model, comparison = planted_model(TRUE_SHIFT), planted_comparisons[1]
     table = method_table([measure_transfer(model, comparison, seed=3)]).set_index("method")
-    edited = model.scaling.transform(model.apply(comparison.events, "pair"))
-    halves = random_halves(model.scaling.transform(comparison.truth), seed=3)
-    parts = edited[:400], edited[400:]
-    assert table.at[NEURONEDIT, "emd"] == pytest.approx(
-        np.mean([emd(*pair).mean() for pair in zip(parts, halves, strict=True)])
+    edited, unedited, truth = (
+        model.scaling.transform(events)
+        for events in (model.apply(comparison.events, "pair"), comparison.events, comparison.truth)
     )
-    assert table.at[NEURONEDIT, "energy"] == pytest.approx(
-        np.mean([energy_distance(*pair) for pair in zip(parts, halves, strict=True)])
-    )
-    assert table.at[FLOOR, "emd"] == pytest.approx(emd(*halves).mean())
+    halves = halved_distances({NEURONEDIT: edited, NO_EDIT: unedited}, truth, seed=3)
+    for name, found in halves.items():
+        assert table.at[name, "emd"] == pytest.approx(found.mean.mean_emd)
+        assert table.at[name, "energy"] == pytest.approx(found.mean.energy)
+        assert table.at[name, "emd_error"] == pytest.approx(found.errors["emd"])
+    less = halves[NEURONEDIT].less(halves[NO_EDIT]).errors
+    assert table.at[NO_EDIT, "energy_less_error"] == pytest.approx(less["energy"])
+    assert (table.at[NEURONEDIT, "emd_less_error"], np.isnan(table.at[FLOOR, "emd_less_error"])) == (0, True)
 
 
 def test_residuals_run_from_the_floor_to_no_edit(review_of: Callable[..., Review]) -> None:

@@ -11,12 +11,14 @@ from neuronedit.review.page.verdict import judge_comparisons, overall
 from tests.review.planted import TRUE_SHIFT, planted_events
 
 
-def scores(edit: float, nothing: float, quantile: float, energy: float | None = None) -> pd.DataFrame:
+def scores(
+    edit: float, nothing: float, quantile: float, energy: float | None = None, error: float = 0.0
+) -> pd.DataFrame:
     emds = {"neuronedit": edit, "no edit": nothing, "quantile map": quantile, "noise floor": 0.1}
     energies = emds | {"neuronedit": edit if energy is None else energy}
     return pd.DataFrame(
         [{"comparison": "x", "kind": HELD_OUT, "method": m, "emd": emds[m], "energy": energies[m]} for m in emds]
-    )
+    ).assign(emd_less_error=error, energy_less_error=error, markers_worse=3)
 
 
 @pytest.mark.parametrize(
@@ -44,9 +46,25 @@ def test_the_sentence_says_what_it_found() -> None:
         "and better than the quantile map (0.500, 0.500)."
     )
     assert "is worse than doing nothing" in judge_comparisons(scores(1.3, 1.1, 0.5))[0].sentence
-    assert "better than the quantile map by one distance and worse by the other" in (
+    assert "mixed against the quantile map (better by EMD, worse by energy distance)" in (
         judge_comparisons(scores(0.5, 1.1, 0.7, 0.9))[0].sentence
     )
+
+
+def test_better_needs_both_distances_else_it_is_mixed_and_tells_the_markers_made_worse() -> None:
+    verdict = judge_comparisons(scores(1.1, 1.1, 1.1, energy=0.8))[0]
+    assert verdict.against_nothing == "mixed against"
+    assert verdict.sentence.startswith(
+        "neuronedit is mixed against doing nothing (no different by EMD, better by energy distance, 3 markers made "
+        "worse) ("
+    )
+    assert judge_comparisons(scores(1.1, 1.1, 1.1, energy=1.4))[0].against_nothing == "worse than"
+
+
+def test_within_the_interval_two_methods_are_no_different() -> None:
+    sure, unsure = (judge_comparisons(scores(0.8, 1.1, 0.5, error=error))[0] for error in (0.14, 0.16))
+    assert (sure.against_nothing, sure.against_map) == ("better than", "worse than")
+    assert (unsure.against_nothing, unsure.against_map) == ("no different from", "no different from")
 
 
 def test_a_planted_good_edit_is_said_to_be_better(review_of: Callable[..., Review]) -> None:
