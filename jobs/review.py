@@ -27,7 +27,7 @@ from neuronedit.review.page.edit_review import EditReview, review_edit
 from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.html import PAGE, write_review
 from neuronedit.review.page.report import review_model
-from neuronedit.review.page.transfer import HELD_OUT
+from neuronedit.review.transfer.transfer import HELD_OUT
 
 RECORD = "_review.json"
 

@@ -24,7 +24,7 @@ FLOORS = (
     ("model",),
     ("model/saved",),
     ("fitting", "review"),
-    ("review/neurons",),
+    ("review/neurons", "review/transfer"),
     ("review/labels", "review/populations", "review/stability"),
     ("review/page",),
     ("adapters/files", "adapters/cluster"),

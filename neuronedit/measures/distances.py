@@ -19,9 +19,6 @@ FLOOR: Final = "noise floor"
 Pairwise = Callable[[Floats, Floats], Float64s]
 """A number for each pair of events: (n, n_markers), (k, n_markers) → (n, k)."""
 
-MARGIN = 0.05
-"""Two methods differ where their scores do by more than this share of what there is to correct (no edit − floor)."""
-
 MAX_PAIRED_EVENTS = 3_000
 """Events drawn of each population, at most, where all pairs of events are compared: pairs grow with the square."""
 

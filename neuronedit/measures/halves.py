@@ -18,6 +18,9 @@ from neuronedit.measures.distances import CHUNK, DECISIVE, FLOOR, MAX_PAIRED_EVE
 N_SPLITS: Final = 20
 """Random splits of the events and of the truth in two halves."""
 
+MARGIN: Final = 0.05
+"""Two methods differ where their scores do by more than this share of what there is to correct (no edit − floor)."""
+
 SURE: Final = 1.96
 """Standard errors to either side of a mean that bound its interval of 95 %."""
 

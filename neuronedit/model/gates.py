@@ -9,7 +9,7 @@ from pydantic import Field
 from neuronedit.config import Config
 from neuronedit.edits.mix.composition import CONFOUNDED
 from neuronedit.edits.support import MAX_REACH
-from neuronedit.measures.distances import MARGIN
+from neuronedit.measures.halves import MARGIN
 
 GateName = Literal["reconstruction", "confounding", "support", "expected_error", "quantile_map"]
 GATES: Final[tuple[GateName, ...]] = get_args(GateName)

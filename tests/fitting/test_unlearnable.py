@@ -26,7 +26,7 @@ from neuronedit.review.page.gate_measures import largest_error, measure_gates
 from neuronedit.review.page.html import render_page
 from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.report import review_model
-from neuronedit.review.page.transfer import Comparison
+from neuronedit.review.transfer.transfer import Comparison
 
 MARKERS = ("CD3", "CD4", "CD8")
 CD3, CD4, CD8 = range(3)

@@ -27,9 +27,9 @@ from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.html import render_page
 from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.report import review_model
-from neuronedit.review.page.transfer import Comparison
 from neuronedit.review.stability.cycle import fit_way_back
 from neuronedit.review.subject import EditSubject, LabelledEvents
+from neuronedit.review.transfer.transfer import Comparison
 from tests.fitting.test_unlearnable import (
     BATCH,
     CD3,

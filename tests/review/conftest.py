@@ -23,8 +23,8 @@ from neuronedit.network.autoencoder import Architecture, Autoencoder
 from neuronedit.network.plan import TrainingPlan
 from neuronedit.review.neurons.conductance import Conductance
 from neuronedit.review.page.report import Review, review_model
-from neuronedit.review.page.transfer import HELD_OUT, TRAINING_PAIR, Comparison
 from neuronedit.review.subject import EditSubject
+from neuronedit.review.transfer.transfer import HELD_OUT, TRAINING_PAIR, Comparison
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
 
 CELLS = Path(__file__).parents[3] / "shared" / "data" / "cytonorm_ptlg" / "cells.parquet"

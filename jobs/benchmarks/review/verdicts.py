@@ -18,7 +18,7 @@ from neuronedit.model.expected_error import expected_extrapolation_errors
 from neuronedit.model.gates import Gate, GateConfig
 from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.report import LOSS_COLUMNS, Review
-from neuronedit.review.page.transfer import TRAINING_PAIR, Comparison, reconstruction_table
+from neuronedit.review.transfer.transfer import TRAINING_PAIR, Comparison, reconstruction_table
 
 from ..accuracy.methods import Effort, fit_plans
 from ..accuracy.run import in_processes

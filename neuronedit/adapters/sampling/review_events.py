@@ -14,8 +14,8 @@ from neuronedit.cells.panel import Panel
 from neuronedit.cells.selection import Where, describe
 from neuronedit.errors import ConfigError, DataError, listing, nearest_name
 from neuronedit.model.edit_model import EditModel
-from neuronedit.review.page.transfer import HELD_OUT, TRAINING_PAIR, Comparison, Kind
 from neuronedit.review.subject import EditSubject, LabelledEvents
+from neuronedit.review.transfer.transfer import HELD_OUT, TRAINING_PAIR, Comparison, Kind
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def render_comparison(compared: SideBySide) -> str:
     Example:
         >>> from neuronedit.model.example import example_model
         >>> from neuronedit.review.page.side_by_side import Contender, compare_models
-        >>> from neuronedit.review.page.transfer import example_comparison
+        >>> from neuronedit.review.transfer.transfer import example_comparison
         >>> models = (Contender(name, example_model(), {}, {}, {}) for name in ("one", "two"))
         >>> page = render_comparison(compare_models(*models, [example_comparison()], example_model().panel))
         >>> "two is no different from one" in page
@@ -52,7 +52,7 @@ def write_comparison(compared: SideBySide, folder: Path) -> None:
         >>> import tempfile
         >>> from neuronedit.model.example import example_model
         >>> from neuronedit.review.page.side_by_side import Contender, compare_models
-        >>> from neuronedit.review.page.transfer import example_comparison
+        >>> from neuronedit.review.transfer.transfer import example_comparison
         >>> models = (Contender(name, example_model(), {}, {}, {}) for name in ("one", "two"))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_comparison(compare_models(*models, [example_comparison()], example_model().panel), Path(folder))

@@ -17,8 +17,8 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.model.expected_error import expected_extrapolation_errors, why_unmeasured
 from neuronedit.model.gates import Gate, GateConfig, GateName
 from neuronedit.review.page.report import Review
-from neuronedit.review.page.transfer import HELD_OUT, TRAINING_PAIR, Comparison
-from neuronedit.review.page.verdict import behind, held_out_rows
+from neuronedit.review.transfer.transfer import HELD_OUT, TRAINING_PAIR, Comparison
+from neuronedit.review.transfer.verdict import behind, held_out_rows
 
 Finding = tuple[float | None, str]
 """A value and what it rests on; None, and why there is none."""
@@ -58,7 +58,7 @@ def measure_gates(
     Example:
         >>> from neuronedit.model.example import example_model
         >>> from neuronedit.review.page.report import example_review
-        >>> from neuronedit.review.page.transfer import example_comparison
+        >>> from neuronedit.review.transfer.transfer import example_comparison
         >>> gates = measure_gates(example_review(), example_model(), [example_comparison()], {}, GateConfig())
         >>> {gate.name: gate.outcome for gate in gates}
         {'reconstruction': 'pass', 'confounding': 'not measured', 'support': 'pass', 'expected_error': 'pass',
@@ -113,7 +113,7 @@ def largest_composition_share(
     Example:
         >>> from dataclasses import replace
         >>> from neuronedit.model.example import example_model
-        >>> from neuronedit.review.page.transfer import example_comparison
+        >>> from neuronedit.review.transfer.transfer import example_comparison
         >>> pair = replace(example_comparison(), kind=TRAINING_PAIR)
         >>> round(largest_composition_share(example_model(), [pair], seed=0)[0], 1)
         0.0

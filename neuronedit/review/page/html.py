@@ -19,9 +19,9 @@ from neuronedit.measures.distances import DECISIVE
 from neuronedit.review.job_figures import loss_figure
 from neuronedit.review.page.report import Review
 from neuronedit.review.page.sections import Section, sections
-from neuronedit.review.page.transfer_readings import read_losses, read_reconstruction
-from neuronedit.review.page.verdict import decisive_kind
 from neuronedit.review.part import FAMILIES, Drawing, slug
+from neuronedit.review.transfer.readings import read_losses, read_reconstruction
+from neuronedit.review.transfer.verdict import decisive_kind
 
 PAGE = "review.html"
 

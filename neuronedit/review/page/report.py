@@ -17,19 +17,19 @@ from neuronedit.model.example import example_model
 from neuronedit.model.gates import GATE_COLUMNS, Gate, Tone, headline, joint_tone
 from neuronedit.review.page.edit_review import EditReview
 from neuronedit.review.page.model_facts import model_facts, unmoved_markers
-from neuronedit.review.page.transfer import (
+from neuronedit.review.part import slug
+from neuronedit.review.transfer.densities import density_table
+from neuronedit.review.transfer.transfer import (
     HELD_OUT,
     NEURONEDIT,
     Comparison,
-    density_table,
     example_comparison,
     measure_transfer,
     method_table,
     reconstruction_table,
     transfer_table,
 )
-from neuronedit.review.page.verdict import Verdict, behind, decisive_kind, held_out_rows, judge_comparisons, overall
-from neuronedit.review.part import slug
+from neuronedit.review.transfer.verdict import Verdict, behind, decisive_kind, held_out_rows, judge_comparisons, overall
 
 LOSS_COLUMNS = ["epoch", "train_loss", "validation_loss"]
 

@@ -6,11 +6,11 @@ from functools import cached_property
 import pandas as pd
 
 from neuronedit.measures.distances import DECISIVE
-from neuronedit.review.page import transfer_figures as figures
-from neuronedit.review.page import transfer_readings as reading
 from neuronedit.review.page.report import Review
-from neuronedit.review.page.verdict import Verdict
 from neuronedit.review.part import Drawing
+from neuronedit.review.transfer import figures as figures
+from neuronedit.review.transfer import readings as reading
+from neuronedit.review.transfer.verdict import Verdict
 
 
 @dataclass(frozen=True)

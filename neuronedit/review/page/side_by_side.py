@@ -14,8 +14,8 @@ from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR
 from neuronedit.measures.halves import HalfDistances, halved_distances
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.page.model_facts import model_facts
-from neuronedit.review.page.transfer import HELD_OUT, Comparison
-from neuronedit.review.page.verdict import changes, relate
+from neuronedit.review.transfer.transfer import HELD_OUT, Comparison
+from neuronedit.review.transfer.verdict import changes, relate
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def compare_models(
 
     Example:
         >>> from neuronedit.model.example import example_model
-        >>> from neuronedit.review.page.transfer import example_comparison
+        >>> from neuronedit.review.transfer.transfer import example_comparison
         >>> models = (Contender(name, example_model(), {}, {}, {}) for name in ("models:/pair/1", "models:/pair/2"))
         >>> compare_models(*models, [example_comparison()], example_model().panel).verdicts()
         {'other cells': 'models:/pair/2 is no different from models:/pair/1 (EMD ...

@@ -13,7 +13,7 @@ from neuronedit.model.standing import HeldOutEvidence, Standing, review_tags
 from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.html import render_page, review_tables
 from neuronedit.review.page.report import Review, review_model
-from neuronedit.review.page.transfer import Comparison
+from neuronedit.review.transfer.transfer import Comparison
 from tests.measures.test_left_out import left_out
 from tests.review.planted import TRUE_SHIFT, planted_events
 

@@ -19,7 +19,7 @@ from neuronedit.review.page.gate_measures import (
 )
 from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.report import Review, known_of
-from neuronedit.review.page.transfer import Comparison
+from neuronedit.review.transfer.transfer import Comparison
 from tests.review.planted import TRUE_SHIFT, planted_events
 
 GOOD, BAD = TRUE_SHIFT, -2 * TRUE_SHIFT

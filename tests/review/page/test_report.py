@@ -15,7 +15,8 @@ from neuronedit.review.page.html import render_page
 from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.report import Review, review_model
 from neuronedit.review.page.sections import sections
-from neuronedit.review.page.transfer import Comparison, density_table, measure_transfer
+from neuronedit.review.transfer.densities import density_table
+from neuronedit.review.transfer.transfer import Comparison, measure_transfer
 from tests.review.planted import TRUE_SHIFT
 
 

@@ -11,7 +11,7 @@ from neuronedit.errors import ModelError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.page.compare_page import render_comparison, write_comparison
 from neuronedit.review.page.side_by_side import Contender, SideBySide, compare_models, joint_panel
-from neuronedit.review.page.transfer import Comparison
+from neuronedit.review.transfer.transfer import Comparison
 from tests.fixtures import fit_small_pair
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
 

@@ -6,9 +6,9 @@ from typing import Literal
 import pandas as pd
 
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP
-from neuronedit.measures.distances import DECISIVE, DECISIVE_NAMES, FLOOR, MARGIN
-from neuronedit.measures.halves import SURE
-from neuronedit.review.page.transfer import HELD_OUT, NEURONEDIT, TRAINING_PAIR
+from neuronedit.measures.distances import DECISIVE, DECISIVE_NAMES, FLOOR
+from neuronedit.measures.halves import MARGIN, SURE
+from neuronedit.review.transfer.transfer import HELD_OUT, NEURONEDIT, TRAINING_PAIR
 
 Tone = Literal["better", "mixed", "worse"]
 Relation = Literal["better than", "no different from", "worse than", "mixed against"]

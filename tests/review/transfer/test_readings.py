@@ -3,8 +3,8 @@ from collections.abc import Callable
 import pandas as pd
 
 from neuronedit.review.page.report import Review
-from neuronedit.review.page.transfer_figures import most_changed
-from neuronedit.review.page.transfer_readings import read_losses, read_markers, read_methods, read_reconstruction
+from neuronedit.review.transfer.figures import most_changed
+from neuronedit.review.transfer.readings import read_losses, read_markers, read_methods, read_reconstruction
 from tests.review.planted import MARKERS, TRUE_SHIFT
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.page.report import Review, review_model
-from neuronedit.review.page.transfer import HELD_OUT, TRAINING_PAIR, Comparison
-from neuronedit.review.page.verdict import judge_comparisons, overall
+from neuronedit.review.transfer.transfer import HELD_OUT, TRAINING_PAIR, Comparison
+from neuronedit.review.transfer.verdict import judge_comparisons, overall
 from tests.review.planted import TRUE_SHIFT, planted_events
 
 

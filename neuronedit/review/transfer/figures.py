@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from neuronedit.edits.baselines import NO_EDIT
 from neuronedit.measures.distances import DECISIVE, FLOOR, DecisiveMetric
 from neuronedit.review.charts import BLACK, BLUE, GREY, ORANGE, SMALL, VERMILLION, tidy
-from neuronedit.review.page.transfer import BEFORE, EDITED, NEURONEDIT, TRUTH
+from neuronedit.review.transfer.densities import BEFORE, EDITED, TRUTH
+from neuronedit.review.transfer.transfer import NEURONEDIT
 
 N_OVERVIEW = 6
 """Markers shown in the overview."""

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from neuronedit.measures.distances import DECISIVE, FLOOR
-from neuronedit.review.page.transfer import NEURONEDIT
-from neuronedit.review.page.transfer_figures import most_changed
+from neuronedit.review.transfer.figures import most_changed
+from neuronedit.review.transfer.transfer import NEURONEDIT
 
 
 def read_methods(methods: pd.DataFrame) -> str:

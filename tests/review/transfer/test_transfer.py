@@ -15,7 +15,7 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 from neuronedit.review.page.report import Review
-from neuronedit.review.page.transfer import (
+from neuronedit.review.transfer.transfer import (
     HELD_OUT,
     NEURONEDIT,
     TRAINING_PAIR,
