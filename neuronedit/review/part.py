@@ -19,9 +19,10 @@ from matplotlib.figure import Figure
 
 from neuronedit.arrays import Float64s, Int64s
 
-Family = Literal["neurons", "support", "composition", "health", "consistency"]
+Family = Literal["cytometry", "neurons", "support", "composition", "health", "consistency"]
 
 FAMILIES: Final[Mapping[Family, str]] = {
+    "cytometry": "What the edit does to cells",
     "neurons": "Neuron by neuron",
     "support": "Where it may be applied",
     "composition": "Biology, or another mix of cells",

@@ -1,0 +1,1 @@
+"""What an edit does to cells, in plots that cytometrists know."""
