@@ -1,5 +1,7 @@
 """Apply a model: ``python jobs/transform.py CONFIG.toml --set section.key=value``."""
 
+import logging
+from functools import partial
 from time import monotonic
 from typing import Literal
 
@@ -13,6 +15,7 @@ from neuronedit.adapters.registry.results import transform_results
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 from neuronedit.adapters.registry.unlogged import NOT_LOGGED, log_or_keep
 from neuronedit.adapters.registry.versions import pinned_model
+from neuronedit.adapters.sampling.applied_events import look_ahead, naming_values
 from neuronedit.adapters.transform.committed import Layout
 from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules
@@ -25,10 +28,19 @@ from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.edits.students.student import Server
 from neuronedit.errors import masked
-from neuronedit.model.quality import manifest_facts, quality_scalars, quality_table
+from neuronedit.model.quality.table import manifest_facts, quality_scalars, quality_table
+from neuronedit.model.quality.tally import Tally
+from neuronedit.model.quality.unsupported import (
+    Application,
+    check_unsupported,
+    measured_support,
+    scope_facts,
+    told_warnings,
+)
 from neuronedit.model.route import Route, UnknownBatch
-from neuronedit.model.tally import Tally
 from neuronedit.review.job_figures import quality_figure
+
+log = logging.getLogger(__name__)
 
 
 class TransformConfig(Config):
@@ -59,6 +71,20 @@ class TransformConfig(Config):
         False,
         description="write the column neuronedit_support: how far each event is from what its edit was learned on; "
         "up to 1 is as near as the source's own events",
+    )
+    warn_unsupported: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="warn of each edit of whose events more than this share is unlike those that it was learned on; "
+        "of these themselves it is 0.01",
+    )
+    max_unsupported: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="an error where more than this share of an edit's events is unlike those that it was learned on: "
+        "1,000 of each edit are looked at before anything is edited, and the whole input before it is published",
     )
     allow_failed_gates: bool = Field(
         False,
@@ -106,6 +132,7 @@ class TransformConfig(Config):
         """The settings that decide the output's bits."""
         who_and_where = {"workers", "actors_per_gpu", "tracking", "ray"}
         others = {"data", "model", "output", "allow_failed_gates", "overwrite", "resume"}
+        others |= {"warn_unsupported", "max_unsupported"}
         return self.model_dump(exclude=others | who_and_where)
 
 
@@ -126,18 +153,33 @@ def job(config: TransformConfig) -> int:
     files = FileRules(Layout(config.compression, config.row_group_events), quarantine)
     gpu = GpuShare(config.actors_per_gpu) if config.use_gpu else None
     claim = claimed_output(config.output, plan, pinned.contents(), overwrite=config.overwrite, resume=config.resume)
+    values = partial(naming_values, pinned.model, inputs)
+    use, limit = (
+        Application(pinned.uri, pinned.model, route, config.where, pinned.scope, values),
+        config.max_unsupported,
+    )
+    place = masked(config.output)
     with claim as output, ray_session(config.ray), tracked_run("transform", config.flat()) as run_id:
+        if limit is not None and not quarantine:
+            ahead = look_ahead(pinned.model, inputs, config.where, route)
+            check_unsupported(ahead, limit, use, f"{place}: nothing was edited")
         tally = Tally(pinned.model.scaling.zeros)
         receipts = transform_parts(parts, inputs.filesystem, output, rules, files, tally, config.workers, gpu)
         check_unchanged(inputs)
         quality = quality_table(tally, pinned.model, rules.route)
-        origin = OutputOrigin(pinned.facts(), config.flat(), run_id, output.started, output.claim)
-        manifest = make_manifest(plan, parts, receipts, manifest_facts(quality), origin)
+        facts = manifest_facts(quality)
+        found = measured_support(facts, pinned.model, route)
+        check_unsupported(found, limit, use, f"{place}: edited, but not published: no manifest was written")
+        scope = scope_facts(found, config.warn_unsupported, use)
+        origin = OutputOrigin(pinned.facts(), config.flat(), run_id, output.started, output.claim, scope)
+        manifest = make_manifest(plan, parts, receipts, facts, origin)
         output.complete(manifest, receipts, quality)
+        for warning in told_warnings(scope):
+            log.warning("%s", warning)
         figure = quality_figure(quality, pinned.model.panel.unit)
         results = transform_results(manifest, inputs, monotonic() - started, quality_scalars(quality), figure)
-        logged = log_or_keep(results, run_id, config.output, masked(config.output))
-    print(summary(manifest, masked(config.output)))
+        logged = log_or_keep(results, run_id, config.output, place)
+    print(summary(manifest, place))
     if not logged:
         return NOT_LOGGED
     return 3 if manifest["left_out"] else 0

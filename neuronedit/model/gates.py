@@ -1,30 +1,30 @@
 """Gates: conditions that a reviewed model must meet before it may be promoted, and whether it meets them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from pydantic import Field
 
 from neuronedit.config import Config
-from neuronedit.edits.mix.composition import CONFOUNDED
 from neuronedit.edits.support import MAX_REACH
 from neuronedit.measures.halves import MARGIN
 
-GateName = Literal["reconstruction", "confounding", "support", "expected_error", "quantile_map"]
+GateName = Literal["reconstruction", "support", "expected_error", "quantile_map"]
 GATES: Final[tuple[GateName, ...]] = get_args(GateName)
 
 Outcome = Literal["pass", "fail", "overridden", "not measured"]
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
-Tone = Literal["green", "amber", "red"]
+Tone = Literal["red", "amber", "green"]
+TONES: Final[tuple[Tone, ...]] = get_args(Tone)
+"""The colours, the gravest first."""
 
 MARKS: Final[Mapping[Tone, str]] = {"green": "▲", "amber": "◆", "red": "▼"}
 """The tones' signs, for where there are no colours."""
 
 _TITLES: Final[Mapping[GateName, str]] = {
     "reconstruction": "Reconstruction",
-    "confounding": "Mix of cell types",
     "support": "Support",
     "expected_error": "Error where it is applied",
     "quantile_map": "Beside the quantile map",
@@ -41,14 +41,6 @@ class GateConfig(Config):
         le=1,
         description="at least this share of each population's variance is returned by the autoencoder; on real cells a "
         "code of 50 neurons returned 0.83 to 0.97, one of 10, which is too narrow, 0.64 to 0.70",
-    )
-    confounding: float = Field(
-        CONFOUNDED,
-        ge=0,
-        le=1,
-        description="at most this share of any edit's change is the mix of cell types and not their state; a mix that "
-        "did not differ was measured at up to 0.10, one that did at 0.30 and more. What edit.match_composition "
-        "has matched is not counted",
     )
     support: float = Field(
         MAX_REACH,
@@ -168,30 +160,12 @@ class Gate:
         }
 
 
-def headline(gates: Sequence[Gate], *, lost: bool = False) -> str:
-    """The joint outcome of all gates in a few words; empty without gates.
+def joint_tone(gates: Iterable[Gate], *, lost: bool = False) -> Tone:
+    """``red`` where a gate or lost evidence is against it; ``green`` where all passed; else ``amber``.
 
     Args:
         gates: The gates.
         lost: Whether truth that an earlier review measured was left out.
-
-    Example:
-        >>> headline([Gate("support", 1.5, 3.0, "day 2 lies near the source")])
-        '▲ May be promoted.'
-    """
-    outcomes = {gate.outcome for gate in gates}
-    if "fail" in outcomes:
-        return "▼ Not to be promoted."
-    if "overridden" in outcomes or lost:
-        return "▼ Not to be promoted: it stands by looser thresholds, or by less evidence than before, alone."
-    if "not measured" in outcomes:
-        return "◆ Not proven."
-    told = {"green": "▲ May be promoted.", "amber": "◆ May be promoted, with care."}
-    return told.get(joint_tone(gates), "") if gates else ""
-
-
-def joint_tone(gates: Iterable[Gate], *, lost: bool = False) -> Tone:
-    """``red`` where something is against it, as ``headline`` has it; ``green`` where all passed; else ``amber``.
 
     Example:
         >>> joint_tone([Gate("support", None, 3.0, "no population was named")])
@@ -207,8 +181,8 @@ def listed(gates: Mapping[str, str]) -> str:
     """List gates in one line, each with its text; gates of the same text share it.
 
     Example:
-        >>> listed({"support": "not measured: no data.", "confounding": "not measured: no data."})
-        'support, confounding not measured: no data'
+        >>> listed({"support": "not measured: no data.", "expected_error": "not measured: no data."})
+        'support, expected_error not measured: no data'
     """
     names: dict[str, list[str]] = {}
     for name, text in gates.items():

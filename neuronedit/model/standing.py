@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self
 
 from neuronedit.errors import ModelError, listing
 from neuronedit.model.gates import GATES, Gate, Outcome
+from neuronedit.model.scope import NO_SCOPE, SCOPE_TAG, Scope
 
 State = Literal["pass", "fail", "overridden", "not measured", "never reviewed"]
 
@@ -40,10 +41,12 @@ def gates_digest(tags: Mapping[str, str]) -> str:
 
     Example:
         >>> gates_digest({GATE_TAG + "support": "pass 1 <= 3: near."})[:12]
-        '3abd6a20897e'
+        'e524fe4cffc5'
     """
     sealed = {key: tags.get(key) for key in SEALED}
-    sealed |= {HELD_OUT_TAG: tags[HELD_OUT_TAG]} if HELD_OUT_TAG in tags else {}  # older reviews have none
+    # Older reviews have neither of two tags, and gates that are none any more.
+    further = [key for key in tags if key in (HELD_OUT_TAG, SCOPE_TAG) or key.startswith(GATE_TAG)]
+    sealed |= {key: tags[key] for key in further}
     return hashlib.sha256(json.dumps(sealed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -94,6 +97,7 @@ def review_tags(
     verdict: str,
     reviewed: str,
     evidence: HeldOutEvidence = HeldOutEvidence(),
+    scope: Scope | None = None,
 ) -> dict[str, str]:
     """Make the tags that a review writes to a version; the seal is last.
 
@@ -103,6 +107,7 @@ def review_tags(
         verdict: One sentence.
         reviewed: The time and user of the review.
         evidence: Its comparisons with measured truth, and those that it lost.
+        scope: The populations that it held the model against.
 
     Example:
         >>> tags = review_tags("59aca6d6", [Gate("support", 1.5, 3.0, "near.")], "Better in 2.", "2026-11-29 by ada")
@@ -113,6 +118,7 @@ def review_tags(
     tags = {GATE_TAG + name: text for name, text in texts.items()}
     state = Standing(texts, evidence=evidence).state
     tags |= {STATE_TAG: state, VERDICT_TAG: verdict, REVIEWED_TAG: reviewed, HELD_OUT_TAG: evidence.to_json()}
+    tags |= {SCOPE_TAG: scope.to_json()} if scope else {}
     return tags | {SEAL_TAG: gates_digest(tags | {DIGEST_TAG: model_digest})}
 
 
@@ -169,6 +175,7 @@ class Standing:
         changed: The gates are not those that a review sealed; they count as not measured.
         problem: A sentence on what is wrong with the tags; empty where nothing is.
         evidence: The comparisons with measured truth that its reviews were made of.
+        scope: The populations that its last review held it against; none where the tags were changed.
     """
 
     recorded: Mapping[str, str]
@@ -177,6 +184,7 @@ class Standing:
     changed: bool = False
     problem: str = ""
     evidence: HeldOutEvidence = HeldOutEvidence()
+    scope: Scope = NO_SCOPE
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
@@ -192,7 +200,8 @@ class Standing:
             override = Override.from_json(tags[OVERRIDE_TAG]) if OVERRIDE_TAG in tags else None
         except ModelError as error:
             problem = "; ".join(filter(None, (problem, str(error))))
-        return cls(recorded, override, digest, changed, problem, HeldOutEvidence.from_tags(tags))
+        scope = NO_SCOPE if changed else Scope.from_tags(tags)
+        return cls(recorded, override, digest, changed, problem, HeldOutEvidence.from_tags(tags), scope)
 
     def with_outcome(self, outcome: Outcome) -> dict[str, str]:
         """The gates with an outcome: name → text."""

@@ -53,7 +53,7 @@ NONE: Final = "No batch has a reference to be compared with."
 
 
 def quality_figure(table: pd.DataFrame, unit: str) -> Figure:
-    """Two heatmaps on one scale, before and after, from ``neuronedit.model.quality.quality_table``.
+    """Two heatmaps on one scale, before and after, from ``neuronedit.model.quality.table.quality_table``.
 
     Rows are markers, columns are batches that have a reference; of many, those that are furthest from it after the
     edit. A cross is a marker that the edit leads away from the reference.

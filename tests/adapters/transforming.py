@@ -19,9 +19,9 @@ from neuronedit.adapters.transform.output_folder import OutputFolder, claimed_ou
 from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.adapters.transform.pool import transform_parts
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.quality import manifest_facts, quality_table
+from neuronedit.model.quality.table import manifest_facts, quality_table
+from neuronedit.model.quality.tally import Tally
 from neuronedit.model.saved.files import model_contents, model_digest, save_model
-from neuronedit.model.tally import Tally
 
 PLAIN = TransformRules()
 FILES = FileRules(Layout("zstd"))

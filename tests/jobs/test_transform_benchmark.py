@@ -18,8 +18,8 @@ from neuronedit_jobs.benchmarks.speed.ways import Work, copy_cost, half_cost, pl
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.edits.plans import DEFAULT as DEFAULT_PLAN
 from neuronedit.edits.students.student import BLOCK
+from neuronedit.model.quality.tally import Tally
 from neuronedit.model.saved.files import load_model
-from neuronedit.model.tally import Tally
 
 pytestmark = pytest.mark.bench
 

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
-from neuronedit_jobs import transform
+from neuronedit_jobs import lineage, transform
 
 from neuronedit.adapters.registry.versions import pinned_model
 from tests.jobs.story import Story
@@ -189,6 +190,49 @@ def test_an_unknown_batch_ends_the_job_with_one_message_and_status_2(
     assert "Traceback" not in said.err
     assert not (tmp_path / "edited/C-control.parquet").exists()
     assert not (tmp_path / "edited/_manifest.json").exists()
+
+
+def test_a_promoted_model_on_another_kind_of_cell_warns_or_where_it_is_asked_for_publishes_nothing(
+    story: Story, here: list[str], cells: Path, tmp_path: Path, ray_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, output = cells / "B-validation.parquet", tmp_path / "edited"
+    table = pq.read_table(path)
+    pq.write_table(with_column(table, "HLA-DR", pa.array([1e4] * table.num_rows, pa.float32())), path)
+    assert transform.main([*here, "--max-unsupported", "0.2"]) == 2
+    said = capsys.readouterr().err
+    assert f"neuronedit transform: {output}: nothing was edited: expected at most 20% of an edit's events" in said
+    assert "these are batch_id = B." in said
+    assert {path.name for path in output.iterdir()} == {"_started.json", "_model"}
+
+    # A look at a part of the events may miss what the whole has: what is written then is not published.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transform, "look_ahead", lambda *_: [])
+        assert transform.main([*here, "--max-unsupported", "0.2", "--resume"]) == 2
+    assert f"{output}: edited, but not published: no manifest was written: expected" in capsys.readouterr().err
+    assert len(list(output.glob("*.parquet"))) == 6
+    assert not (output / "_manifest.json").exists()
+
+    assert transform.main([*here, "--resume"]) == 0
+    told = capsys.readouterr()
+    manifest = json.loads((output / "_manifest.json").read_text())
+    [warning] = manifest["scope"]["warnings"]
+    assert (warning in told.out, f"WARNING neuronedit_jobs.transform: {warning}" in told.err) == (True, True)
+    assert re.search(
+        r"^4\d% of the 900 events of batch_id = B \(900 were looked at\) have nothing like them among the events that "
+        r"the edit 'B' was learned on \(batch_id = B and role = control\)\. Do not trust the edit on them: .* "
+        r"models:/cells/1 was reviewed for 'batch_id = B and role = validation', "
+        r"'batch_id = C and role = validation'; these are batch_id = B\.$",
+        warning,
+    )
+    assert manifest["quality"]["B"]["scored"] == 900
+    assert [line.partition(" (")[0] for line in manifest["scope"]["reviewed for"]] == [
+        "batch_id = B and role = validation",
+        "batch_id = C and role = validation",
+    ]
+    assert lineage.main([str(output)]) == 0
+    told = capsys.readouterr().out
+    assert f"warned of: {warning}" in told
+    assert "reviewed for: batch_id = B and role = validation (400 events by 'B': " in told
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the cluster has a GPU")

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from neuronedit.edits.support import Extrapolation
 from neuronedit.errors import ModelError
 from neuronedit.model.gates import GATES, Gate, listed
+from neuronedit.model.scope import NO_SCOPE, SCOPE_TAG, ReviewedPopulation, Scope
 from neuronedit.model.standing import (
     DIGEST_TAG,
     GATE_TAG,
@@ -60,11 +62,11 @@ def test_a_version_without_a_review_has_every_gate_against_it() -> None:
 
 
 def test_what_failed_was_not_measured_or_is_missing_blocks() -> None:
-    found = tags(support="not measured: nobody", quantile_map=FAIL, confounding="")
+    found = tags(support="not measured: nobody", quantile_map=FAIL, reconstruction="")
     standing = Standing.from_tags(found)
     assert standing.state == "fail"
     assert list(standing.failed) == ["quantile_map"]
-    assert list(standing.blocking) == ["confounding", "support", "quantile_map"]
+    assert list(standing.blocking) == ["reconstruction", "support", "quantile_map"]
     assert listed(standing.failed) == "quantile_map fail 2 > 0.05: worse"
 
 
@@ -115,6 +117,23 @@ def test_what_was_held_out_is_sealed_too() -> None:
     for text in (HeldOutEvidence().to_json(), "", "[]", "[" * 100_000):
         assert Standing.from_tags(found | {HELD_OUT_TAG: text}).changed
     assert Standing.from_tags({key: text for key, text in found.items() if key != HELD_OUT_TAG}).changed
+
+
+def test_the_scope_is_sealed_too_and_a_review_of_before_scopes_keeps_its_seal() -> None:
+    gates = [Gate(name, 0.5, 1.0, "fine.") for name in GATES]
+    near, far = Extrapolation(0.18, 0.94, 0.3, 1.0), Extrapolation(1.0, 1.0, 7.0, 1.0)
+    scope = Scope((ReviewedPopulation("pair", "cell_type = igm+", 1_069, far),))
+    found = review_tags("d1", gates, "Better.", "today by ada", scope=scope) | {DIGEST_TAG: "d1"}
+    assert (Standing.from_tags(found).state, Standing.from_tags(found).scope) == ("pass", scope)
+    better = Scope((ReviewedPopulation("pair", "cell_type = igm+", 1_069, near),))
+    for text in (better.to_json(), "", "[]", "[" * 100_000):
+        changed = Standing.from_tags(found | {SCOPE_TAG: text})
+        assert (changed.changed, changed.scope) == (True, NO_SCOPE)
+    assert Standing.from_tags({key: text for key, text in found.items() if key != SCOPE_TAG}).changed
+    older = review_tags("d1", gates, "Better.", "today by ada") | {DIGEST_TAG: "d1"}
+    assert SCOPE_TAG not in older
+    assert (Standing.from_tags(older).changed, Standing.from_tags(older).scope) == (False, NO_SCOPE)
+    assert Standing.from_tags(older | {SCOPE_TAG: scope.to_json()}).changed, "a scope cannot be added by hand"
 
 
 @pytest.mark.parametrize("key", SEALED)
@@ -189,3 +208,13 @@ def test_a_damaged_override_holds_for_nothing_and_is_told(text: str, problem: st
     assert (standing.override, standing.excused, standing.problem) == (None, False, told)
     with pytest.raises(ModelError, match=r"^its tag neuronedit\.override is damaged"):
         Override.from_json(text)
+
+
+def test_the_seal_of_a_review_with_a_gate_that_is_none_any_more_holds() -> None:
+    older = review_tags("59aca6d6", [Gate("support", 1.5, 3.0, "near.")], "verdict", "now by ada")
+    older[f"{GATE_TAG}confounding"] = "pass 0.1 <= 0.3: a mix."
+    sealed = older | {DIGEST_TAG: "59aca6d6"}
+    sealed[SEAL_TAG] = gates_digest(sealed)
+    assert not Standing.from_tags(sealed).changed
+    assert Standing.from_tags(sealed).recorded == {"support": "pass 1.5 <= 3: near."}
+    assert Standing.from_tags(sealed | {f"{GATE_TAG}confounding": "pass 0.0 <= 0.3: a mix."}).changed

@@ -28,10 +28,10 @@ from neuronedit.adapters.transform.file_transformer import FileTransformer
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
 from neuronedit.adapters.transform.output_folder import claimed_output
 from neuronedit.adapters.transform.plan import TransformPlan
-from neuronedit.model.quality import quality_table
+from neuronedit.model.quality.table import quality_table
+from neuronedit.model.quality.tally import Tally
 from neuronedit.model.route import BATCHES_OWN
 from neuronedit.model.saved.files import contents_digest, load_model, model_contents
-from neuronedit.model.tally import Tally
 
 from ..measure import MEGABYTE, Result, in_new_process, side_by_side
 from .event_files import MILLION, NEURONS, FileSet, save_trials

@@ -29,11 +29,11 @@ from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.adapters.transform.pool import transform_parts
 from neuronedit.cells.design import PAIR_EDIT
 from neuronedit.edits.students.student import BLOCK
-from neuronedit.model.quality import QualityObserver
+from neuronedit.model.quality.sample import QualityObserver, SupportSample
+from neuronedit.model.quality.tally import Tally
 from neuronedit.model.route import BATCHES_OWN
 from neuronedit.model.saved.files import contents_digest, load_model, model_contents, model_digest
 from neuronedit.model.standing import DIGEST_TAG
-from neuronedit.model.tally import Tally
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 
 from ...transform import TransformConfig
@@ -188,7 +188,7 @@ def quality_cost(model: Path, cells: Path) -> Cost:
     """
     torch.set_num_threads(1)
     loaded = load_model(model)
-    observe = QualityObserver(Tally(loaded.scaling.zeros), loaded, BATCHES_OWN)
+    observe = QualityObserver(Tally(loaded.scaling.zeros), SupportSample(), loaded, BATCHES_OWN)
     block = np.zeros((BLOCK, loaded.panel.n_markers), np.float32)
     observe(PAIR_EDIT, block, block + 1, None)  # what is compiled on first use is
     seconds = 0.0
@@ -201,7 +201,7 @@ def quality_cost(model: Path, cells: Path) -> Cost:
             observe(PAIR_EDIT, was, became, None)
             seconds += process_time() - started
         started = process_time()
-        observe.finish()
+        observe.sample.score(observe.tally, loaded, BATCHES_OWN)
         seconds += process_time() - started
     return Cost(wall_s=seconds, cpu_s=seconds)
 

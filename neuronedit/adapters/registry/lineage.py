@@ -156,6 +156,7 @@ def _model(output: Location, manifest: Mapping[str, Any], unreachable: str) -> T
         "sha256": noted["sha256"],
         "gates when it was applied": gates.get("state"),
         "override when it was applied": _answer_or_none(gates["override"]) if gates.get("override") else None,
+        "warned of": list(manifest.get("scope", {}).get("warnings", [])),
     }
     kept, problems = _kept_model(output, noted["sha256"])
     data = (_data(kept),) if kept else ()
@@ -233,6 +234,7 @@ def _version_facts(found: ModelVersion) -> dict[str, Any]:
         "review": found.tags.get(REVIEWED_TAG, "never reviewed"),
         "verdict": found.tags.get(VERDICT_TAG),
         "reviewed": [record.sentence for record in review_history(found.tags)],
+        **standing.scope.facts(),
         "gates": standing.state,
         "gate": [f"{name} {text}" for name, text in standing.recorded.items()],
         "override": _answer_or_none(standing.facts()["override"]) if standing.override else None,

@@ -12,6 +12,7 @@ from neuronedit.adapters.registry.tracker import tracker_errors
 from neuronedit.adapters.registry.versions import PinnedModel, find_version
 from neuronedit.errors import ModelError
 from neuronedit.model.gates import Gate, listed
+from neuronedit.model.scope import Scope
 from neuronedit.model.standing import OVERRIDE_TAG, HeldOutEvidence, Override, Standing, review_tags
 
 log = logging.getLogger(__name__)
@@ -24,14 +25,14 @@ def evidence_of(pinned: PinnedModel, held_out: Sequence[str]) -> HeldOutEvidence
 
 
 def gates_of_review(
-    pinned: PinnedModel, gates: Sequence[Gate], verdict: str, evidence: HeldOutEvidence
+    pinned: PinnedModel, gates: Sequence[Gate], verdict: str, evidence: HeldOutEvidence, scope: Scope | None = None
 ) -> VersionTags | None:
-    """Give the tags by which a review's gates replace an earlier review's at the version; a folder has none."""
+    """Give the tags by which a review's gates and scope replace an earlier one's at the version; a folder has none."""
     if pinned.standing is None:
         return None
     name, _, version = pinned.uri.removeprefix("models:/").rpartition("/")
     reviewed = f"{alias_time()} by {current_user()}"
-    return VersionTags(name, version, review_tags(pinned.digest, gates, verdict, reviewed, evidence))
+    return VersionTags(name, version, review_tags(pinned.digest, gates, verdict, reviewed, evidence, scope))
 
 
 def check_usable(pinned: PinnedModel, asked: str, *, allow_failed_gates: bool) -> None:

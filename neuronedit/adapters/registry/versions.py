@@ -30,6 +30,7 @@ from neuronedit.edits.students.student import Server, served_sentence
 from neuronedit.errors import ModelError, NeuroneditError, TrackingError, listing, masked, nearest_name
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.saved.files import FACTS, contents_digest, model_contents, parse_model, save_model
+from neuronedit.model.scope import NO_SCOPE, Scope
 from neuronedit.model.standing import DIGEST_TAG, Standing
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,11 @@ class PinnedModel:
             return Path(self.uri).name
         name, _, version = self.uri.removeprefix("models:/").rpartition("/")
         return f"{name} v{version}"
+
+    @property
+    def scope(self) -> Scope:
+        """The populations that it was reviewed for; none for a folder."""
+        return self.standing.scope if self.standing else NO_SCOPE
 
     def contents(self) -> dict[str, bytes]:
         """Read the bytes of the model's two files again.

@@ -21,8 +21,8 @@ from neuronedit.adapters.transform.input_pin import check_as_listed, check_same_
 from neuronedit.adapters.transform.output_folder import OutputFolder
 from neuronedit.cells.events import one_ahead
 from neuronedit.errors import ClusterError, DataError, EditedError, NeuroneditError, PanelError, StorageError
-from neuronedit.model.quality import QualityObserver
-from neuronedit.model.tally import Tally
+from neuronedit.model.quality.sample import QualityObserver, SupportSample
+from neuronedit.model.quality.tally import Tally
 
 Item = TypeVar("Item")
 
@@ -218,6 +218,7 @@ class _PartStream:
         self.counts: Counter[str] = Counter()
         self.left_out: list[LeftOut] = []
         self.tally = Tally(editor.model.scaling.zeros)
+        self.sample = SupportSample()
 
     def edited(self, reader: FileReader) -> Iterator[pa.Table]:
         groups = reader.row_groups[self.part.first_group : self.part.stop_group]
@@ -228,6 +229,7 @@ class _PartStream:
             n_events += block.table.num_rows
             self.advance(self.part, n_events)
             yield edited.table
+        self.sample.score(self.tally, self.editor.model, self.editor.rules.route)
 
     def _blocks(self, reader: FileReader, groups: list[RowGroup]) -> Iterator[Block]:
         for group in groups:
@@ -259,12 +261,12 @@ class _PartStream:
                 rows, block = rows[usable], block._replace(table=block.table.filter(pa.array(usable)))
 
     def _edit_all(self, block: Block) -> Edited:
-        # A tally of its own: were one group counted before another fails, it would count twice.
-        tally = Tally(self.tally.zeros)
-        observe = QualityObserver(tally, self.editor.model, self.editor.rules.route)
+        # A tally and a sample of its own: were one group counted before another fails, it would count twice.
+        tally, sample = Tally(self.tally.zeros), self.sample.following()
+        observe = QualityObserver(tally, sample, self.editor.model, self.editor.rules.route)
         edited = self.editor.edit(block.table, self.part.file, block.first_row, observe)
-        observe.finish()
         self.tally.add(tally)
+        self.sample.add(sample)
         return edited
 
     def _leave_out(self, row_group: int, first_row: int, n_events: int, error: DataError) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from posixpath import splitext
 from typing import Any
@@ -21,6 +21,7 @@ from neuronedit.adapters.transform.event_editor import OUTCOMES
 from neuronedit.adapters.transform.output_folder import manifest_time
 from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.errors import DataError, OutputError, listing
+from neuronedit.model.quality.unsupported import told_warnings
 
 VERSIONED = ("ray", "torch", "numpy", "pyarrow", "mlflow")
 
@@ -39,6 +40,7 @@ class OutputOrigin:
         run_id: The transform's MLflow run.
         started: The time at which the transform started.
         claim: The claim of the output folder (see ``OutputFolder``).
+        scope: What the model was reviewed for, and warnings of events that it is not for (see ``scope_facts``).
     """
 
     model: Mapping[str, Any]
@@ -46,6 +48,7 @@ class OutputOrigin:
     run_id: str
     started: str
     claim: str
+    scope: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make_manifest(
@@ -85,6 +88,7 @@ def make_manifest(
         "events": sum(receipt.events for receipt in receipts),
         "counts": {outcome: sum(receipt.counts.get(outcome, 0) for receipt in receipts) for outcome in OUTCOMES},
         "quality": dict(quality),
+        "scope": dict(origin.scope),
         "left_out": [asdict(entry) for entry in left_out],
         "inputs": [{"file": file.name, "events": file.n_events, "bytes": file.n_bytes} for file in plan.inputs.files],
         "outputs": [_output(receipt) for receipt in receipts if receipt.written],
@@ -95,7 +99,7 @@ def make_manifest(
 
 
 def summary(manifest: Mapping[str, Any], place: str) -> str:
-    """Tell a person what a transform wrote and what it left out.
+    """Tell a person what a transform wrote, what it left out, and which events the model is not for.
 
     Args:
         manifest: The output's manifest.
@@ -110,7 +114,7 @@ def summary(manifest: Mapping[str, Any], place: str) -> str:
         counted = [f"{sum(known):,} events in {len(known)} places"] * bool(known)
         whole = [f"{n_unknown} whole files, whose number of events is unknown"] * bool(n_unknown)
         lines.append(f"left out {' and '.join([*counted, *whole])}: see {place}/{MANIFEST}")
-    return "\n".join(lines)
+    return "\n".join([*told_warnings(manifest.get("scope", {})), *lines])
 
 
 def read_manifest(uri: str) -> dict[str, Any]:

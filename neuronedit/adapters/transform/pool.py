@@ -17,7 +17,7 @@ from neuronedit.adapters.transform.event_editor import TransformRules
 from neuronedit.adapters.transform.file_transformer import FileRules, FileTransformer
 from neuronedit.adapters.transform.output_folder import OutputFolder
 from neuronedit.errors import ClusterError
-from neuronedit.model.tally import Tally
+from neuronedit.model.quality.tally import Tally
 
 
 def transform_parts(

@@ -14,10 +14,10 @@ from neuronedit.adapters.registry.results import Results, VersionTags, folder_re
 from neuronedit.adapters.registry.reviews import review_history, review_record, run_of_last
 from neuronedit.adapters.registry.runs import TrackingConfig, tracked_run
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.quality import quality_scalars, quality_table
+from neuronedit.model.quality.table import quality_scalars, quality_table
+from neuronedit.model.quality.tally import Tally
 from neuronedit.model.route import Route
 from neuronedit.model.standing import REVIEWED_TAG, review_tags
-from neuronedit.model.tally import Tally
 from neuronedit.review.job_figures import quality_figure
 
 MANIFEST = {

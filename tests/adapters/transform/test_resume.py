@@ -16,6 +16,7 @@ from neuronedit.adapters.transform.manifest import verify_output
 from neuronedit.adapters.transform.pool import _TransformLedger
 from neuronedit.errors import ClusterError, DataError, StorageError
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.quality import sample
 from neuronedit.model.saved.files import save_model
 from tests.adapters.killers import InThisProcess
 from tests.adapters.transforming import FILES, check, here, outputs, run, spoil
@@ -47,6 +48,21 @@ def test_resume_writes_only_what_is_missing(
     kept = [path for path in paths if (path.stat().st_ino, path.stat().st_mtime_ns) == before[path]]
     assert kept == paths[1::2]
     check(target, undisturbed)
+
+
+def test_support_is_scored_of_the_same_events_whoever_did_which_file_and_all_of_a_small_input(
+    cells_once: Path, target: Path, controls_model: EditModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quality = run(cells_once, target, controls_model, transform=here)["quality"]
+    assert {name: facts["scored"] for name, facts in quality.items()} == {"A": 0, "B": 900, "C": 700}
+    monkeypatch.setattr(sample, "ENOUGH", 100)
+    fewer = run(cells_once, target, controls_model, overwrite=True, transform=here)["quality"]
+    assert all(100 <= fewer[name]["scored"] <= 400 for name in "BC")
+    paths = sorted(target.glob("[!_]*.parquet"))
+    for path in paths[1::2]:
+        path.unlink()
+    backwards = lambda parts, *others: here(parts[::-1], *others)  # noqa: E731
+    assert run(cells_once, target, controls_model, resume=True, transform=backwards)["quality"] == fewer
 
 
 @pytest.mark.parametrize("n_bytes", [208, 215, 250, 255])

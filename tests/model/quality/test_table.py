@@ -4,27 +4,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neuronedit.model import tally as tally_module
-from neuronedit.model.counting import FINE
-from neuronedit.model.quality import (
+from neuronedit.model.quality.counting import FINE
+from neuronedit.model.quality.sample import QualityObserver, SupportSample
+from neuronedit.model.quality.table import (
     PERCENTS,
-    QualityObserver,
     edits_of,
     manifest_facts,
     quality_scalars,
     quality_table,
     target_of,
 )
+from neuronedit.model.quality.tally import Tally
 from neuronedit.model.route import BATCHES_OWN, Route
-from neuronedit.model.tally import Tally
-from tests.arrays import of_arrays
 
 
 @pytest.fixture
 def observed(controls_model, cells):
     """Batches 1 and 2 after their edits, and the reference, 3, as it is: the model, its tally, all arrays."""
     tally = Tally(controls_model.scaling.zeros)
-    observe = QualityObserver(tally, controls_model, BATCHES_OWN)
+    observe = QualityObserver(tally, SupportSample(), controls_model, BATCHES_OWN)
     events = {}
     for batch in ("1", "2", "3"):
         raw = cells(3000, seed=10 + int(batch), gain=float(batch))
@@ -32,7 +30,7 @@ def observed(controls_model, cells):
         after = before if batch == "3" else controls_model.standardised(controls_model.apply(raw, batch))
         observe(batch, before, after, None)
         events[batch] = before, after
-    observe.finish()
+    observe.sample.score(tally, controls_model, BATCHES_OWN)
     return controls_model, tally, events
 
 
@@ -115,47 +113,6 @@ def test_an_inverse_does_not_hide_the_references_target(controls_model):
 def test_all_events_of_a_pair_go_to_its_target(pair_model):
     assert edits_of("pair", pair_model, BATCHES_OWN) == ("pair",)
     assert target_of("pair", pair_model, BATCHES_OWN) is pair_model.edits["pair"].target_percentiles
-
-
-class TestSupport:
-    @pytest.fixture(autouse=True)
-    def many_sampled(self, monkeypatch):
-        monkeypatch.setattr(tally_module, "SAMPLED", 8)
-
-    def test_sampled_events_are_scored_by_the_edit_that_they_get_first(self, controls_model, cells):
-        before = controls_model.standardised(cells(800, seed=5))
-        before[:400] += 30
-        tally = Tally(controls_model.scaling.zeros)
-        observe = QualityObserver(tally, controls_model, Route(edits=("1", "2")))
-        observe("chosen", before, before, None)
-        observe.finish()
-        chosen = tally_module.sampled(before)
-        beyond = of_arrays(controls_model.edits["1"].support.scores, before[chosen]) > 1
-        assert tally.groups["chosen"].support.tolist() == [chosen.sum(), beyond.sum()]
-        row = quality_table(tally, controls_model, Route(edits=("1", "2"))).iloc[0]
-        assert (row["scored"], row["unsupported"]) == (chosen.sum(), beyond.mean())
-        assert 0.3 < row["unsupported"] < 0.7
-
-    def test_scores_that_are_there_already_count_the_same(self, controls_model, cells):
-        before = controls_model.standardised(cells(800, seed=5))
-        scores = of_arrays(controls_model.edits["1"].support.scores, before)
-        tallies = [Tally(controls_model.scaling.zeros) for _ in range(2)]
-        for tally, support in zip(tallies, (scores, None), strict=True):
-            observe = QualityObserver(tally, controls_model, BATCHES_OWN)
-            observe("1", before, before, support)
-            observe.finish()
-        assert tallies[0] == tallies[1]
-
-    def test_events_that_pass_or_are_not_finite_have_no_support(self, controls_model, cells):
-        before = controls_model.standardised(cells(800, seed=5))
-        tally = Tally(controls_model.scaling.zeros)
-        observe = QualityObserver(tally, controls_model, BATCHES_OWN)
-        observe("3", before, before, None)
-        before[:, 1] = np.nan
-        observe("1", before, before, None)
-        observe.finish()
-        assert [counts.support.tolist() for counts in tally.groups.values()] == [[0, 0], [0, 0]]
-        assert quality_table(tally, controls_model, BATCHES_OWN)["unsupported"].isna().all()
 
 
 def test_a_marker_without_a_finite_value_is_told_as_unknown(controls_model, cells):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from neuronedit.errors import DataError
-from neuronedit.model import tally as tally_module
-from neuronedit.model.counting import AT_ZERO, EDGES, N_BINS, NOT_FINITE
-from neuronedit.model.tally import AFTER, BEFORE, Counts, Tally, sampled
+from neuronedit.model.quality.counting import AT_ZERO, EDGES, N_BINS, N_LEVELS, NOT_FINITE
+from neuronedit.model.quality.tally import AFTER, BEFORE, Counts, Tally, levels
 
 ZEROS = np.float32([-0.7, 0.2, -99])
 
@@ -22,11 +21,6 @@ def before(rng):
 @pytest.fixture
 def after(before):
     return np.where(before == ZEROS, before, before * np.float32(1.1))
-
-
-@pytest.fixture
-def every_event_sampled(monkeypatch):
-    monkeypatch.setattr(tally_module, "SAMPLED", 1)
 
 
 def total(*tallies: Tally) -> Tally:
@@ -95,21 +89,31 @@ def test_no_events_are_no_group(before):
     assert tallied(before[:0], before[:0]) == Tally(ZEROS)
 
 
-@pytest.mark.usefixtures("every_event_sampled")
 def test_scores_beyond_one_are_unsupported_and_nan_is_not_scored(before):
     support = np.full(5000, np.nan, np.float32)
     support[:6] = [0.5, 1, 1.01, 2, np.inf, 0]
-    assert tallied(before, before, support).groups["day1"].support.tolist() == [6, 3]
+    assert tallied(before, before, support).groups["day1"].scored == (6, 3)
 
 
-def test_one_event_in_so_many_is_sampled_wherever_it_is_read(rng):
+def test_half_of_the_events_have_each_next_level_wherever_they_are_read(rng):
     events = rng.normal(size=(100_000, 3)).astype(np.float32)
-    chosen = sampled(events)
-    # A binomial of 195 expected: within five of its standard deviations.
-    assert chosen.sum() == pytest.approx(100_000 / tally_module.SAMPLED, abs=70)
+    own = levels(events)
+    for level in range(N_LEVELS):
+        share = 2.0**-level
+        # Within five standard deviations of a binomial.
+        assert (own >= level).mean() == pytest.approx(share, abs=5 * np.sqrt(share * (1 - share) / 100_000))
     order = rng.permutation(len(events))
-    assert (sampled(events[order]) == chosen[order]).all()
-    assert sampled(events[chosen][:1]).tolist() == [True]
+    assert (levels(events[order]) == own[order]).all()
+    assert [int(levels(events[row : row + 1])[0]) for row in range(50)] == own[:50].tolist()
+
+
+def test_the_sum_is_of_the_levels_that_both_have_scored_whole():
+    first, second = Tally(ZEROS), Tally(ZEROS)
+    first.observe_support("day1", np.float32([2, 0, 2]), np.uint8([0, 1, 3]), 0)
+    second.observe_support("day1", np.float32([2, 0, np.nan]), np.uint8([3, 9, 9]), 3)
+    assert (first.groups["day1"].scored, second.groups["day1"].scored) == ((3, 2), (2, 1))
+    assert total(first, second) == total(second, first)
+    assert total(first, second).groups["day1"].scored == (3, 2)
 
 
 def test_any_cut_any_order_and_any_grouping_of_workers_gives_the_bits_of_a_single_pass(before, after, rng):
@@ -148,7 +152,7 @@ def test_adding_leaves_the_other_as_it_was(before, after):
 def test_one_count_makes_tallies_unequal(before, after):
     first, second = tallied(before, after), tallied(before, after)
     assert first == second
-    second.groups["day1"].support[1] += 1
+    second.groups["day1"].support[3, 1] += 1
     assert first != second
 
 
@@ -218,8 +222,8 @@ def test_cut_bytes_are_told(before, after):
 
 
 def test_another_format_is_told():
-    content = zlib.compress(json.dumps({"format": 2}).encode() + b"\n")
-    with pytest.raises(DataError, match=r"^Tally: expected format 1, found 2\. Use the neuronedit that wrote it\.$"):
+    content = zlib.compress(json.dumps({"format": 1}).encode() + b"\n")
+    with pytest.raises(DataError, match=r"^Tally: expected format 2, found 1\. Use the neuronedit that wrote it\.$"):
         Tally.from_bytes(content)
 
 

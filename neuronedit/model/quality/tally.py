@@ -2,6 +2,10 @@
 
 Counts of fixed bins can be added: the sum is the same bit for bit, whichever worker counts which events in whatever
 order. So each worker tallies its own events, and no event is read twice.
+
+Support is scored for a sample, since it costs as much as counting hundreds of events. Each event has a level, drawn by
+its own bits; a part of the input scores its events from some level on, and the sample of several parts is from the
+highest of their levels on: of all parts alike.
 """
 
 import base64
@@ -11,17 +15,17 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from neuronedit.arrays import Float32s, Floats, Int64s, Masks
+from neuronedit.arrays import Float32s, Floats, Int64s
 from neuronedit.errors import DataError
-from neuronedit.model.counting import N_BINS, count_edited, count_values, sampled_columns
+from neuronedit.model.quality.counting import N_BINS, N_LEVELS, column_levels, count_edited, count_values
 
-SAMPLED: Final = 512
-"""One event in this many has its support scored, which costs as much as counting hundreds."""
-
-TALLY_FORMAT: Final = 1
+TALLY_FORMAT: Final = 2
 
 BEFORE, AFTER = 0, 1
+
+Levels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +37,8 @@ class Counts:
         lowest: (2, n_markers) float32, the least finite value before and after; infinity if there is none.
         highest: (2, n_markers) float32, the greatest finite value before and after; minus infinity if there is none.
         edited: (n_markers,) int64, values that differ before and after.
-        support: (2,) int64, sampled events that were scored, and those among them beyond the support.
+        support: (N_LEVELS, 2) int64, events of each level that were scored, and those among them beyond the support.
+        level: (1,) int64, all events from this level on were scored, of whatever part of the input.
     """
 
     values: Int64s
@@ -41,6 +46,7 @@ class Counts:
     highest: Float32s
     edited: Int64s
     support: Int64s
+    level: Int64s
 
     @classmethod
     def empty(cls, n_markers: int) -> Self:
@@ -50,7 +56,8 @@ class Counts:
             np.full((2, n_markers), np.inf, dtype=np.float32),
             np.full((2, n_markers), -np.inf, dtype=np.float32),
             np.zeros(n_markers, dtype=np.int64),
-            np.zeros(2, dtype=np.int64),
+            np.zeros((N_LEVELS, 2), dtype=np.int64),
+            np.zeros(1, dtype=np.int64),
         )
 
     @property
@@ -58,17 +65,24 @@ class Counts:
         """The number of events counted."""
         return int(self.values[BEFORE, 0].sum())
 
+    @property
+    def scored(self) -> tuple[int, int]:
+        """The number of events in the sample whose support was scored, and of those among them beyond the support."""
+        n_scored, n_beyond = self.support[self.level[0] :].sum(axis=0).tolist()
+        return n_scored, n_beyond
+
     def add(self, other: "Counts") -> None:
-        """Add the other's counts to these."""
-        for mine, others in zip(self.integers, other.integers, strict=True):
+        """Add the other's counts to these: the sample has the levels that both have scored whole."""
+        for mine, others in zip(self.integers[:-1], other.integers[:-1], strict=True):
             mine += others
+        np.maximum(self.level, other.level, out=self.level)
         np.minimum(self.lowest, other.lowest, out=self.lowest)
         np.maximum(self.highest, other.highest, out=self.highest)
 
     @property
     def integers(self) -> tuple[Int64s, ...]:
-        """The arrays that are added up."""
-        return self.values, self.edited, self.support
+        """The arrays of whole numbers; all but the last are added up."""
+        return self.values, self.edited, self.support, self.level
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +110,7 @@ class Tally:
             group: The group's name, ``batch_id`` or the edits' names.
             before: (n_events, n_markers) float32, standardised.
             after: (n_events, n_markers) float32, standardised, the same events edited.
-            support: (n_events,) ``Support.scores``, NaN for an event without; read for sampled events only.
+            support: (n_events,) ``Support.scores``, NaN for an event without; None if they were not all scored.
         """
         if not len(before):
             return
@@ -107,12 +121,21 @@ class Tally:
         if after is not before:
             count_edited(was, became, counts.edited)
         if support is not None:
-            self.observe_support(group, support[sampled(before)])
+            self.observe_support(group, support, levels(before), 0)
 
-    def observe_support(self, group: str, scores: Floats) -> None:
-        """Count the support scores of sampled events, (n_sampled,), NaN for an event without."""
+    def observe_support(self, group: str, scores: Floats, levels: Levels, level: int) -> None:
+        """Count the support scores of some events.
+
+        Args:
+            group: The group's name.
+            scores: (n_scored,), NaN for an event without.
+            levels: (n_scored,) the events' own levels.
+            level: All events from this level on are among them, of those that are counted at once.
+        """
         counts = self.groups.setdefault(group, Counts.empty(len(self.zeros)))
-        counts.support[:] += [(~np.isnan(scores)).sum(), (scores > 1).sum()]
+        for column, counted in enumerate((~np.isnan(scores), scores > 1)):
+            counts.support[:, column] += np.bincount(levels[counted], minlength=N_LEVELS)
+        np.maximum(counts.level, level, out=counts.level)
 
     def add(self, other: "Tally") -> None:
         """Add the other's counts to these; the sum does not depend on the order of additions.
@@ -189,28 +212,29 @@ class Tally:
         planes = np.frombuffer(body[4 * n_floats :], dtype=np.uint8).reshape(8, -1)
         integers = np.ascontiguousarray(planes.T).view("<i8").ravel().astype(np.int64)
         limits = floats[n_markers:].reshape(len(names), 2, 2, n_markers)
-        shape = (2, n_markers, N_BINS + 2)
-        counted = integers.reshape(len(names), int(np.prod(shape)) + n_markers + 2)
-        return cls(
-            floats[:n_markers],
-            {
-                name: Counts(found[: -n_markers - 2].reshape(shape), low, high, found[-n_markers - 2 : -2], found[-2:])
-                for name, found, (low, high) in zip(names, counted, limits, strict=True)
-            },
-        )
+        empty = Counts.empty(n_markers).integers
+        ends = np.cumsum([part.size for part in empty])
+        counted = integers.reshape(len(names), int(ends[-1]))
+        groups = {}
+        for name, row, (low, high) in zip(names, counted, limits, strict=True):
+            split = zip(np.split(row, ends[:-1]), empty, strict=True)
+            values, edited, support, level = (found.reshape(part.shape) for found, part in split)
+            groups[name] = Counts(values, low, high, edited, support, level)
+        return cls(floats[:n_markers], groups)
 
 
-def sampled(events: Floats) -> Masks:
-    """Sample events whose support is scored: (n_events, n_markers) float32, unedited, standardised → (n_events,) bool.
+def levels(events: Floats) -> Levels:
+    """Draw the levels of events, unedited and standardised: (n_events, n_markers) float32 → (n_events,) uint8.
 
-    An event's own bits decide, so that the choice does not depend on the file, its place or its neighbours.
+    Half of all events have level 0, half of the others level 1, and so on up to ``TOP_LEVEL``. An event's own bits
+    decide, so that events from some level on are a sample that does not depend on files, places or neighbours.
 
     Example:
         >>> events = np.random.default_rng(0).normal(size=(51_200, 2))
-        >>> 80 < sampled(events).sum() < 120, (sampled(events[::-1]) == sampled(events)[::-1]).all()
+        >>> 80 < (levels(events) == 9).sum() < 120, (levels(events[::-1]) == levels(events)[::-1]).all()
         (np.True_, np.True_)
     """
-    return sampled_columns(np.ascontiguousarray(events.T, np.float32).view(np.uint32), SAMPLED)
+    return column_levels(np.ascontiguousarray(events.T, np.float32).view(np.uint32))
 
 
 def _damaged(error: Exception) -> DataError:

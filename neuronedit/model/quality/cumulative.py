@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neuronedit.arrays import Float32s, Float64s, Int64s
-from neuronedit.model.counting import AT_ZERO, EDGES, N_BINS
+from neuronedit.model.quality.counting import AT_ZERO, EDGES, N_BINS
 
 
 @dataclass(frozen=True)

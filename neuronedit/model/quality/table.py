@@ -12,12 +12,11 @@ import pandas as pd
 
 from neuronedit.arrays import Float32s
 from neuronedit.cells.design import INVERSE, PAIR_EDIT
-from neuronedit.model.counting import NOT_FINITE
-from neuronedit.model.cumulative import Cumulative
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.quality.counting import NOT_FINITE
+from neuronedit.model.quality.cumulative import Cumulative
+from neuronedit.model.quality.tally import AFTER, BEFORE, Counts, Tally
 from neuronedit.model.route import Route
-from neuronedit.model.tally import AFTER, BEFORE, Counts, Tally, sampled
-from neuronedit.network.autoencoder import tensor
 
 PERCENTS: Final = (1, 5, 25, 50, 75, 95, 99)
 """The quantiles in the quality table."""
@@ -32,51 +31,6 @@ MOMENTS: Final = {"before": BEFORE, "after": AFTER}
 
 MAX_NAME = 150
 """Characters of a group's name in a metric's name, at most; MLflow allows 250 in all."""
-
-
-class QualityObserver:
-    """Tallies events group by group, and scores the support of a sample of them once all have passed.
-
-    Support scores that the transform passes are not computed again.
-
-    Example:
-        >>> from neuronedit.model.example import example_batches, example_cells
-        >>> model = example_batches()
-        >>> tally, markers = Tally(model.scaling.zeros), model.standardised(example_cells())
-        >>> observe = QualityObserver(tally, model, Route())
-        >>> observe("day1", markers, markers + 1, None)
-        >>> observe.finish()
-        >>> tally.groups["day1"].n_events
-        400
-    """
-
-    def __init__(self, tally: Tally, model: EditModel, route: Route) -> None:
-        """Observe what a transform makes of events (see ``EditModel.transform``).
-
-        Args:
-            tally: The tally to add to.
-            model: The model that is applied.
-            route: The edits that the events get.
-        """
-        self._tally, self._model, self._route = tally, model, route
-        self._drawn: dict[str, list[Float32s]] = {}
-
-    def __call__(self, group: str, before: Float32s, after: Float32s, support: Float32s | None) -> None:
-        """Count some events."""
-        self._tally.observe(group, before, after, support)
-        if support is None and edits_of(group, self._model, self._route):
-            self._drawn.setdefault(group, []).append(before[sampled(before)])
-
-    def finish(self) -> None:
-        """Score the sample."""
-        for group, drawn in self._drawn.items():
-            events = np.concatenate(drawn)
-            events = events[np.isfinite(events).all(axis=1)]
-            if len(events):
-                first = edits_of(group, self._model, self._route)[0]
-                scores = self._model.get_edit(first).support.scores(tensor(events))
-                self._tally.observe_support(group, scores.numpy())
-        self._drawn.clear()
 
 
 def edits_of(group: str, model: EditModel, route: Route) -> tuple[str, ...]:
@@ -184,7 +138,7 @@ _COLUMNS = [
 
 
 def _rows(group: str, counts: Counts, target: Float32s | None, model: EditModel) -> list[dict[str, Any]]:
-    scored, beyond = (int(count) for count in counts.support)
+    scored, beyond = counts.scored
     rows = []
     for number, marker in enumerate(model.panel.markers):
         reference = None if target is None else Cumulative.from_percentiles(target[:, number])

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from neuronedit.arrays import Float32s, Int64s, Masks, compiled
+from neuronedit.arrays import Float32s, Int64s, compiled
 from neuronedit.cells.events import mix
 
 NEAR, FINE = 4, 24
@@ -32,28 +32,41 @@ AT_ZERO: Final = N_BINS
 NOT_FINITE: Final = N_BINS + 1
 """The index of the counter of values that are no finite number."""
 
+TOP_LEVEL: Final = 9
+"""The highest level of an event: one event in 2⁹ = 512 has it."""
+
+N_LEVELS: Final = TOP_LEVEL + 1
+
 
 _mix = compiled(mix)
 
 
 @compiled
-def sampled_columns(bits: npt.NDArray[np.uint32], one_in: int) -> Masks:
-    """Sample events, (n_markers, n_events), by the sum of their markers' bits, each times a number of its own.
+def column_levels(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+    """Draw the levels of events, (n_markers, n_events): each is drawn by the event's own bits (see ``levels``).
+
+    The bits of an event's markers, each times a number of its own, are summed and mixed: the level is the number of
+    zeros at the sum's end, ``TOP_LEVEL`` at most.
 
     Example:
         >>> bits = np.random.default_rng(0).integers(0, 2**32, (3, 10_000), np.uint32)
-        >>> 800 < sampled_columns(bits, 10).sum() < 1200
-        np.True_
+        >>> np.bincount(column_levels(bits))[:3].round(-3).tolist()
+        [5000, 3000, 1000]
     """
     states = np.zeros(bits.shape[1], np.uint32)
     for marker in range(bits.shape[0]):
         odd = np.uint32(np.uint64(2 * marker + 1) * np.uint64(0x9E3779B97F4A7C15))
         for event in range(bits.shape[1]):
             states[event] += bits[marker, event] * odd
-    chosen = np.empty(bits.shape[1], np.bool_)
+    levels = np.empty(bits.shape[1], np.uint8)
     for event in range(bits.shape[1]):
-        chosen[event] = _mix(np.uint64(states[event])) % np.uint64(one_in) == 0
-    return chosen
+        mixed = _mix(np.uint64(states[event]))
+        low = np.uint32(mixed & np.uint64((1 << TOP_LEVEL) - 1)) | np.uint32(1 << TOP_LEVEL)
+        level = 0
+        while not (low >> np.uint32(level)) & np.uint32(1):
+            level += 1
+        levels[event] = level
+    return levels
 
 
 @compiled

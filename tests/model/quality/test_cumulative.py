@@ -3,10 +3,10 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 from neuronedit.edits.operators.percentiles import percentiles
-from neuronedit.model.counting import FAR, FINE, N_BINS, NEAR
-from neuronedit.model.cumulative import Cumulative
-from neuronedit.model.quality import RESOLUTION
-from neuronedit.model.tally import BEFORE, Tally
+from neuronedit.model.quality.counting import FAR, FINE, N_BINS, NEAR
+from neuronedit.model.quality.cumulative import Cumulative
+from neuronedit.model.quality.table import RESOLUTION
+from neuronedit.model.quality.tally import BEFORE, Tally
 
 ZERO = np.float32(-0.7)
 
