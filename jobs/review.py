@@ -22,11 +22,13 @@ from neuronedit.errors import NOT_MEASURED
 from neuronedit.fitting.fit import model_refits
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import MARKS, GateConfig
+from neuronedit.review.applied import judge_applied, scope_of
 from neuronedit.review.neurons.context import LabelColumns
 from neuronedit.review.page.edit_review import EditReview, review_edit
 from neuronedit.review.page.gate_measures import measure_gates
-from neuronedit.review.page.html import PAGE, write_review
-from neuronedit.review.page.report import review_model
+from neuronedit.review.page.html import NEURONS_PAGE, PAGE, write_decision, write_neurons
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.review_model import review_model
 from neuronedit.review.transfer.transfer import HELD_OUT
 
 RECORD = "_review.json"
@@ -67,38 +69,53 @@ class ReviewConfig(Config):
 
 
 def job(config: ReviewConfig) -> int:
-    """Show what a model learned, and how well it does, beside simple baselines and the noise floor."""
+    """Decide on a model: how well it does, beside simple baselines and the noise floor, and what it learned."""
     connect(config.tracking)
     pinned = pinned_model(config.model)
     dataset = list_dataset(config.data.path)
     held_out = HeldOut(config.held_out, config.held_out_source, config.held_out_target)
-    with ray_session(config.ray), staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder:
-        columns = config.labels
-        events = draw_review(
-            pinned.model, dataset, held_out, config.sample, label_columns=columns.names, cell_type=columns.cell_type
-        )
+    with ray_session(config.ray):
+        events = draw_review(pinned.model, dataset, held_out, config.sample, labels=config.labels)
         compared, populations = events.comparisons, events.drawn.intensities
         identity = {"name": pinned.uri, "sha256": pinned.digest, "data": dataset.uri}
-        review = review_model(pinned.model, compared, populations, logged_losses(pinned.run_id), identity)
-        kinds = events.pair_labels(config.labels.cell_type)
-        gates = measure_gates(review, pinned.model, compared, populations, config.gates, config.sample.seed, kinds)
-        evidence = evidence_of(pinned, [each.name for each in compared if each.kind == HELD_OUT])
-        edits = edit_reviews(config, pinned.model, events)
-        review = replace(review, gates=gates, edits=edits, lost=evidence.sentence)
-        write_review(review, folder)
-        write_record(folder, RECORD, {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()})
-        version = gates_of_review(pinned, gates, review.verdict(), evidence)
-        results = folder_results("review", review.scalars(), {"events": dataset}, version=version)
-        name = f"review {pinned.short_name} {MARKS[review.tone]}"
-        logged = log_in_run(
-            results, config.tracking, config.flat(), folder, config.output, name=name, parent=pinned.run_id
+        review = review_model(
+            pinned.model, compared, populations, logged_losses(pinned.run_id), identity, config.sample.seed
         )
-    print(review.decisive_table().round(3).to_string(na_rep=NOT_MEASURED))
-    print("".join(f"{sentence}\n" for sentence in (review.caution, *review.left_markers) if sentence), end="")
-    print("\n".join(f"gate {gate.name}: {gate.text}" for gate in gates))
-    print(f"{review.headline} {review.lost}".rstrip())
-    print(f"{review.verdict()}\nThe page: {config.output}/{PAGE}")
+        gates = measure_gates(review, pinned.model, compared, populations, config.gates)
+        held_out_events = {each.name: (each.edit, each.events) for each in compared if each.kind == HELD_OUT}
+        applied = judge_applied(pinned.model, held_out_events, populations)
+        scope = scope_of(applied, pinned.model.design, held_out.design(pinned.model.design), review.known)
+        evidence = evidence_of(pinned, [each.name for each in compared if each.kind == HELD_OUT])
+        review = replace(review, gates=gates, scope=scope, lost=evidence.sentence)
+        record = {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()}
+        # The page that decides can be read while the neurons are still looked at.
+        with staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder:
+            write_decision(review, folder)
+            write_record(folder, RECORD, record)
+        tell(review, f"{config.output}/{PAGE}")
+        review = replace(review, edits=edit_reviews(config, pinned.model, events))
+        with staged_folder(config.output, RECORD, overwrite=True) as folder:
+            write_decision(review, folder)
+            write_neurons(review, folder)
+            write_record(folder, RECORD, record)
+            version = gates_of_review(pinned, gates, review.decision.sentence, evidence, scope)
+            results = folder_results("review", review.scalars(), {"events": dataset}, version=version)
+            name = f"review {pinned.short_name} {MARKS[review.decision.tone]}"
+            logged = log_in_run(
+                results, config.tracking, config.flat(), folder, config.output, name=name, parent=pinned.run_id
+            )
+    print(f"Neuron by neuron: {config.output}/{NEURONS_PAGE}")
     return 0 if logged else NOT_LOGGED
+
+
+def tell(review: Review, page: str) -> None:
+    """Print what decides, as the page has it."""
+    decision = review.decision
+    print(review.decisive_table().round(3).to_string(na_rep=NOT_MEASURED))
+    print("\n".join(f"check {gate.name}: {gate.text}" for gate in review.gates))
+    print("\n".join(review.restrictions))
+    print(f"The model {review.scope.sentence}.")
+    print(f"{decision.sentence}\n{f'Next: {decision.remedy}' if decision.remedy else ''}\nThe page: {page}", flush=True)
 
 
 def edit_reviews(config: ReviewConfig, model: EditModel, events: ReviewEvents) -> tuple[EditReview, ...]:

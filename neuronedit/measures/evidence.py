@@ -86,13 +86,14 @@ class Knowledge:
     text: str
     remedy: str = ""
 
-    def told(self, which: str = "") -> str:
+    def told(self, which: str = "", *, remedy: bool = True) -> str:
         """Tell the level, the number, and what to measure to know.
 
         Args:
             which: Names the edits that it is told of, e.g. `` for day2``; empty where there is one.
+            remedy: Tell what to measure, too.
         """
-        to_know = f" To know, {self.remedy}." if self.remedy and not self.proven else ""
+        to_know = f" To know, {self.remedy}." if remedy and self.remedy and not self.proven else ""
         if self.level == "unknown":
             return f"Unknown whether the edit carries over{which}: {self.text}.{to_know}"
         if self.level == "measured":
@@ -160,8 +161,12 @@ def _remedy(edit: str, design: Design) -> str:
     return f"measure a sample of {edit!r} that is no control in {goal}, too, and hold it out (held_out), {several}"
 
 
-def knowledge_sentence(known: Sequence[Knowledge]) -> str:
+def knowledge_sentence(known: Sequence[Knowledge], *, remedy: bool = True) -> str:
     """Tell the lowest level of several edits' evidence, with the worst number of that level; empty without edits.
+
+    Args:
+        known: What is known of each edit.
+        remedy: Tell what to measure to know, too.
 
     Example:
         >>> knowledge_sentence([Knowledge("pair", "unknown", None, False, None, "one donor", "measure another")])
@@ -173,6 +178,6 @@ def knowledge_sentence(known: Sequence[Knowledge]) -> str:
     lowest = [each for each in known if each.level == level]
     worst = max(lowest, key=lambda each: each.error or 0)
     if len(known) == 1:
-        return worst.told()
+        return worst.told(remedy=remedy)
     others = f" (told of the worst, {worst.edit!r})" if len(lowest) > 1 else ""
-    return worst.told(f" for {listing(each.edit for each in lowest)}{others}")
+    return worst.told(f" for {listing(each.edit for each in lowest)}{others}", remedy=remedy)

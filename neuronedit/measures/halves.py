@@ -63,7 +63,27 @@ class HalfDistances:
         return type(self)(self.emd - other.emd, joint)
 
 
-def halved_distances(predictions: Mapping[str, Floats], truth: Floats, seed: int) -> dict[str, HalfDistances]:
+def surely_worse(edited: HalfDistances, before: HalfDistances, floor: HalfDistances) -> Masks:
+    """Find markers that an edit leads away from the truth by more than the noise floor, and surely: (n_markers,) bool.
+
+    Args:
+        edited: Distances of the edited events, on halves.
+        before: Distances of the same events before the edit, on the same halves.
+        floor: Distances between halves of the truth.
+
+    Example:
+        >>> before, edited, floor = (HalfDistances(np.array([[a], [b]]), {}) for a, b in ((1, 1), (2, 2), (0, 0)))
+        >>> surely_worse(edited, before, floor).tolist(), surely_worse(before, edited, floor).tolist()
+        ([True], [False])
+    """
+    change = edited.less(before)
+    size = change.emd.mean(axis=0)
+    return np.asarray((size > floor.emd.mean(axis=0)) & (size > SURE * change.marker_errors))
+
+
+def halved_distances(
+    predictions: Mapping[str, Floats], truth: Floats, seed: int, *, joint: bool = True
+) -> dict[str, HalfDistances]:
     """Measure each method's events, and the truth beside itself, on ``N_SPLITS`` random splits.
 
     A split halves the events and the truth at random; half is compared with half, equally many of each. All methods,
@@ -74,6 +94,7 @@ def halved_distances(predictions: Mapping[str, Floats], truth: Floats, seed: int
         predictions: (n_events, n_markers) transformed units each, by method.
         truth: (n_truth, n_markers) transformed units.
         seed: Draws the splits.
+        joint: Measure the distances of all markers jointly, too, which cost most.
 
     Returns:
         By method, two rows for each split; ``noise floor``, the last, has one: half of the truth beside the other.
@@ -92,23 +113,23 @@ def halved_distances(predictions: Mapping[str, Floats], truth: Floats, seed: int
     truth, size = truth[kept_truth], min(len(kept), len(kept_truth)) // 2
     halves, of_truth = (_draw_halves(n, size, generator) for n in (len(kept), len(kept_truth)))
     ordered = _sorted_halves(truth, of_truth)
-    joint_metrics = {each.name: each.pairwise for each in DECISIVE if each.pairwise}
+    joint_metrics = {each.name: each.pairwise for each in DECISIVE if each.pairwise and joint}
     within = {name: _mean_pairs(truth, truth, of_truth, of_truth, of) for name, of in joint_metrics.items()}
     found = {}
     for method, events in ((method, events[kept]) for method, events in predictions.items()):
-        joint = {
+        distances = {
             name: 2 * _mean_pairs(events, truth, halves, of_truth, of)
             - _mean_pairs(events, events, halves, halves, of)
             - within[name]
             for name, of in joint_metrics.items()
         }
-        found[method] = HalfDistances(_gaps(_sorted_halves(events, halves), ordered), joint)
+        found[method] = HalfDistances(_gaps(_sorted_halves(events, halves), ordered), distances)
     first, second = of_truth[::2], of_truth[1::2]
-    joint = {
+    floors = {
         name: 2 * _mean_pairs(truth, truth, first, second, of) - within[name][::2] - within[name][1::2]
         for name, of in joint_metrics.items()
     }
-    return found | {FLOOR: HalfDistances(_gaps(ordered[::2], ordered[1::2]), joint)}
+    return found | {FLOOR: HalfDistances(_gaps(ordered[::2], ordered[1::2]), floors)}
 
 
 def _few(n_events: int, generator: np.random.Generator) -> np.ndarray:

@@ -22,7 +22,8 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 from neuronedit.network.plan import TrainingPlan
 from neuronedit.review.neurons.conductance import Conductance
-from neuronedit.review.page.report import Review, review_model
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.review_model import review_model
 from neuronedit.review.subject import EditSubject
 from neuronedit.review.transfer.transfer import HELD_OUT, TRAINING_PAIR, Comparison
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events

@@ -30,15 +30,18 @@ class References(HTMLParser):
         self.text += data
 
 
-def check_self_contained(page: str) -> None:
+def check_self_contained(page: str, beside: tuple[str, ...] = ()) -> None:
+    """Check that a page refers to nothing but itself, and to pages that lie beside it."""
     found = References(page)
-    outside = [reference[:60] for reference in found.references if not reference.startswith(("data:", "#"))]
+    outside = [each[:60] for each in found.references if each not in beside and not each.startswith(("data:", "#"))]
     assert not outside
-    assert not {"script", "link", "iframe", "object"} & set(found.tags)
+    assert not {"link", "iframe", "object"} & set(found.tags)
+    scripts = "".join(re.findall(r"<script>(.*?)</script>", page, re.DOTALL))
+    assert not re.search(r"fetch\(|import |XMLHttpRequest", scripts)
     assert not re.search(r"url\(|@import", page)
     for image in found.images:
         kind, _, content = str(image["src"]).partition(",")
         if "png" in kind:  # points refer to nothing
             continue
         svg = base64.b64decode(content).decode()
-        assert not re.findall(r'(?:href|src)="(?!#)[^"]+"', svg)
+        assert not re.findall(r'(?:href|src)="(?!#|data:)[^"]+"', svg)

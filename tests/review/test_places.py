@@ -30,8 +30,8 @@ from neuronedit.review.neurons.ladder import MAX_CLIMBED
 from neuronedit.review.neurons.logit import TreatedHead, attribute_logit
 from neuronedit.review.neurons.names import name_neurons
 from neuronedit.review.page.edit_review import EditReview, review_edit
-from neuronedit.review.page.html import render_page
-from neuronedit.review.page.report import example_review
+from neuronedit.review.page.html import render_neurons
+from neuronedit.review.page.review_model import example_review
 from neuronedit.review.subject import OWN_SHIFTS, EditSubject, LabelledEvents
 
 MARKERS = ("A", "B", "C")
@@ -283,7 +283,7 @@ def test_parts_that_one_layer_has_say_which(fitted: tuple[EditSubject, EditModel
 
 def test_the_default_plans_page_and_figures_are_drawn(reviewed: EditReview) -> None:
     assert not [part.reading for part in reviewed.parts if part.reading.startswith("Cannot be said")]
-    page = render_page(replace(example_review(), edits=(reviewed,)))
+    page = render_neurons(replace(example_review(), edits=(reviewed,)))
     assert re.search(r"Of what neurons do to the markers, \d+% is by [12]/(en|de)coder\.1", page)
     assert "conductance_places" in page
     (conductance,) = [part for part in reviewed.parts if part.name == "conductance"]

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 EDIT = "default"
 
-BEFORE_TRUTH = ("reconstruction", "confounding", "support", "expected_error")
+BEFORE_TRUTH = ("reconstruction", "support", "expected_error")
 """Gates that no truth is needed for."""
 
 TONES = ("red", "amber", "green")
@@ -108,7 +108,7 @@ def gates_before_truth(model: EditModel, populations: Populations, seed: int) ->
         model.panel.unit,
         known=judge_knowledge([EDIT], model.design, read_evidence(model.facts), {}),
     )
-    gates = measure_gates(review, model, [comparison], {"extrapolation": populations.events}, GateConfig(), seed)
+    gates = measure_gates(review, model, [comparison], {"extrapolation": populations.events}, GateConfig())
     return {gate.name: gate for gate in gates if gate.name in BEFORE_TRUTH}
 
 

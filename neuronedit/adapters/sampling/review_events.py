@@ -1,19 +1,19 @@
 """Events of a review, drawn from a dataset: training pairs, and held-out samples with measured truth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.sampling.populations import draw_populations
-from neuronedit.arrays import Texts
-from neuronedit.cells.design import ControlsDesign, Design, EditPair
+from neuronedit.cells.design import ControlsDesign, Design, EditPair, PairDesign
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.selection import Where, describe
 from neuronedit.errors import ConfigError, DataError, listing, nearest_name
 from neuronedit.model.edit_model import EditModel
+from neuronedit.review.neurons.context import LabelColumns
 from neuronedit.review.subject import EditSubject, LabelledEvents
 from neuronedit.review.transfer.transfer import HELD_OUT, TRAINING_PAIR, Comparison, Kind
 
@@ -39,13 +39,6 @@ class ReviewEvents:
     def most_moving(self, model: EditModel) -> str:
         """The edit with the largest distance from its source to its target."""
         return max(self.pairs, key=lambda name: model.get_edit(name).support.effect)
-
-    def pair_labels(self, column: str | None) -> dict[str, tuple[Texts, Texts]]:
-        """Labels of the source's and the target's events in a column, by edit, in the comparisons' order."""
-        if column is None:
-            return {}
-        sides = {name: _sides(self.drawn, pair) for name, pair in self.pairs.items()}
-        return {name: (source.labels[column], target.labels[column]) for name, (source, target) in sides.items()}
 
     def subject(self, model: EditModel, edit: str) -> EditSubject:
         """The subject of an edit's review: source, target, and all drawn events that it is to be applied to.
@@ -113,8 +106,7 @@ def draw_review(
     held_out: HeldOut,
     sample: SampleConfig,
     panel: Panel | None = None,
-    label_columns: Sequence[str] = (),
-    cell_type: str | None = None,
+    labels: LabelColumns | None = None,
 ) -> ReviewEvents:
     """Draw the model's training pairs and, where the configuration names them, held-out comparisons.
 
@@ -124,26 +116,32 @@ def draw_review(
         held_out: The samples that are held out.
         sample: Number of events and seed.
         panel: The markers to draw; by default the model's.
-        label_columns: Columns with labels of an event, to read beside the markers.
-        cell_type: The one of them that names an event's cell type, for the comparisons; None where there is none.
+        labels: Columns that say something of an event, to read beside the markers; by default none.
 
     Raises:
         DataError: A population has too few events in this dataset.
         ConfigError: The choice of held-out samples does not fit the model's design, or its edits were fitted on them.
     """
     held_out_design = held_out.design(model.design)
-    panel = panel or model.panel
-    drawn = draw_populations(dataset, panel, model.design, sample, label_columns)
+    panel, labels = panel or model.panel, labels or LabelColumns()
+    cell_type = labels.cell_type
+    drawn = draw_populations(dataset, panel, model.design, sample, labels.names)
     pairs = {pair.name: pair for pair in model.design.edits(drawn.counts) if pair.name in model.edits}
     comparisons = [
         _comparison(
-            _title(pair, model.design), TRAINING_PAIR, name, *_sides(drawn, pair), *_sides(drawn, pair), cell_type
+            _title(pair, model.design),
+            TRAINING_PAIR,
+            name,
+            *_sides(drawn, pair),
+            *_sides(drawn, pair),
+            cell_type,
+            _cells(pair, model.design, model.design),
         )
         for name, pair in pairs.items()
     ]
     if held_out_design is None:
         return ReviewEvents(pairs, drawn, {}, None, comparisons)
-    others = draw_populations(dataset, panel, held_out_design, sample, label_columns)
+    others = draw_populations(dataset, panel, held_out_design, sample, labels.names)
     try:
         held_out_pairs = {pair.name: pair for pair in held_out_design.edits(others.counts) if pair.name in pairs}
     except DataError as error:
@@ -151,7 +149,13 @@ def draw_review(
     _check_unseen(drawn, pairs, others, held_out_pairs)
     comparisons += [
         _comparison(
-            _title(pair, held_out_design), HELD_OUT, name, *_sides(drawn, pairs[name]), *_sides(others, pair), cell_type
+            _title(pair, held_out_design),
+            HELD_OUT,
+            name,
+            *_sides(drawn, pairs[name]),
+            *_sides(others, pair),
+            cell_type,
+            _cells(pair, held_out_design, model.design),
         )
         for name, pair in held_out_pairs.items()
     ]
@@ -178,10 +182,31 @@ def _check_unseen(
 
 
 def _title(pair: EditPair, design: Design) -> str:
-    """Name a comparison by its events, e.g. ``day2 → day1, role = control``."""
+    """Name a comparison by its events, e.g. ``day2 → day1, role = control`` or ``drug = no → yes, cell_type = nk``."""
     if isinstance(design, ControlsDesign):
         return f"{pair.name} → {design.reference}, {describe(design.control)}"
-    return f"{describe(design.source)} → {describe(design.target)}"
+    source, target = (_unlike(*sides) for sides in ((design.source, design.target), (design.target, design.source)))
+    both = {column: value for column, value in design.source.items() if column not in source}
+    led_to = describe(target)
+    if source.keys() == target.keys() and len(source) == 1:
+        led_to = led_to.removeprefix(f"{next(iter(source))} = ")
+    return f"{describe(source)} → {led_to}{f', {describe(both)}' if both else ''}"
+
+
+def _cells(pair: EditPair, design: Design, learned: Design) -> str:
+    """Name the events to be edited, e.g. ``cell_type = igm+`` or ``day2 (role = control)``.
+
+    Of a pair design's, the columns are named by which they differ from those that the edit was learned on.
+    """
+    if isinstance(design, ControlsDesign):
+        return f"{pair.name} ({describe(design.control)})"
+    assert isinstance(learned, PairDesign)
+    return describe(_unlike(design.source, learned.source) or design.source)
+
+
+def _unlike(where: Where, other: Where) -> Where:
+    """The columns of a choice that another has not, or with other values."""
+    return {column: value for column, value in where.items() if other.get(column) != value}
 
 
 def _comparison(
@@ -193,6 +218,7 @@ def _comparison(
     events: LabelledEvents,
     truth: LabelledEvents,
     cell_type: str | None,
+    cells: str,
 ) -> Comparison:
     return Comparison(
         name,
@@ -204,6 +230,7 @@ def _comparison(
         truth.intensities,
         events.labels[cell_type] if cell_type else None,
         truth.labels[cell_type] if cell_type else None,
+        cells,
     )
 
 

@@ -1,9 +1,13 @@
-"""The review as one self-contained HTML file, and as a folder with its tables and figures."""
+"""The review as two self-contained HTML files, and as a folder with its tables and figures.
+
+``review.html`` has what decides, ``neurons.html`` everything neuron by neuron.
+"""
 
 import base64
 import io
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,89 +20,156 @@ from matplotlib.figure import Figure
 
 from neuronedit.cells.tables import csv_text, write_csv
 from neuronedit.measures.distances import DECISIVE
+from neuronedit.measures.halves import N_SPLITS
+from neuronedit.model.gates import TONES
 from neuronedit.review.job_figures import loss_figure
 from neuronedit.review.page.report import Review
-from neuronedit.review.page.sections import Section, sections
+from neuronedit.review.page.sections import sections
 from neuronedit.review.part import FAMILIES, Drawing, slug
 from neuronedit.review.transfer.readings import read_losses, read_reconstruction
-from neuronedit.review.transfer.verdict import decisive_kind
 
-PAGE = "review.html"
+PAGE, NEURONS_PAGE = "review.html", "neurons.html"
 
 PNG_DPI = 150
 
-MAX_SVG_BYTES, PAGE_DPI = 150_000, 120
-"""Figures of more lines are embedded as points: the page stays below 5 MB."""
+MAX_SVG_BYTES, PAGE_DPI = 100_000, 110
+"""Figures of more lines are embedded as points, so that the page that decides stays below 2 MB."""
 
 MAX_SECTIONS = 6
 """Comparisons that are shown in full; of others the page has the summary, its folder all tables and figures."""
 
+MAX_RESTRICTIONS = 5
+"""Restrictions on the first screen; the others are unfolded."""
+
+MAX_FIGURES = 5
+"""Views of cells that are shown on the first page; further ones are unfolded."""
+
 MAX_ROWS = 50
 """Rows of a table shown in the page; the others are in its file."""
+
+TOLD_OF_NEURONS = ("conductance", "faithfulness", "cycle", "student", "matching", "patterns", "drift")
+"""Parts of the neurons' page that the first page tells in a line."""
 
 _PLACES, _TOO_FINE = re.compile(r' (?:d|x|y)="[^"]*"'), re.compile(r"(\.\d\d)\d+")
 """Matches coordinates of an SVG's lines, in points: a hundredth is finer than any screen or paper."""
 
 
 def render_page(review: Review) -> str:
-    """The page: summary, what the model is, reconstruction, every comparison, losses; no reference leads outside.
+    """Render what decides: the decision, its checks, what the edit does to cells, every marker, the evidence.
 
     Example:
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> page = render_page(example_review())
         >>> page[:15], "example, version 1" in page
         ('<!doctype html>', True)
     """
-    return _page(review, sections(review))
-
-
-def _page(review: Review, found: Sequence[Section]) -> str:
-    return page_template("page.html.j2").render(
-        review=review,
-        title=_title(review.identity),
-        rows=review.summary().to_dict("records"),
-        sections=found[:MAX_SECTIONS],
+    found = sections(review)
+    return page_template("review.html.j2").render(
+        **_common(review),
+        sections=found,
+        n_shown=len(review.histograms),
+        first=found[0],
+        gates=sorted(review.gates, key=lambda gate: TONES.index(gate.tone)),
         n_markers=review.markers["marker"].nunique(),
-        reconstruction_reading=read_reconstruction(review.reconstruction),
-        loss_drawing=_loss_drawing(review.losses),
-        first_drawing=_first_drawing(review, found),
-        families=FAMILIES,
+        n_splits=N_SPLITS,
         left_out=review.evidence_table(),
+        histograms=_json({name: review.histograms.get(name) for name in (each.verdict.comparison for each in found)}),
+        max_figures=MAX_FIGURES,
+        told_of_neurons=TOLD_OF_NEURONS,
+        max_restrictions=MAX_RESTRICTIONS,
+        neurons_page=NEURONS_PAGE,
+        facts={name: fact for name, fact in review.facts.items() if not name.startswith(("edit ", "error of "))},
     )
+
+
+def render_neurons(review: Review) -> str:
+    """Render the expert's page: every edit neuron by neuron, every comparison, reconstruction and training.
+
+    Example:
+        >>> from neuronedit.review.page.review_model import example_review
+        >>> "Neuron by neuron: example, version 1" in render_neurons(example_review())
+        True
+    """
+    found = sections(review)
+    return page_template("neurons.html.j2").render(
+        **_common(review),
+        sections=found[:MAX_SECTIONS],
+        n_comparisons=len(found),
+        loss_drawing=_loss_drawing(review.losses),
+        families=FAMILIES,
+        review_page=PAGE,
+    )
+
+
+def _common(review: Review) -> dict[str, Any]:
+    return {
+        "review": review,
+        "title": _title(review.identity),
+        "decision": review.decision,
+        "reconstruction_reading": read_reconstruction(review.reconstruction),
+    }
+
+
+def _json(values: object) -> Markup:
+    """Plain values for a script: no text in them can end it."""
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    return Markup(text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e"))
 
 
 def page_template(name: str) -> jinja2.Template:
     """A template of this package; it can embed figures, offer tables for download, and write numbers.
 
     Example:
-        >>> page_template("page.html.j2").globals["percent"](0.5)
+        >>> page_template("review.html.j2").globals["percent"](0.5)
         '50.0%'
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    folder = files(__package__)
+    loader = jinja2.FunctionLoader(lambda named: (folder / named).read_text(encoding="utf-8"))
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.globals.update(embed=_embed, download=_download, number=_number, percent=_percent, rows_of=_rows_of)
     environment.globals.update(metrics=DECISIVE)
-    return environment.from_string((files(__package__) / name).read_text(encoding="utf-8"))
+    return environment.get_template(name)
 
 
-def write_review(review: Review, folder: Path) -> None:
-    """Write ``review.html``, the tables as CSV and the figures as PNG into an existing folder.
+def write_decision(review: Review, folder: Path) -> None:
+    """Write ``review.html``, its tables as CSV and its figures as PNG into an existing folder.
 
     Example:
         >>> import tempfile
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_review(example_review(), Path(folder))
-        ...     sorted(path.name for path in Path(folder).glob("m*"))
-        ['markers.csv', 'methods.csv']
+        ...     write_decision(example_review(), Path(folder))
+        ...     sorted(path.name for path in Path(folder).glob("[mr]*"))
+        ['markers.csv', 'methods.csv', 'reconstruction.csv', 'review.html']
     """
-    found = sections(review)
-    (folder / PAGE).write_text(_page(review, found), encoding="utf-8")
+    (folder / PAGE).write_text(render_page(review), encoding="utf-8")
     for name, table in review_tables(review).items():
         write_csv(table, folder / f"{name}.csv")
-    for index, section in enumerate(found, start=1):
-        for drawing in (*section.drawings(), section.overview_drawing):
+    for index, section in enumerate(sections(review), start=1):
+        _save(section.overview_drawing.figure, folder / f"{index}_{section.overview_drawing.name}.png", dpi=PNG_DPI)
+    for part in review.parts:
+        for drawing in part.drawings:
+            _save(drawing.figure, folder / f"cells_{drawing.name}.png", dpi=PNG_DPI)
+
+
+def write_neurons(review: Review, folder: Path) -> None:
+    """Write ``neurons.html``, its tables as CSV and its figures as PNG into an existing folder.
+
+    Example:
+        >>> import tempfile
+        >>> from neuronedit.review.page.review_model import example_review
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_neurons(example_review(), Path(folder))
+        ...     sorted(path.name for path in Path(folder).glob("*.html"))
+        ['neurons.html']
+    """
+    (folder / NEURONS_PAGE).write_text(render_neurons(review), encoding="utf-8")
+    for index, section in enumerate(sections(review), start=1):
+        for drawing in section.drawings():
             _save(drawing.figure, folder / f"{index}_{drawing.name}.png", dpi=PNG_DPI)
     for edit in review.edits:
+        for name, table in edit.tables.items():
+            write_csv(table, folder / f"{slug(edit.edit)}_{name}.csv")
         for part in edit.parts:
             for drawing in part.drawings:
                 _save(drawing.figure, folder / f"{slug(edit.edit)}_{drawing.name}.png", dpi=PNG_DPI)
@@ -107,12 +178,13 @@ def write_review(review: Review, folder: Path) -> None:
 
 
 def review_tables(review: Review) -> dict[str, pd.DataFrame]:
-    """The tables by the name of their file.
+    """Give the tables of the page that decides, by the names of their files.
 
     Example:
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> list(review_tables(example_review()))
-        ['summary', 'gates', 'evidence', 'methods', 'markers', 'densities', 'reconstruction', 'losses']
+        ['summary', 'gates', 'evidence', 'methods', 'markers', 'densities', 'reconstruction', 'losses', 'cells_biaxial',
+        'cells_embedding', 'cells_curves']
     """
     return {
         "summary": review.summary(),
@@ -123,19 +195,13 @@ def review_tables(review: Review) -> dict[str, pd.DataFrame]:
         "densities": review.densities,
         "reconstruction": review.reconstruction,
         "losses": review.losses,
-        **{f"{slug(edit.edit)}_{name}": table for edit in review.edits for name, table in edit.tables.items()},
+        **{f"cells_{name}": table for part in review.parts for name, table in part.tables.items()},
     }
 
 
 def _title(identity: Mapping[str, str]) -> str:
     name, version = identity.get("name", "neuronedit model"), identity.get("version")
     return f"{name}, version {version}" if version else name
-
-
-def _first_drawing(review: Review, found: Sequence[Section]) -> Drawing:
-    """The overview of the first comparison that the verdict rests on."""
-    kind = decisive_kind(review.methods)
-    return next(section for section in found if section.verdict.kind == kind).overview_drawing
 
 
 def _loss_drawing(losses: pd.DataFrame) -> Drawing | None:
@@ -146,12 +212,13 @@ def _loss_drawing(losses: pd.DataFrame) -> Drawing | None:
 
 
 def _embed(drawing: Drawing, said: str = "") -> Markup:
-    """The figure as an image in the page, with its reading below it, but for one that was ``said`` already."""
+    """The figure as an image in the page, with as much of its reading below it as was not ``said`` already."""
     kind, image = _image(drawing)
-    caption = "" if drawing.reading == said else f"<figcaption>{escape(drawing.reading)}</figcaption>"
-    classes = f"{escape(drawing.name)} natural" if said else escape(drawing.name)
+    further = drawing.reading.removeprefix(said).lstrip()
+    caption = f"<figcaption>{escape(further)}</figcaption>" if further else ""
+    finding = "" if drawing.reading in drawing.alt else f". {drawing.reading}"
     return Markup(
-        f'<figure><div class="wide"><img class="{classes}" alt="{escape(drawing.alt)}" '
+        f'<figure><div class="wide"><img alt="{escape(drawing.alt)}{escape(finding)}" '
         f'src="data:image/{kind};base64,{base64.b64encode(image).decode()}"></div>{caption}</figure>'
     )
 
@@ -178,13 +245,13 @@ def _save(figure: Figure, file: Path | io.BytesIO, **options: Any) -> None:
 
 def _rows_of(table: pd.DataFrame) -> Markup:
     """The first rows of a table; a neuron whose name is not to be trusted is grey."""
-    head = "".join(f"<th>{escape(str(column))}</th>" for column in table.columns)
+    head = "".join(f'<th scope="col">{escape(str(column))}</th>' for column in table.columns)
     trusted = table["trusted"] if "trusted" in table else pd.Series(True, table.index)
     rows = [
         f"<tr class='{'' if trust else 'untrusted'}'>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>"
         for row, trust in zip(table.head(MAX_ROWS).itertuples(index=False), trusted.head(MAX_ROWS), strict=True)
     ]
-    return Markup(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+    return Markup(f"<table class='sortable'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
 
 
 def _cell(value: object) -> str:

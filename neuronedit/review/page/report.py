@@ -1,35 +1,25 @@
 """The review as data: everything that the page shows, as tables, sentences and numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import pandas as pd
 
-from neuronedit.arrays import Float32s
 from neuronedit.edits.baselines import LATENT_MEAN, MEAN_SHIFT, NO_EDIT, QUANTILE_MAP
-from neuronedit.errors import DataError, listing
 from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR
-from neuronedit.measures.evidence import EditEvidence, Knowledge, judge_knowledge, knowledge_sentence, read_evidence
-from neuronedit.model.edit_model import EditModel
-from neuronedit.model.example import example_model
-from neuronedit.model.gates import GATE_COLUMNS, Gate, Tone, headline, joint_tone
+from neuronedit.measures.evidence import EditEvidence, Knowledge
+from neuronedit.model.gates import GATE_COLUMNS, Gate
+from neuronedit.model.scope import NO_SCOPE, Scope
+from neuronedit.review.page.decision import Decision, decide
 from neuronedit.review.page.edit_review import EditReview
-from neuronedit.review.page.model_facts import model_facts, unmoved_markers
-from neuronedit.review.part import slug
-from neuronedit.review.transfer.densities import density_table
+from neuronedit.review.part import Part, slug
+from neuronedit.review.populations.mix_note import MixNote
+from neuronedit.review.transfer.densities import Histograms
 from neuronedit.review.transfer.transfer import (
-    HELD_OUT,
     NEURONEDIT,
-    Comparison,
-    example_comparison,
-    measure_transfer,
-    method_table,
-    reconstruction_table,
-    transfer_table,
 )
-from neuronedit.review.transfer.verdict import Verdict, behind, decisive_kind, held_out_rows, judge_comparisons, overall
+from neuronedit.review.transfer.verdict import Verdict, decisive_kind, judge_comparisons
 
 LOSS_COLUMNS = ["epoch", "train_loss", "validation_loss"]
 
@@ -51,10 +41,15 @@ class Review:
         unit: Of transformed values and their distances.
         gates: The gates' outcomes; empty where they were not computed.
         edits: Reviews of edits, neuron by neuron; may be empty.
-        left_markers: Sentences on the markers that edits leave as they are: not to be moved, or not to be learned.
-        caution: What whoever uses the model must know of its design; empty where there is nothing.
+        cells: Names of the cells that the edits are to be applied to; empty where none are named.
+        restrictions: Sentences on what whoever uses the model must know, the gravest first.
+        doubted: Why the model is to be used with care, whatever its gates say; mostly empty.
+        parts: Views of the comparison to look at first, as cytometrists know them.
+        histograms: By comparison, cell type and marker.
+        mix: How much of an edit may be another mix of cell types; None where it was not looked at.
         known: What is known of how each edit carries over to samples that it was not fitted on.
         evidence: What was found of each edit by leaving samples and kinds of cell out, by its name.
+        scope: The populations that the model is reviewed for, and not for.
         lost: What an earlier review of the same version measured and this one leaves out, as a sentence; mostly empty.
     """
 
@@ -68,21 +63,21 @@ class Review:
     unit: str
     gates: tuple[Gate, ...] = ()
     edits: tuple[EditReview, ...] = ()
-    left_markers: tuple[str, ...] = ()
-    caution: str = ""
+    cells: tuple[str, ...] = ()
+    restrictions: tuple[str, ...] = ()
+    doubted: str = ""
+    parts: tuple[Part, ...] = ()
+    histograms: Histograms = field(default_factory=dict)
+    mix: MixNote | None = None
     known: tuple[Knowledge, ...] = ()
     evidence: Mapping[str, EditEvidence] = field(default_factory=dict)
+    scope: Scope = NO_SCOPE
     lost: str = ""
 
     @property
-    def headline(self) -> str:
-        """The joint outcome of all gates in a few words."""
-        return headline(self.gates, lost=bool(self.lost))
-
-    @property
-    def tone(self) -> Tone:
-        """The joint outcome's colour."""
-        return joint_tone(self.gates, lost=bool(self.lost))
+    def decision(self) -> Decision:
+        """What to do with the model."""
+        return decide(self.gates, self.verdicts, self.known, self.cells, self.lost, doubted=self.doubted)
 
     def gate_table(self) -> pd.DataFrame:
         """A row for each gate: gate, outcome, tone (green, amber, red), value, threshold, rule, reason."""
@@ -97,10 +92,6 @@ class Review:
     def verdicts(self) -> list[Verdict]:
         """A verdict for each comparison, in the order given."""
         return judge_comparisons(self.methods)
-
-    def verdict(self) -> str:
-        """Say how it is known whether the edits carry over, then how they did in the comparisons that it rests on."""
-        return f"{knowledge_sentence(self.known)} {overall(self.verdicts, decisive_kind(self.methods))}".lstrip()
 
     def summary(self) -> pd.DataFrame:
         """A row for each comparison: each distance before, after, by the best simple method, and its floor."""
@@ -158,110 +149,6 @@ class Review:
 
     def _by_comparison(self) -> list[tuple[str, pd.DataFrame]]:
         return [(str(name), rows) for name, rows in self.methods.groupby("comparison", sort=False)]
-
-
-def review_model(
-    model: EditModel,
-    comparisons: Sequence[Comparison],
-    populations: Mapping[str, Float32s],
-    losses: pd.DataFrame | None,
-    identity: Mapping[str, str],
-    seed: int = 0,
-) -> Review:
-    """Measure how well a model's edits transfer, and how well it reconstructs.
-
-    Args:
-        model: The model to review.
-        comparisons: Training pairs, and held-out ones where the truth was measured.
-        populations: Raw intensities, (n_events, n_markers) each, to reconstruct.
-        losses: Columns epoch, train_loss, validation_loss; None or empty where they are not known.
-        identity: The page's facts about the model, in its order: name, version, digest, data, …
-        seed: Halves the truth for the noise floor and draws events for distances.
-
-    Raises:
-        DataError: There is no comparison or no population, or two comparisons have the same name.
-        ModelError: A comparison names an edit that the model does not have.
-
-    Example:
-        >>> comparison = example_comparison()
-        >>> review = review_model(example_model(), [comparison], {"source": comparison.source}, None, {})
-        >>> review.comparisons, review.verdicts[0].against_nothing
-        (['other cells'], 'better than')
-    """
-    _check(comparisons, populations)
-    transfers = [measure_transfer(model, comparison, seed) for comparison in comparisons]
-    methods, evidence = method_table(transfers), read_evidence(model.facts)
-    return Review(
-        dict(identity),
-        model_facts(model),
-        methods,
-        transfer_table(transfers, model.panel.markers),
-        density_table(transfers, model.panel),
-        reconstruction_table(model, populations),
-        pd.DataFrame(columns=LOSS_COLUMNS) if losses is None else losses[LOSS_COLUMNS],
-        model.panel.unit,
-        left_markers=(
-            *(
-                f"As edit.markers says, left as they are by {edits}: {markers}."
-                for edits, markers in unmoved_markers(model).items()
-            ),
-            *(
-                f"The edit {name!r} leaves {marker} as it is, which it cannot learn: {reason}."
-                for name, reasons in model.unlearnable.items()
-                for marker, reason in reasons.items()
-            ),
-        ),
-        caution=model.design.caution,
-        known=known_of(model, comparisons, methods),
-        evidence=evidence,
-    )
-
-
-def known_of(model: EditModel, comparisons: Sequence[Comparison], methods: pd.DataFrame) -> tuple[Knowledge, ...]:
-    """Judge what is known of how each edit carries over that changes something.
-
-    Args:
-        model: The model.
-        comparisons: Those that were made.
-        methods: See ``method_table``.
-
-    Example:
-        >>> known_of(example_model(), [], example_review().methods)[0].level
-        'unknown'
-    """
-    measured = {name: behind(rows, FLOOR) for name, rows in held_out_rows(methods)}
-    by_edit: dict[str, dict[str, dict[str, float]]] = {}
-    for comparison in comparisons:
-        if comparison.kind == HELD_OUT:
-            by_edit.setdefault(comparison.edit, {})[comparison.name] = measured[comparison.name]
-    changing = [name for name, edit in model.edits.items() if edit.members]
-    return judge_knowledge(changing, model.design, read_evidence(model.facts), by_edit)
-
-
-@cache
-def example_review() -> Review:
-    """Review ``example_model`` on the cells of ``example_comparison``.
-
-    Example:
-        >>> example_review().verdict()
-        'Measured: on other cells (held out) the edit leaves 0.00 of what there is to correct (0 is noise, ...'
-    """
-    comparison = example_comparison()
-    losses = pd.DataFrame({"epoch": [1, 2], "train_loss": [0.9, 0.5], "validation_loss": [0.8, 0.6]})
-    populations = {"source": comparison.source, "target": comparison.target}
-    return review_model(example_model(), [comparison], populations, losses, {"name": "example", "version": "1"})
-
-
-def _check(comparisons: Sequence[Comparison], populations: Mapping[str, Float32s]) -> None:
-    if not comparisons or not populations:
-        raise DataError(
-            f"The review has {len(comparisons)} comparisons and {len(populations)} populations; "
-            "expected at least one of each. Name events that the model's design can choose."
-        )
-    slugs = [slug(comparison.name) for comparison in comparisons]
-    alike = [comparison.name for comparison, name in zip(comparisons, slugs, strict=True) if slugs.count(name) > 1]
-    if alike:
-        raise DataError(f"The comparisons {listing(alike)} would be logged under one name. Rename all but one.")
 
 
 def _summary_row(rows: pd.DataFrame) -> dict[str, object]:

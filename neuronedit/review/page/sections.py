@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
-from neuronedit.measures.distances import DECISIVE
+from neuronedit.measures.distances import DECISIVE, FLOOR
+from neuronedit.measures.halves import SURE
 from neuronedit.review.page.report import Review
 from neuronedit.review.part import Drawing
 from neuronedit.review.transfer import figures as figures
 from neuronedit.review.transfer import readings as reading
-from neuronedit.review.transfer.verdict import Verdict
+from neuronedit.review.transfer.transfer import NEURONEDIT, TRAINING_PAIR
+from neuronedit.review.transfer.verdict import Verdict, behind
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,28 @@ class Section:
     def title(self) -> str:
         """The comparison's name and kind."""
         return f"{self.verdict.comparison} ({self.verdict.kind})"
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Held-out comparisons come before training pairs, and among either the one with the largest error left."""
+        left = behind(self.methods.set_index("method"), FLOOR)
+        return self.verdict.kind == TRAINING_PAIR, -float(np.nanmean(list(left.values())))
+
+    @property
+    def markers_worse(self) -> int:
+        """How many markers the edit leads away from the truth."""
+        return int(self._of(NEURONEDIT, "markers_worse"))
+
+    def score(self, method: str, metric: str) -> float:
+        """A method's distance to the truth."""
+        return self._of(method, metric)
+
+    def interval(self, metric: str) -> float:
+        """Half the interval of the edit's distance: ``SURE`` standard errors."""
+        return SURE * self._of(NEURONEDIT, f"{metric}_error")
+
+    def _of(self, method: str, column: str) -> float:
+        return float(self.methods.set_index("method")[column].astype(float)[method])
 
     @cached_property
     def overview_drawing(self) -> Drawing:
@@ -82,14 +107,14 @@ class Section:
 
 
 def sections(review: Review) -> list[Section]:
-    """A section for each comparison, in the review's order.
+    """A section for each comparison, in the order in which they are to be looked at.
 
     Example:
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> [section.title for section in sections(example_review())]
         ['other cells (held out)']
     """
-    return [
+    found = [
         Section(
             verdict,
             review.unit,
@@ -100,3 +125,4 @@ def sections(review: Review) -> list[Section]:
         )
         for verdict in review.verdicts
     ]
+    return sorted(found, key=lambda section: section.rank)

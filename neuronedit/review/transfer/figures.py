@@ -21,7 +21,7 @@ def transfer_figure(markers: pd.DataFrame, unit: str) -> Figure:
     """Each marker's EMD before and after, with its noise floor, from one comparison's rows of ``marker_table``.
 
     Example:
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> figure = transfer_figure(example_review().markers, "arcsinh units")
         >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
         ['pSTAT1', 'CD4', 'CD3']
@@ -54,7 +54,7 @@ def method_figure(methods: pd.DataFrame) -> Figure:
     """Every method's decisive distances, with their noise floors, from one comparison's rows of ``method_table``.
 
     Example:
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> [label.get_text() for label in method_figure(example_review().methods).axes[0].get_yticklabels()]
         ['neuronedit', 'no edit', 'mean shift', 'quantile map', 'latent mean']
     """
@@ -69,7 +69,7 @@ def density_figure(densities: pd.DataFrame, markers: Sequence[str], unit: str, n
     """Small multiples: the distribution of each marker, from one comparison's rows of ``density_table``.
 
     Example:
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> figure = density_figure(example_review().densities, ["pSTAT1"], "arcsinh units")
         >>> figure.axes[0].get_title()
         'pSTAT1'
@@ -111,7 +111,7 @@ def overview_figure(
         n_markers: How many markers to show.
 
     Example:
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> review = example_review()
         >>> figure = overview_figure("Other cells", review.methods, review.markers, review.densities, "arcsinh units")
         >>> figure.axes[0].get_title()
@@ -145,7 +145,7 @@ def most_changed(densities: pd.DataFrame, n_markers: int = N_OVERVIEW) -> list[s
     """The markers that the edit moves furthest, by the EMD between before and edited, of one comparison's rows.
 
     Example:
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> most_changed(example_review().densities, n_markers=1)
         ['pSTAT1']
     """

@@ -58,7 +58,7 @@ def read_densities(densities: pd.DataFrame, markers: pd.DataFrame) -> str:
     """Name the markers that the edit moves most and the largest distance that remains, from one comparison's rows.
 
     Example:
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> read_densities(example_review().densities, example_review().markers)
         "The edited line should lie on the measured one; the edit moves pSTAT1, CD3, CD4 most, and the largest
         distance that remains is CD4's (EMD 0.11)."

@@ -14,8 +14,8 @@ from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, baselines
 from neuronedit.edits.edit import fit_edit
 from neuronedit.edits.operators.table import Fitting
 from neuronedit.errors import DataError
-from neuronedit.measures.distances import FLOOR, Distance, made_worse
-from neuronedit.measures.halves import SURE, HalfDistances, halved_distances
+from neuronedit.measures.distances import FLOOR, Distance
+from neuronedit.measures.halves import HalfDistances, halved_distances, surely_worse
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_cells
 
@@ -42,6 +42,7 @@ class Comparison:
         truth: (n_truth, n_markers) raw intensities of their measured counterpart; the target in a training pair.
         event_types: (n_events,) names of the events' cell types; None where they are not known.
         truth_types: (n_truth,) names of the truth's cell types; None where they are not known.
+        cells: The name of the events by the data's columns, e.g. ``cell_type = igm+``; empty where there is none.
 
     Raises:
         DataError: A population is too small, has no two axes, or holds values that are not finite.
@@ -56,6 +57,7 @@ class Comparison:
     truth: Float32s
     event_types: Texts | None = None
     truth_types: Texts | None = None
+    cells: str = ""
 
     def __post_init__(self) -> None:
         for role in ("source", "target", "events", "truth"):
@@ -108,9 +110,7 @@ class Transfer:
 
     def made_worse(self, method: str) -> Masks:
         """Find markers that a method surely leads away from the truth, by more than the noise floor: (n_markers,)."""
-        change = self.halves[method].less(self.halves[NO_EDIT])
-        worse = made_worse(*(self.distances[name].emd for name in (method, NO_EDIT, FLOOR)))
-        return worse & (change.mean.emd > SURE * change.marker_errors)
+        return surely_worse(self.halves[method], self.halves[NO_EDIT], self.halves[FLOOR])
 
 
 def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Transfer:

@@ -60,7 +60,7 @@ def judge_comparisons(methods: pd.DataFrame) -> list[Verdict]:
     """A verdict for each comparison of a method table, in its order.
 
     Example:
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> judge_comparisons(example_review().methods)[0].label
         'matches the quantile map'
     """
@@ -77,34 +77,11 @@ def decisive_kind(methods: pd.DataFrame) -> str:
     return HELD_OUT if (methods["kind"] == HELD_OUT).any() else TRAINING_PAIR
 
 
-def overall(verdicts: list[Verdict], kind: str) -> str:
-    """One sentence over all comparisons of a kind; it says so where no sample was held out.
-
-    Example:
-        >>> verdict = Verdict("other cells", HELD_OUT, "better than", "worse than", sentence="")
-        >>> overall([verdict], HELD_OUT)
-        'Of 1 held-out comparison, neuronedit is better than doing nothing in 1 (worse in 0), and better than a
-        per-marker quantile map in 0 (worse in 1, no different in 0, mixed in 0).'
-    """
-    chosen = [verdict for verdict in verdicts if verdict.kind == kind]
-    nothing, simple = ([getattr(v, name) for v in chosen] for name in ("against_nothing", "against_map"))
-    counted = f"{len(chosen)} {kind.replace(' ', '-')} comparison{'' if len(chosen) == 1 else 's'}"
-    text = (
-        f"Of {counted}, neuronedit is better than doing nothing "
-        f"in {nothing.count('better than')} (worse in {nothing.count('worse than')}), and better than a per-marker "
-        f"quantile map in {simple.count('better than')} (worse in {simple.count('worse than')}, "
-        f"no different in {simple.count('no different from')}, mixed in {simple.count('mixed against')})."
-    )
-    if kind == TRAINING_PAIR:
-        text += " No sample was held out, so nothing is known yet about events that the edit was not fitted on."
-    return text
-
-
 def held_out_rows(methods: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Each held-out comparison's name and rows of a method table, by method.
 
     Example:
-        >>> from neuronedit.review.page.report import example_review
+        >>> from neuronedit.review.page.review_model import example_review
         >>> [name for name, _ in held_out_rows(example_review().methods)]
         ['other cells']
     """

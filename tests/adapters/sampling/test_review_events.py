@@ -46,13 +46,6 @@ def test_populations_that_are_pooled_weigh_the_same_and_keep_their_labels() -> N
     assert_array_equal(neurons.target.label("type"), np.concatenate(types))
 
 
-def test_a_pairs_labels_are_those_of_its_source_and_target(events: ReviewEvents) -> None:
-    (source, target) = events.pair_labels("type")["pair"]
-    assert_array_equal(source, SOURCE.labelled.labels["type"])
-    assert_array_equal(target, TARGET.labelled.labels["type"])
-    assert events.pair_labels(None) == {}
-
-
 def test_an_edit_without_events_is_told(events: ReviewEvents) -> None:
     message = r"edits: the model has no edit 'pear' with events in this dataset \(edits: 'pair'; nearest name 'pair'\)"
     with pytest.raises(ConfigError, match=message):

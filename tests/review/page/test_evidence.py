@@ -8,11 +8,12 @@ import pytest
 
 from neuronedit.measures.evidence import EVIDENCE, EditEvidence
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.gates import GATES, Gate, GateConfig, headline, joint_tone
+from neuronedit.model.gates import GATES, Gate, GateConfig, joint_tone
 from neuronedit.model.standing import HeldOutEvidence, Standing, review_tags
 from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.html import render_page, review_tables
-from neuronedit.review.page.report import Review, review_model
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.review_model import review_model
 from neuronedit.review.transfer.transfer import Comparison
 from tests.measures.test_left_out import left_out
 from tests.review.planted import TRUE_SHIFT, planted_events
@@ -50,22 +51,27 @@ def reviewed(
 
 
 def first_sentence(review: Review) -> str:
-    return review.verdict().split(": ")[0]
+    return review.decision.why.split(": ")[0]
 
 
 def test_unknown_is_never_green_though_all_else_passes(reviewed: Callable[..., Reviewed]) -> None:
     review, gates = reviewed(ONE, config=GateConfig(expected_error=99, quantile_map=99))
     assert {gate.outcome for name, gate in gates.items() if name not in UNKNOWN} == {"pass"}
     assert (gates["expected_error"].outcome, gates["expected_error"].tone) == ("not measured", "amber")
-    assert (joint_tone(review.gates), headline(review.gates)) == ("amber", "◆ Not proven.")
+    assert (joint_tone(review.gates), review.decision.tone) == ("amber", "amber")
+    assert review.decision.headline.startswith(
+        "◆ Do not use it yet on events like those that it was learned on: measure"
+    )
     assert first_sentence(review) == "Unknown whether the edit carries over"
-    assert "To know, measure some that it is for after the change, too (as drug = yes)" in review.verdict()
-    assert "quantile map" in review.verdict()  # the training pair's, after it
+    told = "To know, measure some that it is for after the change, too (as drug = yes)"
+    assert review.decision.remedy.startswith(told)
 
 
 def test_unknown_is_not_promoted_without_an_override(reviewed: Callable[..., Reviewed]) -> None:
     review, _ = reviewed(ONE)
-    standing = Standing.from_tags(review_tags("d", review.gates, review.verdict(), "now") | {"neuronedit.digest": "d"})
+    standing = Standing.from_tags(
+        review_tags("d", review.gates, review.decision.sentence, "now") | {"neuronedit.digest": "d"}
+    )
     assert "expected_error" in standing.blocking
     assert "expected_error" not in standing.against_use  # it may be used, with a warning
 
@@ -73,7 +79,7 @@ def test_unknown_is_not_promoted_without_an_override(reviewed: Callable[..., Rev
 def test_samples_left_out_that_agree_are_green_without_any_truth(reviewed: Callable[..., Reviewed]) -> None:
     review, gates = reviewed(ALIKE)
     assert {name: (gate.outcome, gate.tone) for name, gate in gates.items()} == dict.fromkeys(GATES, ("pass", "green"))
-    assert headline(review.gates) == "▲ May be promoted."
+    assert review.decision.headline == "▲ Use it on events like those that it was learned on."
     assert first_sentence(review) == "Estimated, not measured"
     assert gates["expected_error"].value == pytest.approx((0.25 + 0.125) / 2)
     assert gates["quantile_map"].value == pytest.approx((0.25 + 0.125) / 2 - 0.5)
@@ -84,7 +90,7 @@ def test_samples_left_out_that_agree_are_green_without_any_truth(reviewed: Calla
 def test_an_estimate_whose_interval_reaches_1_is_not_green(samples, reviewed: Callable[..., Reviewed]) -> None:
     review, gates = reviewed(samples)
     assert (gates["expected_error"].outcome, gates["expected_error"].tone) == ("pass", "amber")
-    assert headline(review.gates) == "◆ May be promoted, with care."
+    assert review.decision.headline.endswith(", with care.")
     assert "so doing nothing may be better. To know, measure" in gates["expected_error"].reason
 
 
@@ -118,7 +124,7 @@ def test_the_page_has_a_row_for_each_sample_and_kind_left_out(reviewed: Callable
     assert table["name"].tolist() == ["P1", "P2", "P3", "P1", "P2"]
     assert table["emd"].tolist() == [0.2, 0.25, 0.3, 0.4, 0.5]
     page = render_page(review)
-    assert page.index("Estimated, not measured: fitted without each of 3") < page.index('<table class="gates">')
+    assert page.index("Estimated, not measured: fitted without each of 3") < page.index("<table")
     assert "pair, kinds of cell: fitted without each of 2" in page
     assert "differ by 18.0% of the change" in page
     assert 'download="evidence.csv"' in page
@@ -134,8 +140,9 @@ def test_a_page_tells_that_it_rests_on_less_than_the_review_before(reviewed: Cal
     review, _ = reviewed(ALIKE)
     told = HeldOutEvidence((), ("donor 1", "donor 2")).sentence
     assert told == "truth that an earlier review was held against is not in the last one: 'donor 1', 'donor 2'."
-    assert ("▲ May be promoted." in render_page(review), 'class="verdict green"' in render_page(review)) == (True, True)
+    assert ("▲ Use it on" in render_page(review), 'class="decision green"' in render_page(review)) == (True, True)
     page = render_page(replace(review, lost=told))
-    assert "▲ May be promoted." not in page
-    assert 'class="verdict red"><p><b>▼ Not to be promoted: it stands by looser thresholds, or by less evidence' in page
-    assert "<b>Evidence:</b> truth that an earlier review was held against is not in the last one: &#39;donor 1" in page
+    assert "▲ Use it" not in page
+    assert 'class="decision red"' in page
+    assert "▼ Do not use it on" in page
+    assert "truth that an earlier review was held against is not in the last one: &#39;donor 1" in page

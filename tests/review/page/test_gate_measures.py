@@ -12,13 +12,13 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.model.expected_error import expected_extrapolation_errors
 from neuronedit.model.gates import GATES, Gate, GateConfig
 from neuronedit.review.page.gate_measures import (
-    largest_composition_share,
     largest_error,
     least_explained,
     measure_gates,
 )
 from neuronedit.review.page.model_facts import model_facts
-from neuronedit.review.page.report import Review, known_of
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.review_model import known_of
 from neuronedit.review.transfer.transfer import Comparison
 from tests.review.planted import TRUE_SHIFT, planted_events
 
@@ -123,61 +123,6 @@ def test_a_batchs_extrapolation_is_held_against_its_own_edit(
     populations = {"extrapolation B": planted_events(400, 10, 6.0)}
     gates = gates_of(GOOD, populations, comparisons=[], edits={"A": edit, "B": edit})
     assert gates["support"].reason.startswith("extrapolation B: Do not trust the edit here")
-
-
-def test_the_same_mix_of_cell_types_is_no_confounding(gates_of: Callable[..., dict]) -> None:
-    gate = gates_of(GOOD)["confounding"]
-    assert gate.outcome == "pass"
-    assert gate.value <= 0.10  # what composition.py calls clean
-
-
-def of_second_kind(seed: int, share: float) -> np.ndarray:
-    return np.random.default_rng(seed).random(1500) < share
-
-
-def two_kinds(seed: int, share: float) -> np.ndarray:
-    return planted_events(1500, seed + 50, np.where(of_second_kind(seed, share), 3.0, 0.0)[:, None])
-
-
-def mixed_pair(first: float, second: float) -> Comparison:
-    source, target = two_kinds(1, first), two_kinds(2, second)
-    return Comparison("mixed", "training pair", "pair", source, target, source, target)
-
-
-def test_another_mix_of_cell_types_fails_confounding_unless_it_was_matched(gates_of: Callable[..., dict]) -> None:
-    comparisons = [mixed_pair(0.2, 0.7)]
-    gate = gates_of(GOOD, comparisons=comparisons)["confounding"]
-    assert gate.outcome == "fail"
-    assert gate.value >= 0.30
-    assert gate.reason.startswith("the mix of cell types makes ")
-    matched = gates_of(GOOD, comparisons=comparisons, facts={"match_composition": True})["confounding"]
-    assert (matched.outcome, matched.value) == ("pass", 0.0)
-
-
-def test_cell_types_that_are_named_decide_and_what_they_hide_is_told(planted_model: Callable[..., EditModel]) -> None:
-    pair = mixed_pair(0.2, 0.7)
-    named = tuple(of_second_kind(*drawn).astype(object) for drawn in ((1, 0.2), (2, 0.7)))
-    blind = (np.full(1500, "cell", dtype=object),) * 2
-    found, reason = largest_composition_share(planted_model(GOOD), [pair], 0)
-    told = f"the most of all. Cell types are those of the labels; by kinds found in the events it would be {found:.0%}."
-    assert reason.endswith(" Kinds were found in the events: a column of cell types (labels.cell_type) makes sure.")
-    value, reason = largest_composition_share(planted_model(GOOD), [pair], 0, {"pair": named})
-    assert value == pytest.approx(found, abs=0.1)
-    assert reason.endswith(told)
-    value, reason = largest_composition_share(planted_model(GOOD), [pair], 0, {"pair": blind})
-    assert value == 0
-    assert reason.endswith(told)
-    value, reason = largest_composition_share(planted_model(GOOD), [mixed_pair(0.5, 0.5)], 0, {"pair": blind})
-    assert reason.endswith("the most of all.")
-
-
-def test_source_and_target_without_a_common_kind_cannot_be_told_apart(planted_model: Callable[..., EditModel]) -> None:
-    value, reason = largest_composition_share(planted_model(GOOD), [mixed_pair(0.0, 0.0)], 0)
-    assert value is not None, reason
-    unlike = replace(mixed_pair(0.5, 0.0), name="unlike")
-    value, reason = largest_composition_share(planted_model(GOOD), [unlike], 0)
-    assert value is None
-    assert reason.startswith("unlike: what is mix and what is state cannot be told apart. Composition: ")
 
 
 def with_errors(model: EditModel, errors: LeftOutErrors) -> EditModel:

@@ -13,7 +13,8 @@ from neuronedit.errors import DataError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.page.html import render_page
 from neuronedit.review.page.model_facts import model_facts
-from neuronedit.review.page.report import Review, review_model
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.review_model import review_model
 from neuronedit.review.page.sections import sections
 from neuronedit.review.transfer.densities import density_table
 from neuronedit.review.transfer.transfer import Comparison, measure_transfer

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from neuronedit.model.edit_model import EditModel
-from neuronedit.review.page.report import Review, review_model
-from neuronedit.review.transfer.transfer import HELD_OUT, TRAINING_PAIR, Comparison
-from neuronedit.review.transfer.verdict import judge_comparisons, overall
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.review_model import review_model
+from neuronedit.review.transfer.transfer import HELD_OUT, Comparison
+from neuronedit.review.transfer.verdict import judge_comparisons
 from tests.review.planted import TRUE_SHIFT, planted_events
 
 
@@ -70,14 +71,11 @@ def test_within_the_interval_two_methods_are_no_different() -> None:
 def test_a_planted_good_edit_is_said_to_be_better(review_of: Callable[..., Review]) -> None:
     review = review_of(TRUE_SHIFT)
     assert all(verdict.against_nothing == "better than" for verdict in review.verdicts)
-    assert "Of 1 held-out comparison, neuronedit is better than doing nothing in 1 (worse in 0)" in review.verdict()
 
 
 def test_a_planted_bad_edit_is_said_to_be_worse(review_of: Callable[..., Review]) -> None:
     review = review_of(-TRUE_SHIFT)
     assert all(verdict.tone == "worse" for verdict in review.verdicts)
-    assert "neuronedit is better than doing nothing in 0 (worse in 1)" in review.verdict()
-    assert "quantile map in 0 (worse in 1" in review.verdict()
 
 
 def test_a_planted_edit_that_knows_more_than_the_pair_beats_the_quantile_map(
@@ -88,11 +86,3 @@ def test_a_planted_edit_that_knows_more_than_the_pair_beats_the_quantile_map(
     comparisons = [Comparison("x", HELD_OUT, "pair", *same, *unseen)]
     review = review_model(planted_model(TRUE_SHIFT), comparisons, {"source": same[0]}, None, {})
     assert review.verdicts[0].label == "beats the quantile map"
-
-
-def test_without_held_out_samples_the_page_says_so(review_of: Callable[..., Review]) -> None:
-    text = overall(review_of(TRUE_SHIFT).verdicts, TRAINING_PAIR)
-    assert text.startswith("Of 1 training-pair comparison, neuronedit")
-    assert text.endswith(
-        "No sample was held out, so nothing is known yet about events that the edit was not fitted on."
-    )
