@@ -79,13 +79,14 @@ def job(config: ReviewConfig) -> int:
         compared, populations = events.comparisons, events.drawn.intensities
         identity = {"name": pinned.uri, "sha256": pinned.digest, "data": dataset.uri}
         review = review_model(
-            pinned.model, compared, populations, logged_losses(pinned.run_id), identity, config.sample.seed
+            pinned.model, compared, events.populations, logged_losses(pinned.run_id), identity, config.sample.seed
         )
         gates = measure_gates(review, pinned.model, compared, populations, config.gates)
         held_out_events = {each.name: (each.edit, each.events) for each in compared if each.kind == HELD_OUT}
         applied = judge_applied(pinned.model, held_out_events, populations)
         scope = scope_of(applied, pinned.model.design, held_out.design(pinned.model.design), review.known)
-        evidence = evidence_of(pinned, [each.name for each in compared if each.kind == HELD_OUT])
+        to_be_edited = [name for name, each in applied.items() if not each.held_out]
+        evidence = evidence_of(pinned, [*(each.name for each in compared), *to_be_edited])
         review = replace(review, gates=gates, scope=scope, lost=evidence.sentence)
         record = {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()}
         # The page that decides can be read while the neurons are still looked at.

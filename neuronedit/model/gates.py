@@ -165,7 +165,7 @@ def joint_tone(gates: Iterable[Gate], *, lost: bool = False) -> Tone:
 
     Args:
         gates: The gates.
-        lost: Whether truth that an earlier review measured was left out.
+        lost: Whether something that an earlier review looked at was left out.
 
     Example:
         >>> joint_tone([Gate("support", None, 3.0, "no population was named")])

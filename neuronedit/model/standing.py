@@ -26,11 +26,11 @@ SEAL_TAG: Final = "neuronedit.gates.digest"
 VERDICT_TAG: Final = "neuronedit.verdict"
 REVIEWED_TAG: Final = "neuronedit.reviewed"
 HELD_OUT_TAG: Final = "neuronedit.held_out"
-"""The tag of the comparisons with measured truth that reviews were made of (see ``HeldOutEvidence``)."""
+"""The tag of the comparisons and populations that reviews were made of (see ``HeldOutEvidence``)."""
 OVERRIDE_TAG: Final = "neuronedit.override"
 
 EVIDENCE: Final = "evidence"
-"""Stands among the gates' names where truth that an earlier review measured is not in the last one."""
+"""Stands among the gates' names where what an earlier review looked at is not in the last one."""
 
 SEALED: Final = (DIGEST_TAG, *(GATE_TAG + name for name in GATES), STATE_TAG, VERDICT_TAG, REVIEWED_TAG)
 """The tags that the seal is of: the model, each gate's verdict, number, threshold and reason, and the review."""
@@ -52,7 +52,7 @@ def gates_digest(tags: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class HeldOutEvidence:
-    """The comparisons with measured truth of a version's reviews.
+    """The comparisons, and the populations to be edited, that a version's reviews looked at.
 
     Attributes:
         measured: Those of the last review.
@@ -69,7 +69,7 @@ class HeldOutEvidence:
     @property
     def sentence(self) -> str:
         """What is lost, for a person; empty where nothing is."""
-        told = f"truth that an earlier review was held against is not in the last one: {listing(self.lost)}."
+        told = f"what an earlier review looked at is not in the last one: {listing(self.lost)}."
         return told if self.lost else ""
 
     def then(self, measured: Iterable[str]) -> "HeldOutEvidence":
@@ -106,7 +106,7 @@ def review_tags(
         gates: The gates.
         verdict: One sentence.
         reviewed: The time and user of the review.
-        evidence: Its comparisons with measured truth, and those that it lost.
+        evidence: Its comparisons and populations to be edited, and those that it lost.
         scope: The populations that it held the model against.
 
     Example:
@@ -174,7 +174,7 @@ class Standing:
         digest: Of the tags that tell them (see ``gates_digest``).
         changed: The gates are not those that a review sealed; they count as not measured.
         problem: A sentence on what is wrong with the tags; empty where nothing is.
-        evidence: The comparisons with measured truth that its reviews were made of.
+        evidence: The comparisons and populations to be edited that its reviews were made of.
         scope: The populations that its last review held it against; none where the tags were changed.
     """
 

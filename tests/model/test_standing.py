@@ -101,7 +101,7 @@ def test_truth_that_an_earlier_review_measured_and_a_later_one_left_out_blocks()
     second = reviewed_on("donor 1", before=first.evidence)
     assert second.state == "overridden"
     assert second.against_use == {
-        "evidence": "overridden: truth that an earlier review was held against is not in the last one: 'donor 2'."
+        "evidence": "overridden: what an earlier review looked at is not in the last one: 'donor 2'."
     }
     assert not second.excused
     third = reviewed_on("donor 1", before=second.evidence)

@@ -19,7 +19,7 @@ from neuronedit.review.page.edit_review import review_edit
 from neuronedit.review.subject import EditSubject
 
 from ..accuracy.methods import Effort
-from ..accuracy.tasks import DATA, FIRST_TASKS
+from ..accuracy.tasks import DATA, FIRST_TASKS, TASKS
 from ..measure import Result, markdown
 from . import checks_of_networks as networks
 from . import checks_of_neurons as neurons
@@ -27,7 +27,7 @@ from . import checks_of_populations as populations
 from .checks import Check, Measure, check_table, take
 from .planted import SHIFT, planted_cells, planted_model, trained_autoencoder
 from .review_problems import Problems
-from .verdicts import measure_verdicts
+from .verdicts import decisions_by_truth, measure_verdicts
 
 ROWS: dict[int, tuple[str, Callable[[Problems], Sequence[Measure]]]] = {
     1: ("Edit conductance", neurons.conductance),
@@ -126,18 +126,24 @@ among it.
 """
 
 VERDICTS = """
-## Verdicts before any truth is seen
+## Decisions before any truth is seen, beside the truth
 
-Tasks of the accuracy benchmark, the default fitted on up to {n_events:,} events of each. *tone* rests on the gates
-that need no truth: reconstruction (least share of variance returned), mix (share of the pair's change that a differing
-mix of cells makes), support (AUROC and reach of the events to be edited), error. It is red where one fails; amber where
-one could not be measured, the mix is in doubt, or the events are a new kind of cell within reach. The error is not
-measured on any: each task has one sample, which does not tell how its edit carries over, so none is green.
-*r_emd*, *r_energy*: what the measured truth then says, 0 is noise, 1 is doing nothing; *helps*: both are below 1.
-The limit on support was set on these same three tasks whose effect does not transfer: on 12 others, which are not among
-these data, none was flagged.
+Tasks of the accuracy benchmark, the default fitted on up to {n_events:,} events of each, with the samples that there
+are. *advice*, *tone* and *level* of evidence are of a review that has no truth; *because*: its checks that are not
+green. *r_emd*, *r_energy*: what the measured truth then says, 0 is noise, 1 is doing nothing; *truth*: whether the edit
+is surely better than doing nothing by both distances (helps), surely worse by one and better by none (harms), or
+neither (useless). *after*: the advice of a review that has this truth held out. *mix* is a note and no gate: the share
+of the pair's change that another mix of cells may be.
 
 {warnings}
+
+Before the truth:
+
+{before}
+
+With the truth held out:
+
+{after}
 """
 
 
@@ -164,7 +170,9 @@ def checks_page(
     in_lines = checks.replace("; ", "<br>", regex=True)
     page = [INTRODUCTION, passed, markdown(in_lines), cost, "\n", markdown(costs.set_index("part"))]
     if len(verdicts):
-        page += [VERDICTS.format(n_events=n_judged, warnings=_warnings(verdicts)), "\n", markdown(verdicts)]
+        before, after = (markdown(decisions_by_truth(verdicts, when)) for when in ("advice", "after"))
+        told = VERDICTS.format(n_events=n_judged, warnings=_warnings(verdicts), before=before, after=after)
+        page += [told, "\n", markdown(verdicts)]
     return "".join(page)
 
 
@@ -194,7 +202,7 @@ def run(quick: bool, data: Path = DATA) -> Result:
         quick: A review of fewer events, and few tasks with fewer events; the checks are the same.
         data: The datasets; tasks of those that are missing are left out.
     """
-    n_events, tasks, effort = (QUICK_EVENTS, QUICK_TASKS, QUICK_EFFORT) if quick else (N_EVENTS, FIRST_TASKS, EFFORT)
+    n_events, tasks, effort = (QUICK_EVENTS, QUICK_TASKS, QUICK_EFFORT) if quick else (N_EVENTS, TASKS, EFFORT)
     checks = check_all(Problems())
     costs, seconds = measure_cost(n_events)
     verdicts = measure_verdicts(tasks, data, effort)

@@ -1,37 +1,36 @@
-"""The review's verdicts on edits before any truth is seen, on real tasks, beside the measured truth."""
+"""The review's decisions on edits before any truth is seen, on real tasks, beside the measured truth and after it."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from neuronedit.arrays import Float32s
+from neuronedit.cells.design import PAIR_EDIT, PairDesign
+from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.cells.panel import Panel
-from neuronedit.edits.plans import EditConfig
-from neuronedit.measures.distances import DECISIVE_NAMES, distance_to_truth, noise_floor
-from neuronedit.measures.evidence import judge_knowledge, read_evidence
+from neuronedit.cells.selection import describe
+from neuronedit.fitting.fit import fit_model
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.expected_error import expected_extrapolation_errors
-from neuronedit.model.gates import Gate, GateConfig
+from neuronedit.model.gates import GateConfig
 from neuronedit.review.page.gate_measures import measure_gates
-from neuronedit.review.page.report import LOSS_COLUMNS, Review
-from neuronedit.review.transfer.transfer import TRAINING_PAIR, Comparison, reconstruction_table
+from neuronedit.review.page.report import Review
+from neuronedit.review.page.review_model import review_model
+from neuronedit.review.transfer.transfer import HELD_OUT, NEURONEDIT, TRAINING_PAIR, Comparison
 
-from ..accuracy.methods import Effort, fit_plans
+from ..accuracy.evidence import draw_samples
+from ..accuracy.methods import Effort
 from ..accuracy.run import in_processes
-from ..accuracy.tasks import Populations, TransferTask, draw, load_cells
+from ..accuracy.tasks import TransferTask, load_cells
 
 logger = logging.getLogger(__name__)
 
-EDIT = "default"
-
-BEFORE_TRUTH = ("reconstruction", "support", "expected_error")
-"""Gates that no truth is needed for."""
-
-TONES = ("red", "amber", "green")
+TRUTHS: Final = {"better than": "helps", "worse than": "harms"}
+"""What the truth says of an edit, by how it does beside doing nothing; of any other relation it is useless."""
 
 
 def measure_verdicts(tasks: Sequence[TransferTask], data: Path, effort: Effort, seed: int = 0) -> pd.DataFrame:
@@ -40,84 +39,85 @@ def measure_verdicts(tasks: Sequence[TransferTask], data: Path, effort: Effort, 
     for dataset in sorted({task.dataset for task in tasks} - {task.dataset for task in there}):
         logger.warning("no verdicts on tasks of %s, which is not in %s", dataset, data)
     cells = {dataset: load_cells(data, dataset) for dataset in sorted({task.dataset for task in there})}
-    work = [(task, *draw(cells[task.dataset], task, effort.n_events, seed), effort, seed) for task in there]
+    work = [
+        (
+            task,
+            *draw_samples(cells[task.dataset], task, effort.n_events, seed),
+            cells[task.dataset].markers,
+            effort,
+            seed,
+        )
+        for task in there
+    ]
     return pd.concat(in_processes(measure_verdict, work)).set_index("task") if work else pd.DataFrame()
 
 
 def measure_verdict(
-    task: TransferTask, populations: Populations, truth: Float32s, effort: Effort, seed: int
+    task: TransferTask,
+    drawn: DrawnPopulations,
+    events: Float32s,
+    truth: Float32s,
+    markers: Sequence[str],
+    effort: Effort,
+    seed: int,
 ) -> pd.DataFrame:
-    """One task: its edit is fitted, and judged; see ``judge_edit``."""
-    n_markers = populations.source.shape[1]
-    panel = Panel(tuple(f"marker {number}" for number in range(1, n_markers + 1)), (task.cofactor,) * n_markers)
-    model = fit_plans({EDIT: EditConfig()}, vars(populations), panel, seed, effort.architecture, effort.training)
-    return judge_edit(task, model, populations, truth, seed)
+    """One task: its edit is fitted with the samples that there are, and judged; see ``judge_edit``."""
+    model = fit_model(
+        drawn,
+        Panel(markers, (task.cofactor,) * len(markers)),
+        PairDesign.of_arrays(task.sample_column),
+        network=effort.architecture,
+        training=effort.training.model_copy(update={"seed": seed}),
+    ).model
+    return judge_edit(task, model, drawn, events, truth, seed)
 
 
 def judge_edit(
-    task: TransferTask, model: EditModel, populations: Populations, truth: Float32s, seed: int
+    task: TransferTask, model: EditModel, drawn: DrawnPopulations, events: Float32s, truth: Float32s, seed: int
 ) -> pd.DataFrame:
-    """A row of what is known of the model's edit ``EDIT`` before the truth, and what the truth says.
+    """A row of what a review decides on a model's edit before the truth, what the truth says, and what it then decides.
 
-    Columns: task, transfers; tone, and the measures that it rests on: reconstruction (least share of variance),
-    mix (share of the pair's change; NaN if it cannot be told), auroc and reach (of the events); expected_error (0 is
-    noise, 1 is doing nothing), which from one sample is the least that is left; because, the gates that are not green,
-    among them that of the error, as one sample does not tell how an edit carries over; r_emd and r_energy, measured
-    residuals of the edit (above 1: worse than none), and helps, whether both are below 1.
+    Columns: task, transfers; advice, tone and level of evidence, of a review without truth; because, the checks that
+    are not green; auroc and reach of the events; mix, a note; r_emd and r_energy, measured residuals of the edit (above
+    1: worse than none); truth: helps (better than doing nothing by both distances, surely), harms, or useless; and
+    after, the advice with the truth held out.
     """
-    support = model.get_edit(EDIT).support.judge(model.standardised(populations.events))
-    # As if the events had been named in training; they were not, so that all plans share one model.
-    judged = {EDIT: {"unsupported": support.unsupported}}
-    model = replace(model, facts={**model.facts, "extrapolation": judged})
-    expected = expected_extrapolation_errors(model.edits, judged, read_evidence(model.facts))
-    gates = gates_before_truth(model, populations, seed)
-    tones = {name: gate.tone for name, gate in gates.items()}
-    values = {name: np.nan if gate.value is None else gate.value for name, gate in gates.items()}
-    return pd.DataFrame(
-        [
-            {
-                "task": task.name,
-                "transfers": task.transfers,
-                "tone": min(tones.values(), key=TONES.index),
-                "because": ", ".join(f"{name} {tone}" for name, tone in tones.items() if tone != "green"),
-                "reconstruction": values["reconstruction"],
-                "mix": values["confounding"],
-                "auroc": support.auroc,
-                "reach": support.reach,
-                "expected_error": expected[EDIT],
-                **_measured(model, populations, truth, seed),
-            }
-        ]
-    )
+    source, target = (drawn.intensities[side] for side in ("source", "target"))
+    pair = Comparison("the pair", TRAINING_PAIR, PAIR_EDIT, source, target, source, target)
+    held_out = Comparison("the truth", HELD_OUT, PAIR_EDIT, source, target, events, truth, cells=describe(task.events))
+    support = model.get_edit(PAIR_EDIT).support.judge(model.standardised(events))
+    before, after = (_reviewed(model, made, drawn, events, seed) for made in ([pair], [pair, held_out]))
+    measured = next(verdict for verdict in after.verdicts if verdict.kind == HELD_OUT)
+    rows = after.methods.query("kind == @HELD_OUT").set_index("method")
+    row = {
+        "task": task.name,
+        "transfers": task.transfers,
+        "advice": before.decision.advice,
+        "tone": before.decision.tone,
+        "level": before.known[0].level if before.known else "no edit",
+        "because": ", ".join(f"{gate.name} {gate.outcome}" for gate in before.gates if gate.tone != "green"),
+        "auroc": support.auroc,
+        "reach": support.reach,
+        "mix": np.nan if before.mix is None or before.mix.share is None else before.mix.share,
+        "r_emd": rows["r_emd"][NEURONEDIT],
+        "r_energy": rows["r_energy"][NEURONEDIT],
+        "truth": TRUTHS.get(measured.against_nothing, "useless"),
+        "after": after.decision.advice,
+    }
+    return pd.DataFrame([row])
 
 
-def gates_before_truth(model: EditModel, populations: Populations, seed: int) -> dict[str, Gate]:
-    """The gates that need no truth, of a review that holds nothing out; the events are those to be edited."""
-    pair = (populations.source, populations.target)
-    comparison = Comparison("the pair", TRAINING_PAIR, EDIT, *pair, *pair)
-    nothing = pd.DataFrame()
-    held_out = pd.DataFrame(columns=["comparison", "kind", "method", *DECISIVE_NAMES])
-    review = Review(
-        {},
-        {},
-        held_out,
-        nothing,
-        nothing,
-        reconstruction_table(model, vars(populations)),
-        nothing.reindex(columns=LOSS_COLUMNS),
-        model.panel.unit,
-        known=judge_knowledge([EDIT], model.design, read_evidence(model.facts), {}),
-    )
-    gates = measure_gates(review, model, [comparison], {"extrapolation": populations.events}, GateConfig())
-    return {gate.name: gate for gate in gates if gate.name in BEFORE_TRUTH}
+def _reviewed(
+    model: EditModel, comparisons: Sequence[Comparison], drawn: DrawnPopulations, events: Float32s, seed: int
+) -> Review:
+    populations = {**drawn.intensities, "extrapolation": events}
+    review = review_model(model, comparisons, populations, None, {}, seed)
+    return replace(review, gates=measure_gates(review, model, comparisons, populations, GateConfig()))
 
 
-def _measured(model: EditModel, populations: Populations, truth: Float32s, seed: int) -> dict[str, float | bool]:
-    measured = model.scaling.transform(truth)
-    edited, unedited = (
-        distance_to_truth(model.scaling.transform(events), measured, seed)
-        for events in (model.apply(populations.events, EDIT), populations.events)
-    )
-    floor = noise_floor(measured, seed)
-    residuals = edited.residuals(floor, unedited)
-    return residuals | {"helps": all(residual < 1 for residual in residuals.values())}
+def decisions_by_truth(verdicts: pd.DataFrame, when: str = "advice") -> pd.DataFrame:
+    """Count tasks: a row for each advice (with its level of evidence, before the truth), a column for each truth."""
+    of = [verdicts[when], verdicts["level"]] if when == "advice" else [verdicts[when]]
+    counts = pd.crosstab(of, verdicts["truth"]).reindex(columns=["helps", "useless", "harms"], fill_value=0)
+    counts.index = [", ".join(each) if isinstance(each, tuple) else each for each in counts.index]
+    return counts.rename_axis("decision")

@@ -18,10 +18,10 @@ from neuronedit.model.standing import OVERRIDE_TAG, HeldOutEvidence, Override, S
 log = logging.getLogger(__name__)
 
 
-def evidence_of(pinned: PinnedModel, held_out: Sequence[str]) -> HeldOutEvidence:
-    """Set a review's comparisons with measured truth, by name, beside those of earlier reviews of the same version."""
+def evidence_of(pinned: PinnedModel, looked_at: Sequence[str]) -> HeldOutEvidence:
+    """Set the comparisons and populations of a review, by name, beside those of earlier ones of the same version."""
     before = pinned.standing.evidence if pinned.standing else HeldOutEvidence()
-    return before.then(held_out)
+    return before.then(looked_at)
 
 
 def gates_of_review(

@@ -7,6 +7,7 @@ import numpy as np
 
 from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.sampling.populations import draw_populations
+from neuronedit.arrays import Float32s
 from neuronedit.cells.design import ControlsDesign, Design, EditPair, PairDesign
 from neuronedit.cells.draw import DrawnPopulations, SampleConfig
 from neuronedit.cells.panel import Panel
@@ -35,6 +36,12 @@ class ReviewEvents:
     held_out_pairs: Mapping[str, EditPair]
     held_out: DrawnPopulations | None
     comparisons: list[Comparison]
+
+    @property
+    def populations(self) -> dict[str, Float32s]:
+        """All populations by name, (n_events, n_markers) raw intensities: the design's, and those held out."""
+        held_out = self.held_out.intensities if self.held_out else {}
+        return {**self.drawn.intensities, **{f"{name}, held out": each for name, each in held_out.items()}}
 
     def most_moving(self, model: EditModel) -> str:
         """The edit with the largest distance from its source to its target."""

@@ -281,11 +281,11 @@ def test_less_truth_than_the_review_before_is_no_way_round_a_failed_gate(version
         review("models:/cells/3", gates(failing=False), "No sample was held out.", [])
         with pytest.raises(
             ModelError,
-            match=r"\n  evidence: overridden: truth that an earlier review was held against is not in the last one: "
+            match=r"\n  evidence: overridden: what an earlier review looked at is not in the last one: "
             r"'donor 1', 'donor 2'\.\nReview it",
         ):
             promoted_to(3)
-        with pytest.raises(ModelError, match=r"should not be used: evidence overridden: truth that an earlier review"):
+        with pytest.raises(ModelError, match=r"should not be used: evidence overridden: what an earlier review"):
             check_usable(pinned("models:/cells/3"), "models:/cells/3", allow_failed_gates=False)
     review("models:/cells/3", gates(failing=False), "Other cells.", ["donor 3", "donor 4"])
     with pytest.raises(ModelError, match=r"'donor 1', 'donor 2'"):

@@ -46,6 +46,13 @@ def test_populations_that_are_pooled_weigh_the_same_and_keep_their_labels() -> N
     assert_array_equal(neurons.target.label("type"), np.concatenate(types))
 
 
+def test_held_out_events_are_populations_of_their_own(events: ReviewEvents) -> None:
+    sizes = {name: len(each) for name, each in events.populations.items()}
+    assert sizes == {
+        "source": 600, "target": 500, "extrapolation": 200, "source, held out": 300, "target, held out": 300
+    }  # fmt: skip
+
+
 def test_an_edit_without_events_is_told(events: ReviewEvents) -> None:
     message = r"edits: the model has no edit 'pear' with events in this dataset \(edits: 'pair'; nearest name 'pair'\)"
     with pytest.raises(ConfigError, match=message):

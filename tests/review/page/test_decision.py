@@ -111,7 +111,7 @@ def test_looser_thresholds_and_lost_evidence_are_against_use() -> None:
     loosened = Gate("support", 7.0, 10.0, "far.", default=3.0)
     found = decided(verdict(), gates=instead(loosened))
     assert (found.advice, found.tone, found.why) == ("do not use", "red", "Support: far.")
-    lost = decided(verdict(), lost="truth that an earlier review was held against is not in the last one: 'nk'.")
+    lost = decided(verdict(), lost="what an earlier review looked at is not in the last one: 'nk'.")
     assert (lost.advice, lost.tone) == ("do not use", "red")
     assert "'nk'" in lost.why
 

@@ -139,10 +139,10 @@ def test_a_page_without_samples_left_out_says_why_and_has_no_empty_table(reviewe
 def test_a_page_tells_that_it_rests_on_less_than_the_review_before(reviewed: Callable[..., Reviewed]) -> None:
     review, _ = reviewed(ALIKE)
     told = HeldOutEvidence((), ("donor 1", "donor 2")).sentence
-    assert told == "truth that an earlier review was held against is not in the last one: 'donor 1', 'donor 2'."
+    assert told == "what an earlier review looked at is not in the last one: 'donor 1', 'donor 2'."
     assert ("▲ Use it on" in render_page(review), 'class="decision green"' in render_page(review)) == (True, True)
     page = render_page(replace(review, lost=told))
     assert "▲ Use it" not in page
     assert 'class="decision red"' in page
     assert "▼ Do not use it on" in page
-    assert "truth that an earlier review was held against is not in the last one: &#39;donor 1" in page
+    assert "what an earlier review looked at is not in the last one: &#39;donor 1" in page
