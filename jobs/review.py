@@ -76,7 +76,8 @@ def job(config: ReviewConfig) -> int:
     held_out = HeldOut(config.held_out, config.held_out_source, config.held_out_target)
     with ray_session(config.ray):
         events = draw_review(pinned.model, dataset, held_out, config.sample, labels=config.labels)
-        compared, populations = events.comparisons, events.drawn.intensities
+        compared = events.comparisons
+        populations = held_out.to_judge(pinned.model.design, events.drawn.intensities)
         identity = {"name": pinned.uri, "sha256": pinned.digest, "data": dataset.uri}
         review = review_model(
             pinned.model, compared, events.populations, logged_losses(pinned.run_id), identity, config.sample.seed

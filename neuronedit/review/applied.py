@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from neuronedit.arrays import Float32s
 from neuronedit.cells.design import INVERSE, Design
@@ -28,6 +29,9 @@ class Applied:
     held_out: bool
 
 
+HELD_OUT_MARK: Final = " (held out)"
+"""Ends the name of a population whose truth was measured."""
+
 HeldOutEvents = Mapping[str, tuple[str, Float32s]]
 """Held-out events, (n_events, n_markers) raw intensities, by their comparison's name, with the edit that they get."""
 
@@ -46,7 +50,7 @@ def judge_applied(model: EditModel, held_out: HeldOutEvents, populations: Mappin
         >>> applied["donor 2 (held out)"].n_events, applied["donor 2 (held out)"].found.flagged
         (400, False)
     """
-    events = {f"{name} (held out)": (edit, of, True) for name, (edit, of) in held_out.items()}
+    events = {f"{name}{HELD_OUT_MARK}": (edit, of, True) for name, (edit, of) in held_out.items()}
     for edit in model.edits:
         for name in ("extrapolation", f"extrapolation {edit}"):
             if name in populations:

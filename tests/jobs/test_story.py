@@ -52,10 +52,10 @@ def test_refusals_say_what_is_against_it(story: Story) -> None:
     assert (
         "neuronedit promote: models:/cells/1 is not promoted to 'champion': not all of its gates stand." in unreviewed
     )
-    assert unreviewed.count(": never computed: no review of this version has recorded it\n") == 5
+    assert unreviewed.count(": never computed: no review of this version has recorded it\n") == 4
     refused = story.said["refused"].err
     assert "neuronedit promote: models:/cells/2 is not promoted to 'champion': not all of its" in refused
-    assert (refused.count("\n  "), refused.count(": fail ")) == (5, 2), "a line for each gate"
+    assert (refused.count("\n  "), refused.count(": fail ")) == (4, 2), "a line for each gate"
     told = story.said["refused transform"].err
     assert "neuronedit transform: models:/cells/2: its review found that it should not be used: expected_error" in told
     assert not (story.place.folder / "bad").exists() or story.said["allowed transform"].status == 0
@@ -103,8 +103,7 @@ def test_lineage_leads_from_the_output_to_the_data_that_its_model_learned_from(s
         f"output {story.place.output}\n",
         "model models:/cells/1\n",
         "asked for as: models:/cells@champion",
-        "verdict: Measured for 'B', 'C' (told of the worst, ",
-        "Of 2 held-out comparisons, neuronedit is better than doing nothing in 2",
+        "verdict: ▲ Use it on B (role = validation), C (role = validation). Measured: on 2 held-out comparisons it",
         "gates: pass",
         "champion: 2 → 1 by ada (promote)",
         "populations: control A 600, control B 500, control C 350",

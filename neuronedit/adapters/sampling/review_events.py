@@ -84,6 +84,17 @@ class HeldOut:
     source: Where
     target: Where
 
+    def to_judge(self, design: Design, populations: Mapping[str, Float32s]) -> dict[str, Float32s]:
+        """Leave out the populations that a design names to be edited where these very events are held out.
+
+        Args:
+            design: The model's.
+            populations: All of the design, by name.
+        """
+        named = self.controls if isinstance(design, ControlsDesign) else self.source
+        measured = bool(named) and named == design.extrapolation
+        return {name: each for name, each in populations.items() if not (measured and name.startswith("extrapolation"))}
+
     def design(self, design: Design) -> Design | None:
         """The design that puts held-out samples in the place of a model's own; None where none are named.
 

@@ -1,6 +1,6 @@
 """The gates' values, measured on a review and on the events that it was made from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from neuronedit.measures.evidence import Knowledge, knowledge_sentence, read_evi
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.expected_error import expected_extrapolation_errors, why_unmeasured
 from neuronedit.model.gates import Gate, GateConfig, GateName
-from neuronedit.review.applied import Applied, judge_applied
+from neuronedit.review.applied import HELD_OUT_MARK, Applied, judge_applied
 from neuronedit.review.page.report import Review
 from neuronedit.review.transfer.transfer import HELD_OUT, Comparison
 from neuronedit.review.transfer.verdict import behind, held_out_rows
@@ -48,11 +48,11 @@ def measure_gates(
         >>> {gate.name: gate.outcome for gate in gates}
         {'reconstruction': 'pass', 'support': 'pass', 'expected_error': 'pass', 'quantile_map': 'pass'}
     """
-    held_out = {each.cells or each.name: (each.edit, each.events) for each in comparisons if each.kind == HELD_OUT}
+    held_out = {_held_out_name(each): (each.edit, each.events) for each in comparisons if each.kind == HELD_OUT}
     applied = judge_applied(model, held_out, populations)
     measured: dict[GateName, Finding] = {
         "reconstruction": least_explained(review.reconstruction),
-        "support": _furthest_reach(applied),
+        "support": _furthest_reach(applied, _measured_to_help(review, comparisons)),
         "expected_error": largest_error(model, review.known, config.expected_error),
         "quantile_map": _furthest_behind_quantile_map(review),
     }
@@ -87,13 +87,31 @@ def least_explained(reconstruction: pd.DataFrame) -> Finding:
     return known[worst], f"the autoencoder returns {known[worst]:.0%} of the variance of {worst}, the least of all."
 
 
-def _furthest_reach(applied: Mapping[str, Applied]) -> Finding:
-    """How many times as far as the target the furthest population unlike the source lies; 0 where none is unlike it."""
+def _measured_to_help(review: Review, comparisons: Sequence[Comparison]) -> set[str]:
+    """The names of held-out events where the truth says that the edit is better than doing nothing."""
+    helped = {each.comparison for each in review.verdicts if each.against_nothing == "better than"}
+    held_out = [each for each in comparisons if each.kind == HELD_OUT and each.name in helped]
+    return {f"{_held_out_name(each)}{HELD_OUT_MARK}" for each in held_out}
+
+
+def _held_out_name(comparison: Comparison) -> str:
+    return comparison.cells or comparison.name
+
+
+def _furthest_reach(applied: Mapping[str, Applied], helped: Set[str]) -> Finding:
+    """How many times as far as the target the furthest population unlike the source lies; 0 where none is unlike it.
+
+    Where the truth says that the edit helps, how far these events are from the source says nothing more.
+    """
     if not applied:
         return None, "no population was named that the edits are to be applied to (held_out, or design.extrapolation)"
-    reaches = {name: each.found.reach if each.found.new_kind else 0.0 for name, each in applied.items()}
+    doubtful = {name: each.found.new_kind and name not in helped for name, each in applied.items()}
+    reaches = {name: each.found.reach if doubtful[name] else 0.0 for name, each in applied.items()}
     # Where none is unlike the source, the least like it is the one to tell of.
     worst = max(applied, key=lambda name: (reaches[name], applied[name].found.auroc))
+    if applied[worst].found.new_kind and not doubtful[worst]:
+        unlike = f"{applied[worst].found.unsupported:.0%} of the events are unlike the source's"
+        return 0.0, f"{worst}: {unlike}, but the measured truth says that the edit helps there."
     return reaches[worst], f"{worst}: {applied[worst].found.sentence}"
 
 

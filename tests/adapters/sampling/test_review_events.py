@@ -71,6 +71,16 @@ def test_held_out_samples_take_the_place_of_the_designs_own() -> None:
     assert HeldOut({}, {}, {}).design(CONTROLS) is HeldOut({}, {}, {}).design(DRUG) is None
 
 
+def test_events_that_are_held_out_are_not_judged_a_second_time_as_those_to_be_edited() -> None:
+    populations = dict.fromkeys(["source", "extrapolation", "extrapolation B"], np.zeros((2, 1), np.float32))
+    named = CONTROLS.model_copy(update={"extrapolation": OTHER})
+    assert list(HeldOut(OTHER, {}, {}).to_judge(named, populations)) == ["source"]
+    assert list(HeldOut({"role": "third"}, {}, {}).to_judge(named, populations)) == list(populations)
+    pair = DRUG.model_copy(update={"extrapolation": OTHER})
+    assert list(HeldOut({}, OTHER, {"drug": "yes"}).to_judge(pair, populations)) == ["source"]
+    assert list(HeldOut({}, {}, {}).to_judge(DRUG, populations)) == list(populations)
+
+
 def test_held_out_samples_are_named_by_the_designs_column() -> None:
     by_donor = DRUG.model_copy(update={"sample_column": "donor", "extrapolation": OTHER})
     held_out = HeldOut({}, {"drug": "no"}, {"drug": "yes"}).design(by_donor)

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from neuronedit.review.page.gate_measures import (
 )
 from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.report import Review
-from neuronedit.review.page.review_model import known_of
+from neuronedit.review.page.review_model import known_of, review_model
 from neuronedit.review.transfer.transfer import Comparison
 from tests.review.planted import TRUE_SHIFT, planted_events
 
@@ -114,6 +115,32 @@ def test_a_new_kind_of_cell_far_away_fails_support_and_one_that_is_like_the_sour
     assert away.outcome == "fail"
     assert away.value > 5  # 6 arcsinh units away, and the target is 0.6 in the mean
     assert away.reason.startswith("extrapolation by pair: Do not trust the edit here")
+
+
+def test_events_unlike_the_source_pass_where_their_truth_says_that_the_edit_helps(
+    planted_model: Callable[[np.ndarray], EditModel], planted_comparisons: list[Comparison]
+) -> None:
+    """The shift is the same 6 units away: the support flags these events, the truth does not."""
+    far = replace(
+        planted_comparisons[1],
+        events=planted_events(800, 4, 6.0),
+        truth=planted_events(800, 5, 6.0 + TRUE_SHIFT),
+        cells="cell_type = far",
+    )
+    gates = {}
+    for shift in (GOOD, BAD):
+        model = planted_model(shift)
+        review = review_model(model, [planted_comparisons[0], far], {"source": far.source}, None, {})
+        gates[shift is GOOD] = {each.name: each for each in measure_gates(review, model, [far], {}, DEFAULTS)}
+    helps, harms = gates[True]["support"], gates[False]["support"]
+    assert (helps.outcome, helps.value) == ("pass", 0.0)
+    assert re.fullmatch(
+        r"cell_type = far \(held out\): \d+% of the events are unlike the source's, but the measured truth says that "
+        r"the edit helps there\.",
+        helps.reason,
+    )
+    assert harms.outcome == "fail"
+    assert harms.reason.startswith("cell_type = far (held out): Do not trust the edit here")
 
 
 def test_a_batchs_extrapolation_is_held_against_its_own_edit(
