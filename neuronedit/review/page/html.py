@@ -76,6 +76,7 @@ def render_page(review: Review) -> str:
         histograms=_json({name: review.histograms.get(name) for name in (each.verdict.comparison for each in found)}),
         max_figures=MAX_FIGURES,
         told_of_neurons=TOLD_OF_NEURONS,
+        restrictions=[sentence for sentence in review.restrictions if sentence not in review.decision.why],
         max_restrictions=MAX_RESTRICTIONS,
         neurons_page=NEURONS_PAGE,
         facts={name: fact for name, fact in review.facts.items() if not name.startswith(("edit ", "error of "))},
