@@ -36,16 +36,22 @@ def restrictions(model: EditModel, markers: pd.DataFrame, mix: MixNote) -> tuple
 
 
 def _kinds_lacking(model: EditModel) -> Iterator[str]:
-    """What is expected of kinds of cell that were not among those that an edit was learned on."""
-    for name, edit in model.edits.items():
-        error = edit.expected_error(unsupported=1.0)
-        if edit.members and isfinite(error) and not name.endswith(INVERSE):
-            harm = ": worse than doing nothing" if error > 1 else ""
-            nothing = " as it shrinks to nothing there" if edit.shrinks else ""
-            yield (
-                f"Kinds of cell that {name!r} was not learned on: expected extrapolation error {number(error)}"
-                f"{nothing} (0 is noise, 1 is doing nothing){harm}."
-            )
+    """What is expected of kinds of cell that were not among those that an edit was learned on, the worst edit's."""
+    errors = {
+        name: error
+        for name, edit in model.edits.items()
+        if edit.members and not name.endswith(INVERSE) and isfinite(error := edit.expected_error(unsupported=1.0))
+    }
+    if not errors:
+        return
+    worst = max(errors, key=lambda name: errors[name])
+    harm = ": worse than doing nothing" if errors[worst] > 1 else ""
+    nothing = ", as the change shrinks to nothing there" if model.edits[worst].shrinks else ""
+    others = f", the worst of {len(errors)} edits" if len(errors) > 1 else ""
+    yield (
+        f"Kinds of cell that {worst!r} was not learned on: expected extrapolation error {number(errors[worst])}"
+        f"{nothing}{others} (0 is noise, 1 is doing nothing){harm}."
+    )
 
 
 def _made_worse(markers: pd.DataFrame) -> Iterator[str]:
