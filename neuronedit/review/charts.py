@@ -14,9 +14,15 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from neuronedit.review.subject import SOURCE
+from neuronedit.review.wording import settled, short
 
 # Okabe & Ito 2008, "Color universal design".
 BLACK, ORANGE, BLUE, GREY, VERMILLION = "#000000", "#E69F00", "#0072B2", "#8C8C8C", "#D55E00"
+
+LESS, MORE = BLUE, VERMILLION
+"""The colours of less and more, in bars and heatmaps alike."""
+
+SIGNS: Final = "blue: less, orange: more"
 
 SMALL = 8
 """Point size of tick labels: legible at the page's width."""
@@ -75,8 +81,7 @@ def bar_figure(values: pd.DataFrame, label: str, marks: Mapping[str, float] | No
     axes.set_ylim(len(values) - 0.4, -0.6)
     axes.set_xlim(0, 1.18 * max([float(left.max(initial=0)), *(marks or {}).values()]) or 1)
     axes.set_xlabel(label, fontsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=SMALL)
+    tidy(axes)
     if values.shape[1] > 1 or marks:
         figure.legend(loc="outside upper right", ncols=3, fontsize=SMALL, frameon=False)
     return figure
@@ -106,15 +111,13 @@ def before_after_figure(values: pd.DataFrame, label: str, words: tuple[str, str]
     axes.set_xlim(left=0)
     axes.set_xlabel(label, fontsize=9)
     axes.grid(axis="x", color="#DDDDDD", lw=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=SMALL)
+    tidy(axes)
     figure.legend(loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
     return figure
 
 
 UNKNOWN = "#DDDDDD"
-
-DIVERGING: Colormap = LinearSegmentedColormap.from_list("blue to vermillion", [BLUE, "#FFFFFF", VERMILLION])
+DIVERGING: Colormap = LinearSegmentedColormap.from_list("less to more", [LESS, "#FFFFFF", MORE])
 SEQUENTIAL: Colormap = LinearSegmentedColormap.from_list("white to blue", ["#FFFFFF", BLUE])
 
 ROW_HEIGHT = 0.21
@@ -140,7 +143,7 @@ def heatmap_figure(values: pd.DataFrame, label: str, *, diverging: bool, limit: 
     """
     figure = Figure(figsize=(9.6, max(2.4, 1.3 + ROW_HEIGHT * len(values))), layout="constrained")
     axes = figure.subplots()
-    numbers = values.to_numpy(dtype=float)
+    numbers = settled(values.to_numpy(dtype=float))
     largest = limit or float(np.nanmax(np.abs(numbers), initial=0)) or 1.0
     image = axes.imshow(
         numbers,
@@ -158,10 +161,10 @@ def heatmap_figure(values: pd.DataFrame, label: str, *, diverging: bool, limit: 
         for (row, column), value in np.ndenumerate(numbers):
             if np.isfinite(value):
                 colour = "white" if abs(value) > 0.7 * largest else "black"
-                axes.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=SMALL - 1, color=colour)
+                axes.text(column, row, short(value, ".2g"), ha="center", va="center", fontsize=SMALL - 1, color=colour)
     beyond = "neither" if limit is None else "both" if diverging else "max"
     bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.01, extend=beyond)
-    bar.set_label(label, fontsize=SMALL)
+    bar.set_label(f"{label} ({SIGNS})" if diverging else label, fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -197,8 +200,7 @@ def histogram_figure(rows: pd.DataFrame, label: str) -> Figure:
         axes.set_title(name, fontsize=SMALL + 0.5, loc="left", pad=2)
         axes.set_yticks(np.sqrt([0, 0.1, 0.5]), ["0 %", "10 %", "50 %"])
         axes.set_ylim(0, 1.02)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=SMALL)
+        tidy(axes)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
     figure.supxlabel(f"{label}; last bin: and beyond", fontsize=9)
@@ -216,6 +218,22 @@ UNTRUSTED: Final = "#767676"
 
 MINUS_FROM: Final = 0.4
 """Cells below minus this share of the largest value bear a minus, because prints have no colour."""
+
+
+def signed_bars(axes: Axes, values: Sequence[float], label: str) -> None:
+    """Draw a bar for each value, from the top, in the colour of less or of more, and say in the legend which is which.
+
+    Example:
+        >>> axes = Figure().subplots()
+        >>> signed_bars(axes, [0.5, -0.2], "change")
+        >>> [bar.get_label() for bar in axes.containers], [len(bar) for bar in axes.containers]
+        (['change: more', 'less'], [1, 1])
+    """
+    numbers, places = np.asarray(values, dtype=float), np.arange(len(values))
+    for side, colour, name in ((numbers >= 0, MORE, f"{label}: more"), (numbers < 0, LESS, "less")):
+        axes.barh(places[side], numbers[side], 0.65, color=colour, label=name)
+    axes.axvline(0, color=BLACK, lw=0.8)
+    axes.set_ylim(len(values) - 0.4, -0.6)
 
 
 def heat(axes: Axes, values: np.ndarray, columns: Sequence[str], limit: float | None = None) -> AxesImage:

@@ -19,6 +19,7 @@ from neuronedit.model.example import example_cells, example_labels, example_mode
 from neuronedit.network.autoencoder import Autoencoder
 from neuronedit.review.part import call_neurons
 from neuronedit.review.places import Place, edited_places, place_at, spans_of
+from neuronedit.review.wording import CHANGE, Wording
 
 OWN_SHIFT: Final = "the shift that the edit gives this layer"
 OWN_SHIFTS: Final = "the shifts that the edit gives these layers"
@@ -76,6 +77,8 @@ class EditSubject:
         extrapolation: Populations that it is to be applied to, by name; empty where none is known.
         edited: The source's activations after the edit, (n_source, n_neurons) float32.
         seen_by: The way to ``edited``: ``OWN_SHIFT``, ``OWN_SHIFTS`` or ``ENCODED_AGAIN``.
+        wording: How its two sides are called.
+        cell_type: The label that names kinds of cell, where one does.
     """
 
     edit: Edit
@@ -86,6 +89,8 @@ class EditSubject:
     extrapolation: Mapping[str, Population]
     edited: Float32s
     seen_by: str
+    wording: Wording = CHANGE
+    cell_type: str | None = None
 
     @classmethod
     def from_model(
@@ -122,16 +127,15 @@ class EditSubject:
 
         of_source = encode(source)
         if places[0].shift is None:
-            edited = places[0].encode(fitted.apply(networks, of_source.markers))
-            seen_by = ENCODED_AGAIN
+            edited, seen_by = places[0].encode(fitted.apply(networks, of_source.markers)), ENCODED_AGAIN
         else:
             before = zip(places, spans_of(places), strict=True)
             edited = _beside([place.move(of_source.activations[:, span]) for place, span in before])
             seen_by = OWN_SHIFT if len(places) == 1 else OWN_SHIFTS
         others = {name: encode(events) for name, events in (extrapolation or {}).items()}
-        # A step is fitted from its source, as the steps before leave it, to the target as it was measured.
-        led_to = encode(target, Place.encode)
-        return cls(fitted, places, model.panel.markers, of_source, led_to, others, edited, seen_by)
+        led_to = encode(target, Place.encode)  # a step is fitted to the target as it was measured
+        wording = Wording.of(model.design, edit)
+        return cls(fitted, places, model.panel.markers, of_source, led_to, others, edited, seen_by, wording)
 
     @property
     def place(self) -> Place:
@@ -196,11 +200,11 @@ class EditSubject:
         parts = self.populations
         columns = [column for column in self.source.labels if all(column in part.labels for part in parts.values())]
         labels = {column: np.concatenate([part.labels[column] for part in parts.values()]) for column in columns}
-        of_events = [np.full(len(part.markers), name, dtype=object) for name, part in parts.items()]
+        sizes = [len(part.markers) for part in parts.values()]
         return Population(
             np.concatenate([part.markers for part in parts.values()]),
             np.concatenate([part.activations for part in parts.values()]),
-            labels | {POPULATION: np.concatenate(of_events)},
+            labels | {POPULATION: np.repeat(np.array(list(parts), dtype=object), sizes)},
         )
 
     @property
@@ -227,10 +231,7 @@ class EditSubject:
         return sum(place.weight for place in self.places)
 
     def decode(self, neurons: Float32s) -> Float32s:
-        """Decode activations: (n_events, n_neurons) → (n_events, n_markers) standardised, both float32.
-
-        Of several places it is the mean of what each decodes, by their weights.
-        """
+        """Decode activations: (n_events, n_neurons) → (n_events, n_markers) float32, by the places' weights."""
         if len(self.places) == 1:
             return self.place.decode(neurons)
         total = np.zeros((len(neurons), len(self.marker_names)), dtype=np.float32)

@@ -1,5 +1,6 @@
 """What the page says and draws of an edit's neurons."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.colors import to_hex
 from neuronedit_jobs.benchmarks.review.planted import EDITED_NEURONS
 from neuronedit_jobs.benchmarks.review.review_problems import Problems
 
-from neuronedit.review.charts import MAX_NEURONS, UNTRUSTED
+from neuronedit.review.charts import DIVERGING, LESS, MAX_NEURONS, MORE, UNTRUSTED
 from neuronedit.review.neurons.conductance import Conductance, conductance_figure, read_conductance, warn_conductance
 from neuronedit.review.neurons.context import ReviewContext
 from neuronedit.review.neurons.faithfulness import CONDUCTANCE, EMD, RANDOM, Faithfulness, read_faithfulness
@@ -17,12 +18,15 @@ from neuronedit.review.neurons.ladder import Ladder
 from neuronedit.review.neurons.ladder_part import read_ladder, warn_ladder
 from neuronedit.review.neurons.logit import LogitAttribution, logit_figure, read_logit, warn_logit
 from neuronedit.review.neurons.names import ONE_VERSION, NeuronNames, read_names, warn_names
-from neuronedit.review.neurons.preferred import PreferredCell, read_preferred, warn_preferred
+from neuronedit.review.neurons.preferred import PreferredCell, read_preferred
 from neuronedit.review.page.edit_review import PARTS
 from neuronedit.review.part import NOTHING, Part
 from neuronedit.review.subject import EditSubject
+from neuronedit.review.wording import Wording
 
 NAMES = ["conductance", "faithfulness", "names", "logit", "ladder", "preferred"]
+
+LED = Wording("of batch day1", "of the reference")
 
 MARKERS = ("A", "B")
 VALUES = np.array([[2.0, 0.0], [-0.5, 1.0], [0.5, -1.0]])
@@ -82,7 +86,6 @@ def test_a_plain_autoencoder_is_warned_of(trained: dict[str, Part]) -> None:
     assert trained["conductance"].scalars["edit_cancellation"] > 0.5
     assert not trained["logit"].warning
     assert not trained["ladder"].warning
-    assert not trained["preferred"].warning
 
 
 def test_the_planted_edit_is_told_by_its_neurons(planted: dict[str, Part]) -> None:
@@ -144,41 +147,54 @@ def test_the_faithfulness_sentence_compares_orders() -> None:
 
 def test_the_logits_warning_tells_of_another_ranking(names: NeuronNames) -> None:
     found = LogitAttribution(np.array([[0.1, 0.7, -0.2]], dtype=np.float32), auroc=0.9, rank_correlation=0.5)
-    assert read_logit(found, names) == (
-        "A classifier tells treated from control events with AUROC 0.90; neurons 1 and 0 (A↑) lead there most; neurons "
-        "rank by their part in it as by conductance with 0.50."
+    assert read_logit(found, names, LED) == (
+        "A classifier tells events of the reference from events of batch day1 with AUROC 0.90; neurons 1 and 0 (A↑) lead "
+        "there most; neurons rank by their part in it as by conductance with 0.50."
     )
-    assert warn_logit(found).startswith(
+    assert warn_logit(found, LED).startswith(
         "Neurons rank otherwise by the classifier than by conductance (rank correlation 0.50, below 0.8)"
     )
-    assert not warn_logit(replace(found, rank_correlation=float("nan")))
+    assert not warn_logit(replace(found, rank_correlation=float("nan")), LED)
 
 
-def test_a_ladder_of_unreal_cells_that_miss_is_warned_of(names: NeuronNames) -> None:
+def test_a_ladder_whose_cells_miss_is_warned_of(names: NeuronNames) -> None:
     cells = np.zeros((1, 5, 2), dtype=np.float32)
     cells[0, :, 0] = [-2, -1, 0, 1, 2]
     levels = np.arange(5, dtype=np.float32)[None]
     found = Ladder(MARKERS, levels, levels, np.ones(1, np.float32), cells, np.full((1, 5), 0.8))
     assert read_ladder(found, 0, names) == (
-        "From its 1st to its 99th percentile neuron 0 (A↑) goes with A (+4.0), B (+0.0) standard deviations; the cells "
-        "are 0.80 times as far from the nearest real one as real ones are from one another."
+        "From its 1st to its 99th percentile neuron 0 (A↑) goes with A (+4.0), B (0) standard deviations, between "
+        "typical cells there; every cell of a ladder was measured."
     )
     assert not warn_ladder(found)
-    bad = replace(found, realism=np.full((1, 5), 1.8), reached=levels + np.float32(0.2))
-    assert warn_ladder(bad) == (
-        "Not to be read as cells: 100% of the cells are further from real ones than 1.1 times what is usual; 100% of "
-        "the cells miss their activation by more than 0.05 spreads."
+    assert warn_ladder(replace(found, reached=levels + np.float32(0.2))) == (
+        "100% of the cells miss the activation asked for by more than 0.05 spreads: none was measured nearer."
     )
 
 
 def test_the_preferred_cells_sentence_tells_what_was_measured() -> None:
     ones = np.ones(2, dtype=np.float32)
-    found = PreferredCell(MARKERS, np.float32([3, 0.5]), ones, np.array([1.0, -0.1]), (-1.0, 2.0), met=False)
-    assert read_preferred(found) == (
-        "From the likeliest control cell to the likeliest one that is as treated as the most treated hundredth, "
-        "A (+2.0; measured +1.0), B (-0.5; measured -0.1) change most, standard deviations."
+    found = PreferredCell(MARKERS, np.float32([3, 0.5]), ones, np.array([1.0, -0.1]), (-1.0, 2.0))
+    assert read_preferred(found, LED) == (
+        "Cells of which the classifier is surest that they are of the reference differ from the most similar ordinary "
+        "cells of batch day1 most in A (+2.0; means of all +1.0), B (-0.5; means of all -0.1) standard deviations; all "
+        "were measured."
     )
-    assert warn_preferred(found).startswith("No likely cell has the logits")
+
+
+def test_colours_mean_the_same_in_bars_and_heatmaps() -> None:
+    table = pd.DataFrame({"neuron": [0, 1], "name": "A↑", "trusted": True, "conductance": 1.0, "logit": [0.5, -0.5]})
+    bars = {to_hex(bar.get_facecolor()).upper() for bar in logit_figure(table, LED).axes[1].patches}
+    assert bars == {to_hex(DIVERGING(end)).upper() for end in (0.0, 1.0)} == {LESS, MORE}
+
+
+@pytest.mark.parametrize("context", ["planted_context", "trained_context"])
+def test_no_sentence_of_a_batch_edit_speaks_of_drugs(context: str, problems: Problems) -> None:
+    found = getattr(problems, context)
+    parts = neuron_parts(replace(found, subject=replace(found.subject.sample(500, seed=0), wording=LED)))
+    for part in parts.values():
+        for text in (part.title, part.reading, part.warning, *(f"{each.alt} {each.reading}" for each in part.drawings)):
+            assert not re.search(r"treat|control|drug|e-\d", text)
 
 
 def test_names_that_may_not_be_used_are_grey(conductance: Conductance, names: NeuronNames) -> None:
@@ -199,6 +215,6 @@ def test_the_heatmap_holds_the_conductances_and_prints_tell_their_signs(
 
 def test_of_many_neurons_the_first_are_shown_and_that_is_said() -> None:
     table = pd.DataFrame({"neuron": np.arange(50), "name": "A↑", "trusted": True, "conductance": 1.0, "logit": 0.5})
-    figure = logit_figure(table)
+    figure = logit_figure(table, LED)
     assert len(figure.axes[0].get_yticks()) == MAX_NEURONS
     assert figure.get_suptitle() == "the 20 of 50 neurons that come first"

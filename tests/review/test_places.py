@@ -27,7 +27,7 @@ from neuronedit.review.neurons.conductance import edit_conductance, place_table,
 from neuronedit.review.neurons.context import LabelColumns, ReviewContext
 from neuronedit.review.neurons.faithfulness import CONDUCTANCE, EMD, RANDOM, faithfulness
 from neuronedit.review.neurons.ladder import MAX_CLIMBED
-from neuronedit.review.neurons.logit import TreatedHead, attribute_logit
+from neuronedit.review.neurons.logit import TargetHead, attribute_logit
 from neuronedit.review.neurons.names import name_neurons
 from neuronedit.review.page.edit_review import EditReview, review_edit
 from neuronedit.review.page.html import render_neurons
@@ -151,7 +151,7 @@ def test_a_neurons_name_is_by_its_own_network_and_layer(wired: tuple[EditSubject
 
 def test_parts_in_the_logit_sum_to_its_change_over_all_places(wired: tuple[EditSubject, EditModel]) -> None:
     subject, model = wired
-    head = TreatedHead(np.float32([1, 2, 3]), 0.0, 0.9)
+    head = TargetHead(np.float32([1, 2, 3]), 0.0, 0.9)
     found = attribute_logit(subject, head, edit_conductance(subject))
     assert found.mean.sum() == pytest.approx(float(change(subject, model) @ head.weights), abs=1e-4)
 

@@ -32,9 +32,9 @@ from .verdicts import decisions_by_truth, measure_verdicts
 ROWS: dict[int, tuple[str, Callable[[Problems], Sequence[Measure]]]] = {
     1: ("Edit conductance", neurons.conductance),
     2: ("Faithfulness curve", neurons.faithfulness_curve),
-    3: ("Conductance of the treated-vs-control logit", neurons.logit),
+    3: ("Conductance of the target-vs-source logit", neurons.logit),
     4: ("Activation ladder", neurons.ladder),
-    5: ("Preferred treated cell", neurons.preferred),
+    5: ("Preferred cells", neurons.preferred),
     6: ("Neuron names", neurons.names),
     7: ("Population by description", neurons.descriptions),
     8: ("Logical explanations", neurons.explanations),

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -12,9 +11,9 @@ from neuronedit.config import Config
 from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Autoencoder
 from neuronedit.review.neurons.conductance import Conductance, edit_conductance, place_table
-from neuronedit.review.neurons.logit import TreatedHead
+from neuronedit.review.neurons.logit import TargetHead
 from neuronedit.review.neurons.names import NeuronNames, name_neurons
-from neuronedit.review.neurons.prior import CodePrior
+from neuronedit.review.neurons.reals import RealCells
 from neuronedit.review.subject import EditSubject
 
 
@@ -64,15 +63,14 @@ class ReviewContext:
         return name_neurons(self.subject, self.conductance.neuron_cancellation)
 
     @cached_property
-    def head(self) -> TreatedHead:
-        """The classifier that tells treated from control events."""
-        return TreatedHead.fit(self.subject)
+    def head(self) -> TargetHead:
+        """The classifier that tells target from source events."""
+        return TargetHead.fit(self.subject)
 
     @cached_property
-    def prior(self) -> CodePrior:
-        """The likely activations of the only place, of source and target."""
-        events = self.subject.source.activations, self.subject.target.activations
-        return CodePrior.fit(np.concatenate(events), self.seed)
+    def prior(self) -> RealCells:
+        """The cells that the only place knows: those of source and target, from which typical ones are chosen."""
+        return RealCells.of(self.subject)
 
     @cached_property
     def places(self) -> pd.DataFrame:
@@ -81,9 +79,9 @@ class ReviewContext:
 
     @cached_property
     def each(self) -> tuple["ReviewContext", ...]:
-        """A context for each place alone, in the order of the subject's places."""
-        several = len(self.subject.places) > 1
-        return tuple(replace(self, subject=part) for part in self.subject.each()) if several else (self,)
+        """A context for each place alone, in the order of the subject's places; events' kinds are known there."""
+        known = replace(self.subject, cell_type=self.columns.cell_type)
+        return tuple(replace(self, subject=part) for part in known.each())
 
     @property
     def first(self) -> "ReviewContext":

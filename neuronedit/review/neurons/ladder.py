@@ -1,4 +1,4 @@
-"""The activation ladder: for each neuron the likeliest cells from its lowest to its highest activations."""
+"""The activation ladder: for each neuron typical real cells from its lowest to its highest activations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -6,38 +6,32 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from neuronedit.arrays import Float32s, Int64s, Masks
-from neuronedit.edits.operators.landmarks import Landmarks
-from neuronedit.network.autoencoder import tensor
-from neuronedit.review.neurons.prior import CodePrior
+from neuronedit.review.neurons.reals import RealCells, realism
 from neuronedit.review.places import spans_of
 from neuronedit.review.subject import EditSubject
 
 PERCENTILES: Final = (1, 25, 50, 75, 99)
 
-MAX_REAL: Final = 3_000
-"""Real events among which neighbours are looked for; the ratio of two distances hardly depends on their number."""
-
 MAX_CLIMBED: Final = 50
-"""Neurons of several places whose ladders are climbed: the time grows with neurons times the square of the width."""
+"""Neurons of several places whose ladders are climbed: hundreds would fill the page."""
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """The likeliest cell for each neuron and each of five percentiles of its activations.
+    """A typical real cell for each neuron and each of five percentiles of its activations.
 
     Attributes:
         marker_names: (n_markers,) names, in the panel's order.
         levels: (n_neurons, 5) float32, the activations at ``PERCENTILES`` of source and target.
-        reached: (n_neurons, 5) float32, the cells' activations when they are encoded.
+        reached: (n_neurons, 5) float32, the cells' activations.
         spreads: (n_neurons,) float32, standard deviations of activations; 0 for a dead neuron.
         cells: (n_neurons, 5, n_markers) float32, standardised.
         realism: (n_neurons, 5) float64, see ``realism``.
         numbers: (n_neurons,) int64, the neurons' numbers among all that the edit edits; by default all, in order.
 
-    Source: Nguyen et al. 2016 (arXiv 1605.09304), activation maximisation through a generator.
+    Source: Nguyen et al. 2016 (arXiv 1605.09304), activation maximisation; here by a choice among real cells.
     """
 
     marker_names: tuple[str, ...]
@@ -79,12 +73,12 @@ class Ladder:
         return pd.concat([ladder, cells], axis=1)
 
 
-def activation_ladder(subject: EditSubject, prior: CodePrior, seed: int, neurons: Int64s | None = None) -> Ladder:
-    """Search the likeliest cells for neurons of one place and all percentiles at once.
+def activation_ladder(subject: EditSubject, cells: RealCells, seed: int, neurons: Int64s | None = None) -> Ladder:
+    """Choose typical real cells for neurons of one place and all percentiles.
 
     Args:
         subject: The edit, as the neurons of one place see it.
-        prior: The layer's likely activations.
+        cells: The place's source and target.
         seed: Draws the real events to which cells are compared.
         neurons: (n_climbed,) numbers of the neurons; all by default.
 
@@ -93,64 +87,55 @@ def activation_ladder(subject: EditSubject, prior: CodePrior, seed: int, neurons
 
         >>> from neuronedit.review.subject import example_subject
         >>> subject = example_subject()
-        >>> prior = CodePrior.fit(subject.source.activations, seed=0)
-        >>> ladder = activation_ladder(subject, prior, seed=0)
+        >>> ladder = activation_ladder(subject, RealCells.of(subject), seed=0)
         >>> (np.diff(ladder.cells[2, :, 2]) > 0).tolist()
         [True, True, True, True]
     """
     climbed = np.arange(subject.n_neurons) if neurons is None else neurons
-    activations = np.concatenate([subject.source.activations, subject.target.activations])
-    levels = np.percentile(activations, PERCENTILES, axis=0).T.astype(np.float32)[climbed]
-    spreads = activations.std(axis=0)
-    own = np.repeat(climbed, len(PERCENTILES))
-    chosen = tensor(own)[None, :, None]
-
-    def activation(codes: Tensor) -> Tensor:
-        network, layer = subject.autoencoder, subject.layer
-        found = network.encode(network.decode(codes, layer), layer)
-        return found.gather(2, chosen.expand(len(found), -1, -1))[..., 0]
-
-    scales = np.where(spreads > 0, spreads, 1).astype(np.float32)[own]
-    found = prior.likeliest(activation, levels.ravel(), scales)
-    cells = subject.decode(found.neurons)
-    reached = np.take_along_axis(subject.encode(cells), own[:, None], axis=1)
-    real = np.concatenate([subject.source.markers, subject.target.markers])
+    values = cells.activations[:, climbed]
+    levels = np.percentile(values, PERCENTILES, axis=0).T.astype(np.float32)
+    everyone = np.arange(len(values))
+    chosen = np.array(
+        [[cells.typical(own, level, everyone) for level in asked] for own, asked in zip(values.T, levels, strict=True)],
+        dtype=np.int64,
+    ).reshape(levels.shape)
+    found = cells.markers[chosen]
     return Ladder(
         subject.marker_names,
         levels,
-        reached.reshape(levels.shape),
-        spreads[climbed],
-        cells.reshape(*levels.shape, -1),
-        realism(cells, real, seed).reshape(levels.shape),
+        np.take_along_axis(values, chosen.T, axis=0).T,
+        values.std(axis=0),
+        found,
+        realism(found.reshape(chosen.size, -1), cells.markers, seed).reshape(levels.shape),
         neurons,
     )
 
 
-def edit_ladder(subject: EditSubject, prior_at: Callable[[int], CodePrior], order: Int64s, seed: int) -> Ladder:
+def edit_ladder(subject: EditSubject, cells_at: Callable[[int], RealCells], order: Int64s, seed: int) -> Ladder:
     """Climb the ladders of an only place's neurons, or of the first ``MAX_CLIMBED`` neurons of several places.
 
-    Each ladder has likely activations of its neuron's own place, decoded there.
+    Each ladder is of its neuron's own place, as that place sees the cells.
 
     Args:
         subject: The edit, as its neurons see it.
-        prior_at: Gives the likely activations of a place, by its number; not asked where no neuron is climbed.
+        cells_at: Gives a place's source and target, by its number; not asked where no neuron is climbed.
         order: (n_neurons,) int64, the neurons of all places, the first of which are climbed.
         seed: Draws the real events to which cells are compared.
 
     Example:
         >>> from neuronedit.review.subject import example_subject
         >>> subject = example_subject()
-        >>> prior = CodePrior.fit(subject.source.activations, seed=0)
-        >>> edit_ladder(subject, lambda place: prior, np.array([2, 0, 1]), seed=0).neurons.tolist()
+        >>> cells = RealCells.of(subject)
+        >>> edit_ladder(subject, lambda place: cells, np.array([2, 0, 1]), seed=0).neurons.tolist()
         [0, 1, 2]
     """
     if len(subject.places) == 1:
-        return activation_ladder(subject, prior_at(0), seed)
+        return activation_ladder(subject, cells_at(0), seed)
     first, found = np.sort(order[:MAX_CLIMBED]), []
     for number, span in enumerate(spans_of(subject.places)):
         own = first[(first >= span.start) & (first < span.stop)]
         if len(own):
-            ladder = activation_ladder(subject.at(number), prior_at(number), seed, own - span.start)
+            ladder = activation_ladder(subject.at(number), cells_at(number), seed, own - span.start)
             found.append(replace(ladder, numbers=own))
     return _joined(found)
 
@@ -160,30 +145,3 @@ def _joined(ladders: list[Ladder]) -> Ladder:
     return Ladder(
         ladders[0].marker_names, *(np.concatenate([getattr(ladder, name) for ladder in ladders]) for name in arrays)
     )
-
-
-def realism(cells: Float32s, real: Float32s, seed: int) -> Float32s:
-    """How far cells are from the nearest real event, over what real events are from theirs.
-
-    1 is as near as real events are to one another; a cell without noise of its own, amid real ones, is nearer.
-
-    Args:
-        cells: (n_cells, n_markers).
-        real: (n_events, n_markers); ``MAX_REAL`` are drawn; at least two must differ.
-        seed: Draws them.
-
-    Returns:
-        (n_cells,) distances over the median distance of real events to their nearest other.
-
-    Example:
-        Real events lie 1 apart; of two cells, one is as near, the other three times as far:
-
-        >>> real = np.arange(5, dtype=np.float32)[:, None]
-        >>> realism(np.float32([[5.0], [7.0]]), real, seed=0).tolist()
-        [1.0, 3.0]
-    """
-    drawn = np.random.default_rng(seed).permutation(len(real))[:MAX_REAL]
-    kept = Landmarks(np.unique(real[drawn], axis=0))
-    own = kept.nearest(tensor(kept.events), 2)[1].numpy()  # an event's nearest is itself, at distance 0
-    distances = kept.nearest(tensor(cells), 1)[1].numpy()
-    return np.asarray(distances[:, 0] / np.median(own.max(axis=1)))

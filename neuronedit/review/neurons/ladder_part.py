@@ -1,4 +1,4 @@
-"""The activation ladder on the page: a strip for each neuron, a sentence, and what its cells may not be taken for."""
+"""The activation ladder on the page: a strip for each neuron, a sentence, and where few cells are to choose from."""
 
 from collections.abc import Callable
 from typing import Final
@@ -7,17 +7,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from neuronedit.review.charts import BLACK, MAX_LADDERS, MAX_MARKERS, SMALL, UNTRUSTED, heat, neuron_name
+from neuronedit.review.charts import BLACK, MAX_LADDERS, MAX_MARKERS, SIGNS, SMALL, UNTRUSTED, heat, neuron_name
 from neuronedit.review.neurons.conductance import Conductance
 from neuronedit.review.neurons.ladder import Ladder, edit_ladder
 from neuronedit.review.neurons.names import NeuronNames, neurons_in_words
-from neuronedit.review.neurons.prior import CodePrior
+from neuronedit.review.neurons.reals import MAX_MISS, RealCells
 from neuronedit.review.part import FEW, Drawing, Part, finite_scalars
 from neuronedit.review.subject import EditSubject
+from neuronedit.review.wording import short
 
 
 def _ladder_figure(rungs: pd.DataFrame) -> Figure:
-    """Draw a strip for each neuron: the likeliest cell at each percentile of its activations.
+    """Draw a strip for each neuron: a typical real cell at each percentile of its activations.
 
     Args:
         rungs: Columns neuron, name, trusted, percentile, activation, error, realism, and a column for each marker;
@@ -44,23 +45,24 @@ def _ladder_figure(rungs: pd.DataFrame) -> Figure:
         )
     for axes in strips[:-1]:
         axes.tick_params(axis="x", labelbottom=False)
-    bar = figure.colorbar(image, ax=list(strips), pad=0.01, aspect=40, label="standard deviations from the mean")
+    label = f"standard deviations from the mean ({SIGNS})"
+    bar = figure.colorbar(image, ax=list(strips), pad=0.01, aspect=40, label=label)
     bar.ax.tick_params(labelsize=SMALL)
     return figure
 
 
 def ladder_part(
     subject: EditSubject,
-    prior_at: Callable[[int], CodePrior],
+    cells_at: Callable[[int], RealCells],
     conductance: Conductance,
     names: NeuronNames,
     seed: int = 0,
 ) -> Part:
-    """The likeliest cells at low and high activations of each neuron, those that carry most of the edit first.
+    """Typical real cells at low and high activations of each neuron, those that carry most of the edit first.
 
     Args:
         subject: The edit, as its neurons see it.
-        prior_at: Gives the likely activations of a place, by its number.
+        cells_at: Gives a place's source and target, by its number.
         conductance: Orders the neurons.
         names: The neurons' names.
         seed: Draws real events to compare the cells with.
@@ -71,12 +73,12 @@ def ladder_part(
         >>> from neuronedit.review.subject import example_subject
         >>> subject, conductance = example_subject(), edit_conductance(example_subject())
         >>> names = name_neurons(subject, conductance.neuron_cancellation)
-        >>> prior = CodePrior.fit(subject.source.activations, seed=0)
-        >>> part = ladder_part(subject, lambda place: prior, conductance, names)
+        >>> cells = RealCells.of(subject)
+        >>> part = ladder_part(subject, lambda place: cells, conductance, names)
         >>> part.tables["ladder"]["name"].drop_duplicates().tolist()
         ['pSTAT1↑', 'CD3↑', 'CD4↑']
     """
-    found = edit_ladder(subject, prior_at, conductance.order, seed)
+    found = edit_ladder(subject, cells_at, conductance.order, seed)
     rows = {int(neuron): row for row, neuron in enumerate(found.neurons)}
     live = [rows[neuron] for neuron in map(int, conductance.order) if neuron in rows and found.live[rows[neuron]]]
     table = found.table()
@@ -96,7 +98,7 @@ def ladder_part(
             Drawing(
                 "ladder",
                 lambda: _ladder_figure(rungs),
-                "Heatmaps: the likeliest cell at five percentiles of a neuron's activations, for the first neurons",
+                "Heatmaps: a typical real cell at five percentiles of a neuron's activations, for the first neurons",
                 reading,
             ),
         )
@@ -107,51 +109,46 @@ def ladder_part(
     )
 
 
-MAX_REALISM: Final = 1.1
-MAX_ERROR: Final = 0.05
+MANY: Final = 0.05
+"""A share of the cells from which on a warning stands beside the figure."""
 
 
 def read_ladder(found: Ladder, row: int, names: NeuronNames) -> str:
-    """Say which markers change along the ladder in a row of ``found``, and how real the cells of all neurons are.
+    """Say which markers change along the ladder in a row of ``found``.
 
     Example:
         >>> cells, levels = np.linspace([-2, 0], [2, 1], 5)[None], np.linspace(-2, 2, 5)[None]
         >>> found = Ladder(("CD3", "CD4"), levels, levels, np.ones(1), cells, np.full((1, 5), 0.8))
         >>> read_ladder(found, 0, NeuronNames(("CD3", "CD4"), np.eye(1, 2), np.eye(1, 2), np.zeros(1)))
-        'From its 1st to its 99th percentile neuron 0 (CD3↑) goes with CD3 (+4.0), CD4 (+1.0) standard deviations; the
-        cells are 0.80 times as far from the nearest real one as real ones are from one another.'
+        'From its 1st to its 99th percentile neuron 0 (CD3↑) goes with CD3 (+4.0), CD4 (+1.0) standard deviations,
+        between typical cells there; every cell of a ladder was measured.'
     """
     if not found.live.any():
         return "No neuron of this layer varies."
     rise = found.cells[row, -1] - found.cells[row, 0]
     most = np.argsort(-np.abs(rise), kind="stable")[:FEW]
-    markers = ", ".join(f"{found.marker_names[marker]} ({rise[marker]:+.1f})" for marker in most)
+    markers = ", ".join(f"{found.marker_names[marker]} ({short(rise[marker], '+.1f')})" for marker in most)
     first = neurons_in_words(found.neurons[row : row + 1], names)
     return (
-        f"From its 1st to its 99th percentile {first} goes with {markers} standard "
-        f"deviations; the cells are {np.median(found.realism[found.live]):.2f} times as far from the nearest real one "
-        "as real ones are from one another."
+        f"From its 1st to its 99th percentile {first} goes with {markers} standard deviations, between typical cells "
+        "there; every cell of a ladder was measured."
     )
 
 
 def warn_ladder(found: Ladder) -> str:
-    """Warn where cells are unlike real ones, or miss the activations asked for.
+    """Warn where too few cells are near the activations asked for.
 
     Example:
         >>> levels = np.linspace(-2, 2, 5)[None]
-        >>> warn_ladder(Ladder(("CD3",), levels, levels, np.ones(1), levels[..., None], np.full((1, 5), 1.8)))
-        'Not to be read as cells: 100% of the cells are further from real ones than 1.1 times what is usual.'
+        >>> warn_ladder(Ladder(("CD3",), levels, levels + 1, np.ones(1), levels[..., None], np.full((1, 5), 1.8)))
+        '100% of the cells miss the activation asked for by more than 0.05 spreads: none was measured nearer.'
     """
     if not found.live.any():
         return ""
-    unreal = float((found.realism[found.live] > MAX_REALISM).mean())
-    missed = float((found.errors[found.live] > MAX_ERROR).mean())
-    told = [
-        f"{share:.0%} of the cells {what}"
-        for share, what in (
-            (unreal, f"are further from real ones than {MAX_REALISM} times what is usual"),
-            (missed, f"miss their activation by more than {MAX_ERROR} spreads"),
-        )
-        if share > 0.05
-    ]
-    return f"Not to be read as cells: {'; '.join(told)}." if told else ""
+    missed = float((found.errors[found.live] > MAX_MISS).mean())
+    return (
+        f"{missed:.0%} of the cells miss the activation asked for by more than {MAX_MISS} spreads: none was measured "
+        "nearer."
+        if missed > MANY
+        else ""
+    )

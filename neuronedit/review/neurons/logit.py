@@ -1,4 +1,4 @@
-"""How far each neuron's shift leads an event from control to treated, by the logit of a classifier of the two."""
+"""How far each neuron's shift leads an event from source to target, by the logit of a classifier of the two."""
 
 from dataclasses import dataclass
 from typing import Final, Self
@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
 from neuronedit.arrays import Float32s, Float64s
-from neuronedit.errors import told
 from neuronedit.measures.distances import auroc
-from neuronedit.review.charts import BLACK, BLUE, MAX_NEURONS, VERMILLION, neuron_label, of_many, tidy
+from neuronedit.review.charts import MAX_NEURONS, SMALL, neuron_label, of_many, signed_bars, tidy
 from neuronedit.review.neurons.conductance import Conductance
 from neuronedit.review.neurons.names import NeuronNames, neurons_in_words
 from neuronedit.review.neurons.secants import N_SEGMENTS, Decoder
 from neuronedit.review.part import NOTHING, Drawing, Part, finite_scalars
 from neuronedit.review.subject import EditSubject
+from neuronedit.review.wording import Wording, short
 
 RIDGE: Final = 1.0
 """The penalty ½ λ‖w‖², beside the mean loss of an event.
@@ -27,8 +27,8 @@ then a neuron's part in the logit ranked with its conductance by 0.65 to 0.8 onl
 
 
 @dataclass(frozen=True)
-class TreatedHead:
-    """A logistic regression on decoded markers: target (treated) against source (control).
+class TargetHead:
+    """A logistic regression on decoded markers: target against source.
 
     Attributes:
         weights: (n_markers,) float32.
@@ -46,18 +46,18 @@ class TreatedHead:
         # Only reviews and fits need scikit-learn: where a model is applied, it is not installed.
         from sklearn.linear_model import LogisticRegression
 
-        control, treated = (subject.decode(population.activations) for population in (subject.source, subject.target))
-        events = np.concatenate([control, treated]).astype(np.float64)
-        is_treated = np.repeat([0, 1], [len(control), len(treated)])
+        source, target = (subject.decode(population.activations) for population in (subject.source, subject.target))
+        events = np.concatenate([source, target]).astype(np.float64)
+        is_target = np.repeat([0, 1], [len(source), len(target)])
         # Each population weighs the same, whatever its size.
         found = LogisticRegression(C=1 / (RIDGE * len(events)), class_weight="balanced", max_iter=1_000).fit(
-            events, is_treated
+            events, is_target
         )
         head = cls(found.coef_[0].astype(np.float32), float(found.intercept_[0]), float("nan"))
-        return cls(head.weights, head.bias, auroc(head.logits(treated), head.logits(control)))
+        return cls(head.weights, head.bias, auroc(head.logits(target), head.logits(source)))
 
     def logits(self, markers: Float32s) -> Float32s:
-        """Logarithm of the odds of being treated: (n_events, n_markers) standardised → (n_events,)."""
+        """Logarithm of the odds of being of the target: (n_events, n_markers) standardised → (n_events,)."""
         return np.asarray(markers @ self.weights + np.float32(self.bias))
 
 
@@ -67,7 +67,7 @@ class LogitAttribution:
 
     Attributes:
         values: (n_events, n_neurons) float32; a row's sum is the change of the event's logit.
-        auroc: The classifier's, of treated against control events.
+        auroc: The classifier's, of target against source events.
         rank_correlation: Spearman's, of the neurons' mean parts and their conductances, both without sign.
 
     Source: Shrikumar et al. 2017 (arXiv 1704.02685), DeepLIFT's rescale rule, in segments; see ``Decoder``.
@@ -84,7 +84,7 @@ class LogitAttribution:
 
 
 def attribute_logit(
-    subject: EditSubject, head: TreatedHead, conductance: Conductance, n_segments: int = N_SEGMENTS
+    subject: EditSubject, head: TargetHead, conductance: Conductance, n_segments: int = N_SEGMENTS
 ) -> LogitAttribution:
     """Each neuron's part in each source event's change of the logit.
 
@@ -97,7 +97,7 @@ def attribute_logit(
     Example:
         >>> from neuronedit.review.neurons.conductance import edit_conductance
         >>> from neuronedit.review.subject import example_subject
-        >>> subject, head = example_subject(), TreatedHead(np.float32([0.0, 0.0, 2.0]), 0.0, 0.9)
+        >>> subject, head = example_subject(), TargetHead(np.float32([0.0, 0.0, 2.0]), 0.0, 0.9)
         >>> attribute_logit(subject, head, edit_conductance(subject)).mean.round(1).tolist()
         [0.0, 0.0, 2.8]
     """
@@ -106,7 +106,7 @@ def attribute_logit(
     return LogitAttribution(values, head.auroc, _rank_correlation(np.abs(values.mean(axis=0)), gross))
 
 
-def _parts_in_logit(part: EditSubject, head: TreatedHead, n_segments: int) -> Float32s:
+def _parts_in_logit(part: EditSubject, head: TargetHead, n_segments: int) -> Float32s:
     """Parts of one place's neurons in each event's logit, weighed as in the edit: (n_events, n_neurons)."""
     slopes = Decoder.at_layer(part.autoencoder, part.layer).path_slopes(
         part.source.activations, part.edited, head.weights[None], n_segments
@@ -123,15 +123,16 @@ def _rank_correlation(a: Float64s, b: Float64s) -> float:
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def logit_figure(neurons: pd.DataFrame) -> Figure:
+def logit_figure(neurons: pd.DataFrame, wording: Wording) -> Figure:
     """Draw each neuron's part in the logit beside its conductance; a row each, in the order to be shown.
 
     Args:
         neurons: Columns neuron, name, trusted, conductance (of all markers, without sign), logit.
+        wording: How the edit's two sides are called.
 
     Example:
         >>> table = pd.DataFrame({"neuron": [2, 0], "name": ["pSTAT1↑", "CD3↑"], "trusted": True})
-        >>> figure = logit_figure(table.assign(conductance=[1.4, 0.0], logit=[2.8, 0.0]))
+        >>> figure = logit_figure(table.assign(conductance=[1.4, 0.0], logit=[2.8, 0.0]), Wording())
         >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
         ['2: pSTAT1↑', '0: CD3↑']
     """
@@ -141,11 +142,9 @@ def logit_figure(neurons: pd.DataFrame) -> Figure:
     heights = np.arange(len(shown))
     left.barh(heights, shown["conductance"], 0.65, color="#BBBBBB")
     left.set_xlabel("conductance, sum over markers without sign", fontsize=9)
-    logit = shown["logit"].to_numpy(dtype=float)
-    right.barh(heights, logit, 0.65, color=np.where(logit < 0, VERMILLION, BLUE))
-    right.axvline(0, color=BLACK, lw=0.8)
-    right.set_xlabel("part in the logit: right leads to treated", fontsize=9)
-    left.set_ylim(len(shown) - 0.4, -0.6)
+    signed_bars(right, shown["logit"].to_numpy(dtype=float), "part in the logit")
+    right.set_xlabel(f"part in the logit: right leads to events {wording.after}", fontsize=9)
+    right.legend(loc="lower right", fontsize=SMALL, frameon=False)
     for axes in (left, right):
         tidy(axes)
     neuron_label(left, shown)
@@ -154,8 +153,8 @@ def logit_figure(neurons: pd.DataFrame) -> Figure:
     return figure
 
 
-def logit_part(subject: EditSubject, head: TreatedHead, conductance: Conductance, names: NeuronNames) -> Part:
-    """The neurons that lead from control to treated.
+def logit_part(subject: EditSubject, head: TargetHead, conductance: Conductance, names: NeuronNames) -> Part:
+    """The neurons that lead from source to target.
 
     Example:
         >>> from neuronedit.review.neurons.conductance import edit_conductance
@@ -163,7 +162,7 @@ def logit_part(subject: EditSubject, head: TreatedHead, conductance: Conductance
         >>> from neuronedit.review.subject import example_subject
         >>> subject, conductance = example_subject(), edit_conductance(example_subject())
         >>> names = name_neurons(subject, conductance.neuron_cancellation)
-        >>> logit_part(subject, TreatedHead.fit(subject), conductance, names).tables["logit"]["name"].tolist()
+        >>> logit_part(subject, TargetHead.fit(subject), conductance, names).tables["logit"]["name"].tolist()
         ['pSTAT1↑', 'CD3↑', 'CD4↑']
     """
     found = attribute_logit(subject, head, conductance)
@@ -175,23 +174,23 @@ def logit_part(subject: EditSubject, head: TreatedHead, conductance: Conductance
         "logit_95_percent": high,
     }
     numbered = pd.DataFrame(columns).rename_axis("neuron").iloc[conductance.order].reset_index()
-    table, reading = names.beside(numbered), read_logit(found, names)
+    table, reading = names.beside(numbered), read_logit(found, names, subject.wording)
     return Part(
         "logit",
-        "From control to treated",
+        "From source to target",
         "neurons",
         reading,
         {"logit": table},
         (
             Drawing(
                 "logit",
-                lambda: logit_figure(table),
-                "Bars: each neuron's conductance, and its part in the logit of treated against control",
+                lambda: logit_figure(table, subject.wording),
+                f"Bars: each neuron's conductance, and how far it leads {subject.wording.path}",
                 reading,
             ),
         ),
-        finite_scalars({"logit_rank_correlation": found.rank_correlation, "treated_auroc": found.auroc}),
-        warn_logit(found),
+        finite_scalars({"logit_rank_correlation": found.rank_correlation, "target_auroc": found.auroc}),
+        warn_logit(found, subject.wording),
     )
 
 
@@ -199,37 +198,38 @@ MIN_RANK_CORRELATION: Final = 0.8
 """Limits beyond which a warning stands beside the figure."""
 
 
-def read_logit(found: LogitAttribution, names: NeuronNames) -> str:
-    """Say how well treated and control are told apart, by which neurons, and whether conductance agrees.
+def read_logit(found: LogitAttribution, names: NeuronNames, wording: Wording) -> str:
+    """Say how well target and source are told apart, by which neurons, and whether conductance agrees.
 
     Example:
         >>> names = NeuronNames(("CD3", "CD4"), np.eye(2), np.eye(2), np.zeros(2))
-        >>> read_logit(LogitAttribution(np.float32([[0.1, 0.7]]), auroc=0.9, rank_correlation=0.5), names)
-        'A classifier tells treated from control events with AUROC 0.90; neurons 1 (CD4↑) and 0 (CD3↑) lead there
-        most; neurons rank by their part in it as by conductance with 0.50.'
+        >>> read_logit(LogitAttribution(np.float32([[0.1, 0.7]]), auroc=0.9, rank_correlation=0.5), names, Wording())
+        'A classifier tells events after the change from events before the change with AUROC 0.90; neurons 1 (CD4↑) and
+        0 (CD3↑) lead there most; neurons rank by their part in it as by conductance with 0.50.'
     """
     if not found.values.any():
         return NOTHING
     first = np.argsort(-found.mean, kind="stable")[:2]
     leading = neurons_in_words(first, names)
     return (
-        f"A classifier tells treated from control events with AUROC {found.auroc:.2f}; {leading} lead "
-        f"there most; neurons rank by their part in it as by conductance with {told(found.rank_correlation)}."
+        f"A classifier tells events {wording.after} from events {wording.before} with AUROC {found.auroc:.2f}; "
+        f"{leading} lead there most; neurons rank by their part in it as by conductance with "
+        f"{short(found.rank_correlation)}."
     )
 
 
-def warn_logit(found: LogitAttribution) -> str:
+def warn_logit(found: LogitAttribution, wording: Wording) -> str:
     """Warn where the rankings by logit and by conductance disagree.
 
     Example:
-        >>> warn_logit(LogitAttribution(np.float32([[0.1, 0.7]]), auroc=0.9, rank_correlation=0.5))
+        >>> warn_logit(LogitAttribution(np.float32([[0.1, 0.7]]), auroc=0.9, rank_correlation=0.5), Wording())
         'Neurons rank otherwise by the classifier than by conductance (rank correlation 0.50, below 0.8): the markers
-        that tell treated from control best are not those that the edit moves most.'
+        that tell events after the change best are not those that the edit moves most.'
     """
     if not found.rank_correlation < MIN_RANK_CORRELATION:
         return ""
     return (
         f"Neurons rank otherwise by the classifier than by conductance (rank correlation {found.rank_correlation:.2f}, "
-        f"below {MIN_RANK_CORRELATION}): the markers that tell treated from control best are not those that the edit "
+        f"below {MIN_RANK_CORRELATION}): the markers that tell events {wording.after} best are not those that the edit "
         "moves most."
     )

@@ -8,7 +8,7 @@ from neuronedit_jobs.benchmarks.review.checks_of_neurons import N_STEPS, decoder
 from torch import nn
 
 from neuronedit.review.neurons.conductance import edit_conductance
-from neuronedit.review.neurons.logit import TreatedHead, attribute_logit
+from neuronedit.review.neurons.logit import TargetHead, attribute_logit
 from neuronedit.review.subject import EditSubject
 
 TARGETS = (11, 24)
@@ -31,7 +31,7 @@ def test_one_segment_is_captums_deeplift(sample: EditSubject) -> None:
 
 def test_the_logits_parts_are_captums_for_each_event(sample: EditSubject) -> None:
     after, before = path(sample)
-    head = TreatedHead.fit(sample)
+    head = TargetHead.fit(sample)
     logit = nn.Linear(len(head.weights), 1)
     with torch.no_grad():
         logit.weight.copy_(torch.from_numpy(head.weights[None]))

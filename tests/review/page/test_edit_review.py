@@ -27,7 +27,7 @@ def test_every_part_has_a_sentence_and_its_cost(reviewed):
 def test_an_edit_of_one_layer_has_numbers_for_its_neurons_and_titles_without_a_place(reviewed):
     assert reviewed.neurons == "32 neurons of the layer code: the shift that the edit gives this layer"
     titles = {part.name: part.title for part in reviewed.parts}
-    assert (titles["health"], titles["preferred"]) == ("Neuron health", "Preferred treated cell")
+    assert (titles["health"], titles["preferred"]) == ("Neuron health", "Preferred cells")
     assert "conductance_places" not in reviewed.tables
     called = [table["neuron"] for table in reviewed.tables.values() if "neuron" in table]
     assert len(called) > 10
