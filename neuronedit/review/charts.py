@@ -13,6 +13,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from neuronedit.arrays import Floats
 from neuronedit.review.subject import SOURCE
 from neuronedit.review.wording import settled, short
 
@@ -20,9 +21,8 @@ from neuronedit.review.wording import settled, short
 BLACK, ORANGE, BLUE, GREY, VERMILLION = "#000000", "#E69F00", "#0072B2", "#8C8C8C", "#D55E00"
 
 LESS, MORE = BLUE, VERMILLION
-"""The colours of less and more, in bars and heatmaps alike."""
-
 SIGNS: Final = "blue: less, orange: more"
+"""The colours' meaning, in bars and heatmaps alike."""
 
 SMALL = 8
 """Point size of tick labels: legible at the page's width."""
@@ -220,18 +220,18 @@ MINUS_FROM: Final = 0.4
 """Cells below minus this share of the largest value bear a minus, because prints have no colour."""
 
 
-def signed_bars(axes: Axes, values: Sequence[float], label: str) -> None:
+def signed_bars(axes: Axes, values: Floats, label: str) -> None:
     """Draw a bar for each value, from the top, in the colour of less or of more, and say in the legend which is which.
 
     Example:
         >>> axes = Figure().subplots()
-        >>> signed_bars(axes, [0.5, -0.2], "change")
+        >>> signed_bars(axes, np.array([0.5, -0.2]), "change")
         >>> [bar.get_label() for bar in axes.containers], [len(bar) for bar in axes.containers]
         (['change: more', 'less'], [1, 1])
     """
-    numbers, places = np.asarray(values, dtype=float), np.arange(len(values))
-    for side, colour, name in ((numbers >= 0, MORE, f"{label}: more"), (numbers < 0, LESS, "less")):
-        axes.barh(places[side], numbers[side], 0.65, color=colour, label=name)
+    places = np.arange(len(values))
+    for side, colour, name in ((values >= 0, MORE, f"{label}: more"), (values < 0, LESS, "less")):
+        axes.barh(places[side], values[side], 0.65, color=colour, label=name)
     axes.axvline(0, color=BLACK, lw=0.8)
     axes.set_ylim(len(values) - 0.4, -0.6)
 

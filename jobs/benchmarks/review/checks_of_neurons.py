@@ -16,6 +16,7 @@ from neuronedit.review.labels.descriptions import descriptions_part, leave_types
 from neuronedit.review.labels.explanations import explanation_table
 from neuronedit.review.labels.heads import Cells
 from neuronedit.review.labels.ranges import BINS, associate
+from neuronedit.review.labels.strata import Strata
 from neuronedit.review.neurons.conductance import edit_conductance
 from neuronedit.review.neurons.faithfulness import CONDUCTANCE, RANDOM, faithfulness
 from neuronedit.review.neurons.logit import attribute_logit
@@ -153,7 +154,7 @@ def explanations(problems: Problems) -> Measures:
 def ranges(problems: Problems) -> Measures:
     """Row 9."""
     source = problems.planted.source
-    found = associate(source, "phase", seed=0)
+    found = associate(source, Strata.of(source, "phase", None), seed=0)
     mid = found.enrichment[MID_PROGRAM, MIDDLE, found.labels.index("mid")]
     top = np.argsort(source.activations[:, MID_PROGRAM])[-TOP:]
     return (

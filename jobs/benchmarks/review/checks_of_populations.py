@@ -8,6 +8,7 @@ from neuronedit.arrays import Masks
 from neuronedit.edits.mix.composition import match
 from neuronedit.measures.moments import rms
 from neuronedit.review.labels.donor_gap import donor_gap
+from neuronedit.review.labels.strata import Strata
 from neuronedit.review.neurons.conductance import edit_conductance
 from neuronedit.review.populations.confounding import NOT_IDENTIFIABLE, Judged, judge_confounding
 from neuronedit.review.populations.matching import Matched, refit_on_matched
@@ -125,8 +126,9 @@ def patterns(problems: Problems) -> Measures:
 
 
 def gap(problems: Problems) -> Measures:
-    """Row 22."""
-    found = donor_gap(problems.donors.pooled, "donor", "type", seed=0)
+    """Row 22: within one population and type."""
+    pooled = problems.donors.pooled
+    found = donor_gap(pooled, Strata.of(pooled, "donor", "type"), seed=0)
     own = N_PROGRAMS + DONOR_MARKER
     return (
         Measure("neurons before the donor marker's", int((found > found[own]).sum()), most=0),

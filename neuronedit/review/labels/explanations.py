@@ -95,7 +95,8 @@ def pack(masks: Masks) -> UInt64s:
 def explain(events: UInt64s, atoms: Atoms) -> Explanation:
     """Look for the formula of AND, OR and AND NOT that holds for a set of events and no others.
 
-    Gates are joined one by one from left to right; of all formulas of a length, ``BEAM`` are kept.
+    Gates are joined one by one from left to right; of all formulas of a length, ``BEAM`` are kept. A formula names no
+    marker twice: so it cannot say a thing and its contrary, nor the same in other words.
 
     Args:
         events: (n_words,) uint64, the set of events, see ``pack``.
@@ -113,21 +114,24 @@ def explain(events: UInt64s, atoms: Atoms) -> Explanation:
     kept = np.argsort(-scores, kind="stable")[:BEAM]
     beam: list[Formula] = [(atoms.bits[k], (atoms.names[k],), (atoms.markers[k],), float(scores[k])) for k in kept]
     found = [beam[0]]
-    while len(found) < MAX_LENGTH:
-        beam = _extended(beam, events, atoms)
+    while len(found) < MAX_LENGTH and (beam := _extended(beam, events, atoms)):
         found.append(beam[0])
     best = max(found, key=lambda formula: formula[3] - MIN_GAIN * len(formula[2]))
-    return Explanation(" ".join(best[1]), tuple(dict.fromkeys(best[2])), best[3])
+    return Explanation(" ".join(best[1]), best[2], best[3])
 
 
 def _extended(beam: list[Formula], events: UInt64s, atoms: Atoms) -> list[Formula]:
     held = np.stack([formula[0] for formula in beam])[:, None]
     joined = np.stack([held & atoms.bits, held | atoms.bits, held & ~atoms.bits])  # (3, n_beam, n_atoms, n_words)
     scores = _iou(joined, events)
+    for row, (_, _, markers, _) in enumerate(beam):
+        scores[:, row, np.isin(atoms.markers, markers)] = NAMED_TWICE
     order = np.argsort(-scores, axis=None, kind="stable")[: 4 * BEAM]
     found: list[Formula] = []
     seen: set[bytes] = set()
     for operator, row, atom in zip(*np.unravel_index(order, scores.shape), strict=True):
+        if scores[operator, row, atom] == NAMED_TWICE:
+            break  # and all that come after it
         bits = joined[operator, row, atom]
         if bits.tobytes() in seen:  # the same events in other words
             continue
@@ -137,6 +141,9 @@ def _extended(beam: list[Formula], events: UInt64s, atoms: Atoms) -> list[Formul
         found.append((bits, text, (*markers, atoms.markers[atom]), float(scores[operator, row, atom])))
     return found[:BEAM]
 
+
+NAMED_TWICE = -1.0
+"""The score of a formula that would name a marker twice: below all others."""
 
 _OPERATORS = ("AND", "OR", "AND NOT")
 

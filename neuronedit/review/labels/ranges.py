@@ -1,4 +1,4 @@
-"""Labels that a neuron's activations go with, over its whole range and not only at its maximum.
+"""Labels that a neuron's activations go with, over its whole range and not only at its maximum, within strata.
 
 Information that binned activations hold about labels, and what chance alone would make of it.
 """
@@ -13,8 +13,10 @@ import pandas as pd
 
 from neuronedit.arrays import Float32s, Float64s, Int64s
 from neuronedit.review.charts import heatmap_figure
+from neuronedit.review.labels.strata import Strata
 from neuronedit.review.part import Drawing, Part, slug
 from neuronedit.review.subject import EditSubject, Population
+from neuronedit.review.wording import settled, short
 
 
 def bin_numbers(activations: Float32s, edges: Sequence[float]) -> Int64s:
@@ -81,8 +83,8 @@ EDGES = (0, 1, 5, 25, 40, 60, 75, 95, 99, 100)
 
 BINS = tuple(f"{low}–{high} %" for low, high in pairwise(EDGES))
 
-N_PERMUTED = 20
-"""Times that labels are dealt anew, to know what chance makes of the information."""
+N_PERMUTED = 10
+"""Times that labels are dealt anew within strata, to know what chance makes of the information: their mean."""
 
 N_SHOWN, MAX_ROWS = 3, 36
 """Neurons of the most information that are drawn, fewer where their labels make more rows than these."""
@@ -98,10 +100,10 @@ class Ranges:
     Attributes:
         column: The labels' column.
         labels: (n_labels,) sorted.
-        enrichment: (n_neurons, n_bins, n_labels) log2 of the label's share in the bin over its share of all events;
-            NaN where a bin is empty.
+        enrichment: (n_neurons, n_bins, n_labels) log2 of the label's events in the bin over those that the strata's
+            mixes of labels would put there; NaN where a bin is empty.
         by_bin: (n_neurons, n_bins) bits that each bin adds to the mutual information.
-        by_chance: (n_neurons,) bits, the mean over labels dealt at random.
+        by_chance: (n_neurons,) bits, the mean over labels dealt at random within strata.
     """
 
     column: str
@@ -122,79 +124,99 @@ class Ranges:
         return 1 - float(self.by_bin[:, -1].sum()) / total if total > 0 else float("nan")
 
 
-def associate(population: Population, column: str, seed: int) -> Ranges:
-    """Count a column's labels along each neuron's range.
+def associate(population: Population, strata: Strata, seed: int) -> Ranges:
+    """Count labels along each neuron's range within strata, and add up.
 
     Args:
-        population: Has that column of labels.
-        column: Cell type, donor, batch, …
+        population: Has the labels.
+        strata: Those within which they vary; there is at least one.
         seed: Deals the labels.
 
-    Raises:
-        DataError: There is no such column.
-
-    Source: O'Mahony et al. 2024 (ranges in the place of maxima).
+    Source: O'Mahony et al. 2024 (ranges in the place of maxima); conditional mutual information, Cover & Thomas 2006,
+    equation 2.60.
 
     Example:
         >>> activations = np.arange(200, dtype=np.float32)[:, None]
         >>> population = Population(activations, activations, {"type": np.repeat(["B", "T"], 100)})
-        >>> associate(population, "type", seed=0).by_bin.sum().round(2)  # a fifth, in the bin 40–60 %, is mixed
+        >>> found = associate(population, Strata.of(population, "type", None), seed=0)
+        >>> found.by_bin.sum().round(2)  # a fifth, in the bin 40–60 %, is mixed
         np.float64(0.8)
     """
-    labels, codes = np.unique(population.label(column).astype(str), return_inverse=True)
-    bins, n_bins = bin_numbers(population.activations, EDGES), len(BINS)
-    counts = joint_counts(bins, codes, n_bins, len(labels))
-    generator = np.random.default_rng(seed)
-    dealt = [
-        information(joint_counts(bins, generator.permutation(codes), n_bins, len(labels))) for _ in range(N_PERMUTED)
-    ]
-    return Ranges(
-        column, tuple(map(str, labels)), _enrichment(counts), information_by_bin(counts), np.mean(dealt, axis=0)
-    )
+    labels, codes = np.unique(population.label(strata.column).astype(str), return_inverse=True)
+    n_neurons, n_bins, generator = population.activations.shape[1], len(BINS), np.random.default_rng(seed)
+    counts, expected = np.zeros((2, n_neurons, n_bins, len(labels)))
+    by_bin, by_chance = np.zeros((n_neurons, n_bins)), np.zeros(n_neurons)
+    n_events = sum(map(len, strata.rows))
+    for rows in strata.rows:
+        bins, own, weight = bin_numbers(population.activations[rows], EDGES), codes[rows], len(rows) / n_events
+        found = joint_counts(bins, own, n_bins, len(labels))
+        by_bin += weight * information_by_bin(found)
+        for _ in range(N_PERMUTED):
+            dealt = joint_counts(bins, generator.permutation(own), n_bins, len(labels))
+            by_chance += weight * information(dealt) / N_PERMUTED
+        counts += found
+        expected += found.sum(axis=2, keepdims=True) * found.sum(axis=1, keepdims=True) / len(rows)
+    return Ranges(strata.column, tuple(map(str, labels)), _enrichment(counts, expected), settled(by_bin), by_chance)
 
 
-def _enrichment(counts: np.ndarray) -> Float64s:
-    shares = counts.sum(axis=1, keepdims=True) / counts.sum(axis=(1, 2), keepdims=True)
-    sizes = counts.sum(axis=2, keepdims=True)
+def _enrichment(counts: Float64s, expected: Float64s) -> Float64s:
     # One event more, of the mix of all: a label that a bin lacks is depleted by what the bin's size can tell.
-    enriched = np.log2((counts + shares) / ((sizes + 1) * shares))
-    return np.asarray(np.where(sizes > 0, enriched, np.nan))
+    shares = counts.sum(axis=1, keepdims=True) / counts.sum(axis=(1, 2), keepdims=True)
+    some = (counts.sum(axis=2, keepdims=True) > 0) & (shares > 0)
+    enriched = np.log2(np.divide(counts + shares, expected + shares, out=np.ones_like(counts), where=some))
+    return np.where(some, settled(enriched), np.nan)
 
 
 def ranges_part(subject: EditSubject, column: str, seed: int = 0) -> Part:
-    """Row 9: labels along each neuron's range, over all populations together.
+    """Row 9: labels along each neuron's range, within one population and, where kinds are known, one kind of cell.
 
     Raises:
-        DataError: Not all populations have that column.
+        DataError: Not all populations have that column, or no stratum has enough events.
 
     Example:
+        Types differ in CD3 and CD4, which the neurons 0 and 1 read; a condition is a population's own:
+
         >>> from neuronedit.review.subject import example_subject
-        >>> part = ranges_part(example_subject(), "condition")
-        >>> part.tables["information_condition"]["information"].round(1).tolist()
-        [0.0, 0.0, 0.4]
+        >>> part = ranges_part(example_subject(), "type")
+        >>> part.tables["information_type"]["information"].round(1).tolist()
+        [0.8, 0.8, 0.0]
+        >>> ranges_part(example_subject(), "condition").reading
+        'Cannot be said: condition is the same for all events of one population, so that it cannot be told apart from
+        the batch.'
     """
-    ranges = associate(subject.pooled, column, seed)
+    name, information_name, title = (
+        f"ranges_{slug(column)}",
+        f"information_{slug(column)}",
+        f"Activation ranges: {column}",
+    )
+    pooled, given = subject.pooled, None if subject.cell_type == column else subject.cell_type
+    strata = Strata.of(pooled, column, given)
+    if not strata.rows:
+        return Part(name, title, "neurons", strata.reason)
+    ranges = associate(pooled, strata, seed)
     enrichment, of_neurons = subject.called(_enrichment_table(ranges)), subject.called(_neuron_table(ranges))
     n_shown = max(1, min(N_SHOWN, MAX_ROWS // len(ranges.labels)))
     shown = of_neurons.nlargest(n_shown, "information")["neuron"].tolist()
     rows = _shown(enrichment, shown)
-    name, information_name = f"ranges_{slug(column)}", f"information_{slug(column)}"
+    told = float(of_neurons["information"].max()) > 0
     return Part(
         name,
-        f"Activation ranges: {column}",
+        title,
         "neurons",
-        _read(of_neurons, column),
+        _read(of_neurons, column, strata.within),
         {name: enrichment, information_name: of_neurons},
         (
             Drawing(
                 name,
                 lambda: heatmap_figure(rows, "log2 enrichment, by percentiles", diverging=True, limit=LIMIT),
-                f"Enrichment of each {column} along the range of the neurons that tell most of it",
+                f"Enrichment of each {column} along the range of the neurons that tell most of it{strata.within}",
                 _read_enrichment(enrichment, shown, column),
             ),
-        ),
+        )
+        if told
+        else (),
         _scalars(ranges),
-        _warn(ranges),
+        _warn(ranges) if told else "",
     )
 
 
@@ -213,7 +235,7 @@ def _neuron_table(ranges: Ranges) -> pd.DataFrame:
     outside = 1 - np.divide(ranges.by_bin[:, -1], total, out=np.full(len(total), np.nan), where=total > 0)
     columns = {
         "neuron": np.arange(len(total)),
-        "information": ranges.information,
+        "information": settled(ranges.information),
         "by_chance": ranges.by_chance,
         "outside_top_percent": outside,
     }
@@ -226,14 +248,14 @@ def _shown(enrichment: pd.DataFrame, shown: list[int | str]) -> pd.DataFrame:
     return rows.set_index("neuron " + rows["neuron"].astype(str) + " · " + rows["label"])[list(BINS)]
 
 
-def _read(of_neurons: pd.DataFrame, column: str) -> str:
+def _read(of_neurons: pd.DataFrame, column: str, within: str) -> str:
     best = of_neurons.astype({"neuron": object}).iloc[int(of_neurons["information"].argmax())]
     if best["information"] <= 0:
-        return f"No neuron tells anything of {column} beyond chance."
+        return f"No neuron tells anything of {column} beyond chance{within}."
     telling = int((of_neurons["information"] > 0.05).sum())
     return (
         f"{telling} of {len(of_neurons)} neurons hold more than 0.05 bits about {column}; neuron {best['neuron']} "
-        f"holds most, {best['information']:.2f} bits ({best['by_chance']:.3f} by chance)."
+        f"holds most, {short(best['information'])} bits ({short(best['by_chance'], '.3f')} by chance){within}."
     )
 
 
@@ -245,7 +267,7 @@ def _read_enrichment(enrichment: pd.DataFrame, shown: list[int | str], column: s
     row, place = np.unravel_index(int(np.nanargmax(values)), values.shape)
     return (
         f"The strongest enrichment is of {rows['label'][row]} between percentiles {BINS[place]} of "
-        f"neuron {rows['neuron'][row]}: {2 ** values[row, place]:.1f} times its share of all events."
+        f"neuron {rows['neuron'][row]}: {2 ** values[row, place]:.1f} times its share."
     )
 
 

@@ -9,12 +9,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from neuronedit.arrays import Float64s, Int64s
-from neuronedit.review.charts import BLACK, BLUE, MAX_MARKERS, MAX_NEURONS, SMALL, heat, neuron_label, of_many, tidy
+from neuronedit.review.charts import (
+    BLACK,
+    BLUE,
+    MAX_MARKERS,
+    MAX_NEURONS,
+    SIGNS,
+    SMALL,
+    heat,
+    neuron_label,
+    of_many,
+    tidy,
+)
 from neuronedit.review.neurons.names import HIGH_CANCELLATION, NeuronNames, neurons_in_words
 from neuronedit.review.neurons.secants import BLOCK, N_SEGMENTS, Decoder, each_marker
 from neuronedit.review.part import FEW, NOTHING, Drawing, Part, long_table
 from neuronedit.review.places import spans_of
 from neuronedit.review.subject import EditSubject
+from neuronedit.review.wording import settled
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def edit_conductance(subject: EditSubject, n_segments: int = N_SEGMENTS) -> Cond
         >>> edit_conductance(example_subject()).share.round(2).tolist()
         [0.0, 0.0, 1.0]
     """
-    values = np.concatenate([part.weight * _conductances(part, n_segments) for part in subject.each()])
+    values = settled(np.concatenate([part.weight * _conductances(part, n_segments) for part in subject.each()]))
     decoded = subject.decode(subject.edited).mean(axis=0, dtype=np.float64)
     moved = decoded - subject.decode(subject.source.activations).mean(axis=0, dtype=np.float64)
     return Conductance(subject.marker_names, values, subject.weight * moved)
@@ -166,7 +178,9 @@ def conductance_figure(conductance: pd.DataFrame, neurons: pd.DataFrame) -> Figu
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1))
     image = heat(left, values[markers].to_numpy(), markers)
     neuron_label(left, shown)
-    figure.colorbar(image, ax=left, pad=0.01, label="conductance (standard deviations)").ax.tick_params(labelsize=SMALL)
+    figure.colorbar(image, ax=left, pad=0.01, label=f"conductance (standard deviations; {SIGNS})").ax.tick_params(
+        labelsize=SMALL
+    )
     heights = np.arange(len(shown))
     bars = right.barh(heights, shown["share"], 0.6, color="#BBBBBB", label="share of all that neurons do")
     dots = right.scatter(

@@ -26,7 +26,7 @@ N_RANDOM: Final = 10
 N_COUNTS: Final = 20
 """Points of the curve, close together where neurons are few."""
 
-MAX_FAITHFULNESS_EVENTS: Final = 2_000
+MAX_FAITHFULNESS_EVENTS: Final = 1_000
 """Source events that are decoded for each point: the sum of squares is then known to a few hundredths of itself."""
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from neuronedit.arrays import Float64s, Int64s, Masks
-from neuronedit.review.charts import MAX_MARKERS, MAX_NEURONS, SMALL, heat, neuron_label, neuron_places, of_many
+from neuronedit.review.charts import MAX_MARKERS, MAX_NEURONS, SIGNS, SMALL, heat, neuron_label, neuron_places, of_many
 from neuronedit.review.neurons.secants import Decoder, each_marker
 from neuronedit.review.part import Drawing, Part, call_neurons, long_table
 from neuronedit.review.subject import EditSubject
@@ -166,7 +166,9 @@ def _names_figure(profiles: pd.DataFrame) -> Figure:
         values = shown.pivot(index="neuron", columns="marker", values=column).loc[neurons["neuron"], markers]
         image = heat(axes, values.to_numpy(), markers)
         axes.set_title(title, fontsize=9, loc="left")
-        figure.colorbar(image, ax=axes, pad=0.01).ax.tick_params(labelsize=SMALL)
+        bar = figure.colorbar(image, ax=axes, pad=0.01)
+        bar.set_label(SIGNS, fontsize=SMALL)
+        bar.ax.tick_params(labelsize=SMALL)
     neuron_label(pair[0], neurons)
     figure.suptitle(of_many("neurons", len(neurons), profiles["neuron"].nunique()), fontsize=9, x=0.01, ha="left")
     return figure
@@ -197,9 +199,11 @@ def names_part(names: NeuronNames, order: Int64s) -> Part:
                 "Two heatmaps, neuron by marker: what neurons write, and what they read",
                 reading,
             ),
-        ),
+        )
+        if names.trusted.any()
+        else (),
         {"trusted_names": float(names.trusted.mean())},
-        warn_names(names),
+        warn_names(names) if names.trusted.any() else "",
     )
 
 
@@ -217,6 +221,11 @@ def read_names(names: NeuronNames) -> str:
         it.'
     """
     silent = sum(not markers for markers in names.written)
+    if not names.trusted.any():
+        return (
+            f"None of {len(names.names)} neurons may be called by the markers that it writes: others undo half of it "
+            "or more, or it reads other markers. Names in the tables are of what a neuron writes, and no more."
+        )
     return (
         f"{names.trusted.sum()} of {len(names.names)} neurons may be called by their names, as they read what they "
         f"write and others undo less than half of it{f'; {silent} write nothing' if silent else ''}."

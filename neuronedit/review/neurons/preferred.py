@@ -153,9 +153,11 @@ def read_preferred(found: PreferredCell, wording: Wording) -> str:
         cells before the change most in CD3 (+2.0; means of all +1.0), CD4 (-0.5; means of all -0.1) standard
         deviations; all were measured.'
     """
+    order = np.argsort(-np.abs(found.change), kind="stable")[:FEW]
     markers = ", ".join(
-        f"{row.marker} ({short(row.change, '+.1f')}; means of all {short(row.measured, '+.1f')})"
-        for row in found.table().head(FEW).itertuples()
+        f"{found.marker_names[marker]} ({short(found.change[marker], '+.1f')}; means of all "
+        f"{short(found.measured[marker], '+.1f')})"
+        for marker in order
     )
     return (
         f"Cells of which the classifier is surest that they are {wording.after} differ from the most similar ordinary "

@@ -19,6 +19,7 @@ from neuronedit.errors import DataError
 from neuronedit.review.charts import bar_figure
 from neuronedit.review.part import Drawing, Part
 from neuronedit.review.subject import EditSubject
+from neuronedit.review.wording import settled
 
 NOT_IDENTIFIABLE = "not identifiable"
 
@@ -28,6 +29,9 @@ FOUND = (
     " Kinds of cell were found in the events, not named by labels: where the change moves the very markers that tell "
     "kinds apart, it is taken for mix. Name a column of cell types to be sure."
 )
+
+SEEN = 0.01
+"""The least share of the mix that a figure shows."""
 
 N_SHOWN = 16
 """Neurons of the largest weights that are drawn."""
@@ -143,7 +147,9 @@ def confounding_part(subject: EditSubject, weights: Floats, column: str | None =
                 "Stacked bars: what state and what mix make of each heavy neuron's difference",
                 _read_neurons(table),
             ),
-        ),
+        )
+        if judged.share >= SEEN
+        else (),
         {"composition_share": judged.share},
         _warn(judged, strata, found=column is None),
     )
@@ -155,8 +161,8 @@ def _neuron_table(subject: EditSubject, judged: Judged, found: Confounding) -> p
     columns = {
         "neuron": np.arange(subject.n_neurons),
         "weight": judged.weights,
-        "by_state": found.by_state,
-        "by_mix": found.by_mix,
+        "by_state": settled(found.by_state),
+        "by_mix": settled(found.by_mix),
     }
     return subject.called(pd.DataFrame({**columns, "composition_share": share}))
 

@@ -16,9 +16,14 @@ from neuronedit.review.charts import before_after_figure
 from neuronedit.review.part import Drawing, Part
 from neuronedit.review.populations.confounding import compose
 from neuronedit.review.subject import EditSubject
+from neuronedit.review.wording import from_to, settled, short
 
 N_SHOWN = 30
 """Markers drawn, those first whose change depends most on the mix."""
+
+
+SEEN = 0.05
+"""A change of a marker's shift, standard deviations, that can be seen in a figure."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def matching_part(subject: EditSubject, column: str | None = None, seed: int = 0
         "composition",
         _read(matched),
         {"matching": table},
-        (drawing,),
+        (drawing,) if table["by_mix"].max() >= SEEN else (),
         {"change_by_mix": matched.by_mix},
     )
 
@@ -123,9 +128,9 @@ def _table(subject: EditSubject, matched: Matched) -> pd.DataFrame:
             "marker": subject.marker_names,
             "before": before,
             "after": after,
-            "mean_before": matched.before.mean(axis=0, dtype=np.float64),
-            "mean_after": matched.after.mean(axis=0, dtype=np.float64),
-            "by_mix": rms(matched.before - matched.after, axis=0),
+            "mean_before": settled(matched.before.mean(axis=0, dtype=np.float64)),
+            "mean_after": settled(matched.after.mean(axis=0, dtype=np.float64)),
+            "by_mix": settled(rms(matched.before - matched.after, axis=0)),
         }
     )
 
@@ -133,9 +138,12 @@ def _table(subject: EditSubject, matched: Matched) -> pd.DataFrame:
 def _read(matched: Matched) -> str:
     before, after = matched.rms
     fallen = int((after < before / 2).sum())
+    texts = [short(float(rms(change)), ".3f") for change in (before, after)]
+    if texts[0] == texts[1] and not fallen:
+        return f"To match the mix changes nothing: the layer's edit moves markers by {texts[0]} standard deviations."
     return (
-        f"With the mix matched, the layer's edit changes markers by {float(rms(after)):.3f} standard "
-        f"deviations (root mean square) in the place of {float(rms(before)):.3f}; {fallen} of {len(before)} "
+        f"With the mix matched, the layer's edit changes markers by {texts[1]} standard "
+        f"deviations (root mean square) in the place of {texts[0]}; {fallen} of {len(before)} "
         "markers move less than half as much."
     )
 
@@ -143,6 +151,6 @@ def _read(matched: Matched) -> str:
 def _read_markers(table: pd.DataFrame) -> str:
     most = table.iloc[int(table["by_mix"].argmax())]
     return (
-        f"Matching changes the shift of {most['marker']} most: {most['before']:.2f} → {most['after']:.2f} standard "
+        f"Matching changes the shift of {most['marker']} most: {from_to(most['before'], most['after'])} standard "
         "deviations."
     )

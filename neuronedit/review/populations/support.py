@@ -19,6 +19,7 @@ from neuronedit.network.chunks import reconstruction_errors
 from neuronedit.review.charts import histogram_figure
 from neuronedit.review.part import Drawing, Part
 from neuronedit.review.subject import SOURCE, EditSubject, Population
+from neuronedit.review.wording import from_to
 
 RANGE: Final = (1.0, 99.0)
 """Percentiles of the source between which an activation is within its neuron's range; of its own, 2 % are outside."""
@@ -195,7 +196,8 @@ def _read_score(table: pd.DataFrame, name: str) -> str:
     if applied.empty:
         return f"The source's own mean is {own[name]:.3f}."
     worst = applied.iloc[int(applied[name].argmax())]
-    return f"The source's own mean is {own[name]:.3f}; the furthest is {worst['population']} with {worst[name]:.3f}."
+    means = from_to(own[name], worst[name], ".3f")
+    return f"Mean of the source, and of the furthest population, {worst['population']}: {means}."
 
 
 def _warn(table: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ from neuronedit.measures.moments import rms
 from neuronedit.review.part import Drawing, Part
 from neuronedit.review.stability.neuron_tree import DUPLICATE, neuron_tree_figure, read_tree
 from neuronedit.review.subject import EditSubject
+from neuronedit.review.wording import settled, short
 
 DEAD: Final = 0.01
 """A neuron is dead where its spread is less than this share of the layer's root mean square spread."""
@@ -134,7 +135,7 @@ def measure_health(activations: Float32s) -> Health:
     squares = (covariances**2).sum()
     return Health(
         dead,
-        np.clip(covariances / np.outer(scales, scales), -1, 1),
+        settled(np.clip(covariances / np.outer(scales, scales), -1, 1)),
         _mutual_information(values),
         _entropies(values),
         (values != 0).mean(axis=0),
@@ -166,7 +167,7 @@ def _mutual_information(values: Float64s) -> Float64s:
     entropies = _bits(shares).sum(axis=1)
     information = entropies[:, None] + entropies[None, :] - _bits(joint).sum(axis=(1, 3))
     freedom = (shares > 0).sum(axis=1) - 1
-    return np.maximum(information - np.outer(freedom, freedom) / (2 * n_events * np.log(2)), 0)
+    return settled(np.maximum(information - np.outer(freedom, freedom) / (2 * n_events * np.log(2)), 0))
 
 
 def _bits(shares: Float64s) -> Float64s:
@@ -184,8 +185,8 @@ def health_part(subject: EditSubject) -> Part:
     Example:
         >>> from neuronedit.review.subject import example_subject
         >>> health_part(example_subject()).reading
-        'None of 3 neurons is dead; no two are duplicates (the largest correlation is 0.00); the layer varies as if in
-        3.0 directions of equal spread.'
+        'No neuron is dead and no two are duplicates (largest |r| 0 of 3 neurons); the layer varies as if in 3.0
+        directions of equal spread.'
     """
     found = neuron_health(subject)
     tree = found.tree()
@@ -204,7 +205,7 @@ def health_part(subject: EditSubject) -> Part:
             "neuron_health": subject.called(found.table(), "neuron", "closest", "informed_by"),
             "neuron_tree": subject.called(tree, "first", "second"),
         },
-        (drawing,) if len(tree) else (),
+        (drawing,) if len(tree) and (found.dead.any() or found.duplicates) else (),
         {
             "dead_neurons": float(found.dead.sum()),
             "duplicate_pairs": float(len(found.duplicates)),
@@ -218,13 +219,19 @@ def health_part(subject: EditSubject) -> Part:
 def _read_health(found: Health) -> str:
     """Name dead neurons and duplicates, and say in how many directions the layer varies."""
     n_dead, pairs = int(found.dead.sum()), found.duplicates
+    directions = f"the layer varies as if in {found.participation:.1f} directions of equal spread"
+    if not n_dead and not pairs:
+        return (
+            f"No neuron is dead and no two are duplicates (largest |r| {short(found.max_abs_corr)} of "
+            f"{len(found.dead)} neurons); {directions}."
+        )
     dead = f"{n_dead} of {len(found.dead)} neurons are dead ({spans(np.flatnonzero(found.dead))})"
     named = ", ".join(f"{first} and {second}" for first, second in pairs[:3])
     more = f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""
     return (
         f"{dead if n_dead else f'None of {len(found.dead)} neurons is dead'}; "
         f"{f'duplicates: {named}{more}' if pairs else 'no two are duplicates'} (the largest correlation is "
-        f"{found.max_abs_corr:.2f}); the layer varies as if in {found.participation:.1f} directions of equal spread."
+        f"{short(found.max_abs_corr)}); {directions}."
     )
 
 

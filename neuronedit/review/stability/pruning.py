@@ -16,10 +16,11 @@ from torch import Tensor
 
 from neuronedit.arrays import Float32s, Float64s, Int64s
 from neuronedit.network.autoencoder import Autoencoder, tensor
-from neuronedit.review.charts import BLACK, BLUE, SMALL, VERMILLION
+from neuronedit.review.charts import BLACK, BLUE, GREY, SMALL
 from neuronedit.review.part import Drawing, Part
 from neuronedit.review.stability.health import spans
 from neuronedit.review.subject import EditSubject
+from neuronedit.review.wording import settled, short
 
 PRICE: Final = 0.05
 """The cost of all open gates together, as a share of the markers' variance: a gate that saves less is closed."""
@@ -27,11 +28,14 @@ PRICE: Final = 0.05
 TOLERANCE: Final = 0.05
 """A narrower layer is as good where its error is larger by no more than this share."""
 
+SPARED: Final = 0.1
+"""The least share of the neurons that the layer does without, for a figure to have something to show."""
+
 TEMPERATURE, LOWEST, HIGHEST = 2 / 3, -0.1, 1.1
 """β, γ, ζ of the hard-concrete distribution, as Louizos et al. have them."""
 
 STEPS, MINIBATCH, RATE = 250, 512, 0.1
-MAX_PRUNING_EVENTS: Final = 2_000
+MAX_PRUNING_EVENTS: Final = 1_000
 """Events on which every neuron is closed once; errors of means over so many events are small beside ``TOLERANCE``."""
 
 
@@ -90,7 +94,9 @@ def prune(subject: EditSubject, seed: int) -> Pruning:
     gates = layer.gates(markers, activations, seed)
     drawn = np.random.default_rng(seed).permutation(len(markers))[:MAX_PRUNING_EVENTS]
     rises = layer.rises(markers[drawn], activations[drawn])
-    return Pruning(gates, rises, layer.curve(markers[drawn], activations[drawn], np.argsort(-rises, kind="stable")))
+    return Pruning(
+        gates, settled(rises), layer.curve(markers[drawn], activations[drawn], np.argsort(-rises, kind="stable"))
+    )
 
 
 class _Layer:
@@ -168,11 +174,11 @@ def pruning_part(subject: EditSubject, seed: int = 0) -> Part:
     Example:
         >>> from neuronedit.review.subject import example_subject
         >>> pruning_part(example_subject()).reading
-        "Trained gates close none of 3 neurons; 3 suffice for a reconstruction error within 5% of the whole layer's
-        (0.000)."
+        'Nothing to prune: trained gates close none of 3 neurons, and 3 are needed.'
     """
     found = prune(subject, seed)
     curve, width = found.curve(), found.suggested_width
+    spared = bool(len(found.closed)) or width <= (1 - SPARED) * len(found.gates)
     drawing = Drawing(
         "ablation",
         lambda: ablation_figure(curve, width),
@@ -185,19 +191,23 @@ def pruning_part(subject: EditSubject, seed: int = 0) -> Part:
         "health",
         _read_pruning(found),
         {"pruning": subject.called(found.table()), "ablation": curve},
-        (drawing,),
+        (drawing,) if spared else (),
         {"closed_neurons": float(len(found.closed)), "suggested_width": float(width)},
-        FROZEN,
+        FROZEN if spared else "",
     )
 
 
 def _read_pruning(found: Pruning) -> str:
     """Say which gates close, and how many neurons suffice."""
     n_closed, n_neurons = len(found.closed), len(found.gates)
+    if not n_closed and found.suggested_width > (1 - SPARED) * n_neurons:
+        needed = found.suggested_width
+        return f"Nothing to prune: trained gates close none of {n_neurons} neurons, and {needed} are needed."
     closed = f"gates close {n_closed} of {n_neurons} neurons ({spans(found.closed)})"
     return (
         f"Trained {closed if n_closed else f'gates close none of {n_neurons} neurons'}; {found.suggested_width} "
-        f"suffice for a reconstruction error within {TOLERANCE:.0%} of the whole layer's ({found.errors[-1]:.3f})."
+        f"suffice for a reconstruction error within {TOLERANCE:.0%} of the whole layer's "
+        f"({short(found.errors[-1], '.3f')})."
     )
 
 
@@ -223,7 +233,7 @@ def ablation_figure(curve: pd.DataFrame, width: int) -> Figure:
     axes.plot(curve["open"], curve["mse"], color=BLUE, marker=".", ms=5, lw=1.2)
     whole = float(curve["mse"].iloc[-1])
     axes.axhline((1 + TOLERANCE) * whole, color=BLACK, ls="--", lw=0.8, label=f"whole layer's + {TOLERANCE:.0%}")
-    axes.axvline(width, color=VERMILLION, ls=":", lw=1.4, label=f"suggested width: {width}")
+    axes.axvline(width, color=GREY, ls=":", lw=1.8, label=f"suggested width: {width}")
     if whole > 0:
         axes.set_yscale("log")
     axes.set_xlabel("neurons open, the most important first; all others held at their means", fontsize=9)

@@ -10,6 +10,7 @@ from neuronedit_jobs.benchmarks.review.planted import DEAD, DONOR_MARKER, N_LINE
 from neuronedit.errors import DataError
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 from neuronedit.review.labels.donor_gap import donor_gap, donor_gap_part
+from neuronedit.review.labels.strata import Strata
 from neuronedit.review.neurons.receptive import (
     dependence_part,
     exceedance_ratios,
@@ -21,6 +22,10 @@ from neuronedit.review.subject import EditSubject
 
 PROGRAMS, LINEAGE = slice(N_PROGRAMS), slice(N_PROGRAMS, N_PROGRAMS + N_LINEAGE)
 DONOR_NEURON = N_PROGRAMS + DONOR_MARKER
+
+
+def gap_within(subject: EditSubject, donor: str, given: str | None) -> np.ndarray:
+    return donor_gap(subject.pooled, Strata.of(subject.pooled, donor, given), seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -68,26 +73,35 @@ def test_fields_are_the_networks_derivatives(subject):
 
 
 def test_the_donors_marker_is_the_first_of_the_gap(subject):
-    gap = donor_gap(subject.pooled, "donor", "type", seed=0)
+    gap = gap_within(subject, "donor", "type")
     assert gap.argmax() == DONOR_NEURON
     assert np.delete(gap, DONOR_NEURON).max() < gap[DONOR_NEURON] / 5
     assert (gap[list(DEAD)] == 0).all()
     part = donor_gap_part(subject, "donor", "type")
     assert part.reading.startswith(
-        f"Neuron {DONOR_NEURON}, which L03 moves most, tells most of the donor of a cell whose"
+        f"Neuron {DONOR_NEURON}, which L03 moves most, tells most of the donor, within one population and type"
     )
     assert part.scalars["gap_donor"] == pytest.approx(gap.max())
     part.drawings[0].draw()
 
 
 def test_what_types_tell_is_not_counted_as_a_gap(subject):
-    alone = donor_gap(subject.pooled, "type", None, seed=0)
-    given = donor_gap(subject.pooled, "type", "type", seed=0)
+    alone = gap_within(subject, "type", None)
+    given = gap_within(subject, "type", "type")
     assert alone[DONOR_NEURON] > 0.3
     assert (given == 0).all()
 
 
 def test_too_few_events_of_every_type_are_told():
     few = planted_neurons(100)
-    with pytest.raises(DataError, match=r"the largest of 8 values of 'type' has \d+ events; expected at least 100"):
-        donor_gap(few.pooled, "donor", "type", seed=0)
+    with pytest.raises(DataError, match=r"the largest of 16 groups of one population and type has \d+ events"):
+        gap_within(few, "donor", "type")
+
+
+def test_a_donor_that_each_population_has_for_itself_is_not_told_apart_from_it(subject):
+    part = donor_gap_part(subject, "condition", "type")
+    assert part.reading == (
+        "Cannot be said: condition is the same for all events of one population and type, so that it cannot be told "
+        "apart from the batch and the type."
+    )
+    assert (part.tables, part.drawings, part.scalars) == ({}, (), {})

@@ -67,3 +67,19 @@ def test_dead_neurons_have_no_figure(few_planted):
     weights = np.zeros(N_NEURONS)
     weights[list(DEAD)] = 1
     assert explanations_part(few_planted, weights, n_shown=len(DEAD)).drawings == ()
+
+
+def test_no_formula_names_a_marker_twice(table, rng):
+    named = [markers.split(", ") for markers in table.loc[table["iou"].notna(), "markers"]]
+    assert all(len(set(markers)) == len(markers) for markers in named)
+    # Events at both ends of a marker: "A high OR A low" is their best formula, and not allowed.
+    values = rng.normal(size=(2000, 2)).astype(np.float32)
+    atoms = Atoms.from_markers(values, ("A", "B"), Positivity.fit(values, seed=0))
+    ends = np.abs(values[:, 0]) > np.percentile(np.abs(values[:, 0]), 80)
+    assert len(explain(pack(ends[None])[0], atoms).markers) == len(set(explain(pack(ends[None])[0], atoms).markers))
+
+
+def test_a_panel_of_one_marker_has_formulas_of_one_gate(rng):
+    values = rng.normal(size=(500, 1)).astype(np.float32)
+    atoms = Atoms.from_markers(values, ("A",), Positivity.fit(values, seed=0))
+    assert explain(pack((values[:, 0] > 2)[None])[0], atoms).formula == "A high"

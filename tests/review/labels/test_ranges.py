@@ -7,13 +7,28 @@ from neuronedit_jobs.benchmarks.review.planted import DEAD, DONORS, MID_PROGRAM
 from sklearn.metrics import mutual_info_score
 
 from neuronedit.errors import DataError
-from neuronedit.review.labels.ranges import BINS, EDGES, associate, bin_numbers, information, joint_counts, ranges_part
+from neuronedit.review.labels.ranges import (
+    BINS,
+    EDGES,
+    Ranges,
+    associate,
+    bin_numbers,
+    information,
+    joint_counts,
+    ranges_part,
+)
+from neuronedit.review.labels.strata import Strata
+from neuronedit.review.subject import Population
 
 MIDDLE = BINS.index("40–60 %")
 
 
+def within(population: Population, column: str) -> Ranges:
+    return associate(population, Strata.of(population, column, None), seed=0)
+
+
 def test_a_label_of_the_middle_is_enriched_there_alone(few_planted):
-    ranges = associate(few_planted.source, "phase", seed=0)
+    ranges = within(few_planted.source, "phase")
     mid = ranges.enrichment[MID_PROGRAM, :, ranges.labels.index("mid")]
     assert mid.argmax() == MIDDLE
     assert (mid[-2:] < -3).all()
@@ -31,7 +46,7 @@ def test_information_is_sklearns_and_a_dead_neuron_has_none(few_planted):
 
 
 def test_labels_dealt_at_random_hold_no_information(few_planted):
-    ranges = associate(few_planted.source, "donor", seed=0)
+    ranges = within(few_planted.source, "donor")
     assert set(ranges.labels) == set(DONORS)
     # (9 - 1)(4 - 1) degrees of freedom over 2 N ln 2, here 0.009 bits; its own scatter is a third of that.
     assert ranges.by_chance[0] == pytest.approx(24 / (2 * 2000 * np.log(2)), rel=0.2)
@@ -66,3 +81,33 @@ def test_names_of_files_and_metrics_are_plain_whatever_the_columns_name(few_plan
 def test_a_column_that_is_not_there_is_told(few_planted):
     with pytest.raises(DataError, match=r"no label 'batch' \(labels: 'type', 'donor'"):
         ranges_part(few_planted, "batch")
+
+
+def test_a_label_of_a_population_is_not_told_apart_from_it(few_planted):
+    part = ranges_part(few_planted, "condition")
+    assert part.reading.startswith("Cannot be said: condition is the same for all events of one population")
+    assert (part.tables, part.drawings, part.scalars, part.warning) == ({}, (), {}, "")
+
+
+def test_what_populations_and_types_tell_is_not_counted_for_a_label_that_goes_with_them(rng):
+    # Donors have other shares of two populations and of two types, which the neurons read; and nothing of their own.
+    population, kind = (np.repeat(of, 2000) for of in (["a", "a", "b", "b"], ["T", "B", "T", "B"]))
+    donor = np.where(rng.random(8000) < 0.2 + 0.3 * (population == "a") + 0.4 * (kind == "T"), "d1", "d2")
+    reads = np.stack([population == "a", kind == "T"], axis=1) + 0.1 * rng.normal(size=(8000, 2))
+    labels = {name: of.astype(object) for name, of in (("population", population), ("kind", kind), ("donor", donor))}
+    events = Population(reads.astype(np.float32), reads.astype(np.float32), labels)
+    found = {
+        given: associate(events, Strata.of(events, "donor", given), seed=0).information for given in (None, "kind")
+    }
+    pooled = replace(events, labels={"donor": labels["donor"]})
+    assert (within(pooled, "donor").information > 0.05).all()
+    assert found[None][0] < 0.005
+    assert found[None][1] > 0.05
+    assert (found["kind"] < 0.005).all()
+
+
+def test_strata_in_which_the_label_is_constant_are_left_out_and_that_is_said(few_planted):
+    donors = few_planted.source.label("donor").copy()
+    one = replace(few_planted.source, labels={"donor": np.full_like(donors, "donor A")})
+    part = ranges_part(replace(few_planted, source=one), "donor")
+    assert part.reading.endswith(", within one population (1 of 2 groups, in which donor varies).")
