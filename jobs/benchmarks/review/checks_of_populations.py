@@ -126,7 +126,7 @@ def patterns(problems: Problems) -> Measures:
 
 
 def gap(problems: Problems) -> Measures:
-    """Row 22: within one population and type."""
+    """Row 22: within one side and type."""
     pooled = problems.donors.pooled
     found = donor_gap(pooled, Strata.of(pooled, "donor", "type"), seed=0)
     own = N_PROGRAMS + DONOR_MARKER

@@ -1,4 +1,4 @@
-"""The donor gap: information of a neuron about the donor of a cell whose population and kind are known already."""
+"""The donor gap: information of a neuron about the donor of a cell whose side and kind are known already."""
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,7 @@ def donor_gap(population: Population, strata: Strata, seed: int) -> Float64s:
 
 
 def donor_gap_part(subject: EditSubject, donor: str, given: str | None = None, seed: int = 0) -> Part:
-    """Row 22: the neurons that tell donors apart, within one population and, where kinds are known, one kind of cell.
+    """Row 22: the neurons that tell donors apart, within one side of the edit and, if known, one kind of cell.
 
     Args:
         subject: Gives all populations.
@@ -68,8 +68,8 @@ def donor_gap_part(subject: EditSubject, donor: str, given: str | None = None, s
         >>> part.tables["gap_type"]["leading_marker"].tolist(), round(part.scalars["gap_type"], 1)
         (['CD4', 'CD3', 'pSTAT1'], 1.0)
         >>> donor_gap_part(example_subject(), "condition", "type").reading
-        'Cannot be said: condition is the same for all events of one population and type, so that it cannot be told
-        apart from the batch and the type.'
+        'Cannot be said: condition is the same for all events of one side of the edit and type, so that it cannot be
+        told apart from the batch and the type.'
     """
     name, title, pooled = f"gap_{slug(donor)}", f"Gap between values of {donor}", subject.pooled
     strata = Strata.of(pooled, donor, given)

@@ -25,7 +25,7 @@ MAX_LENGTH, BEAM = 4, 5
 MIN_GAIN = 0.02
 """The least that each further gate must add to the IoU: less is chance."""
 
-MAX_FORMULA_EVENTS = 5_000
+MAX_FORMULA_EVENTS = 3_000
 """Events of the source that are looked at; more would only cost time."""
 
 N_PERMUTED = 20

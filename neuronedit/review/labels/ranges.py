@@ -168,21 +168,21 @@ def _enrichment(counts: Float64s, expected: Float64s) -> Float64s:
 
 
 def ranges_part(subject: EditSubject, column: str, seed: int = 0) -> Part:
-    """Row 9: labels along each neuron's range, within one population and, where kinds are known, one kind of cell.
+    """Row 9: labels along each neuron's range, within one side of the edit and, if known, one kind of cell.
 
     Raises:
         DataError: Not all populations have that column, or no stratum has enough events.
 
     Example:
-        Types differ in CD3 and CD4, which the neurons 0 and 1 read; a condition is a population's own:
+        Types differ in CD3 and CD4, which the neurons 0 and 1 read; a condition is a side's own:
 
         >>> from neuronedit.review.subject import example_subject
         >>> part = ranges_part(example_subject(), "type")
         >>> part.tables["information_type"]["information"].round(1).tolist()
         [0.8, 0.8, 0.0]
         >>> ranges_part(example_subject(), "condition").reading
-        'Cannot be said: condition is the same for all events of one population, so that it cannot be told apart from
-        the batch.'
+        'Cannot be said: condition is the same for all events of one side of the edit, so that it cannot be told apart
+        from the batch.'
     """
     name, information_name, title = (
         f"ranges_{slug(column)}",

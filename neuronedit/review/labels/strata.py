@@ -1,7 +1,7 @@
-"""Strata: events of one population and one kind of cell, within which labels are compared.
+"""Strata: events of one side of the edit and one kind of cell, within which labels are compared.
 
-Populations differ in batch or condition, and each may have its own donor or mix of cells: over all events together,
-whatever tells populations apart would count as telling donors apart.
+The sides differ in batch or condition, and each may have its own donors or mix of cells: over all events together,
+whatever tells the sides apart would count as telling donors apart.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ import numpy as np
 
 from neuronedit.arrays import Int64s
 from neuronedit.errors import DataError
-from neuronedit.review.subject import POPULATION, Population
+from neuronedit.review.subject import POPULATION, TARGET, Population
+
+SIDE: Final = "side of the edit"
 
 MIN_EVENTS: Final = 50
 """Strata with fewer are left out: ten bins of some labels each would hold noise alone, which is taken off as chance."""
@@ -38,7 +40,9 @@ class Strata:
 
     @classmethod
     def of(cls, population: Population, column: str, given: str | None) -> Self:
-        """Divide events by their population, where they have that label, and by their kind.
+        """Divide events by their side, where their populations are known, and by their kind.
+
+        The target's events are one side; the source's, and those that the edit is to be applied to, are the other.
 
         Args:
             population: Has the columns of labels.
@@ -53,13 +57,17 @@ class Strata:
             >>> pooled = example_subject().pooled
             >>> strata = Strata.of(pooled, "donor", "type")
             >>> strata.known, len(strata.rows), Strata.of(pooled, "condition", None).rows
-            (('population', 'type'), 12, ())
+            (('side of the edit', 'type'), 8, ())
         """
-        known = tuple(name for name in (POPULATION, given) if name and (name in population.labels or name == given))
-        labels, stratum = population.label(column).astype(str), np.zeros(len(population.markers), dtype=np.int64)
-        for name in known:
-            codes = np.unique(population.label(name).astype(str), return_inverse=True)[1]
-            stratum = np.unique(stratum * (codes.max() + 1) + codes, return_inverse=True)[1]
+        labels, known = population.label(column).astype(str), []
+        stratum = np.zeros(len(labels), dtype=np.int64)
+        if POPULATION in population.labels:
+            known.append(SIDE)
+            stratum += population.label(POPULATION) == TARGET
+        if given is not None:
+            known.append(given)
+            kinds, codes = np.unique(population.label(given).astype(str), return_inverse=True)
+            stratum = np.unique(stratum * len(kinds) + codes, return_inverse=True)[1]
         counts = np.bincount(stratum)
         large = [np.flatnonzero(stratum == number) for number in np.flatnonzero(counts >= MIN_EVENTS)]
         if not large:
@@ -68,15 +76,15 @@ class Strata:
                 f"{counts.max()} events; expected at least {MIN_EVENTS}. Draw more events, or name a coarser column."
             )
         varying = tuple(rows for rows in large if _varies(labels[rows]))
-        return cls(column, known, varying, len(large))
+        return cls(column, tuple(known), varying, len(large))
 
     @property
     def within(self) -> str:
         """Say what is the same within a stratum; empty where nothing is.
 
         Example:
-            >>> Strata("donor", ("population", "type"), (np.arange(9),), 3).within
-            ', within one population and type (1 of 3 groups, in which donor varies)'
+            >>> Strata("donor", (SIDE, "type"), (np.arange(9),), 3).within
+            ', within one side of the edit and type (1 of 3 groups, in which donor varies)'
         """
         if not self.known:
             return ""
@@ -88,9 +96,9 @@ class Strata:
         """Say why nothing can be said where the labels are the same within every stratum.
 
         Example:
-            >>> Strata("donor", ("population",), (), 3).reason
-            'Cannot be said: donor is the same for all events of one population, so that it cannot be told apart from
-            the batch.'
+            >>> Strata("donor", (SIDE,), (), 3).reason
+            'Cannot be said: donor is the same for all events of one side of the edit, so that it cannot be told apart
+            from the batch.'
         """
         apart = f" and the {' and the '.join(self.known[1:])}" if len(self.known) > 1 else ""
         return (

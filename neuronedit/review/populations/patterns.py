@@ -14,13 +14,13 @@ from neuronedit.review.part import Drawing, Part
 from neuronedit.review.subject import EditSubject
 from neuronedit.review.wording import from_to
 
-MAX_PATTERN_EVENTS = 3_000
+MAX_PATTERN_EVENTS = 2_000
 """Events of source and target each that patterns are looked for in: the search grows with the square."""
 
 MIN_SHARE = 0.01
 """The least share of the events that a pattern holds."""
 
-KEPT = 0.99
+KEPT = 0.95
 """The share of the activations' variance that patterns are looked for in."""
 
 N_NEIGHBOURS = 10

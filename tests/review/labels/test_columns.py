@@ -79,7 +79,7 @@ def test_the_donors_marker_is_the_first_of_the_gap(subject):
     assert (gap[list(DEAD)] == 0).all()
     part = donor_gap_part(subject, "donor", "type")
     assert part.reading.startswith(
-        f"Neuron {DONOR_NEURON}, which L03 moves most, tells most of the donor, within one population and type"
+        f"Neuron {DONOR_NEURON}, which L03 moves most, tells most of the donor, within one side of the edit and type"
     )
     assert part.scalars["gap_donor"] == pytest.approx(gap.max())
     part.drawings[0].draw()
@@ -94,14 +94,14 @@ def test_what_types_tell_is_not_counted_as_a_gap(subject):
 
 def test_too_few_events_of_every_type_are_told():
     few = planted_neurons(100)
-    with pytest.raises(DataError, match=r"the largest of 16 groups of one population and type has \d+ events"):
+    with pytest.raises(DataError, match=r"the largest of 16 groups of one side of the edit and type has \d+ events"):
         gap_within(few, "donor", "type")
 
 
-def test_a_donor_that_each_population_has_for_itself_is_not_told_apart_from_it(subject):
+def test_a_donor_that_each_side_has_for_itself_is_not_told_apart_from_it(subject):
     part = donor_gap_part(subject, "condition", "type")
     assert part.reading == (
-        "Cannot be said: condition is the same for all events of one population and type, so that it cannot be told "
-        "apart from the batch and the type."
+        "Cannot be said: condition is the same for all events of one side of the edit and type, so that it cannot be "
+        "told apart from the batch and the type."
     )
     assert (part.tables, part.drawings, part.scalars) == ({}, (), {})

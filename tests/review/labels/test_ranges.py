@@ -83,17 +83,17 @@ def test_a_column_that_is_not_there_is_told(few_planted):
         ranges_part(few_planted, "batch")
 
 
-def test_a_label_of_a_population_is_not_told_apart_from_it(few_planted):
+def test_a_label_of_a_side_is_not_told_apart_from_it(few_planted):
     part = ranges_part(few_planted, "condition")
-    assert part.reading.startswith("Cannot be said: condition is the same for all events of one population")
+    assert part.reading.startswith("Cannot be said: condition is the same for all events of one side of the edit")
     assert (part.tables, part.drawings, part.scalars, part.warning) == ({}, (), {}, "")
 
 
-def test_what_populations_and_types_tell_is_not_counted_for_a_label_that_goes_with_them(rng):
-    # Donors have other shares of two populations and of two types, which the neurons read; and nothing of their own.
-    population, kind = (np.repeat(of, 2000) for of in (["a", "a", "b", "b"], ["T", "B", "T", "B"]))
-    donor = np.where(rng.random(8000) < 0.2 + 0.3 * (population == "a") + 0.4 * (kind == "T"), "d1", "d2")
-    reads = np.stack([population == "a", kind == "T"], axis=1) + 0.1 * rng.normal(size=(8000, 2))
+def test_what_sides_and_types_tell_is_not_counted_for_a_label_that_goes_with_them(rng):
+    # Donors have other shares on both sides and of two types, which the neurons read; and nothing of their own.
+    population, kind = (np.repeat(of, 2000) for of in (["source", "source", "target", "target"], ["T", "B", "T", "B"]))
+    donor = np.where(rng.random(8000) < 0.2 + 0.3 * (population == "source") + 0.4 * (kind == "T"), "d1", "d2")
+    reads = np.stack([population == "source", kind == "T"], axis=1) + 0.1 * rng.normal(size=(8000, 2))
     labels = {name: of.astype(object) for name, of in (("population", population), ("kind", kind), ("donor", donor))}
     events = Population(reads.astype(np.float32), reads.astype(np.float32), labels)
     found = {
@@ -110,4 +110,4 @@ def test_strata_in_which_the_label_is_constant_are_left_out_and_that_is_said(few
     donors = few_planted.source.label("donor").copy()
     one = replace(few_planted.source, labels={"donor": np.full_like(donors, "donor A")})
     part = ranges_part(replace(few_planted, source=one), "donor")
-    assert part.reading.endswith(", within one population (1 of 2 groups, in which donor varies).")
+    assert part.reading.endswith(", within one side of the edit (1 of 2 groups, in which donor varies).")
