@@ -164,7 +164,7 @@ def heatmap_figure(values: pd.DataFrame, label: str, *, diverging: bool, limit: 
                 axes.text(column, row, short(value, ".2g"), ha="center", va="center", fontsize=SMALL - 1, color=colour)
     beyond = "neither" if limit is None else "both" if diverging else "max"
     bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.01, extend=beyond)
-    bar.set_label(f"{label} ({SIGNS})" if diverging else label, fontsize=SMALL)
+    bar.set_label(f"{label}\n{SIGNS}" if diverging else label, fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)

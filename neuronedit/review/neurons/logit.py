@@ -16,7 +16,7 @@ from neuronedit.review.neurons.names import NeuronNames, neurons_in_words
 from neuronedit.review.neurons.secants import N_SEGMENTS, Decoder
 from neuronedit.review.part import NOTHING, Drawing, Part, finite_scalars
 from neuronedit.review.subject import EditSubject
-from neuronedit.review.wording import Wording, short
+from neuronedit.review.wording import Wording, settled, short
 
 RIDGE: Final = 1.0
 """The penalty ½ λ‖w‖², beside the mean loss of an event.
@@ -80,7 +80,7 @@ class LogitAttribution:
     @property
     def mean(self) -> Float64s:
         """(n_neurons,) mean over events."""
-        return np.asarray(self.values.mean(axis=0, dtype=np.float64))
+        return settled(self.values.mean(axis=0, dtype=np.float64))
 
 
 def attribute_logit(
@@ -141,9 +141,9 @@ def logit_figure(neurons: pd.DataFrame, wording: Wording) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     heights = np.arange(len(shown))
     left.barh(heights, shown["conductance"], 0.65, color="#BBBBBB")
-    left.set_xlabel("conductance, sum over markers without sign", fontsize=9)
+    left.set_xlabel("conductance,\nsum over markers without sign", fontsize=9)
     signed_bars(right, shown["logit"].to_numpy(dtype=float), "part in the logit")
-    right.set_xlabel(f"part in the logit: right leads to events {wording.after}", fontsize=9)
+    right.set_xlabel(f"part in the logit:\nright leads to events {wording.after}", fontsize=9)
     right.legend(loc="lower right", fontsize=SMALL, frameon=False)
     for axes in (left, right):
         tidy(axes)

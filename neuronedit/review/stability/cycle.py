@@ -17,6 +17,7 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.review.charts import bar_figure
 from neuronedit.review.part import Drawing, Part
 from neuronedit.review.subject import EditSubject
+from neuronedit.review.wording import settled, short
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ def cycle(subject: EditSubject, model: EditModel, seed: int) -> Cycle:
     back = (own or fit_way_back(subject, model, seed)).apply(model.autoencoders, there)
     return Cycle(
         subject.marker_names,
-        rms(x - back, axis=0),
-        rms(x - there, axis=0),
-        np.concatenate([_drift(part) for part in subject.each()]),
+        settled(rms(x - back, axis=0)),
+        settled(rms(x - there, axis=0)),
+        settled(np.concatenate([_drift(part) for part in subject.each()])),
         own is not None,
     )
 
@@ -160,10 +161,11 @@ def cycle_part(subject: EditSubject, model: EditModel, seed: int = 0) -> Part:
 
 def _read_cycle(found: Cycle) -> str:
     """Say how much is left after the way back, and how far the network misreads its own output."""
+    left, drift = short(found.rmse, ".3f"), short(found.mean_drift, ".3f")
     return (
-        f"After the edit and its inverse the source's events are {found.rmse:.3f} standard deviations from where they "
-        f"were, {found.share:.0%} of the edit's own size; edited activations that are decoded and encoded again drift "
-        f"by {found.mean_drift:.3f} of the layer's spread."
+        f"After the edit and its inverse the source's events are {left} standard deviations from where they were, "
+        f"{short(found.share, '.0%')} of the edit's own size; edited activations that are decoded and encoded again "
+        f"drift by {drift} of the layer's spread."
     )
 
 
@@ -171,6 +173,6 @@ def _read_cycle_markers(found: Cycle) -> str:
     """Name the marker that comes back least well."""
     furthest = found.marker_table().iloc[0]
     return (
-        f"{furthest['marker']} comes back least well: the edit moves it by {furthest['moved']:.3f}, and "
-        f"{furthest['left']:.3f} is left after the way back."
+        f"{furthest['marker']} comes back least well: the edit moves it by {short(furthest['moved'], '.3f')}, and "
+        f"{short(furthest['left'], '.3f')} is left after the way back."
     )
