@@ -5,7 +5,6 @@ at once, in one message. Then the job is interrupted, puts its things in order, 
 seconds in any case, and at once where it is stopped again.
 """
 
-import logging
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ import click
 
 from neuronedit.config import Config, explain_fields, top_level_settings
 from neuronedit.errors import NeuroneditError, masked
+from neuronedit.streams import heard_streams, log_to_stderr
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 
@@ -72,7 +72,7 @@ class JobCommand(Command):
         remedy: str = Command.remedy,
     ) -> None:
         def load_and_run(config: Path | None, overrides: Sequence[str], verbose: bool, **given: str | None) -> int:
-            _log_to_stderr(verbose)
+            log_to_stderr(verbose=verbose)
             options = [f"{key}={value}" for key, value in given.items() if value is not None]
             return job(config_type.load(config, [*overrides, *options]))
 
@@ -96,14 +96,14 @@ def run(command: click.Command, name: str, argv: Sequence[str] | None = None) ->
 
     Returns:
         The exit status: the command's own, or 2 for input that a user can mend, told in one message without a
-        traceback. A command that is stopped does not return: the process ends, with status 130 for Ctrl-C, 143 for
-        SIGTERM, 2 for ``end_job``.
+        traceback. A command whose output nobody reads any more goes on in silence. One that is stopped does not
+        return: the process ends, with status 130 for Ctrl-C, 143 for SIGTERM, 2 for ``end_job``.
 
     Example:
         >>> run(click.Command("check", callback=lambda: 3), "neuronedit check", [])
         3
     """
-    with _stoppable(name):
+    with _stoppable(name), heard_streams():
         return _run(command, name, argv)
 
 
@@ -271,17 +271,3 @@ def _parameters(config_type: type[Config], positional: Sequence[str]) -> Iterato
         else:
             yield click.Option(names, metavar="VALUE", help=meaning)
     yield click.Option(["--verbose"], is_flag=True, help="log more")
-
-
-class _MaskedFormatter(logging.Formatter):
-    """Writes log lines, other libraries' too, without credentials."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record))
-
-
-def _log_to_stderr(verbose: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_MaskedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("neuronedit").setLevel(logging.INFO)

@@ -290,3 +290,36 @@ def test_a_job_leaves_the_signals_as_they_were():
 def test_a_job_in_another_thread_leaves_the_signals_alone():
     with ThreadPoolExecutor(1) as thread:
         assert thread.submit(JobCommand("greet", GreetConfig, greet), ["--set", "name=Ada"]).result() == 0
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])  # held to the end, and written amid the job
+def test_a_job_goes_on_in_silence_when_nobody_reads_its_output_any_more(lines: int, tmp_path) -> None:
+    script = f"""
+import sys, click
+from pathlib import Path
+from neuronedit.command import Command, run
+def tell():
+    sys.stdin.readline()
+    for _ in range({lines}):
+        print("a line")
+        print("a line", file=sys.stderr)
+    Path("done").touch()
+    return 3
+run(click.Command("tell", callback=tell), "tell", []) == 3 or sys.exit(9)
+sys.exit(3)
+"""
+    job = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True, cwd=tmp_path
+    )
+    assert job.stdin
+    assert job.stdout
+    assert job.stderr
+    job.stdout.close()  # the reader leaves
+    if lines > 1:
+        job.stderr.close()
+    job.stdin.write("go\n")
+    job.stdin.close()
+    said = job.stderr.read() if lines == 1 else ""
+    assert job.wait(timeout=60) == 3
+    assert said in ("", "a line\n"), "no traceback"
+    assert (tmp_path / "done").exists()

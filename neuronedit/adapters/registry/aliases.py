@@ -48,9 +48,11 @@ class AliasMove:
     @property
     def sentence(self) -> str:
         """The move, for a person."""
-        came_from = f"{self.before} → " if self.before else ""
+        moved = f"{self.before} → {self.after}" if self.before else self.after
+        if self.before == self.after:
+            moved = f"stays at {self.after}, asked"
         override = f", override: {self.reason}" if self.reason else ""
-        return f"{self.time} {self.alias}: {came_from}{self.after} by {self.user} ({self.by}{override})"
+        return f"{self.time} {self.alias}: {moved} by {self.user} ({self.by}{override})"
 
 
 def move_alias(name: str, alias: str, version: str, *, by: By, reason: str = "") -> AliasMove:

@@ -84,6 +84,8 @@ def test_a_version_that_passed_is_promoted_and_an_older_one_is_the_way_back(vers
         ("2", "1", "ada", "promote"),
     ]
     assert re.fullmatch(r"\S+Z champion: 2 → 1 by ada \(promote\)", moves[2].sentence)
+    again = promoted_to(1).move
+    assert re.fullmatch(r"\S+Z champion: stays at 1, asked by ada \(promote\)", again.sentence), "no move from 1 to 1"
 
 
 def test_a_failed_gate_is_refused_with_its_numbers_and_the_ways_on(versions: MlflowClient) -> None:
