@@ -14,8 +14,10 @@ from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
+from neuronedit.model.standing import Standing
 from neuronedit.review.page.compare_page import COMPARE_PAGE, write_comparison
-from neuronedit.review.page.side_by_side import Contender, compare_models, joint_panel
+from neuronedit.review.page.contender import Contender
+from neuronedit.review.page.side_by_side import compare_models, joint_panel
 
 RECORD = "_compare.json"
 
@@ -53,7 +55,9 @@ def job(config: CompareConfig) -> int:
     held_out = HeldOut(config.held_out, config.held_out_source, config.held_out_target)
     with (
         staged_folder(config.output, RECORD, overwrite=config.overwrite) as folder,
-        tracked_run("compare", config.flat()) as run_id,
+        tracked_run(
+            "compare", config.flat(), name=f"compare {', '.join(each.short_name for each in pinned)}"
+        ) as run_id,
     ):
         with ray_session(config.ray):
             comparisons = draw_review(first.model, dataset, held_out, config.sample, panel).comparisons
@@ -64,6 +68,7 @@ def job(config: CompareConfig) -> int:
         results = folder_results("compare", compared.scalars(), {"events": dataset})
         logged = log_or_keep(results, run_id, folder, config.output, RECORD)
     print("\n".join(f"{name}: {sentence}" for name, sentence in compared.verdicts().items()))
+    print(compared.headline)
     print(f"The page: {config.output}/{COMPARE_PAGE}")
     return 0 if logged else NOT_LOGGED
 
@@ -71,8 +76,9 @@ def job(config: CompareConfig) -> int:
 def contender(pinned: PinnedModel) -> Contender:
     """A pinned model with what its registry and its run say of it."""
     settings, scalars = read_run(pinned.run_id, pinned.review_run)
-    gates = pinned.standing.recorded if pinned.standing else {}
-    return Contender(pinned.uri, pinned.model, settings, gates, scalars)
+    standing = pinned.standing or Standing({})
+    held_out = standing.evidence.measured
+    return Contender(pinned.uri, pinned.model, settings, standing.recorded, scalars, standing.verdict, held_out)
 
 
 main = JobCommand("compare", CompareConfig, job, positional=("first", "second"))

@@ -176,6 +176,7 @@ class Standing:
         problem: A sentence on what is wrong with the tags; empty where nothing is.
         evidence: The comparisons and populations to be edited that its reviews were made of.
         scope: The populations that its last review held it against; none where the tags were changed.
+        verdict: The decision of its last review; empty where there is none, or where the tags were changed.
     """
 
     recorded: Mapping[str, str]
@@ -185,6 +186,7 @@ class Standing:
     problem: str = ""
     evidence: HeldOutEvidence = HeldOutEvidence()
     scope: Scope = NO_SCOPE
+    verdict: str = ""
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
@@ -201,7 +203,8 @@ class Standing:
         except ModelError as error:
             problem = "; ".join(filter(None, (problem, str(error))))
         scope = NO_SCOPE if changed else Scope.from_tags(tags)
-        return cls(recorded, override, digest, changed, problem, HeldOutEvidence.from_tags(tags), scope)
+        verdict = "" if changed else tags.get(VERDICT_TAG, "")
+        return cls(recorded, override, digest, changed, problem, HeldOutEvidence.from_tags(tags), scope, verdict)
 
     def with_outcome(self, outcome: Outcome) -> dict[str, str]:
         """The gates with an outcome: name → text."""

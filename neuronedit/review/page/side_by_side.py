@@ -10,31 +10,13 @@ from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import common_unit, transform_markers
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, quantile_map
 from neuronedit.errors import ModelError, listing
-from neuronedit.measures.distances import DECISIVE_NAMES, FLOOR
+from neuronedit.measures.distances import DECISIVE, DECISIVE_NAMES, FLOOR
 from neuronedit.measures.halves import HalfDistances, halved_distances
 from neuronedit.model.edit_model import EditModel
-from neuronedit.review.page.model_facts import model_facts
+from neuronedit.model.gates import Tone
+from neuronedit.review.page.contender import Contender, differences, gates_of_both, notes
 from neuronedit.review.transfer.transfer import HELD_OUT, Comparison
-from neuronedit.review.transfer.verdict import changes, relate
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One of the two models, with the facts of its registry and its run.
-
-    Attributes:
-        name: ``models:/NAME/VERSION`` or a folder.
-        model: Loaded.
-        settings: Settings of its training, by ``section.key``; empty where they are not known.
-        gates: Each gate's text; empty where it was not reviewed.
-        scalars: Numbers of its review; empty where it was not reviewed.
-    """
-
-    name: str
-    model: EditModel
-    settings: Mapping[str, str]
-    gates: Mapping[str, str]
-    scalars: Mapping[str, float]
+from neuronedit.review.transfer.verdict import Relation, decisive_kind, distance_words, relate
 
 
 @dataclass(frozen=True)
@@ -43,31 +25,77 @@ class SideBySide:
 
     Attributes:
         names: The names of both.
-        differences: Unlike values by subject (facts, settings, gates, scalars): columns what, first, second.
+        decisions: Of both reviews, each with its colour.
+        gates: A row for each gate of either: gate, first, second.
+        differences: Unlike values by subject (facts, settings, scalars): columns what, first, second.
         methods: A row for each comparison and method: comparison, kind, method, each score of ``metrics.DECISIVE``
             (emd, energy), and the standard error of the second model's score less it (emd_less_error, …).
         markers: A row for each comparison and marker, EMDs to the truth: comparison, kind, marker, before,
             quantile_map, first, second, floor; the marker that the models differ most in first.
+        useless: For each comparison, the models that are not better than doing nothing there by both distances.
         notes: Sentences that a reader of the tables must know.
         unit: Of distances.
     """
 
     names: tuple[str, str]
+    decisions: tuple[tuple[str, Tone], tuple[str, Tone]]
+    gates: pd.DataFrame
     differences: Mapping[str, pd.DataFrame]
     methods: pd.DataFrame
     markers: pd.DataFrame
+    useless: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...]
     unit: str
 
-    def verdicts(self) -> dict[str, str]:
-        """One sentence for each comparison: how the second does beside the first."""
+    def relations(self) -> dict[str, Relation]:
+        """How the second does beside the first, for each comparison."""
         first, second = self.names
-        told = {}
-        for comparison, rows in self.methods.groupby("comparison", sort=False):
-            scores = rows.set_index("method")
+        return {name: relate(scores, second, first) for name, scores in self._by_comparison()}
+
+    def verdicts(self) -> dict[str, str]:
+        """For each comparison, how the second does beside the first by each distance, and both beside doing nothing."""
+        (first, second), told = self.names, {}
+        for name, scores in self._by_comparison():
+            words = distance_words(scores, second, first)
+            distances = ", ".join(
+                f"{metric.title} {scores[metric.name][first]:.3f} → {scores[metric.name][second]:.3f} "
+                f"({words[metric.title]})"
+                for metric in DECISIVE
+            )
             relation = _words(relate(scores, second, first), first)
-            told[str(comparison)] = f"{second} is {relation} ({changes(scores, first, second)})."
+            told[name] = f"{second} is {relation}: {distances}. {_beside_nothing(self.useless[name], self.names)}"
         return told
+
+    @property
+    def headline(self) -> str:
+        """How the second does beside the first over the comparisons that count, and where neither is of use."""
+        kind, (first, second) = decisive_kind(self.methods), self.names
+        relations, decisive = self.relations(), self._decisive()
+        found = [relations[name] for name in decisive]
+        counts = [f"{_words(relation, first)} on {found.count(relation)}" for relation in dict.fromkeys(found)]
+        kinds = f"{kind} comparison" if kind == HELD_OUT else kind
+        neither = [name for name in decisive if len(self.useless[name]) == len(self.names)]
+        useless = f" Neither is better than doing nothing on {'; '.join(neither)}." if neither else ""
+        return f"Of {len(found)} {kinds}{'s' * (len(found) > 1)}, {second} is {', '.join(counts)}.{useless}"
+
+    @property
+    def tone(self) -> Tone:
+        """``green`` where the second is better and of use wherever it counts; ``red`` where it is worse."""
+        relations, decisive = self.relations(), self._decisive()
+        found = {relations[name] for name in decisive}
+        if "worse than" in found or all(len(self.useless[name]) == len(self.names) for name in decisive):
+            return "red"
+        useless = any(self.names[1] in self.useless[name] for name in decisive)
+        return "green" if found == {"better than"} and not useless else "amber"
+
+    def _decisive(self) -> list[str]:
+        """Names of the comparisons that count: held-out ones, or training pairs where there are none."""
+        chosen = self.methods[self.methods["kind"] == decisive_kind(self.methods)]
+        return list(map(str, chosen["comparison"].unique()))
+
+    def _by_comparison(self) -> list[tuple[str, pd.DataFrame]]:
+        groups = self.methods.groupby("comparison", sort=False)
+        return [(str(name), rows.set_index("method")) for name, rows in groups]
 
     def scalars(self) -> dict[str, float]:
         """Means over the held-out comparisons, or over the training pairs where there is none, for MLflow."""
@@ -111,10 +139,11 @@ def compare_models(
 
     Example:
         >>> from neuronedit.model.example import example_model
+        >>> from neuronedit.review.page.contender import example_contenders
         >>> from neuronedit.review.transfer.transfer import example_comparison
-        >>> models = (Contender(name, example_model(), {}, {}, {}) for name in ("models:/pair/1", "models:/pair/2"))
-        >>> compare_models(*models, [example_comparison()], example_model().panel).verdicts()
-        {'other cells': 'models:/pair/2 is no different from models:/pair/1 (EMD ...
+        >>> compared = compare_models(*example_contenders(), [example_comparison()], example_model().panel)
+        >>> compared.headline
+        'Of 1 held out comparison, two is no different from one on 1.'
     """
     shared = _shared_markers(first, second)
     both = [each for each in comparisons if each.edit in first.model.edits and each.edit in second.model.edits]
@@ -127,10 +156,13 @@ def compare_models(
     measured = [(each, _measure(first, second, each, panel, shared, seed)) for each in both]
     return SideBySide(
         models,
-        _differences(first, second),
+        (first.decision, second.decision),
+        gates_of_both(first, second),
+        differences(first, second),
         pd.concat([_method_rows(each, found, second.name) for each, found in measured], ignore_index=True),
         pd.concat([_marker_rows(each, found, shared, models) for each, found in measured], ignore_index=True),
-        tuple(_notes(first, second, comparisons, shared)),
+        {each.name: tuple(name for name in models if _useless(found, name)) for each, found in measured},
+        tuple(notes(first, second, comparisons, shared)),
         common_unit(panel.transforms[panel.markers.index(marker)] for marker in shared),
     )
 
@@ -174,9 +206,7 @@ def _edited(model: EditModel, comparison: Comparison, panel: Panel, shared: Sequ
 def _method_rows(comparison: Comparison, halves: Mapping[str, HalfDistances], second: str) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for method, found in halves.items():
-        less = {} if method == FLOOR else halves[second].less(found).errors
-        errors = {f"{name}_less_error": error for name, error in less.items()}
-        rows.append({"method": method, **found.mean.scores, **errors})
+        rows.append({"method": method, **_scores(found, halves[second], method)})
     return pd.DataFrame(rows).assign(comparison=comparison.name, kind=comparison.kind)
 
 
@@ -190,44 +220,24 @@ def _marker_rows(
     return rows.loc[apart.sort_values(ascending=False, kind="stable").index]
 
 
-def _differences(first: Contender, second: Contender) -> dict[str, pd.DataFrame]:
-    subjects = {
-        "facts": (model_facts(first.model), model_facts(second.model)),
-        "settings": (first.settings, second.settings),
-        "gates": (first.gates, second.gates),
-        "scalars": (first.scalars, second.scalars),
-    }
-    return {subject: _unlike(*pair) for subject, pair in subjects.items()}
+def _useless(halves: Mapping[str, HalfDistances], name: str) -> bool:
+    """Whether a model is not better than doing nothing by both distances."""
+    rows = pd.DataFrame({method: _scores(found, halves[name], method) for method, found in halves.items()}).T
+    return relate(rows, name, NO_EDIT) != "better than"
 
 
-def _unlike(first: Mapping[str, object], second: Mapping[str, object]) -> pd.DataFrame:
-    rows = [
-        {"what": what, "first": first.get(what), "second": second.get(what)}
-        for what in dict.fromkeys([*first, *second])
-        if first.get(what) != second.get(what)
-    ]
-    return pd.DataFrame(rows, columns=["what", "first", "second"])
+def _scores(found: HalfDistances, judged: HalfDistances, method: str) -> dict[str, float]:
+    """A method's distances, and the standard errors of the judged one's less these; the floor has none."""
+    less = {} if method == FLOOR else judged.less(found).errors
+    return {**found.mean.scores, **{f"{name}_less_error": error for name, error in less.items()}}
 
 
-def _notes(first: Contender, second: Contender, comparisons: Sequence[Comparison], shared: Sequence[str]) -> list[str]:
-    notes = []
-    only = [
-        f"{marker} ({each.name})"
-        for each, other in ((first, second), (second, first))
-        for marker in each.model.panel.markers
-        if marker not in other.model.panel.markers
-    ]
-    if only:
-        notes.append(f"Distances are on the {len(shared)} markers that both models have, without {', '.join(only)}.")
-    edits = sorted({each.edit for each in comparisons if each.edit not in second.model.edits})
-    if edits:
-        notes.append(f"{second.name} has no edit for {', '.join(edits)}: not compared.")
-    if first.model.design != second.model.design:
-        notes.append(
-            f"The designs differ. The events are those that {first.name}'s design chooses: a training pair is one of "
-            f"{first.name}, and may be new to {second.name}."
-        )
-    return notes
+def _beside_nothing(useless: Sequence[str], names: Sequence[str]) -> str:
+    if not useless:
+        return "Both are better than doing nothing."
+    if len(useless) == len(names):
+        return "Neither is better than doing nothing."
+    return f"{useless[0]} is not better than doing nothing."
 
 
 def _words(relation: str, other: str) -> str:

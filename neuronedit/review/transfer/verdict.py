@@ -164,6 +164,23 @@ def relate(rows: pd.DataFrame, method: str, other: str) -> Relation:
     return "worse than" if signs <= {0, 1} else "mixed against"
 
 
+def distance_words(rows: pd.DataFrame, method: str, other: str) -> dict[str, str]:
+    """Say by each decisive distance's title whether a method is better, no different or worse than another.
+
+    Args:
+        rows: See ``relate``.
+        method: Is judged.
+        other: Is beside it.
+
+    Example:
+        >>> rows = pd.DataFrame({"emd": [1.0, 0.3, 0.1], "energy": [1.0, 1.0, 0.1]}, index=[NO_EDIT, NEURONEDIT, FLOOR])
+        >>> rows[["emd_less_error", "energy_less_error"]] = 0.1
+        >>> distance_words(rows, NEURONEDIT, NO_EDIT)
+        {'EMD': 'better', 'energy distance': 'no different'}
+    """
+    return {title: _BY_SIGN[sign] for title, sign in _signs(rows, method, other).items()}
+
+
 def _signs(rows: pd.DataFrame, method: str, other: str) -> dict[str, int]:
     """-1 where the method is nearer to the truth, 0 within margin or interval, 1 where further: by distance."""
     signs = {}
@@ -183,6 +200,6 @@ def _words(rows: pd.DataFrame, other: str, named: str) -> str:
     relation = relate(rows, NEURONEDIT, other)
     if relation != "mixed against":
         return f"{relation} {named}"
-    told = ", ".join(f"{_BY_SIGN[sign]} by {title}" for title, sign in _signs(rows, NEURONEDIT, other).items())
+    told = ", ".join(f"{word} by {title}" for title, word in distance_words(rows, NEURONEDIT, other).items())
     worse = f", {int(rows['markers_worse'][NEURONEDIT])} markers made worse" if other == NO_EDIT else ""
     return f"mixed against {named} ({told}{worse})"

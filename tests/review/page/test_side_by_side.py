@@ -10,7 +10,8 @@ from neuronedit.cells.panel import Panel
 from neuronedit.errors import ModelError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.page.compare_page import render_comparison, write_comparison
-from neuronedit.review.page.side_by_side import Contender, SideBySide, compare_models, joint_panel
+from neuronedit.review.page.contender import Contender
+from neuronedit.review.page.side_by_side import SideBySide, compare_models, joint_panel
 from neuronedit.review.transfer.transfer import Comparison
 from tests.fixtures import fit_small_pair
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
@@ -37,8 +38,15 @@ def test_the_true_edit_is_better_than_half_of_it_on_the_same_events(compared: Si
     verdicts = compared.verdicts()
     assert list(verdicts) == ["the pair", "donor <2>"]
     assert all(
-        re.match(r"models:/m/2 is better than models:/m/1 \(EMD 0\.\d+ → 0\.\d+, ", v) for v in verdicts.values()
+        re.fullmatch(
+            r"models:/m/2 is better than models:/m/1: EMD 0\.\d+ → 0\.\d+ \(better\), energy distance \d\.\d+ → "
+            r"\d\.\d+ \(better\)\. Both are better than doing nothing\.",
+            verdict,
+        )
+        for verdict in verdicts.values()
     )
+    assert compared.headline == "Of 1 held out comparison, models:/m/2 is better than models:/m/1 on 1."
+    assert compared.tone == "green"
     scalars = compared.scalars()
     # Half of the shift is left by the first, next to nothing by the second.
     assert scalars["emd_first"] == pytest.approx(np.abs(TRUE_SHIFT).mean() / 2, rel=0.15)
@@ -60,10 +68,57 @@ def test_only_what_is_not_alike_is_listed(compared: SideBySide) -> None:
     assert found == {
         "facts": [],
         "settings": [["epochs", "3", "9"]],
-        "gates": [["support", None, "pass 0 <= 3: fine."]],
         "scalars": [["review/a", 1.0, 2.0]],
     }
+    assert compared.gates.to_dict("split")["data"] == [["support", None, "pass 0 <= 3: fine."]]
     assert compared.notes == ()
+
+
+def test_where_neither_is_of_use_the_verdict_says_so(
+    first: Contender, second: Contender, planted_model: Callable[..., EditModel], planted_comparisons: list[Comparison]
+) -> None:
+    wrong = [
+        replace(each, model=planted_model(shift)) for each, shift in ((first, -TRUE_SHIFT), (second, -TRUE_SHIFT / 2))
+    ]
+    found = compare_models(*wrong, planted_comparisons, first.model.panel)
+    assert found.headline == (
+        "Of 1 held out comparison, models:/m/2 is better than models:/m/1 on 1. Neither is better than doing nothing "
+        "on donor <2>."
+    )
+    assert found.tone == "red"
+    assert all(verdict.endswith(" Neither is better than doing nothing.") for verdict in found.verdicts().values())
+    one = compare_models(first, wrong[1], planted_comparisons, first.model.panel)
+    assert one.tone == "red"
+    assert one.verdicts()["donor <2>"].endswith(" models:/m/2 is not better than doing nothing.")
+
+
+def test_each_reviews_decision_and_its_colour_stand_side_by_side(
+    first: Contender, second: Contender, planted_comparisons: list[Comparison]
+) -> None:
+    reviewed = [
+        replace(first, verdict="▼ Do not use it on donor 2. Why.", gates={"support": "fail 9 > 3: far."}),
+        replace(second, verdict="▲ Use it on donor 2."),
+    ]
+    found = compare_models(*reviewed, planted_comparisons, first.model.panel)
+    assert found.decisions == (("▼ Do not use it on donor 2. Why.", "red"), ("▲ Use it on donor 2.", "green"))
+    page = render_comparison(found)
+    assert '<td class="text red">▼ Do not use it on donor 2. Why.</td><td class="text green">▲ Use it on' in page
+    assert '<span class="red">▼ fail 9 &gt; 3</span><small>far.</small>' in page
+    assert first.decision == ("◆ No review stands: nothing says on which cells it may be used.", "amber")
+
+
+def test_numbers_of_reviews_on_different_cells_are_not_compared(
+    first: Contender, second: Contender, planted_comparisons: list[Comparison]
+) -> None:
+    one, other = replace(first, held_out=("igm+",)), replace(second, held_out=("cd4+",))
+    found = compare_models(one, other, planted_comparisons, first.model.panel)
+    assert found.differences["scalars"].empty
+    assert found.notes == (
+        "Numbers of their reviews are not compared, as these were held against different samples: models:/m/1 'igm+'; "
+        "models:/m/2 'cd4+'.",
+    )
+    alike = compare_models(one, replace(second, held_out=("igm+",)), planted_comparisons, first.model.panel)
+    assert len(alike.differences["scalars"]) == 1
 
 
 def test_the_marker_that_the_models_differ_most_in_comes_first(compared: SideBySide) -> None:
@@ -127,9 +182,10 @@ def test_the_page_needs_nothing_else_and_escapes_what_it_shows(compared: SideByS
     assert "donor &lt;2&gt;" in page
     assert "<b>&CD56" not in page
     assert page.count('<tr class="ours">') == 4
-    assert "<td>epochs</td><td>3</td><td>9</td>" in page
-    assert "<td>review/a</td><td>1</td><td>2</td>" in page
-    assert "<td>support</td><td>–</td><td>pass 0 &lt;= 3: fine.</td>" in page
+    assert '<td>epochs</td><td class="text">3</td><td class="text">9</td>' in page
+    assert '<td>review/a</td><td class="text">1</td><td class="text">2</td>' in page
+    assert '<td class="text"><span class="amber">–</span>' in page
+    assert '<td class="text"><span class="green">▲ pass 0 &lt;= 3</span><small>fine.</small></td>' in page
 
 
 def test_the_folder_has_the_page_and_every_table(compared: SideBySide, tmp_path) -> None:
