@@ -6,13 +6,14 @@ from pydantic import Field
 
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
-from neuronedit.adapters.files.dataset import DataConfig, list_dataset
+from neuronedit.adapters.files.dataset import DataConfig, EventDataset, list_dataset
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
+from neuronedit.adapters.registry.datasets import RunDataset, dataset_name
 from neuronedit.adapters.registry.promotion import evidence_of, gates_of_review
-from neuronedit.adapters.registry.results import folder_results
+from neuronedit.adapters.registry.results import Results, folder_results
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, logged_losses
 from neuronedit.adapters.registry.unlogged import NOT_LOGGED, log_in_run
-from neuronedit.adapters.registry.versions import pinned_model
+from neuronedit.adapters.registry.versions import PinnedModel, pinned_model
 from neuronedit.adapters.sampling.review_events import HeldOut, ReviewEvents, draw_review
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.selection import Where
@@ -24,6 +25,7 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import MARKS, GateConfig
 from neuronedit.review.applied import judge_applied, scope_of
 from neuronedit.review.neurons.context import LabelColumns
+from neuronedit.review.page.card import review_card
 from neuronedit.review.page.edit_review import EditReview, review_edit
 from neuronedit.review.page.gate_measures import measure_gates
 from neuronedit.review.page.html import NEURONS_PAGE, PAGE, write_decision, write_neurons
@@ -101,13 +103,27 @@ def job(config: ReviewConfig) -> int:
             write_neurons(review, folder)
             write_record(folder, RECORD, record)
             version = gates_of_review(pinned, gates, review.decision.sentence, evidence, scope)
-            results = folder_results("review", review.scalars(), {"events": dataset}, version=version)
+            results = replace(results_of(review, pinned, dataset, events), version=version)
             name = f"review {pinned.short_name} {MARKS[review.decision.tone]}"
             logged = log_in_run(
                 results, config.tracking, config.flat(), folder, config.output, name=name, parent=pinned.run_id
             )
     print(f"Neuron by neuron: {config.output}/{NEURONS_PAGE}")
     return 0 if logged else NOT_LOGGED
+
+
+def results_of(review: Review, pinned: PinnedModel, dataset: EventDataset, events: ReviewEvents) -> Results:
+    """Give what the review's run is told, each number with the model and the events that it was measured on."""
+    panel = pinned.model.panel
+    read = [RunDataset.of(dataset, "training pairs", panel, events.drawn.counts)]
+    if events.held_out is not None:
+        chosen = ", ".join(dict.fromkeys(each.name for each in events.comparisons if each.kind == HELD_OUT))
+        name, metrics = f"{dataset_name(dataset.uri)} held out", review.held_out_scalars()
+        counts = {name.removeprefix("control "): n for name, n in events.held_out.counts.items()}
+        read.insert(0, RunDataset.of(dataset, "held-out", panel, counts, name=name, chosen=chosen, metrics=metrics))
+    told = folder_results("review", review.scalars(), prefix="")
+    tags, card = {"neuronedit.decision": review.decision.headline}, review_card(review, pinned.uri)
+    return replace(told, datasets=tuple(read), tags=tags, model_id=pinned.model_id, judged=True, card=card)
 
 
 def tell(review: Review, page: str) -> None:

@@ -11,7 +11,7 @@ from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.registry.aliases import check_alias_is_free
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_losses, tracked_run
 from neuronedit.adapters.registry.tracker import told_with
-from neuronedit.adapters.registry.training_runs import log_search, log_training, log_trial
+from neuronedit.adapters.registry.training_runs import introduce, log_search, log_training, log_trial
 from neuronedit.adapters.registry.versions import PinnedModel, RegistryConfig, example_events, register_model
 from neuronedit.adapters.sampling.populations import draw_populations
 from neuronedit.adapters.training.source import ray_train
@@ -85,8 +85,10 @@ def registered(config: TrainConfig) -> PinnedModel:
             run_all=run_on_cluster,
         )
         model = fitted.drawn_from(dataset.facts(), config.sample).model
-        log_training(model, drawn, dataset, loss_figure(fitted.loss_table))
-        return register_model(model, config.model, example_events(model, drawn))
+        learned = log_training(model, drawn, dataset, loss_figure(fitted.loss_table))
+        pinned = register_model(model, config.model, example_events(model, drawn))
+        introduce(pinned, "train", learned)
+    return pinned
 
 
 def searched(prepared: Prepared, config: TrainConfig) -> SearchResult:

@@ -158,8 +158,8 @@ def job(config: TransformConfig) -> int:
         Application(pinned.uri, pinned.model, route, config.where, pinned.scope, values),
         config.max_unsupported,
     )
-    place = masked(config.output)
-    with claim as output, ray_session(config.ray), tracked_run("transform", config.flat()) as run_id:
+    place, name = masked(config.output), f"transform {pinned.short_name}"
+    with claim as output, ray_session(config.ray), tracked_run("transform", config.flat(), name=name) as run_id:
         if limit is not None and not quarantine:
             ahead = look_ahead(pinned.model, inputs, config.where, route)
             check_unsupported(ahead, limit, use, f"{place}: nothing was edited")
@@ -177,7 +177,9 @@ def job(config: TransformConfig) -> int:
         for warning in told_warnings(scope):
             log.warning("%s", warning)
         figure = quality_figure(quality, pinned.model.panel.unit)
-        results = transform_results(manifest, inputs, monotonic() - started, quality_scalars(quality), figure)
+        results = transform_results(
+            manifest, inputs, monotonic() - started, quality_scalars(quality), figure, pinned.model_id
+        )
         logged = log_or_keep(results, run_id, config.output, place)
     print(summary(manifest, place))
     if not logged:

@@ -8,7 +8,7 @@ from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.registry.aliases import check_alias_is_free
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 from neuronedit.adapters.registry.tracker import told_with
-from neuronedit.adapters.registry.training_runs import log_update
+from neuronedit.adapters.registry.training_runs import introduce, log_update
 from neuronedit.adapters.registry.versions import RegistryConfig, example_events, pinned_model, register_model
 from neuronedit.adapters.sampling.update_events import draw_update
 from neuronedit.command import JobCommand
@@ -68,8 +68,9 @@ def job(config: UpdateConfig) -> int:
         old, new = draw_update(parent.model, parent.uri, dataset, config.parent_data)
         update = update_model(parent.model, parent.uri, old, new, config.replay, run_on_cluster)
         update = update.drawn_from(dataset.facts(), {"uri": parent.uri, "sha256": parent.digest})
-        log_update(update, parent, dataset)
+        learned = log_update(update, parent, dataset)
         pinned = register_model(update.model, version, example_events(update.model, update.drawn))
+        introduce(pinned, "update", learned)
     print(f"{pinned.uri}, from {parent.uri}: {update.sentence}; {edits_sentence(update.model)}")
     return 0
 

@@ -14,7 +14,8 @@ import pytest
 from neuronedit_jobs import compare, lineage, promote, review, transform, verify
 
 from neuronedit.adapters.files.dataset import list_dataset
-from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_dataset, tracked_run
+from neuronedit.adapters.registry.datasets import RunDataset, log_datasets
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 from neuronedit.adapters.registry.versions import RegistryConfig, pinned_model, register_model
 from tests.adapters.registry.test_versions import example
 
@@ -151,6 +152,6 @@ def register_bad_model(place: Workplace) -> None:
     connect(TrackingConfig(uri=place.uri, experiment="tests"))
     good = pinned_model("models:/cells/1").model
     bad = replace(good, edits={"B": good.edits["C"], "C": good.edits["B"]})
-    with tracked_run("train", {}):
-        log_dataset(list_dataset(str(place.cells)), "events", "training")
+    with tracked_run("train", {}) as run_id:
+        log_datasets(run_id, [RunDataset.of(list_dataset(str(place.cells)), "training")], "train")
         register_model(bad, RegistryConfig(name="cells"), example(bad))

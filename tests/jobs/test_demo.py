@@ -78,10 +78,10 @@ def test_mlflow_has_the_runs_with_everything_to_review(demo: tuple[Path, str]) -
     trained, reviewed = (client.get_run(run_id) for run_id in (version.run_id, run_of_last(version.tags)))
     assert trained.data.params["design.reference"] == "PTLG021"
     assert len(client.get_metric_history(version.run_id, "validation_loss")) == 150
-    assert [entry.dataset.name for entry in trained.inputs.dataset_inputs] == ["events"]
+    assert [entry.dataset.name for entry in trained.inputs.dataset_inputs] == ["cells"]
     assert any(name.startswith("system/") for name in trained.data.metrics)
     assert (reviewed.data.tags["mlflow.parentRunId"], reviewed.info.run_name) == (version.run_id, "review demo v1 ▲")
-    assert {"review/held_out_emd", "review/held_out_emd_quantile_map", "review/recon_mse"} <= set(reviewed.data.metrics)
+    assert {"headline/emd_after", "headline/emd_quantile_map", "review/recon_mse"} <= set(reviewed.data.metrics)
     of_neurons = ("edit_cancellation", "top4_fraction", "composition_share", "support_outside", "dead_neurons")
     assert {f"review/{name}" for name in (*of_neurons, "max_abs_corr", "cycle_rmse")} <= set(reviewed.data.metrics)
     artifacts = {info.path for info in client.list_artifacts(reviewed.info.run_id, "review")}

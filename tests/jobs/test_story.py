@@ -7,7 +7,7 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from neuronedit.adapters.registry.reviews import review_history, run_of_last
+from neuronedit.adapters.registry.reviews import logged_model_of, review_history, run_of_last
 from tests.jobs.story import Story
 
 pytestmark = pytest.mark.ray
@@ -83,9 +83,41 @@ def test_each_review_is_a_run_of_its_own_below_the_training(story: Story, client
         run = client.get_run(record.run)
         assert run.data.tags["mlflow.parentRunId"] == version.run_id
         assert run.info.run_name in {f"review cells v{number} {mark}" for mark in marks}
-        assert "review/held_out_emd" in run.data.metrics
+        assert len([name for name in run.data.metrics if name.startswith("headline/")]) == 8
+        assert run.data.tags["neuronedit.decision"][0] == run.info.run_name[-1]
+        by_context = {entry.tags[0].value: entry.dataset for entry in run.inputs.dataset_inputs}
+        assert by_context.keys() == {"training pairs", "held-out"}
+        assert '"chosen": "B → A, role = validation, C → A' in by_context["held-out"].profile
         trained = client.get_run(version.run_id).data.metrics
-        assert not [name for name in trained if name.startswith("review/")], "a review writes nothing to the training"
+        assert not [name for name in trained if name.startswith(("headline/", "review/"))], "not to the training"
+
+
+def test_the_description_of_a_version_and_of_its_reviews_run_agree_with_the_sealed_tags(
+    story: Story, client: MlflowClient
+) -> None:
+    for number in "12":
+        version = client.get_model_version("cells", number)
+        run = client.get_run(run_of_last(version.tags))
+        decision = run.data.tags["neuronedit.decision"]
+        assert version.tags["neuronedit.verdict"].startswith(decision)
+        assert version.description == run.data.tags["mlflow.note.content"]
+        assert version.description.startswith(f"{decision}<!-- neuronedit's card begins -->\n")
+        assert f"Review of {version.tags['neuronedit.reviewed']}, run {run.info.run_id}." in version.description
+        assert f"neuronedit promote cells {number} --alias champion" in version.description
+        assert client.get_logged_model(logged_model_of(version)).tags["mlflow.note.content"] == version.description
+    assert "made by neuronedit" in client.get_registered_model("cells").description
+
+
+def test_a_reviews_numbers_are_of_the_logged_model_and_of_the_held_out_events(
+    story: Story, client: MlflowClient
+) -> None:
+    model = client.get_logged_model(logged_model_of(client.get_model_version("cells", "1")))
+    measured = {metric.key: (metric.dataset_name, metric.dataset_digest) for metric in model.metrics}
+    run = client.get_run(run_of_last(client.get_model_version("cells", "1").tags))
+    held_out = next(entry.dataset for entry in run.inputs.dataset_inputs if entry.dataset.name.endswith(" held out"))
+    assert measured["headline/emd_after"] == (held_out.name, held_out.digest)
+    assert measured["review/recon_mse"][0] == story.place.cells.name
+    assert [each.model_id for each in run.inputs.model_inputs] == [model.model_id]
 
 
 def test_a_transform_by_alias_records_the_version_and_how_its_gates_stood(story: Story) -> None:
@@ -120,12 +152,16 @@ def test_lineage_as_json_tells_the_override(story: Story) -> None:
 
 
 def test_the_comparison_tells_which_is_better_on_the_same_cells(story: Story, client: MlflowClient) -> None:
-    lines = [line for line in story.said["compare"].out.splitlines() if " → A, role = " in line]
+    lines = [line for line in story.said["compare"].out.splitlines() if " → A, role = " in line and ": models" in line]
     assert len(lines) == 4  # two training pairs, two held out
     assert all("models:/cells/2 is worse than models:/cells/1" in line for line in lines)
     page = (story.place.folder / "compare/compare.html").read_text()
-    assert "<td>training.epochs</td><td>8</td><td>–</td>" in page
-    assert "<td>quantile_map</td><td>pass " in page
+    assert '<td>training.epochs</td><td class="text">8</td><td class="text">–</td>' in page
+    assert '<td>quantile_map</td><td class="text"><span class="green">▲ pass ' in page
+    assert '<span class="red">▼ fail ' in page
+    headline = "Of 2 held out comparisons, models:/cells/2 is worse than models:/cells/1 on 2."
+    assert headline in page
+    assert headline in story.said["compare"].out
     experiment = client.get_experiment_by_name("tests").experiment_id
     (run,) = client.search_runs([experiment], filter_string="tags.`neuronedit.job` = 'compare'")
     assert run.data.metrics["compare/emd_first"] < run.data.metrics["compare/emd_second"]

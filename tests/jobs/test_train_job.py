@@ -47,7 +47,10 @@ class TestControlsDesign:
         history = MlflowClient().get_metric_history(run.info.run_id, "train_loss")
         assert sorted(metric.step for metric in history) == [*range(1, 9)]
         (entry,) = run.inputs.dataset_inputs
-        assert entry.dataset.digest == pinned.model.facts["data"]["sha256"][:36]
+        assert pinned.model.facts["data"]["sha256"] in entry.dataset.profile
+        assert '"events of control A": 600' in entry.dataset.profile
+        assert run.info.run_name == "train cells v1"
+        assert "Made models:/cells/1, whose page tells" in run.data.tags["mlflow.note.content"]
         assert any(name.startswith("system/") for name in run.data.metrics)
 
     def test_the_alias_points_at_the_version(self, trained: Trained) -> None:

@@ -17,8 +17,9 @@ from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.storage import Location, locate
 from neuronedit.adapters.registry.aliases import alias_moves
+from neuronedit.adapters.registry.datasets import DIGEST_LENGTH
 from neuronedit.adapters.registry.reviews import review_history
-from neuronedit.adapters.registry.runs import DIGEST_LENGTH, TrackingConfig, use_store
+from neuronedit.adapters.registry.runs import TrackingConfig, use_store
 from neuronedit.adapters.registry.tracker import is_missing, tracker_errors
 from neuronedit.adapters.registry.versions import PARENT_TAG, find_version, pinned_model
 from neuronedit.adapters.transform.manifest import read_manifest
@@ -274,8 +275,11 @@ def _run(run_id: str, facts: Mapping[str, Any] | None = None) -> Trail:
 def _read_by(run: Run, facts: Mapping[str, Any]) -> bool:
     """Whether the run has recorded the data that a model names; a model of another make names none."""
     sha256 = facts.get("data", {}).get("sha256")
-    digests = [entry.dataset.digest for entry in run.inputs.dataset_inputs]
-    return sha256 is None or sha256[:DIGEST_LENGTH] in digests
+    read = [entry.dataset for entry in run.inputs.dataset_inputs]
+    # The digest is of the files alone, or of the populations that were used, too; then the profile has the files'.
+    return sha256 is None or any(
+        sha256[:DIGEST_LENGTH] == each.digest or sha256 in (each.profile or "") for each in read
+    )
 
 
 def _data(facts: Mapping[str, Any]) -> Trail:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.registry.aliases import AliasMove, alias_time, current_user, move_alias
-from neuronedit.adapters.registry.results import VersionTags
+from neuronedit.adapters.registry.reviews import VersionTags
 from neuronedit.adapters.registry.tracker import tracker_errors
 from neuronedit.adapters.registry.versions import PinnedModel, find_version
 from neuronedit.errors import ModelError

@@ -11,49 +11,16 @@ from typing import Any, Self
 
 import mlflow
 from matplotlib.figure import Figure
-from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.dataset import EventDataset
 from neuronedit.adapters.files.storage import Location
-from neuronedit.adapters.registry.reviews import review_record
-from neuronedit.adapters.registry.runs import log_series, record_dataset
+from neuronedit.adapters.registry.datasets import RunDataset, log_datasets, log_measured
+from neuronedit.adapters.registry.reviews import VersionTags, describe_run
 from neuronedit.adapters.registry.tracker import tracker_errors
 from neuronedit.adapters.transform.output_folder import UNLOGGED
 from neuronedit.edits.students.student import served_sentence
 from neuronedit.model.standing import REVIEWED_TAG
-
-
-@dataclass(frozen=True)
-class VersionTags:
-    """A review's tags for a model version: ``models:/NAME/VERSION`` is ``name`` and ``version``."""
-
-    name: str
-    version: str
-    tags: Mapping[str, str]
-
-    def write(self, run: str, *, late: bool = False) -> str:
-        """Write the tags, and beside them a record of the review that they are of.
-
-        Args:
-            run: The review's.
-            late: Leave the tags of a review that came later.
-
-        Returns:
-            A sentence where they were left; otherwise nothing.
-
-        Raises:
-            TrackingError: MLflow does not answer, or refuses.
-        """
-        with tracker_errors():
-            client = MlflowClient()
-            for key, text in review_record(self.tags, run).items():
-                client.set_model_version_tag(self.name, self.version, key, text)
-            reviewed = client.get_model_version(self.name, self.version).tags.get(REVIEWED_TAG, "")
-            if late and reviewed > self.tags.get(REVIEWED_TAG, ""):  # both begin with the time
-                return f"models:/{self.name}/{self.version} was reviewed again since ({reviewed}): its gates stay."
-            for key, text in self.tags.items():
-                client.set_model_version_tag(self.name, self.version, key, text)
-        return ""
+from neuronedit.review.page.card import closed
 
 
 @dataclass(frozen=True)
@@ -63,22 +30,28 @@ class Results:
     Attributes:
         job: The job's name.
         metrics: Numbers by name.
-        datasets: For each dataset that was read, its ``uri``, ``name`` and ``digest``.
+        datasets: The datasets that were read, with the metrics that were measured on each.
         tags: Of the run.
         texts: Text files by their path among the run's artifacts.
         figures: Figures as PNG, likewise.
         folder: The artifacts' folder for the files of the job's output; None to log none of these.
         version: Tags for a model version.
+        model_id: The logged model that was used, by its id in MLflow.
+        judged: Whether the metrics are of that model; otherwise they are of the run alone.
+        card: The model card, for the run and the version; empty where there is none.
     """
 
     job: str
     metrics: Mapping[str, float]
-    datasets: tuple[Mapping[str, str], ...] = ()
+    datasets: tuple[RunDataset, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     figures: Mapping[str, bytes] = field(default_factory=dict)
     folder: str | None = None
     version: VersionTags | None = None
+    model_id: str | None = None
+    judged: bool = False
+    card: str = ""
 
     def log(self, output: Location, *, late: bool = False) -> str:
         """Log the results in the active run.
@@ -93,8 +66,11 @@ class Results:
         Raises:
             TrackingError: MLflow does not answer, or refuses.
         """
-        for dataset in self.datasets:
-            record_dataset(context=self.job, **dataset)
+        with tracker_errors():
+            opened = mlflow.active_run()
+        assert opened is not None
+        run = opened.info.run_id
+        log_datasets(run, self.datasets, self.job, self.model_id)
         with tracker_errors():
             if self.tags:
                 mlflow.set_tags(dict(self.tags))
@@ -107,12 +83,11 @@ class Results:
                     mlflow.log_artifact(str(place), str(Path(path).parent))
             if self.folder is not None:
                 _log_files(Path(output.path), self.folder)
-        log_series([{**self.metrics, "step": 0}], "step")
-        if self.version is None:
-            return ""
-        run = mlflow.active_run()
-        assert run is not None
-        return self.version.write(run.info.run_id, late=late)
+        log_measured(run, self.metrics, self.datasets, self.model_id if self.judged else None)
+        if self.card:
+            reviewed = self.version.tags[REVIEWED_TAG] if self.version else ""
+            describe_run(run, closed(self.card, reviewed, f"run {run}"))
+        return "" if self.version is None else self.version.write(run, self.card, late=late)
 
     def to_facts(self) -> dict[str, Any]:
         """Give the results as JSON values."""
@@ -124,11 +99,19 @@ class Results:
         """Read results from their ``to_facts``."""
         version = VersionTags(**facts["version"]) if facts["version"] else None
         figures = {path: base64.b64decode(content) for path, content in facts["figures"].items()}
-        return cls(**{**facts, "datasets": tuple(facts["datasets"]), "figures": figures, "version": version})
+        datasets = tuple(
+            RunDataset(**{**each, "metrics": tuple(each.get("metrics", ()))}) for each in facts["datasets"]
+        )
+        return cls(**{**facts, "datasets": datasets, "figures": figures, "version": version})
 
 
 def transform_results(
-    manifest: Mapping[str, Any], dataset: EventDataset, seconds: float, quality: Mapping[str, float], figure: Figure
+    manifest: Mapping[str, Any],
+    dataset: EventDataset,
+    seconds: float,
+    quality: Mapping[str, float],
+    figure: Figure,
+    model_id: str | None = None,
 ) -> Results:
     """Give the results of a transform: its input, manifest, counts, speed and quality.
 
@@ -138,6 +121,7 @@ def transform_results(
         seconds: The time that the job took.
         quality: Numbers by name (see ``quality_scalars``).
         figure: The figure of the quality (see ``quality_figure``).
+        model_id: The logged model that edited it, by its id in MLflow.
     """
     counts = {f"events/{outcome.replace(' ', '_')}": n for outcome, n in manifest["counts"].items()}
     speed = {"events_per_second": manifest["events"] / seconds, "seconds": seconds}
@@ -147,10 +131,11 @@ def transform_results(
     return Results(
         "transform",
         {**counts, **speed, **quality},
-        (dataset_facts(dataset, "events"),),
+        (RunDataset.of(dataset, "transform"),),
         tags,
         {"manifest.json": json.dumps(dict(manifest), indent=2)},
         {"figures/quality.png": png(figure)},
+        model_id=model_id,
     )
 
 
@@ -173,13 +158,8 @@ def folder_results(
     """
     begin = f"{job}/" if prefix is None else prefix
     metrics = {f"{begin}{name}": value for name, value in scalars.items()}
-    read = tuple(dataset_facts(dataset, name) for name, dataset in (datasets or {}).items())
+    read = tuple(RunDataset.of(dataset, job, name=role) for role, dataset in (datasets or {}).items())
     return Results(job, metrics, read, folder=job, version=version)
-
-
-def dataset_facts(dataset: EventDataset, name: str) -> dict[str, str]:
-    """Give a dataset's URI, its name in the run, and its digest."""
-    return {"uri": dataset.uri, "name": name, "digest": dataset.digest()}
 
 
 def png(figure: Figure) -> bytes:

@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +10,12 @@ from time import time
 
 import mlflow
 import pandas as pd
-from mlflow.data.code_dataset_source import CodeDatasetSource
-from mlflow.data.dataset_source import DatasetSource
-from mlflow.data.dataset_source_registry import resolve_dataset_source
-from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from pydantic import Field
 
-from neuronedit.adapters.files.dataset import EventDataset
+from neuronedit.adapters.registry.datasets import send_metrics
 from neuronedit.adapters.registry.tracker import (
     check_database,
     check_uri,
@@ -57,7 +51,7 @@ DEFAULT_STORE = "sqlite:///mlflow.db"
 SYSTEM_METRICS_SECONDS = 2
 MAX_PARAM_LENGTH = 500
 LOSSES = ("train_loss", "validation_loss")
-DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
+REVIEW_METRICS = ("headline/", "review/")
 
 
 def connect(config: TrackingConfig) -> None:
@@ -160,25 +154,6 @@ def _end_run(status: str) -> None:
         log.warning("run %s: that it has ended (%s) was not recorded. %s", run.info.run_id, status, error)
 
 
-def log_dataset(dataset: EventDataset, name: str, context: str) -> None:
-    """Record a dataset that a run has read: its URI, and a digest of its files' names, rows and sizes.
-
-    Raises:
-        TrackingError: The store does not answer.
-    """
-    record_dataset(dataset.uri, name, dataset.digest(), context)
-
-
-def record_dataset(uri: str, name: str, digest: str, context: str) -> None:
-    """Record a dataset by its URI and digest in the active run.
-
-    Raises:
-        TrackingError: The store does not answer.
-    """
-    with tracker_errors():
-        mlflow.log_input(MetaDataset(_source(uri), name=name, digest=digest[:DIGEST_LENGTH]), context=context)
-
-
 def log_series(rows: Sequence[Mapping[str, float]], step_key: str, run_id: str | None = None) -> None:
     """Record metrics that have one value for each step, all in one call.
 
@@ -198,9 +173,7 @@ def log_series(rows: Sequence[Mapping[str, float]], step_key: str, run_id: str |
     metrics = [
         Metric(key, value, now, int(row[step_key])) for row in rows for key, value in row.items() if key != step_key
     ]
-    for start in range(0, len(metrics), 1000):  # MLflow's limit for one call
-        with tracker_errors():
-            MlflowClient().log_batch(run_id, metrics=metrics[start : start + 1000])
+    send_metrics(run_id, metrics)
 
 
 def log_losses(run_id: str, number: int, losses: Sequence[EpochLosses]) -> None:
@@ -239,7 +212,7 @@ def read_run(run_id: str | None, review_run: str | None = None) -> tuple[dict[st
     with tracker_errors():
         trained = MlflowClient().get_run(run_id).data
         reviewed = MlflowClient().get_run(review_run).data if review_run else trained
-    scalars = {name: value for name, value in reviewed.metrics.items() if name.startswith("review/")}
+    scalars = {name: value for name, value in reviewed.metrics.items() if name.startswith(REVIEW_METRICS)}
     return dict(trained.params), scalars
 
 
@@ -251,15 +224,6 @@ def logged_losses(run_id: str | None) -> pd.DataFrame:
         histories = {name: MlflowClient().get_metric_history(run_id, name) for name in LOSSES}
     columns = {name: pd.Series({entry.step: entry.value for entry in history}) for name, history in histories.items()}
     return pd.DataFrame(columns).rename_axis("epoch").sort_index().reset_index()
-
-
-def _source(uri: str) -> DatasetSource:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a path could be read by two equal kinds of source
-        try:
-            return resolve_dataset_source(uri)
-        except MlflowException:  # a storage that MLflow does not know, such as abfs:// and what only fsspec reaches
-            return CodeDatasetSource({"neuronedit.uri": uri})
 
 
 def _absolute(location: str) -> str:

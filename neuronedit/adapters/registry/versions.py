@@ -21,7 +21,7 @@ from pydantic import Field
 import neuronedit
 from neuronedit.adapters.registry import pyfunc_model
 from neuronedit.adapters.registry.aliases import move_alias
-from neuronedit.adapters.registry.reviews import run_of_last
+from neuronedit.adapters.registry.reviews import logged_model_of, run_of_last
 from neuronedit.adapters.registry.tracker import is_missing, tracker_errors, uploading
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.config import Config
@@ -62,6 +62,7 @@ class PinnedModel:
         run_id: The run that trained it; None for a folder.
         standing: Its review's gates; None for a folder.
         review_run: The run of its last review; None where there is none, or one of before reviews had runs.
+        model_id: The logged model that it is, by its id in MLflow; None for a folder.
     """
 
     model: EditModel
@@ -71,6 +72,7 @@ class PinnedModel:
     run_id: str | None
     standing: Standing | None = None
     review_run: str | None = None
+    model_id: str | None = None
 
     @property
     def short_name(self) -> str:
@@ -198,7 +200,8 @@ def pinned_model(uri: str) -> PinnedModel:
         )
     if registered != loaded.digest:
         raise _other_files(pinned, registered, loaded.digest)
-    return replace(loaded, standing=Standing.from_tags(found.tags), review_run=run_of_last(found.tags))
+    standing, last = Standing.from_tags(found.tags), run_of_last(found.tags)
+    return replace(loaded, standing=standing, review_run=last, model_id=logged_model_of(found))
 
 
 def find_version(uri: str) -> ModelVersion:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -16,14 +17,23 @@ from neuronedit.review.page.edit_review import EditReview
 from neuronedit.review.part import Part, slug
 from neuronedit.review.populations.mix_note import MixNote
 from neuronedit.review.transfer.densities import Histograms
-from neuronedit.review.transfer.transfer import (
-    NEURONEDIT,
-)
+from neuronedit.review.transfer.transfer import HELD_OUT, NEURONEDIT
 from neuronedit.review.transfer.verdict import Verdict, decisive_kind, judge_comparisons
 
 LOSS_COLUMNS = ["epoch", "train_loss", "validation_loss"]
 
 SIMPLE_METHODS = (MEAN_SHIFT, QUANTILE_MAP, LATENT_MEAN)
+
+
+HEADLINE: Final[Mapping[str, str]] = {
+    "emd_no_edit": "emd_before",
+    "emd": "emd_after",
+    "emd_quantile_map": "emd_quantile_map",
+    "energy_no_edit": "energy_before",
+    "energy": "energy_after",
+    "markers_worse": "markers_worse",
+}
+"""The means that are headline metrics, by their names there; with ``unsupported`` and ``error`` they are eight."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +143,42 @@ class Review:
         return pd.concat([decisive, means]).set_index(["comparison", "method"])[columns]
 
     def scalars(self) -> dict[str, float]:
-        """Numbers for MLflow's compare view: means over each kind, then each comparison's own; all finite."""
-        scalars = {"recon_mse": float(self.reconstruction["mse"].mean())}
+        """Numbers for MLflow, all finite, none of them twice.
+
+        ``headline/`` has eight that decide: means over the comparisons that the verdict rests on, the largest share of
+        unsupported events, and the error where the edits are to be applied. ``review/`` has all others: further means
+        over each kind of comparison, the comparisons' own where a kind has several, and the parts' of each edit.
+        """
+        scalars = self._headline() | {"review/recon_mse": float(self.reconstruction["mse"].mean())}
         for kind, rows in self.methods.groupby("kind", sort=False):
-            means = rows.groupby("method", sort=False)[[*DECISIVE_NAMES, "markers_worse"]].mean()
-            scalars |= {f"{slug(str(kind))}_{name}": value for name, value in _scalars(means).items()}
-        for comparison, rows in self._by_comparison():
-            own = _scalars(rows.set_index("method"))
-            scalars |= {f"transfer/{slug(comparison)}/{name}": value for name, value in own.items()}
+            further = HEADLINE if kind == decisive_kind(self.methods) else {}
+            numbers = {name: value for name, value in _mean_scalars(rows).items() if name not in further}
+            scalars |= _under(f"review/{slug(str(kind))}_", numbers)
+            if rows["comparison"].nunique() > 1:
+                for name, own in rows.groupby("comparison", sort=False):
+                    scalars |= _under(f"review/transfer/{slug(str(name))}/", _scalars(own.set_index("method")))
         for edit in self.edits:
-            # The first edit's numbers stand for the model in the compare view; every edit's have names of their own.
-            scalars |= {name: value for name, value in edit.scalars.items() if edit is self.edits[0]}
-            scalars |= {f"edit/{slug(edit.edit)}/{name}": value for name, value in edit.scalars.items()}
+            # The first edit's numbers stand for the model in the compare view; others have the edit's name.
+            begin = "review/" if edit is self.edits[0] else f"review/edit/{slug(edit.edit)}/"
+            scalars |= _under(begin, edit.scalars)
         return {name: value for name, value in scalars.items() if np.isfinite(value)}
+
+    def held_out_scalars(self) -> list[str]:
+        """Give the names of those scalars that were measured on held-out events."""
+        held_out = self.methods[self.methods["kind"] == HELD_OUT]
+        if held_out.empty:
+            return []
+        named = [f"review/transfer/{slug(str(name))}/" for name in held_out["comparison"].unique()]
+        begins = ("headline/", f"review/{slug(HELD_OUT)}_", *named)
+        return [name for name in self.scalars() if name.startswith(begins)]
+
+    def _headline(self) -> dict[str, float]:
+        means = _mean_scalars(self.methods[self.methods["kind"] == decisive_kind(self.methods)])
+        errors = [gate.value for gate in self.gates if gate.name == "expected_error" and gate.value is not None]
+        unsupported = [each.found.unsupported for each in self.scope.populations]
+        numbers = {name: means[scalar] for scalar, name in HEADLINE.items()}
+        numbers |= {"unsupported": max(unsupported, default=np.nan), "error": max(errors, default=np.nan)}
+        return _under("headline/", numbers)
 
     def _by_comparison(self) -> list[tuple[str, pd.DataFrame]]:
         return [(str(name), rows) for name, rows in self.methods.groupby("comparison", sort=False)]
@@ -163,6 +196,15 @@ def _summary_row(rows: pd.DataFrame) -> dict[str, object]:
             f"{metric}_floor": rows.at[FLOOR, metric],
         }
     return row | {"markers_worse": rows.at[NEURONEDIT, "markers_worse"]}
+
+
+def _mean_scalars(rows: pd.DataFrame) -> dict[str, float]:
+    """The numbers of the means over comparisons: of a method table's rows of one kind."""
+    return _scalars(rows.groupby("method", sort=False)[[*DECISIVE_NAMES, "markers_worse"]].mean())
+
+
+def _under(begin: str, numbers: Mapping[str, float]) -> dict[str, float]:
+    return {f"{begin}{name}": value for name, value in numbers.items()}
 
 
 def _scalars(rows: pd.DataFrame) -> dict[str, float]:

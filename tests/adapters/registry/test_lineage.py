@@ -12,9 +12,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.dataset import list_dataset
+from neuronedit.adapters.registry.datasets import RunDataset, log_datasets
 from neuronedit.adapters.registry.lineage import Trail, trace_output
 from neuronedit.adapters.registry.promotion import evidence_of, gates_of_review, promote
-from neuronedit.adapters.registry.runs import TrackingConfig, connect, log_dataset, tracked_run
+from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 from neuronedit.adapters.registry.versions import PARENT_TAG, RegistryConfig, pinned_model, register_model
 from neuronedit.adapters.transform.manifest import OutputOrigin, make_manifest
 from neuronedit.adapters.transform.output_folder import claimed_output
@@ -55,7 +56,7 @@ def made_once(
     model = replace(controls_model, facts={"data": data, "events": {"control A": 600, "control B": 500}})
     for _ in range(2):
         with tracked_run("train", {}) as run_id:
-            log_dataset(dataset, "events", "training")
+            log_datasets(run_id, [RunDataset.of(dataset, "training")], "train")
             register_model(model, RegistryConfig(name="cells"), example(model))
     gates = [Gate(name, 2.0, 1.0, "bad.") if name == "support" else Gate(name, 0.5, 1.0, "good.") for name in GATES]
     reviewed = pinned_model("models:/cells/2")

@@ -10,8 +10,8 @@ from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.files.storage import locate
-from neuronedit.adapters.registry.results import Results, VersionTags, folder_results, transform_results
-from neuronedit.adapters.registry.reviews import review_history, review_record, run_of_last
+from neuronedit.adapters.registry.results import Results, folder_results, transform_results
+from neuronedit.adapters.registry.reviews import VersionTags, review_history, review_record, run_of_last
 from neuronedit.adapters.registry.runs import TrackingConfig, tracked_run
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.quality.table import quality_scalars, quality_table

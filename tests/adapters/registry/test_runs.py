@@ -12,10 +12,10 @@ from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.dataset import list_dataset
 from neuronedit.adapters.registry import runs as tracking_module
+from neuronedit.adapters.registry.datasets import RunDataset, log_datasets
 from neuronedit.adapters.registry.runs import (
     TrackingConfig,
     connect,
-    log_dataset,
     log_losses,
     logged_losses,
     read_run,
@@ -103,14 +103,15 @@ def test_a_training_run_has_its_counts_its_data_and_a_figure_of_its_losses(
     losses = [EpochLosses(epoch, 1 / epoch, 2 / epoch) for epoch in range(1, 4)]
     drawn = DrawnPopulations({"control A": np.zeros((60, 6), np.float32)}, {"control A": 600})
     with tracked_run("train", SETTINGS) as run_id:
-        log_training(controls_model, drawn, dataset, loss_figure(pd.DataFrame(losses)))
+        learned = log_training(controls_model, drawn, dataset, loss_figure(pd.DataFrame(losses)))
     assert [found.path for found in MlflowClient().list_artifacts(run_id, "figures")] == ["figures/losses.png"]
     run = MlflowClient().get_run(run_id)
-    assert (run.data.metrics["populations"], run.data.metrics["events_drawn"]) == (1, 60)
-    assert run.data.metrics["sample/control A/events_drawn"] == 60
-    assert run.data.metrics["sample/control A/rank_error"] == pytest.approx(np.sqrt(0.25 / 60 * 540 / 599))
+    assert (learned.metrics["populations"], learned.metrics["events_drawn"]) == (1, 60)
+    assert learned.metrics["sample/control A/events_drawn"] == 60
+    assert learned.metrics["sample/control A/rank_error"] == pytest.approx(np.sqrt(0.25 / 60 * 540 / 599))
     (entry,) = run.inputs.dataset_inputs
-    assert entry.dataset.digest == dataset.digest()[:36]
+    assert entry.dataset.name == cells_once.name
+    assert entry.dataset.digest == learned.dataset.digest
     assert json.loads(entry.dataset.source)["uri"] == str(cells_once)
     assert {tag.key: tag.value for tag in entry.tags}["mlflow.data.context"] == "training"
     facts = json.loads(Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/training.json")).read_text())
@@ -142,7 +143,7 @@ def test_a_storage_that_mlflow_does_not_know_is_recorded_by_its_uri(tracking: Tr
     uri = "abfs://account@cells/day1"
     connect(tracking)
     with tracked_run("transform", {}) as run_id:
-        log_dataset(replace(list_dataset(str(cells_once)), uri=uri), "events", "transform")
+        log_datasets(run_id, [RunDataset.of(replace(list_dataset(str(cells_once)), uri=uri), "transform")], "transform")
     (logged,) = MlflowClient().get_run(run_id).inputs.dataset_inputs
     assert json.loads(logged.dataset.source)["tags"] == {"neuronedit.uri": uri}
 

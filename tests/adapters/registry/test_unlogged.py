@@ -11,8 +11,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
-from neuronedit.adapters.registry.results import Results, VersionTags, folder_results
-from neuronedit.adapters.registry.reviews import review_history
+from neuronedit.adapters.registry.results import Results, folder_results
+from neuronedit.adapters.registry.reviews import VersionTags, review_history
 from neuronedit.adapters.registry.runs import TrackingConfig, connect, tracked_run
 from neuronedit.adapters.registry.unlogged import log_in_run, log_kept, log_or_keep
 from neuronedit.errors import OutputError, TrackingError

@@ -9,13 +9,18 @@ import pytest
 from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.cells.transforms import Logicle
+from neuronedit.edits.support import Extrapolation
 from neuronedit.errors import DataError
 from neuronedit.model.edit_model import EditModel
+from neuronedit.model.gates import Gate
+from neuronedit.model.scope import ReviewedPopulation, Scope
+from neuronedit.review.page.edit_review import EditReview
 from neuronedit.review.page.html import render_page
 from neuronedit.review.page.model_facts import model_facts
 from neuronedit.review.page.report import Review
 from neuronedit.review.page.review_model import review_model
 from neuronedit.review.page.sections import sections
+from neuronedit.review.part import Part
 from neuronedit.review.transfer.densities import density_table
 from neuronedit.review.transfer.transfer import Comparison, measure_transfer
 from tests.review.planted import TRUE_SHIFT
@@ -26,9 +31,49 @@ def test_scalars_are_finite_named_for_mlflow_and_equal_the_table(review_of: Call
     scalars = review.scalars()
     assert all(re.fullmatch(r"[a-z0-9_/]+", name) and np.isfinite(value) for name, value in scalars.items())
     row = review.methods.query("kind == 'held out' and method == 'neuronedit'").iloc[0]
-    assert scalars["held_out_emd"] == scalars["transfer/donor_2/emd"] == row["emd"]
-    assert scalars["held_out_energy_residual"] == pytest.approx(row["r_energy"])
-    assert scalars["recon_mse"] == pytest.approx(review.reconstruction["mse"].mean())
+    assert scalars["headline/emd_after"] == row["emd"]
+    assert scalars["review/held_out_energy_residual"] == pytest.approx(row["r_energy"])
+    assert scalars["review/recon_mse"] == pytest.approx(review.reconstruction["mse"].mean())
+
+
+def test_eight_scalars_are_headlines_and_no_number_has_two_names(review_of: Callable[..., Review]) -> None:
+    review = review_of(TRUE_SHIFT)
+    part = Part("health", "Health", "health", "Well.", scalars={"dead_neurons": 3.0})
+    edits = tuple(EditReview(name, "all", (part,), {}) for name in ("pair", "other"))
+    population = ReviewedPopulation("pair", "donor = 2", 900, Extrapolation(0.25, 0.6, 0.3, 1.0))
+    gate = Gate("expected_error", 0.125, 0.9, "measured.")
+    scalars = replace(review, edits=edits, scope=Scope((population,)), gates=(gate,)).scalars()
+    headline = {name.removeprefix("headline/") for name in scalars if name.startswith("headline/")}
+    assert headline == {
+        *("emd_before", "emd_after", "emd_quantile_map", "energy_before", "energy_after"),
+        *("markers_worse", "unsupported", "error"),
+    }
+    assert (scalars["headline/unsupported"], scalars["headline/error"]) == (0.25, 0.125)
+    of_parts = {name for name in scalars if "dead_neurons" in name}
+    assert of_parts == {"review/dead_neurons", "review/edit/other/dead_neurons"}
+    assert all(name.startswith(("headline/", "review/")) for name in scalars)
+    measured = [value for name, value in scalars.items() if "dead" not in name and "markers_worse" not in name]
+    assert len(set(measured)) == len(measured)
+
+
+def test_comparisons_have_numbers_of_their_own_only_where_a_kind_has_several(review_of: Callable[..., Review]) -> None:
+    review = review_of(TRUE_SHIFT)
+    assert not [name for name in review.scalars() if name.startswith("review/transfer/")]
+    further = review.methods[review.methods["kind"] == "held out"].assign(comparison="donor 3", emd=0.5)
+    both = replace(review, methods=pd.concat([review.methods, further]))
+    scalars = both.scalars()
+    assert scalars["review/transfer/donor_3/emd"] == 0.5
+    assert scalars["headline/emd_after"] == pytest.approx((scalars["review/transfer/donor_2/emd"] + 0.5) / 2)
+    held_out = both.held_out_scalars()
+    assert {"headline/emd_after", "review/held_out_emd_floor", "review/transfer/donor_3/emd"} <= set(held_out)
+    assert not {"review/recon_mse", "review/training_pair_emd"} & set(held_out)
+
+
+def test_without_held_out_events_the_headline_is_of_the_training_pairs(review_of: Callable[..., Review]) -> None:
+    review = review_of(TRUE_SHIFT)
+    fitted = replace(review, methods=review.methods[review.methods["kind"] == "training pair"])
+    assert fitted.scalars()["headline/emd_after"] == review.scalars()["review/training_pair_emd"]
+    assert fitted.held_out_scalars() == []
 
 
 def test_the_decisive_table_holds_the_held_out_comparisons_and_their_means(review_of: Callable[..., Review]) -> None:
@@ -49,7 +94,7 @@ def test_a_residual_that_is_not_defined_is_left_out(review_of: Callable[..., Rev
     methods = review.methods.copy()
     methods.loc[methods["method"] == "no edit", ["emd", "energy"]] = 0.0
     scalars = replace(review, methods=methods).scalars()
-    assert "held_out_emd" in scalars
+    assert "headline/emd_after" in scalars
     assert not [name for name in scalars if name.endswith("residual")]
 
 
