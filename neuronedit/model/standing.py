@@ -36,6 +36,16 @@ SEALED: Final = (DIGEST_TAG, *(GATE_TAG + name for name in GATES), STATE_TAG, VE
 """The tags that the seal is of: the model, each gate's verdict, number, threshold and reason, and the review."""
 
 
+def is_sealed(tag: str) -> bool:
+    """Tell whether a review may have sealed a tag that another has not: older ones have other gates, and no scope.
+
+    Example:
+        >>> is_sealed("neuronedit.gate.confounding"), is_sealed("neuronedit.override")
+        (True, False)
+    """
+    return tag in (HELD_OUT_TAG, SCOPE_TAG) or tag.startswith(GATE_TAG)
+
+
 def gates_digest(tags: Mapping[str, str]) -> str:
     """Compute the SHA-256 of the sealed tags, as canonical JSON.
 
@@ -44,9 +54,7 @@ def gates_digest(tags: Mapping[str, str]) -> str:
         'e524fe4cffc5'
     """
     sealed = {key: tags.get(key) for key in SEALED}
-    # Older reviews have neither of two tags, and gates that are none any more.
-    further = [key for key in tags if key in (HELD_OUT_TAG, SCOPE_TAG) or key.startswith(GATE_TAG)]
-    sealed |= {key: tags[key] for key in further}
+    sealed |= {key: text for key, text in tags.items() if is_sealed(key)}
     return hashlib.sha256(json.dumps(sealed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -159,7 +159,7 @@ def test_the_comparison_tells_which_is_better_on_the_same_cells(story: Story, cl
     assert '<td>training.epochs</td><td class="text">8</td><td class="text">–</td>' in page
     assert '<td>quantile_map</td><td class="text"><span class="green">▲ pass ' in page
     assert '<span class="red">▼ fail ' in page
-    headline = "Of 2 held out comparisons, models:/cells/2 is worse than models:/cells/1 on 2."
+    headline = "Of 2 held-out comparisons, models:/cells/2 is worse than models:/cells/1 on 2."
     assert headline in page
     assert headline in story.said["compare"].out
     experiment = client.get_experiment_by_name("tests").experiment_id

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from neuronedit.adapters.registry.tracker import tracker_errors
-from neuronedit.model.standing import REVIEWED_TAG, STATE_TAG, VERDICT_TAG
+from neuronedit.model.standing import REVIEWED_TAG, STATE_TAG, VERDICT_TAG, is_sealed
 from neuronedit.review.page.card import MODEL_NOTE, closed, is_ours, with_card
 
 log = logging.getLogger(__name__)
@@ -99,11 +99,15 @@ class VersionTags:
             client = MlflowClient()
             for key, text in review_record(self.tags, run).items():
                 client.set_model_version_tag(self.name, self.version, key, text)
-            reviewed = client.get_model_version(self.name, self.version).tags.get(REVIEWED_TAG, "")
+            before = client.get_model_version(self.name, self.version).tags
+            reviewed = before.get(REVIEWED_TAG, "")
             if late and reviewed > self.tags.get(REVIEWED_TAG, ""):  # both begin with the time
                 return f"models:/{self.name}/{self.version} was reviewed again since ({reviewed}): its gates stay."
             for key, text in self.tags.items():
                 client.set_model_version_tag(self.name, self.version, key, text)
+            for key in before:
+                if is_sealed(key) and key not in self.tags:  # a gate of an older neuronedit, which has none like it now
+                    client.delete_model_version_tag(self.name, self.version, key)
         if card:
             describe_version(self.name, self.version, closed(card, self.tags[REVIEWED_TAG], f"run {run}"))
         return ""

@@ -46,6 +46,7 @@ class RegistryConfig(Config):
 SERVING_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors", "torch")
 EXAMPLE_EVENTS = 5
 MAX_NAMES = 1000  # MLflow's limit for one answer
+NO_STEP = -1  # a model has all that its run measured at its step, but CPU and disk of the training say nothing of it
 PARENT_TAG: Final = "neuronedit.parent"
 """A model version's tag that names the version that it was made from: ``models:/NAME/VERSION``."""
 
@@ -152,6 +153,7 @@ def register_model(model: EditModel, config: RegistryConfig, example: pd.DataFra
                 input_example=example,
                 pip_requirements=[f"{name}=={version(name)}" for name in SERVING_REQUIREMENTS],
                 metadata={DIGEST_TAG: digest},
+                step=NO_STEP,
             )
             # The version has its digest from the start: without it, it could not be used.
             tags = {DIGEST_TAG: digest} | ({PARENT_TAG: parent["uri"]} if parent else {})

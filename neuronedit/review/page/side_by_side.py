@@ -73,7 +73,7 @@ class SideBySide:
         relations, decisive = self.relations(), self._decisive()
         found = [relations[name] for name in decisive]
         counts = [f"{_words(relation, first)} on {found.count(relation)}" for relation in dict.fromkeys(found)]
-        kinds = f"{kind} comparison" if kind == HELD_OUT else kind
+        kinds = "held-out comparison" if kind == HELD_OUT else kind
         neither = [name for name in decisive if len(self.useless[name]) == len(self.names)]
         useless = f" Neither is better than doing nothing on {'; '.join(neither)}." if neither else ""
         return f"Of {len(found)} {kinds}{'s' * (len(found) > 1)}, {second} is {', '.join(counts)}.{useless}"
@@ -143,7 +143,7 @@ def compare_models(
         >>> from neuronedit.review.transfer.transfer import example_comparison
         >>> compared = compare_models(*example_contenders(), [example_comparison()], example_model().panel)
         >>> compared.headline
-        'Of 1 held out comparison, two is no different from one on 1.'
+        'Of 1 held-out comparison, two is no different from one on 1.'
     """
     shared = _shared_markers(first, second)
     both = [each for each in comparisons if each.edit in first.model.edits and each.edit in second.model.edits]

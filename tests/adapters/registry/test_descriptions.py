@@ -39,6 +39,7 @@ def dataset(cells_once: Path) -> EventDataset:
 def trained(tracking: TrackingConfig, controls_model: EditModel, dataset: EventDataset) -> PinnedModel:
     """Version 1 of the model cells, as a training leaves it."""
     with tracked_run("train", {}):
+        mlflow.log_metric("system/cpu_utilization_percentage", 7.0, step=0)
         pinned = register_model(controls_model, RegistryConfig(name="cells"), example(controls_model))
         read = RunDataset.of(dataset, "training", controls_model.panel, POPULATIONS)
         introduce(pinned, "train", Learned(read, {"edit/B/error": 0.25}))
@@ -88,7 +89,7 @@ def test_a_new_version_and_its_run_are_named_and_described(trained: PinnedModel,
     )
     assert run.data.tags["mlflow.note.content"].startswith("Made models:/cells/1, whose page tells whether it was")
     assert client.get_registered_model("cells").description.startswith("Versions of an edit of cells, made by neuron")
-    (metric,) = client.get_logged_model(logged_model_of(found)).metrics
+    (metric,) = client.get_logged_model(logged_model_of(found)).metrics  # and none of the system's
     assert (metric.key, metric.value, metric.dataset_name) == ("edit/B/error", 0.25, cells_once.name)
 
 
@@ -105,6 +106,16 @@ def test_the_description_agrees_with_the_sealed_tags_after_each_review(
         logged_model = MlflowClient().get_logged_model(logged_model_of(found))
         assert logged_model.tags["mlflow.note.content"] == found.description
         assert run.data.tags["neuronedit.decision"] == decision
+
+
+def test_a_gate_of_an_older_neuronedit_does_not_break_a_later_reviews_seal(
+    trained: PinnedModel, dataset: EventDataset, tmp_path: Path
+) -> None:
+    MlflowClient().set_model_version_tag("cells", "1", "neuronedit.gate.confounding", "pass 0.1 <= 0.3: the mix.")
+    logged(reviewed(trained, dataset, "▲ Use it on B."), tmp_path)
+    found = version()
+    assert "neuronedit.gate.confounding" not in found.tags
+    assert (Standing.from_tags(found.tags).changed, Standing.from_tags(found.tags).state) == (False, "pass")
 
 
 def test_a_review_that_is_logged_later_describes_version_and_run_alike(

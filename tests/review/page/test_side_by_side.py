@@ -45,7 +45,7 @@ def test_the_true_edit_is_better_than_half_of_it_on_the_same_events(compared: Si
         )
         for verdict in verdicts.values()
     )
-    assert compared.headline == "Of 1 held out comparison, models:/m/2 is better than models:/m/1 on 1."
+    assert compared.headline == "Of 1 held-out comparison, models:/m/2 is better than models:/m/1 on 1."
     assert compared.tone == "green"
     scalars = compared.scalars()
     # Half of the shift is left by the first, next to nothing by the second.
@@ -82,7 +82,7 @@ def test_where_neither_is_of_use_the_verdict_says_so(
     ]
     found = compare_models(*wrong, planted_comparisons, first.model.panel)
     assert found.headline == (
-        "Of 1 held out comparison, models:/m/2 is better than models:/m/1 on 1. Neither is better than doing nothing "
+        "Of 1 held-out comparison, models:/m/2 is better than models:/m/1 on 1. Neither is better than doing nothing "
         "on donor <2>."
     )
     assert found.tone == "red"
