@@ -15,9 +15,9 @@ from neuronedit.cells.selection import Where
 from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.model.standing import Standing
-from neuronedit.review.page.compare_page import COMPARE_PAGE, write_comparison
-from neuronedit.review.page.contender import Contender
-from neuronedit.review.page.side_by_side import compare_models, joint_panel
+from neuronedit.review.compare.compare_page import COMPARE_PAGE, write_comparison
+from neuronedit.review.compare.contender import Contender
+from neuronedit.review.compare.side_by_side import compare_models, joint_panel
 
 RECORD = "_compare.json"
 
@@ -75,10 +75,9 @@ def job(config: CompareConfig) -> int:
 
 def contender(pinned: PinnedModel) -> Contender:
     """A pinned model with what its registry and its run say of it."""
-    settings, scalars = read_run(pinned.run_id, pinned.review_run)
+    settings, scalars, measured_on = read_run(pinned.run_id, pinned.review_run)
     standing = pinned.standing or Standing({})
-    held_out = standing.evidence.measured
-    return Contender(pinned.uri, pinned.model, settings, standing.recorded, scalars, standing.verdict, held_out)
+    return Contender(pinned.uri, pinned.model, settings, standing.recorded, scalars, standing.verdict, measured_on)
 
 
 main = JobCommand("compare", CompareConfig, job, positional=("first", "second"))

@@ -8,6 +8,7 @@ from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.dataset import DataConfig, EventDataset, list_dataset
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
+from neuronedit.adapters.registry import datasets
 from neuronedit.adapters.registry.datasets import RunDataset, dataset_name
 from neuronedit.adapters.registry.promotion import evidence_of, gates_of_review
 from neuronedit.adapters.registry.results import Results, folder_results
@@ -115,12 +116,14 @@ def job(config: ReviewConfig) -> int:
 def results_of(review: Review, pinned: PinnedModel, dataset: EventDataset, events: ReviewEvents) -> Results:
     """Give what the review's run is told, each number with the model and the events that it was measured on."""
     panel = pinned.model.panel
-    read = [RunDataset.of(dataset, "training pairs", panel, events.drawn.counts)]
+    read = [RunDataset.of(dataset, datasets.TRAINING_PAIRS, panel, events.drawn.counts)]
     if events.held_out is not None:
         chosen = ", ".join(dict.fromkeys(each.name for each in events.comparisons if each.kind == HELD_OUT))
         name, metrics = f"{dataset_name(dataset.uri)} held out", review.held_out_scalars()
         counts = {name.removeprefix("control "): n for name, n in events.held_out.counts.items()}
-        read.insert(0, RunDataset.of(dataset, "held-out", panel, counts, name=name, chosen=chosen, metrics=metrics))
+        read.insert(
+            0, RunDataset.of(dataset, datasets.HELD_OUT, panel, counts, name=name, chosen=chosen, metrics=metrics)
+        )
     told = folder_results("review", review.scalars(), prefix="")
     tags, card = {"neuronedit.decision": review.decision.headline}, review_card(review, pinned.uri)
     return replace(told, datasets=tuple(read), tags=tags, model_id=pinned.model_id, judged=True, card=card)

@@ -10,15 +10,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
 from neuronedit.config import Config, explain_fields, top_level_settings
-from neuronedit.errors import NeuroneditError, masked
-from neuronedit.streams import heard_streams, log_to_stderr
+from neuronedit.errors import NeuroneditError, log_to_stderr, masked
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 
@@ -103,8 +102,12 @@ def run(command: click.Command, name: str, argv: Sequence[str] | None = None) ->
         >>> run(click.Command("check", callback=lambda: 3), "neuronedit check", [])
         3
     """
-    with _stoppable(name), heard_streams():
-        return _run(command, name, argv)
+    with _stoppable(name), redirect_stdout(_Heard(sys.stdout)), redirect_stderr(_Heard(sys.stderr)):
+        try:
+            return _run(command, name, argv)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
 
 
 def end_job(message: str, remedy: str | None = None) -> bool:
@@ -148,6 +151,30 @@ def _stop(number: int, frame: object) -> None:
         job.begin_to_end(128 + number, f"Stopped. {job.remedy}")
         job.interrupt()
     raise KeyboardInterrupt
+
+
+class _Heard:
+    """A stream whose reader may leave before the end, as ``head`` does: what is written afterwards is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return self._unless_left(self._stream.write, text)
+
+    def flush(self) -> None:
+        self._unless_left(self._stream.flush)
+
+    def _unless_left(self, do: Callable[..., int | None], *text: str) -> int:
+        try:
+            return do(*text) or 0
+        except BrokenPipeError:  # what the stream still holds when the process ends goes nowhere, too
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+            return sum(map(len, text))
 
 
 class _Running:

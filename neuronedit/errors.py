@@ -8,7 +8,9 @@ Credentials, hidden from everything that is shown or stored. Passwords may hold 
 Numbers and names as a person reads them.
 """
 
+import logging
 import re
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from math import isfinite
@@ -232,3 +234,25 @@ def listing(names: Iterable[object], limit: int = 8) -> str:
     shown = [repr(name) for name in names]
     rest = f" and {len(shown) - limit} more" if len(shown) > limit else ""
     return ", ".join(shown[:limit]) + rest
+
+
+class _MaskedFormatter(logging.Formatter):
+    """Writes log lines, other libraries' too, without credentials."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
+
+
+def log_to_stderr(*, verbose: bool) -> None:
+    """Write log lines to stderr: neuronedit's own, and warnings of other libraries.
+
+    Args:
+        verbose: Write other libraries' further lines, too.
+
+    Example:
+        >>> log_to_stderr(verbose=False)
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_MaskedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("neuronedit").setLevel(logging.INFO)

@@ -29,6 +29,7 @@ FLOORS = (
     ("review/labels", "review/populations", "review/stability"),
     ("review/cytometry",),
     ("review/page",),
+    ("review/compare",),
     ("adapters/files", "adapters/cluster"),
     ("adapters/fcs",),
     ("adapters/sampling", "adapters/transform"),

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.dataset_source_registry import resolve_dataset_source
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
@@ -23,6 +23,10 @@ from neuronedit.cells.panel import Panel
 
 DIGEST_LENGTH: Final = 36
 """MLflow's limit for a dataset's digest."""
+
+HELD_OUT: Final = "held-out"
+TRAINING_PAIRS: Final = "training pairs"
+"""Contexts of the datasets that a review reads."""
 
 SHA256: Final = "sha256 of names, rows and sizes"
 """The profile's key for the digest of the files, whichever of their events were used."""
@@ -109,6 +113,16 @@ class RunDataset:
 def dataset_name(uri: str) -> str:
     """Name a dataset by the end of its URI."""
     return uri.partition("?")[0].rstrip("/").rpartition("/")[2] or "events"
+
+
+def reviewed_events(review: Run) -> str:
+    """Name the events that a review's headline was measured on, held-out ones or else training pairs; empty if none."""
+    read = {tag.value: entry.dataset for entry in review.inputs.dataset_inputs for tag in entry.tags}
+    found = read.get(HELD_OUT) or read.get(TRAINING_PAIRS)
+    if found is None:
+        return ""
+    chosen = json.loads(found.profile or "{}").get("chosen", TRAINING_PAIRS)
+    return f"{found.name}, {chosen} (digest {found.digest[:8]})"
 
 
 def log_datasets(run_id: str, datasets: Sequence[RunDataset], job: str, model_id: str | None = None) -> None:

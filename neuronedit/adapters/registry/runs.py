@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from pydantic import Field
 
-from neuronedit.adapters.registry.datasets import send_metrics
+from neuronedit.adapters.registry.datasets import reviewed_events, send_metrics
 from neuronedit.adapters.registry.tracker import (
     check_database,
     check_uri,
@@ -197,8 +197,10 @@ def metric_slug(name: str) -> str:
     return re.sub(r"[^\w./ -]", "_", name)
 
 
-def read_run(run_id: str | None, review_run: str | None = None) -> tuple[dict[str, str], dict[str, float]]:
-    """The settings of a training run, and the scalars of its model's review; empty where there is no run.
+def read_run(run_id: str | None, review_run: str | None = None) -> tuple[dict[str, str], dict[str, float], str]:
+    """The settings of a training run, the scalars of its model's review, and the events that these were measured on.
+
+    All are empty where there is no run, and the events where an older review has recorded none of its own.
 
     Args:
         run_id: The training's.
@@ -208,12 +210,12 @@ def read_run(run_id: str | None, review_run: str | None = None) -> tuple[dict[st
         TrackingError: The store does not answer, or has no such run.
     """
     if run_id is None:
-        return {}, {}
+        return {}, {}, ""
     with tracker_errors():
-        trained = MlflowClient().get_run(run_id).data
-        reviewed = MlflowClient().get_run(review_run).data if review_run else trained
-    scalars = {name: value for name, value in reviewed.metrics.items() if name.startswith(REVIEW_METRICS)}
-    return dict(trained.params), scalars
+        trained = MlflowClient().get_run(run_id)
+        reviewed = MlflowClient().get_run(review_run) if review_run else trained
+    scalars = {name: value for name, value in reviewed.data.metrics.items() if name.startswith(REVIEW_METRICS)}
+    return dict(trained.data.params), scalars, reviewed_events(reviewed)
 
 
 def logged_losses(run_id: str | None) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from neuronedit.adapters.files.dataset import EventDataset, list_dataset
 from neuronedit.adapters.files.staged_folder import write_record
 from neuronedit.adapters.files.storage import locate
-from neuronedit.adapters.registry.datasets import RunDataset
+from neuronedit.adapters.registry.datasets import RunDataset, reviewed_events
 from neuronedit.adapters.registry.promotion import evidence_of, gates_of_review
 from neuronedit.adapters.registry.results import Results, folder_results
 from neuronedit.adapters.registry.reviews import logged_model_of
@@ -162,6 +162,7 @@ def test_a_reviews_numbers_name_the_logged_model_and_the_events_that_they_were_m
     run = logged(reviewed(trained, dataset, "▲ Use it on B."), tmp_path)
     by_context = {entry.tags[0].value: entry.dataset for entry in run.inputs.dataset_inputs}
     held_out, pairs = by_context["held-out"], by_context["training pairs"]
+    assert reviewed_events(run) == f"cells held out, role = validation (digest {held_out.digest[:8]})"
     assert json.loads(held_out.profile).items() >= {"events of B": 300, "chosen": "role = validation"}.items()
     assert json.loads(pairs.profile).items() >= {"events of control A": 600, "markers": 6, "events": 2500}.items()
     columns = json.loads(held_out.schema)["mlflow_colspec"]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from neuronedit.errors import listing
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.example import example_model
 from neuronedit.model.gates import MARKS, Tone
@@ -24,7 +23,7 @@ class Contender:
         gates: Each gate's text; empty where it was not reviewed.
         scalars: Numbers of its review; empty where it was not reviewed.
         verdict: The decision of its review, with its sign, in a sentence or more; empty where it was not reviewed.
-        held_out: The comparisons with measured truth of its review.
+        measured_on: The events that the numbers of its review were measured on; empty where they are not known.
     """
 
     name: str
@@ -33,7 +32,7 @@ class Contender:
     gates: Mapping[str, str]
     scalars: Mapping[str, float]
     verdict: str = ""
-    held_out: tuple[str, ...] = ()
+    measured_on: str = ""
 
     @property
     def decision(self) -> tuple[str, Tone]:
@@ -72,7 +71,7 @@ def differences(first: Contender, second: Contender) -> dict[str, pd.DataFrame]:
 
 def _same_cells(first: Contender, second: Contender) -> bool:
     """Whether both reviews were held against the same truth: numbers of different cells do not compare models."""
-    return set(first.held_out) == set(second.held_out)
+    return first.measured_on == second.measured_on != ""
 
 
 def gates_of_both(first: Contender, second: Contender) -> pd.DataFrame:
@@ -128,7 +127,8 @@ def notes(first: Contender, second: Contender, comparisons: Sequence[Comparison]
         )
     if first.scalars and second.scalars and not _same_cells(first, second):
         told.append(
-            "Numbers of their reviews are not compared, as these were held against different samples: "
-            f"{first.name} {listing(first.held_out) or 'none'}; {second.name} {listing(second.held_out) or 'none'}."
+            "Numbers of their reviews are not compared, as these are not known to be of the same events: "
+            f"{first.name} on {first.measured_on or 'unknown ones'}; {second.name} on "
+            f"{second.measured_on or 'unknown ones'}."
         )
     return told

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from neuronedit.cells.tables import write_csv
 from neuronedit.model.gates import MARKS, Tone
 from neuronedit.review.charts import BLUE, GREY, ORANGE
-from neuronedit.review.page.contender import example_contenders
+from neuronedit.review.compare.contender import example_contenders
+from neuronedit.review.compare.side_by_side import SideBySide, compare_models
 from neuronedit.review.page.html import page_template
-from neuronedit.review.page.side_by_side import SideBySide, compare_models
 from neuronedit.review.part import Drawing
 from neuronedit.review.transfer.transfer import HELD_OUT, TRAINING_PAIR, example_comparison
 from neuronedit.review.transfer.verdict import decisive_kind

@@ -9,9 +9,9 @@ from neuronedit.cells.design import PairDesign
 from neuronedit.cells.panel import Panel
 from neuronedit.errors import ModelError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.review.page.compare_page import render_comparison, write_comparison
-from neuronedit.review.page.contender import Contender
-from neuronedit.review.page.side_by_side import SideBySide, compare_models, joint_panel
+from neuronedit.review.compare.compare_page import render_comparison, write_comparison
+from neuronedit.review.compare.contender import Contender
+from neuronedit.review.compare.side_by_side import SideBySide, compare_models, joint_panel
 from neuronedit.review.transfer.transfer import Comparison
 from tests.fixtures import fit_small_pair
 from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
@@ -20,13 +20,17 @@ from tests.review.planted import MARKERS, TRUE_SHIFT, planted_events
 @pytest.fixture(scope="module")
 def first(planted_model: Callable[..., EditModel]) -> Contender:
     """Half of the true shift."""
-    return Contender("models:/m/1", planted_model(TRUE_SHIFT / 2), {"epochs": "3", "seed": "0"}, {}, {"review/a": 1.0})
+    return Contender(
+        "models:/m/1", planted_model(TRUE_SHIFT / 2), {"epochs": "3", "seed": "0"}, {}, {"review/a": 1.0}, "", "cells"
+    )
 
 
 @pytest.fixture(scope="module")
 def second(planted_model: Callable[..., EditModel]) -> Contender:
     gates = {"support": "pass 0 <= 3: fine."}
-    return Contender("models:/m/2", planted_model(TRUE_SHIFT), {"epochs": "9", "seed": "0"}, gates, {"review/a": 2.0})
+    return Contender(
+        "models:/m/2", planted_model(TRUE_SHIFT), {"epochs": "9", "seed": "0"}, gates, {"review/a": 2.0}, "", "cells"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +114,14 @@ def test_each_reviews_decision_and_its_colour_stand_side_by_side(
 def test_numbers_of_reviews_on_different_cells_are_not_compared(
     first: Contender, second: Contender, planted_comparisons: list[Comparison]
 ) -> None:
-    one, other = replace(first, held_out=("igm+",)), replace(second, held_out=("cd4+",))
+    one, other = replace(first, measured_on="igm+"), replace(second, measured_on="cd4+")
     found = compare_models(one, other, planted_comparisons, first.model.panel)
     assert found.differences["scalars"].empty
     assert found.notes == (
-        "Numbers of their reviews are not compared, as these were held against different samples: models:/m/1 'igm+'; "
-        "models:/m/2 'cd4+'.",
+        "Numbers of their reviews are not compared, as these are not known to be of the same events: models:/m/1 on "
+        "igm+; models:/m/2 on cd4+.",
     )
-    alike = compare_models(one, replace(second, held_out=("igm+",)), planted_comparisons, first.model.panel)
+    alike = compare_models(one, replace(second, measured_on="igm+"), planted_comparisons, first.model.panel)
     assert len(alike.differences["scalars"]) == 1
 
 

@@ -14,7 +14,7 @@ from neuronedit.measures.distances import DECISIVE, DECISIVE_NAMES, FLOOR
 from neuronedit.measures.halves import HalfDistances, halved_distances
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import Tone
-from neuronedit.review.page.contender import Contender, differences, gates_of_both, notes
+from neuronedit.review.compare.contender import Contender, differences, gates_of_both, notes
 from neuronedit.review.transfer.transfer import HELD_OUT, Comparison
 from neuronedit.review.transfer.verdict import Relation, decisive_kind, distance_words, relate
 
@@ -139,7 +139,7 @@ def compare_models(
 
     Example:
         >>> from neuronedit.model.example import example_model
-        >>> from neuronedit.review.page.contender import example_contenders
+        >>> from neuronedit.review.compare.contender import example_contenders
         >>> from neuronedit.review.transfer.transfer import example_comparison
         >>> compared = compare_models(*example_contenders(), [example_comparison()], example_model().panel)
         >>> compared.headline
