@@ -152,13 +152,14 @@ def folder_results(
     Args:
         job: The job's name, and that of the artifacts' folder.
         scalars: The numbers to record, by name.
-        datasets: The datasets that were read, by their role.
+        datasets: The datasets that were read, by their role, which names them in the run unless it is ``events``.
         prefix: Begins the metrics' names; by default the job's name and a slash.
         version: Tags for the model version that the job judged.
     """
     begin = f"{job}/" if prefix is None else prefix
     metrics = {f"{begin}{name}": value for name, value in scalars.items()}
-    read = tuple(RunDataset.of(dataset, job, name=role) for role, dataset in (datasets or {}).items())
+    names = {role: "" if role == "events" else role for role in datasets or ()}
+    read = tuple(RunDataset.of(dataset, job, name=names[role]) for role, dataset in (datasets or {}).items())
     return Results(job, metrics, read, folder=job, version=version)
 
 

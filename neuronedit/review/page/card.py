@@ -43,7 +43,7 @@ MODEL_NOTE: Final = (
 
 _CARD: Final = re.compile(f"^[^\n]*{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL | re.MULTILINE)
 
-_SPACE: Final = "&emsp;"
+_SPACE: Final = "&nbsp;&nbsp;"
 """Keeps the columns of a table apart, which MLflow's pages draw without any space between."""
 
 _UNDERLINED: Final = "---"
@@ -65,6 +65,9 @@ def review_card(review: Review, uri: str, folder: str = "review") -> str:
     """
     decision = review.decision
     remedy = f" **Next:** {_plain(decision.remedy, MAX_SENTENCE)}" if decision.remedy else ""
+    alone = (
+        " (nothing was found against these; the decision above holds all the same)" if decision.tone == "red" else ""
+    )
     restrictions = [f"- {_plain(each, MAX_SENTENCE)}" for each in review.restrictions[:MAX_RESTRICTIONS]]
     stands = bool(review.gates) and all(gate.outcome == "pass" for gate in review.gates) and not review.lost
     lines = [
@@ -72,7 +75,7 @@ def review_card(review: Review, uri: str, folder: str = "review") -> str:
         _UNDERLINED,
         f"{_plain(decision.why, MAX_REASONS)}{remedy}",
         "",
-        f"- **Reviewed for:** {_populations(review.scope.reviewed_for, 'no cells')}",
+        f"- **Reviewed for:** {_populations(review.scope.reviewed_for, 'no cells')}{alone}",
         f"- **Not for:** {_populations(review.scope.not_for, 'none of the cells that were looked at')}",
         *restrictions,
         "",
@@ -182,7 +185,7 @@ def _scores(section: Section) -> Iterator[str]:
         before, after, by_map, floor = (
             section.score(method, metric.name) for method in (NO_EDIT, NEURONEDIT, QUANTILE_MAP, FLOOR)
         )
-        yield f"{before:.3f} → **{after:.3f}** ± {section.interval(metric.name):.3f}"
+        yield f"{before:.3f} → **{after:.3f}**&nbsp;±&nbsp;{section.interval(metric.name):.3f}"
         yield from (f"{by_map:.3f}", f"{floor:.3f}")
 
 

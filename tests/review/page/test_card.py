@@ -47,8 +47,8 @@ def test_the_card_has_decision_scope_restrictions_numbers_page_and_commands(revi
     assert lines[6:9] == [f"- Restriction {number}." for number in (1, 2, 3)]
     scores = review.methods.query("kind == 'held out'").set_index("method")["emd"]
     (row,) = (line for line in lines if line.startswith("| donor &lt;2> (held out) |"))
-    cells = [cell.strip().removeprefix("&emsp;") for cell in row.strip("|").split("|")]
-    assert cells[1].startswith(f"{scores['no edit']:.3f} → **{scores['neuronedit']:.3f}** ± 0.0")
+    cells = [cell.strip().removeprefix("&nbsp;&nbsp;") for cell in row.strip("|").split("|")]
+    assert cells[1].startswith(f"{scores['no edit']:.3f} → **{scores['neuronedit']:.3f}**&nbsp;±&nbsp;0.0")
     assert cells[2:4] == [f"{scores['quantile map']:.3f}", f"{scores['noise floor']:.3f}"]
     assert cells[-1] == "0 of 5"
     assert lines[-3:] == [
@@ -84,6 +84,13 @@ def test_a_version_whose_checks_do_not_all_stand_is_promoted_by_an_override_alon
     for changed in ({"gates": open_}, {"gates": ()}, {"lost": "Donor 1 was left out."}):
         card = review_card(replace(review, **changed), "models:/batches/3")
         assert f"- **Promote it, against its checks:** {command}" in card
+
+
+def test_cells_that_nothing_was_found_against_are_no_release_where_the_decision_is_red(review: Review) -> None:
+    failed = (Gate("reconstruction", 0.5, 0.75, "too little.", at_least=True), *PASSED[1:])
+    card = review_card(replace(review, gates=failed), "models:/batches/3")
+    assert "**Reviewed for:** donor = 2 (nothing was found against these; the decision above holds all the" in card
+    assert card.startswith("▼ Do not use it on ")
 
 
 def test_the_first_version_has_none_to_go_back_to_and_a_folder_no_commands(review: Review) -> None:
