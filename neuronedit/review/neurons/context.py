@@ -20,7 +20,7 @@ from neuronedit.review.subject import EditSubject
 class LabelColumns(Config):
     """Columns of the data that label events; they make the review tell more."""
 
-    cell_type: str | None = Field(None, description="its kind of cell: tells state from mix, in the gate, too")
+    cell_type: str | None = Field(None, description="its kind of cell, by which the review looks at each")
     donor: str | None = Field(None, description="whom it is from")
     sample: str | None = Field(None, description="the measured sample that it is from")
     condition: str | None = Field(None, description="what was done to its sample")

@@ -54,9 +54,7 @@ def test_the_way_back_has_the_edits_own_plan_and_is_none_of_an_edit_that_does_no
 
 def test_the_part_tells_what_is_left_and_whose_way_back_it_was(subject, model):
     part = cycle_part(subject, model)
-    assert part.reading.startswith(
-        "After the edit and its inverse the source's events are 0 standard deviations from"
-    )
+    assert part.reading.startswith("After the edit and its inverse the source's events are 0 standard deviations from")
     assert part.scalars["cycle_rmse"] < 1e-5
     assert set(part.scalars) == {"cycle_rmse", "cycle_share", "reencode_drift"}
     assert part.warning == "The model has no inverse edit; the way back was fitted for this review."
