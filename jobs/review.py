@@ -1,6 +1,7 @@
 """Review a model: ``python jobs/review.py CONFIG.toml --set section.key=value``."""
 
 from dataclasses import replace
+from shutil import copytree
 
 from pydantic import Field
 
@@ -29,7 +30,7 @@ from neuronedit.review.neurons.context import LabelColumns
 from neuronedit.review.page.card import review_card
 from neuronedit.review.page.edit_review import EditReview, review_edit
 from neuronedit.review.page.gate_measures import measure_gates
-from neuronedit.review.page.html import NEURONS_PAGE, PAGE, write_decision, write_neurons
+from neuronedit.review.page.html import NEURONS_PAGE, PAGE, rewrite_page, write_decision, write_neurons
 from neuronedit.review.page.report import Review
 from neuronedit.review.page.review_model import review_model
 from neuronedit.review.transfer.transfer import HELD_OUT
@@ -100,7 +101,8 @@ def job(config: ReviewConfig) -> int:
         tell(review, f"{config.output}/{PAGE}")
         review = replace(review, edits=edit_reviews(config, pinned.model, events))
         with staged_folder(config.output, RECORD, overwrite=True) as folder:
-            write_decision(review, folder)
+            copytree(config.output, folder, dirs_exist_ok=True)
+            rewrite_page(review, folder)
             write_neurons(review, folder)
             write_record(folder, RECORD, record)
             version = gates_of_review(pinned, gates, review.decision.sentence, evidence, scope)

@@ -7,7 +7,8 @@ import base64
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,9 @@ def page_template(name: str) -> jinja2.Template:
 
 
 def write_decision(review: Review, folder: Path) -> None:
-    """Write ``review.html``, its tables as CSV and its figures as PNG into an existing folder.
+    """Write ``review.html``, its tables as CSV and its figures, as the page has them, into an existing folder.
+
+    Overviews of the comparisons are PNG besides.
 
     Example:
         >>> import tempfile
@@ -148,13 +151,26 @@ def write_decision(review: Review, folder: Path) -> None:
         write_csv(table, folder / f"{name}.csv")
     for index, section in enumerate(sections(review), start=1):
         _save(section.overview_drawing.figure, folder / f"{index}_{section.overview_drawing.name}.png", dpi=PNG_DPI)
-    for part in review.parts:
-        for drawing in part.drawings:
-            _save(drawing.figure, folder / f"cells_{drawing.name}.png", dpi=PNG_DPI)
+    drawings = [drawing for part in review.parts for drawing in part.drawings]
+    _write(((f"cells_{drawing.name}", drawing) for drawing in drawings), folder)
+
+
+def rewrite_page(review: Review, folder: Path) -> None:
+    """Write ``review.html`` anew, with what the neurons say, where all else of it is written.
+
+    Example:
+        >>> import tempfile
+        >>> from neuronedit.review.page.review_model import example_review
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rewrite_page(example_review(), Path(folder))
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['review.html']
+    """
+    (folder / PAGE).write_text(render_page(review), encoding="utf-8")
 
 
 def write_neurons(review: Review, folder: Path) -> None:
-    """Write ``neurons.html``, its tables as CSV and its figures as PNG into an existing folder.
+    """Write ``neurons.html``, its tables as CSV and its figures, as the page has them, into an existing folder.
 
     Example:
         >>> import tempfile
@@ -166,16 +182,21 @@ def write_neurons(review: Review, folder: Path) -> None:
     """
     (folder / NEURONS_PAGE).write_text(render_neurons(review), encoding="utf-8")
     for index, section in enumerate(sections(review), start=1):
-        for drawing in section.drawings():
-            _save(drawing.figure, folder / f"{index}_{drawing.name}.png", dpi=PNG_DPI)
+        _write(((f"{index}_{drawing.name}", drawing) for drawing in section.drawings()), folder)
     for edit in review.edits:
         for name, table in edit.tables.items():
             write_csv(table, folder / f"{slug(edit.edit)}_{name}.csv")
-        for part in edit.parts:
-            for drawing in part.drawings:
-                _save(drawing.figure, folder / f"{slug(edit.edit)}_{drawing.name}.png", dpi=PNG_DPI)
+        drawings = [drawing for part in edit.parts for drawing in part.drawings]
+        _write(((f"{slug(edit.edit)}_{drawing.name}", drawing) for drawing in drawings), folder)
     if losses := _loss_drawing(review.losses):
-        _save(losses.figure, folder / f"{losses.name}.png", dpi=PNG_DPI)
+        _write([(losses.name, losses)], folder)
+
+
+def _write(drawings: Iterable[tuple[str, Drawing]], folder: Path) -> None:
+    """Write figures by their names, with the bytes that a page has of them: drawing them again would cost as much."""
+    for name, drawing in drawings:
+        kind, image = _image(drawing)
+        (folder / f"{name}.{kind.partition('+')[0]}").write_bytes(image)
 
 
 def review_tables(review: Review) -> dict[str, pd.DataFrame]:
@@ -224,6 +245,7 @@ def _embed(drawing: Drawing, said: str = "") -> Markup:
     )
 
 
+@lru_cache(maxsize=256)
 def _image(drawing: Drawing) -> tuple[str, bytes]:
     """Draw a figure as an image, and give its kind and bytes: lines, or points where there are too many lines."""
     buffer = io.BytesIO()

@@ -36,7 +36,7 @@ HEADLINE: Final[Mapping[str, str]] = {
 """The means that are headline metrics, by their names there; with ``unsupported`` and ``error`` they are eight."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Review:
     """A model's review: its tables, facts, gates, and the reviews of its edits.
 

@@ -1,7 +1,7 @@
 """One comparison's part of the page: its verdict, its rows of the review's tables, its figures."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -106,8 +106,9 @@ class Section:
         return [self.method_drawing, self.marker_drawing, self.density_drawing]
 
 
-def sections(review: Review) -> list[Section]:
-    """A section for each comparison, in the order in which they are to be looked at.
+@lru_cache(maxsize=2)
+def sections(review: Review) -> tuple[Section, ...]:
+    """A section for each comparison, in the order in which they are to be looked at; made once for a review.
 
     Example:
         >>> from neuronedit.review.page.review_model import example_review
@@ -125,4 +126,4 @@ def sections(review: Review) -> list[Section]:
         )
         for verdict in review.verdicts
     ]
-    return sorted(found, key=lambda section: section.rank)
+    return tuple(sorted(found, key=lambda section: section.rank))

@@ -130,10 +130,10 @@ def test_the_same_review_gives_the_same_pages(page: str, neurons: str, review: R
 def test_the_folder_holds_pages_tables_and_figures(review: Review, tmp_path: Path) -> None:
     write_decision(review, tmp_path)
     tables = [f"{name}.csv" for name in review_tables(review)]
-    views = [f"cells_{drawing.name}.png" for part in review.parts for drawing in part.drawings]
+    views = [f"cells_{drawing.name}.svg" for part in review.parts for drawing in part.drawings]
     first = {PAGE, "1_overview.png", "2_overview.png", *views, *tables}
     assert {path.name for path in tmp_path.iterdir()} == first
     write_neurons(review, tmp_path)
-    drawn = {f"{i}_{name}.png" for i in (1, 2) for name in ("densities", "markers", "methods")}
-    assert {path.name for path in tmp_path.iterdir()} == first | drawn | {NEURONS_PAGE, "losses.png"}
+    drawn = {f"{i}_{name}.svg" for i in (1, 2) for name in ("densities", "markers", "methods")}
+    assert {path.name for path in tmp_path.iterdir()} == first | drawn | {NEURONS_PAGE, "losses.svg"}
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "methods.csv"), review.methods)
