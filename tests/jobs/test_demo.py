@@ -67,7 +67,8 @@ def test_the_edit_beats_doing_nothing_on_a_volunteer_it_has_not_seen(demo: tuple
     methods = pd.read_csv(demo[0] / "corrected" / "review" / "methods.csv")
     held_out = methods[methods["kind"] == "held out"].groupby("method")[["emd", "energy"]].mean()
     assert (held_out.loc["neuronedit"] < 0.8 * held_out.loc["no edit"]).all()
-    assert "Of 2 held-out comparisons, neuronedit is better than doing nothing in 2" in demo[1]
+    assert "▲ Use it on PTLG028 (role = validation), PTLG034 (role = validation)." in demo[1]
+    assert "Measured: on 2 held-out comparisons it comes nearer to the truth than doing nothing, by both" in demo[1]
     assert "All 4 checks of the review are passed." in demo[1]
 
 
@@ -85,7 +86,7 @@ def test_mlflow_has_the_runs_with_everything_to_review(demo: tuple[Path, str]) -
     of_neurons = ("edit_cancellation", "top4_fraction", "composition_share", "support_outside", "dead_neurons")
     assert {f"review/{name}" for name in (*of_neurons, "max_abs_corr", "cycle_rmse")} <= set(reviewed.data.metrics)
     artifacts = {info.path for info in client.list_artifacts(reviewed.info.run_id, "review")}
-    assert {"review/review.html", "review/methods.csv", "review/3_overview.png"} <= artifacts
+    assert {"review/review.html", "review/methods.csv", "review/neurons.html", "review/1_overview.png"} <= artifacts
 
 
 def test_a_second_run_finds_everything_done(demo: tuple[Path, str]) -> None:
