@@ -95,10 +95,10 @@ def decide(
     if held_out and len(useless) == len(held_out):
         return Decision("do not use", "red", about, _useless(useless), f"{_REMEDIES['expected_error']}.")
     if failed:
-        return Decision("use the quantile map", "red", about, _reasons(failed), f"{_WITH_THE_MAP}.")
+        return Decision("use the quantile map", "red", about, _against(failed, known), f"{_WITH_THE_MAP}.")
     looser = [gate for gate in gates if gate.outcome == "overridden"]
     if looser or lost:
-        why = " ".join(filter(None, (_reasons(looser), lost)))
+        why = " ".join(filter(None, (_against(looser, known), lost)))
         remedy = "Review it by the default thresholds, with all that was held out before."
         return Decision("do not use", "red", about, why, remedy)
     open_ = [gate for gate in gates if gate.outcome == "not measured"]

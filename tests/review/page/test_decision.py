@@ -110,7 +110,8 @@ def test_an_estimate_over_samples_stands_in_the_first_sentence() -> None:
 def test_looser_thresholds_and_lost_evidence_are_against_use() -> None:
     loosened = Gate("support", 7.0, 10.0, "far.", default=3.0)
     found = decided(verdict(), gates=instead(loosened))
-    assert (found.advice, found.tone, found.why) == ("do not use", "red", "Support: far.")
+    assert (found.advice, found.tone) == ("do not use", "red")
+    assert found.why == "Measured: on igm+ (held out) it leaves 0.30 (0 is noise, 1 is doing nothing). far."
     lost = decided(verdict(), lost="what an earlier review looked at is not in the last one: 'nk'.")
     assert (lost.advice, lost.tone) == ("do not use", "red")
     assert "'nk'" in lost.why
