@@ -110,7 +110,9 @@ def judge_edit(
 def _reviewed(
     model: EditModel, comparisons: Sequence[Comparison], drawn: DrawnPopulations, events: Float32s, seed: int
 ) -> Review:
-    populations = {**drawn.intensities, "extrapolation": events}
+    held_out = any(comparison.kind == HELD_OUT for comparison in comparisons)
+    # As the job has it: events whose truth is held out are not judged a second time as those to be edited.
+    populations = drawn.intensities if held_out else {**drawn.intensities, "extrapolation": events}
     review = review_model(model, comparisons, populations, None, {}, seed)
     return replace(review, gates=measure_gates(review, model, comparisons, populations, GateConfig()))
 
