@@ -7,12 +7,15 @@ Computed sentences about the figures of an edit's neurons, and the warnings besi
 Names of metrics and files, from what people call things.
 """
 
+import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -32,6 +35,13 @@ FAMILIES: Final[Mapping[Family, str]] = {
 """Titles, in the page's order."""
 
 
+MAX_SVG_BYTES, PAGE_DPI = 150_000, 110
+"""Figures of more lines are embedded as points, so that the page that decides stays below 2 MB."""
+
+_PLACES, _TOO_FINE = re.compile(r' (?:d|x|y)="[^"]*"'), re.compile(r"(\.\d\d)\d+")
+"""Matches coordinates of an SVG's lines, in points: a hundredth is finer than any screen or paper."""
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A figure that can be drawn, and a sentence that says what it shows.
@@ -41,17 +51,50 @@ class Drawing:
         draw: Draws the figure.
         alt: Describes the figure to readers who do not see it.
         reading: One sentence on what it shows.
+        points: Whether it has too many lines to be embedded as lines.
     """
 
     name: str
     draw: Callable[[], Figure]
     alt: str
     reading: str
+    points: bool = False
 
     @cached_property
     def figure(self) -> Figure:
         """The figure, drawn once, however often it is saved."""
         return self.draw()
+
+    @cached_property
+    def image(self) -> tuple[str, bytes]:
+        """The figure for a page, its kind and its bytes: lines, or points where there are too many lines."""
+        if not self.points and len(lines := _lines(self.figure)) <= MAX_SVG_BYTES:
+            return "svg+xml", lines
+        buffer = io.BytesIO()
+        save(self.figure, buffer, format="png", dpi=PAGE_DPI, metadata={"Software": None})
+        return "png", buffer.getvalue()
+
+
+def _lines(figure: Figure) -> bytes:
+    """Draw a figure as SVG, with coordinates no finer than can be seen."""
+    buffer = io.BytesIO()
+    # Fixed salt and no date: the same review gives the same page, byte for byte.
+    with mpl.rc_context({"svg.hashsalt": "neuronedit", "svg.fonttype": "path"}):
+        save(figure, buffer, format="svg", metadata={"Date": None})
+    return _PLACES.sub(lambda places: _TOO_FINE.sub(r"\1", places.group()), buffer.getvalue().decode()).encode()
+
+
+def save(figure: Figure, file: Path | io.BytesIO, **options: Any) -> None:
+    """Save a figure, and keep the layout that was found for it: to find it again costs as much as to draw.
+
+    Example:
+        >>> buffer = io.BytesIO()
+        >>> save(Figure(figsize=(1, 1)), buffer, format="png", dpi=20)
+        >>> buffer.getvalue()[1:4]
+        b'PNG'
+    """
+    figure.savefig(file, **options)
+    figure.set_layout_engine("none")
 
 
 @dataclass(frozen=True)

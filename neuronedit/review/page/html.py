@@ -4,20 +4,15 @@
 """
 
 import base64
-import io
 import json
-import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib as mpl
 import pandas as pd
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
 
 from neuronedit.cells.tables import csv_text, write_csv
 from neuronedit.measures.distances import DECISIVE
@@ -26,15 +21,12 @@ from neuronedit.model.gates import TONES
 from neuronedit.review.job_figures import loss_figure
 from neuronedit.review.page.report import Review
 from neuronedit.review.page.sections import sections
-from neuronedit.review.part import FAMILIES, Drawing, slug
+from neuronedit.review.part import FAMILIES, Drawing, save, slug
 from neuronedit.review.transfer.readings import read_losses, read_reconstruction
 
 PAGE, NEURONS_PAGE = "review.html", "neurons.html"
 
 PNG_DPI = 150
-
-MAX_SVG_BYTES, PAGE_DPI = 100_000, 110
-"""Figures of more lines are embedded as points, so that the page that decides stays below 2 MB."""
 
 MAX_SECTIONS = 6
 """Comparisons that are shown in full; of others the page has the summary, its folder all tables and figures."""
@@ -50,9 +42,6 @@ MAX_ROWS = 50
 
 TOLD_OF_NEURONS = ("conductance", "faithfulness", "cycle", "student", "matching", "patterns", "drift")
 """Parts of the neurons' page that the first page tells in a line."""
-
-_PLACES, _TOO_FINE = re.compile(r' (?:d|x|y)="[^"]*"'), re.compile(r"(\.\d\d)\d+")
-"""Matches coordinates of an SVG's lines, in points: a hundredth is finer than any screen or paper."""
 
 
 def render_page(review: Review) -> str:
@@ -150,7 +139,7 @@ def write_decision(review: Review, folder: Path) -> None:
     for name, table in review_tables(review).items():
         write_csv(table, folder / f"{name}.csv")
     for index, section in enumerate(sections(review), start=1):
-        _save(section.overview_drawing.figure, folder / f"{index}_{section.overview_drawing.name}.png", dpi=PNG_DPI)
+        save(section.overview_drawing.figure, folder / f"{index}_{section.overview_drawing.name}.png", dpi=PNG_DPI)
     drawings = [drawing for part in review.parts for drawing in part.drawings]
     _write(((f"cells_{drawing.name}", drawing) for drawing in drawings), folder)
 
@@ -195,7 +184,7 @@ def write_neurons(review: Review, folder: Path) -> None:
 def _write(drawings: Iterable[tuple[str, Drawing]], folder: Path) -> None:
     """Write figures by their names, with the bytes that a page has of them: drawing them again would cost as much."""
     for name, drawing in drawings:
-        kind, image = _image(drawing)
+        kind, image = drawing.image
         (folder / f"{name}.{kind.partition('+')[0]}").write_bytes(image)
 
 
@@ -235,7 +224,7 @@ def _loss_drawing(losses: pd.DataFrame) -> Drawing | None:
 
 def _embed(drawing: Drawing, said: str = "") -> Markup:
     """The figure as an image in the page, with as much of its reading below it as was not ``said`` already."""
-    kind, image = _image(drawing)
+    kind, image = drawing.image
     further = drawing.reading.removeprefix(said).lstrip()
     caption = f"<figcaption>{escape(further)}</figcaption>" if further else ""
     finding = "" if drawing.reading in drawing.alt else f". {drawing.reading}"
@@ -243,27 +232,6 @@ def _embed(drawing: Drawing, said: str = "") -> Markup:
         f'<figure><div class="wide"><img alt="{escape(drawing.alt)}{escape(finding)}" '
         f'src="data:image/{kind};base64,{base64.b64encode(image).decode()}"></div>{caption}</figure>'
     )
-
-
-@lru_cache(maxsize=256)
-def _image(drawing: Drawing) -> tuple[str, bytes]:
-    """Draw a figure as an image, and give its kind and bytes: lines, or points where there are too many lines."""
-    buffer = io.BytesIO()
-    # Fixed salt and no date: the same review gives the same page, byte for byte.
-    with mpl.rc_context({"svg.hashsalt": "neuronedit", "svg.fonttype": "path"}):
-        _save(drawing.figure, buffer, format="svg", metadata={"Date": None})
-    lines = _PLACES.sub(lambda places: _TOO_FINE.sub(r"\1", places.group()), buffer.getvalue().decode()).encode()
-    if len(lines) <= MAX_SVG_BYTES:
-        return "svg+xml", lines
-    buffer = io.BytesIO()
-    _save(drawing.figure, buffer, format="png", dpi=PAGE_DPI, metadata={"Software": None})
-    return "png", buffer.getvalue()
-
-
-def _save(figure: Figure, file: Path | io.BytesIO, **options: Any) -> None:
-    """Save a figure, and keep the layout that was found for it: to find it again costs as much as to draw."""
-    figure.savefig(file, **options)
-    figure.set_layout_engine("none")
 
 
 def _rows_of(table: pd.DataFrame) -> Markup:

@@ -99,6 +99,7 @@ class Section:
             lambda: figures.density_figure(self.densities, list(self.markers["marker"]), self.unit),
             f"Histograms of every marker before and after the edit, with the truth, {self.title}",
             reading.read_densities(self.densities, self.markers),
+            points=True,
         )
 
     def drawings(self) -> list[Drawing]:

@@ -134,6 +134,6 @@ def test_the_folder_holds_pages_tables_and_figures(review: Review, tmp_path: Pat
     first = {PAGE, "1_overview.png", "2_overview.png", *views, *tables}
     assert {path.name for path in tmp_path.iterdir()} == first
     write_neurons(review, tmp_path)
-    drawn = {f"{i}_{name}.svg" for i in (1, 2) for name in ("densities", "markers", "methods")}
+    drawn = {f"{i}_{name}" for i in (1, 2) for name in ("densities.png", "markers.svg", "methods.svg")}
     assert {path.name for path in tmp_path.iterdir()} == first | drawn | {NEURONS_PAGE, "losses.svg"}
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "methods.csv"), review.methods)
