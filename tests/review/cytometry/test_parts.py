@@ -3,8 +3,7 @@ import pytest
 
 from neuronedit.errors import DataError
 from neuronedit.review.cytometry.parts import cytometry_parts, learned_from
-from neuronedit.review.page.html import MAX_SVG_BYTES, _image
-from neuronedit.review.part import FAMILIES
+from neuronedit.review.part import FAMILIES, MAX_SVG_BYTES
 from neuronedit.review.transfer.transfer import TRAINING_PAIR
 from tests.review.cytometry.planted_transfers import NO_CHANGE, PSTAT1, TYPES, change_of, model_with, planted_transfer
 
@@ -39,11 +38,7 @@ def test_all_parts_are_the_first_chapter_and_their_figures_say_the_finding():
 
 def test_the_same_events_give_the_same_bytes_that_are_few():
     first, second = (
-        [
-            _image(drawing)
-            for part in cytometry_parts(MODEL, [LEARNED, HELD], "other cells")
-            for drawing in part.drawings
-        ]
+        [drawing.image for part in cytometry_parts(MODEL, [LEARNED, HELD], "other cells") for drawing in part.drawings]
         for _ in range(2)
     )
     assert first == second
