@@ -259,7 +259,7 @@ def _download(table: pd.DataFrame, name: str) -> Markup:
 
 
 def _number(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.3f}"
+    return "–" if pd.isna(value) else f"{value:z.3f}"  # z: no minus before a zero
 
 
 def _percent(value: float) -> str:
