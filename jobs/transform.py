@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -154,23 +154,18 @@ def job(config: TransformConfig) -> int:
     gpu = GpuShare(config.actors_per_gpu) if config.use_gpu else None
     claim = claimed_output(config.output, plan, pinned.contents(), overwrite=config.overwrite, resume=config.resume)
     values = partial(naming_values, pinned.model, inputs)
-    use, limit = (
-        Application(pinned.uri, pinned.model, route, config.where, pinned.scope, values),
-        config.max_unsupported,
-    )
+    use = Application(pinned.uri, pinned.model, route, config.where, pinned.scope, values)
     place, name = masked(config.output), f"transform {pinned.short_name}"
     with claim as output, ray_session(config.ray), tracked_run("transform", config.flat(), name=name) as run_id:
-        if limit is not None and not quarantine:
+        if config.max_unsupported is not None and not quarantine:
             ahead = look_ahead(pinned.model, inputs, config.where, route)
-            check_unsupported(ahead, limit, use, f"{place}: nothing was edited")
+            check_unsupported(ahead, config.max_unsupported, use, f"{place}: nothing was edited")
         tally = Tally(pinned.model.scaling.zeros)
         receipts = transform_parts(parts, inputs.filesystem, output, rules, files, tally, config.workers, gpu)
         check_unchanged(inputs)
         quality = quality_table(tally, pinned.model, rules.route)
         facts = manifest_facts(quality)
-        found = measured_support(facts, pinned.model, route)
-        check_unsupported(found, limit, use, f"{place}: edited, but not published: no manifest was written")
-        scope = scope_facts(found, config.warn_unsupported, use)
+        scope = scope_of_output(config, facts, use, place)
         origin = OutputOrigin(pinned.facts(), config.flat(), run_id, output.started, output.claim, scope)
         manifest = make_manifest(plan, parts, receipts, facts, origin)
         output.complete(manifest, receipts, quality)
@@ -185,6 +180,19 @@ def job(config: TransformConfig) -> int:
     if not logged:
         return NOT_LOGGED
     return 3 if manifest["left_out"] else 0
+
+
+def scope_of_output(config: TransformConfig, facts: dict[str, Any], use: Application, place: str) -> dict[str, Any]:
+    """Say what the model was reviewed for and what it was applied to, for the manifest.
+
+    Raises:
+        ModelError: More of an edit's events are unsupported than ``max_unsupported`` allows.
+    """
+    found = measured_support(facts, use.model, use.route)
+    check_unsupported(
+        found, config.max_unsupported, use, f"{place}: edited, but not published: no manifest was written"
+    )
+    return scope_facts(found, config.warn_unsupported, use)
 
 
 main = JobCommand("transform", TransformConfig, job, remedy="Finished files stand: run again with resume = true.")

@@ -301,8 +301,8 @@ def test_ladders_are_climbed_of_the_first_neurons_of_all_places(
     assert MAX_CLIMBED >= 48  # none is left out above
     monkeypatch.setattr(ladder, "MAX_CLIMBED", 5)
     order = np.array([40, 3, 2, 13, 47, *np.setdiff1d(np.arange(48), [40, 3, 2, 13, 47])])
-    found = ladder.edit_ladder(subject, lambda place: context.each[place].prior, order, seed=0)
+    found = ladder.edit_ladder(subject, lambda place: context.each[place].cells, order, seed=0)
     assert found.neurons.tolist() == [2, 3, 13, 40, 47]
     assert found.table()["neuron"].drop_duplicates().tolist() == [2, 3, 13, 40, 47]
-    alone = ladder.activation_ladder(subject.at(1), context.each[1].prior, 0, np.array([1]))
+    alone = ladder.activation_ladder(subject.at(1), context.each[1].cells, 0, np.array([1]))
     np.testing.assert_array_equal(found.cells[2], alone.cells[0])

@@ -99,7 +99,7 @@ def ladder(problems: Problems) -> Measures:
 def preferred(problems: Problems) -> Measures:
     """Row 5."""
     found = {
-        name: preferred_cell(each.subject, each.prior, each.head).table()["marker"][:4]
+        name: preferred_cell(each.subject, each.cells, each.head).table()["marker"][:4]
         for name, each in problems.contexts.items()
     }
     return [

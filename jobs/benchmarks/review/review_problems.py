@@ -81,7 +81,7 @@ class Problems:
     @cached_property
     def ladders(self) -> dict[str, Ladder]:
         """The activation ladders of both edits."""
-        return {name: activation_ladder(each.subject, each.prior, each.seed) for name, each in self.contexts.items()}
+        return {name: activation_ladder(each.subject, each.cells, each.seed) for name, each in self.contexts.items()}
 
     @cached_property
     def refits(self) -> list[Autoencoder]:

@@ -1,6 +1,6 @@
 """Markers by cell type: how far each is from the truth, and how many events are positive, before and after an edit."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -44,34 +44,6 @@ def by_type_part(model: EditModel, transfer: Transfer, seed: int = 0) -> Part:
     """
     typed = split_by_type(transfer)
     table = _table(model, typed, transfer, seed)
-    drawings = [
-        Drawing(
-            "by_type",
-            lambda: _two_heatmaps(
-                _shown(table, ["before", "edited"]),
-                f"EMD to the truth ({model.panel.unit})",
-                marked=_shown(table, ["before", "edited"], "worse")["edited"],
-            ),
-            f"Heatmaps of marker by cell type, before and edited. {_read_furthest(table)}",
-            _read_furthest(table),
-        )
-    ]
-    two_sided = table.dropna(subset=POSITIVES)
-    if len(two_sided):
-        changes = two_sided.assign(
-            before=two_sided["positive_before"] - two_sided["positive_truth"],
-            edited=two_sided["positive_edited"] - two_sided["positive_truth"],
-        )
-        drawings.append(
-            Drawing(
-                "positives",
-                lambda: _two_heatmaps(
-                    _shown(changes, ["before", "edited"]), "share of positive events − the truth's", diverging=True
-                ),
-                f"Heatmaps of marker by cell type, before and edited. {_read_positives(two_sided)}",
-                _read_positives(two_sided),
-            )
-        )
     worst = table.iloc[int(table["edited"].argmax())]
     scalars = {
         "by_type_worse": float(table["worse"].sum()),
@@ -85,9 +57,35 @@ def by_type_part(model: EditModel, transfer: Transfer, seed: int = 0) -> Part:
         "cytometry",
         _read(table) + typed.said_left_out,
         {"by_type": table.round(N_DECIMALS)},
-        tuple(drawings),
+        tuple(_drawings(table, model.panel.unit)),
         finite_scalars(scalars),
     )
+
+
+def _drawings(table: pd.DataFrame, unit: str) -> Iterator[Drawing]:
+    """Heatmaps of the distances and, where markers have positive events, of the differences of their shares."""
+    stages = ["before", "edited"]
+    furthest = _read_furthest(table)
+    yield Drawing(
+        "by_type",
+        lambda: _two_heatmaps(
+            _shown(table, stages), f"EMD to the truth ({unit})", marked=_shown(table, stages, "worse")["edited"]
+        ),
+        f"Heatmaps of marker by cell type, before and edited. {furthest}",
+        furthest,
+    )
+    two_sided = table.dropna(subset=POSITIVES)
+    if len(two_sided):
+        changes = two_sided.assign(
+            **{stage: two_sided[f"positive_{stage}"] - two_sided["positive_truth"] for stage in stages}
+        )
+        differs = _read_positives(two_sided)
+        yield Drawing(
+            "positives",
+            lambda: _two_heatmaps(_shown(changes, stages), "share of positive events − the truth's", diverging=True),
+            f"Heatmaps of marker by cell type, before and edited. {differs}",
+            differs,
+        )
 
 
 def _table(model: EditModel, typed: TypedStages, transfer: Transfer, seed: int) -> pd.DataFrame:

@@ -1,13 +1,13 @@
 """Fractions of cell types before and after an edit, as events are assigned to the types that they then look like."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from neuronedit.arrays import Float32s, Texts
+from neuronedit.arrays import Float32s, Masks, Texts
 from neuronedit.errors import DataError
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.charts import BLACK, BLUE, GREY, SMALL, VERMILLION, tidy
@@ -77,24 +77,12 @@ def fractions_part(model: EditModel, transfer: Transfer, seed: int = 0) -> Part:
             f"comparison {transfer.comparison.name!r}: {len(common)} cell types have {MIN_TYPE_EVENTS} events of the "
             "truth; expected at least two to tell apart. Draw more events, or leave the labels out."
         )
-    stages, kept = Stages.of(transfer), np.isin(of_truth.astype(str), common)
-    before, edited, truth = (
-        model.scaling.standardise(events) for events in (stages.before, stages.edited, stages.truth[kept])
-    )
-    types = of_truth[kept]
-    found = {
-        "before": assign_types(truth, types, before),
-        "edited": assign_types(truth, types, edited),
-        "truth": _assign_halves(truth, types, seed),
-    }
-    table = pd.DataFrame({"cell_type": common, "label": [float(np.mean(of_events == name)) for name in common]})
-    table = table.assign(
-        **{stage: [float(np.mean(names == type_)) for type_ in common] for stage, names in found.items()}
-    )
-    table["truth_label"] = [float(np.mean(types == name)) for name in common]
+    kept = np.isin(of_truth.astype(str), common)
+    types, assigned = of_truth[kept], _assign_stages(model, Stages.of(transfer), of_truth, kept, seed)
+    table = _table(common, of_events, types, assigned)
     off = {stage: float((table[stage] - table["truth"]).abs().sum() / 2) for stage in ("before", "edited")}
-    own = {stage: float(np.mean(found[stage] == of_events)) for stage in ("before", "edited")}
-    agreed = float(np.mean(found["truth"] == types))
+    own = {stage: float(np.mean(assigned[stage] == of_events)) for stage in ("before", "edited")}
+    agreed = float(np.mean(assigned["truth"] == types))
     shown = table.loc[table[["before", "edited", "truth"]].max(axis=1).nlargest(MAX_TYPES).index]
     finding = _read(table, off)
     return Part(
@@ -120,6 +108,26 @@ def fractions_part(model: EditModel, transfer: Transfer, seed: int = 0) -> Part:
         ),
         "" if agreed >= TOLD_APART else f"{POORLY} ({agreed:.0%} of the truth's events get their own label).",
     )
+
+
+def _assign_stages(model: EditModel, stages: Stages, of_truth: Texts, kept: Masks, seed: int) -> dict[str, Texts]:
+    """Assign the events of each stage to the types of the truth's ``kept`` events."""
+    before, edited, truth = (
+        model.scaling.standardise(events) for events in (stages.before, stages.edited, stages.truth[kept])
+    )
+    types = of_truth[kept]
+    return {
+        "before": assign_types(truth, types, before),
+        "edited": assign_types(truth, types, edited),
+        "truth": _assign_halves(truth, types, seed),
+    }
+
+
+def _table(names: Texts, of_events: Texts, of_truth: Texts, assigned: Mapping[str, Texts]) -> pd.DataFrame:
+    """A row for each cell type: its share by the events' labels, in each stage as assigned, by the truth's labels."""
+    labels = {"label": of_events, **assigned, "truth_label": of_truth}
+    shares = {column: [float(np.mean(found == name)) for name in names] for column, found in labels.items()}
+    return pd.DataFrame({"cell_type": names, **shares})
 
 
 def _assign_halves(truth: Float32s, types: Texts, seed: int) -> Texts:

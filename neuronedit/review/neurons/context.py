@@ -68,7 +68,7 @@ class ReviewContext:
         return TargetHead.fit(self.subject)
 
     @cached_property
-    def prior(self) -> RealCells:
+    def cells(self) -> RealCells:
         """The cells that the only place knows: those of source and target, from which typical ones are chosen."""
         return RealCells.of(self.subject)
 

@@ -101,9 +101,9 @@ PARTS: tuple[Feature | ColumnFeature, ...] = (
     Feature("names", lambda c: names_part(c.names, c.conductance.order)),
     Feature("logit", lambda c: logit_part(c.subject, c.head, c.conductance, c.names)),
     Feature(
-        "ladder", lambda c: ladder_part(c.subject, lambda place: c.each[place].prior, c.conductance, c.names, c.seed)
+        "ladder", lambda c: ladder_part(c.subject, lambda place: c.each[place].cells, c.conductance, c.names, c.seed)
     ),
-    Feature("preferred", _of_first(lambda c: preferred_part(c.subject, c.prior, c.head))),
+    Feature("preferred", _of_first(lambda c: preferred_part(c.subject, c.cells, c.head))),
     Feature("explanations", lambda c: explanations_part(c.subject, c.conductance.share, c.seed)),
     Feature("localisation", lambda c: localisation_part(c.subject, c.seed)),
     Feature("dependence", lambda c: dependence_part(c.subject, c.seed)),

@@ -26,7 +26,7 @@ def edit(which: str, problems: Problems) -> EditSubject:
 
 @pytest.fixture(scope="module")
 def cells(which: str, problems: Problems) -> RealCells:
-    return problems.contexts[which].prior
+    return problems.contexts[which].cells
 
 
 @pytest.fixture(scope="module")
