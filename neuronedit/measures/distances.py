@@ -3,33 +3,17 @@
 Arrays of events are (n_events, n_markers), transformed units.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from neuronedit.arrays import Float64s, Floats, Masks
+from neuronedit.measures.pairs import Pairwise, by_pairs, draw, euclidean
 
 FLOOR: Final = "noise floor"
 """The name of the noise floor among methods."""
-
-
-Pairwise = Callable[[Floats, Floats], Float64s]
-"""A number for each pair of events: (n, n_markers), (k, n_markers) → (n, k)."""
-
-MAX_PAIRED_EVENTS = 3_000
-"""Events drawn of each population, at most, where all pairs of events are compared: pairs grow with the square."""
-
-CHUNK = 500
-"""Events whose distances to all others are in memory at once: 500 x 3,000 float64 are 12 MB."""
-
-MMD_RATES = 2.0 ** np.arange(-10, 4)
-"""Rates γ of the kernels exp(−γ d²), doubling from 1/1024 to 8: widths 1/√(2γ) from 22.6 to 0.25 transformed units.
-
-They span what CellOT's 50 rates from 1e-3 to 10 do; doubled rates cost one square each instead of an exponential.
-"""
 
 
 @dataclass(frozen=True)
@@ -91,47 +75,6 @@ def emd(a: Floats, b: Floats) -> Float64s:
     return np.asarray((np.abs(gap) * widths).sum(axis=0))
 
 
-def energy_distance(a: Floats, b: Floats, seed: int = 0) -> float:
-    """Energy distance 2 E|X − Y| − E|X − X'| − E|Y − Y'| of all markers jointly, from equal counts of events.
-
-    It is the squared form (no root is taken), as E-distances of perturbation studies are. Expectations run over
-    all pairs, an event with itself included: so the value is never negative, and identical samples give 0.
-
-    Args:
-        a: (n, n_markers).
-        b: (k, n_markers).
-        seed: Draws min(n, k, ``MAX_PAIRED_EVENTS``) events of each population that has more.
-
-    Source: Székely & Rizzo 2013, J. Stat. Plan. Inference 143(8), equations 5 and 6.
-
-    Example:
-        >>> energy_distance(np.array([[0.0]]), np.array([[3.0]]))
-        6.0
-    """
-    return _by_pairs(a, b, cdist, seed)
-
-
-def rbf_mmd(a: Floats, b: Floats, seed: int = 0) -> float:
-    """Squared maximum mean discrepancy of all markers jointly, the mean over the widths of ``MMD_RATES``.
-
-    The biased V-statistic, whose means run over all pairs, an event with itself included: so the value is never
-    negative, identical samples give 0, and 2 is the largest (two points that are far apart). It has no unit.
-
-    Args:
-        a: (n, n_markers).
-        b: (k, n_markers).
-        seed: Draws min(n, k, ``MAX_PAIRED_EVENTS``) events of each population that has more.
-
-    Source: Gretton et al. 2012, JMLR 13, equation 5; the mean over widths as in Bunne et al. 2023, Nature Methods 20.
-
-    Example:
-        >>> rbf_mmd(np.array([[0.0]]), np.array([[0.0]])), round(rbf_mmd(np.array([[0.0]]), np.array([[1e3]])), 3)
-        (0.0, 2.0)
-    """
-    a, b = equally_many(a, b, MAX_PAIRED_EVENTS, seed)
-    return _mean_kernel(a, a) + _mean_kernel(b, b) - 2 * _mean_kernel(a, b)
-
-
 @dataclass(frozen=True)
 class DecisiveMetric:
     """A distance that verdicts rest on: the smaller it is, the nearer events are to the truth.
@@ -154,7 +97,7 @@ class DecisiveMetric:
 
 DECISIVE: Final[tuple[DecisiveMetric, ...]] = (
     DecisiveMetric("emd", "EMD", "EMD", "mean over markers"),
-    DecisiveMetric("energy", "energy", "energy distance", pairwise=cdist),
+    DecisiveMetric("energy", "energy", "energy distance", pairwise=euclidean),
 )
 """Metrics of the review's tables, figures, verdicts and gates, in their order."""
 
@@ -169,7 +112,7 @@ def distance(a: Floats, b: Floats, seed: int = 0) -> Distance:
         >>> found.emd.tolist(), found.energy
         ([3.0, 4.0], 10.0)
     """
-    joint = {each.name: _by_pairs(a, b, each.pairwise, seed) for each in DECISIVE if each.pairwise}
+    joint = {each.name: by_pairs(a, b, each.pairwise, seed) for each in DECISIVE if each.pairwise}
     return Distance(emd(a, b), joint)
 
 
@@ -215,20 +158,9 @@ def beside_halves(events: Floats, truth: Floats, seed: int) -> list[tuple[Floats
         [(2, 2), (2, 2)]
     """
     halves = random_halves(truth, seed)
-    drawn = _draw(events, min(len(events), 2 * len(halves[0])), seed)
+    drawn = draw(events, min(len(events), 2 * len(halves[0])), seed)
     n_events = min(len(drawn), len(halves[0]))
     return [(drawn[:n_events], halves[0]), (drawn[-n_events:], halves[1])]
-
-
-def equally_many(a: Floats, b: Floats, limit: int, seed: int) -> tuple[Floats, Floats]:
-    """Draw equally many events of each: (n, n_markers), (k, n_markers) → two of (min(n, k, limit), n_markers).
-
-    Example:
-        >>> [len(drawn) for drawn in equally_many(np.zeros((5, 1)), np.zeros((3, 1)), limit=10, seed=0)]
-        [3, 3]
-    """
-    n_events = min(len(a), len(b), limit)
-    return _draw(a, n_events, seed), _draw(b, n_events, seed)
 
 
 def auroc(scores: Floats, others: Floats) -> float:
@@ -270,31 +202,3 @@ def normalised_residual(score: float, floor: float, no_edit: float) -> float:
         0.25
     """
     return (score - floor) / (no_edit - floor) if no_edit > floor else float("nan")
-
-
-def _draw(events: Floats, n_events: int, seed: int) -> Floats:
-    # The same seed draws the same rows of equally long populations, so that a population is at 0 from itself.
-    return (
-        events if len(events) == n_events else events[np.random.default_rng(seed).permutation(len(events))[:n_events]]
-    )
-
-
-def _by_pairs(a: Floats, b: Floats, pairwise: Pairwise, seed: int) -> float:
-    a, b = equally_many(a, b, MAX_PAIRED_EVENTS, seed)
-    return 2 * _mean_pairs(a, b, pairwise) - _mean_pairs(a, a, pairwise) - _mean_pairs(b, b, pairwise)
-
-
-def _mean_pairs(a: Floats, b: Floats, pairwise: Pairwise) -> float:
-    total = sum(float(pairwise(a[start : start + CHUNK], b).sum()) for start in range(0, len(a), CHUNK))
-    return total / (len(a) * len(b))
-
-
-def _mean_kernel(a: Floats, b: Floats) -> float:
-    total = 0.0
-    for start in range(0, len(a), CHUNK):
-        kernel = np.exp(-MMD_RATES[0] * cdist(a[start : start + CHUNK], b, "sqeuclidean"))
-        total += float(kernel.sum())
-        for _ in MMD_RATES[1:]:
-            np.square(kernel, out=kernel)  # a doubled rate squares the kernel
-            total += float(kernel.sum())
-    return total / (len(a) * len(b) * len(MMD_RATES))

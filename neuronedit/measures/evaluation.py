@@ -14,18 +14,9 @@ from neuronedit.arrays import Float32s, Float64s, Floats
 from neuronedit.cells.design import MIN_POPULATION_EVENTS
 from neuronedit.cells.tables import write_csv
 from neuronedit.errors import DataError
-from neuronedit.measures.distances import (
-    MAX_PAIRED_EVENTS,
-    beside_halves,
-    emd,
-    energy_distance,
-    equally_many,
-    made_worse,
-    normalised_residual,
-    random_halves,
-    rbf_mmd,
-)
+from neuronedit.measures.distances import beside_halves, emd, made_worse, normalised_residual, random_halves
 from neuronedit.measures.moments import correlation_error, delta_r2, mad_ratio, mad_score
+from neuronedit.measures.pairs import MAX_PAIRED_EVENTS, energy_distance, equally_many, rbf_mmd
 
 N_FOLDS = 5
 

@@ -13,7 +13,8 @@ from typing import Final, Self
 import numpy as np
 
 from neuronedit.arrays import Float64s, Floats, Masks
-from neuronedit.measures.distances import CHUNK, DECISIVE, FLOOR, MAX_PAIRED_EVENTS, Distance, Pairwise
+from neuronedit.measures.distances import DECISIVE, FLOOR, Distance
+from neuronedit.measures.pairs import CHUNK, MAX_PAIRED_EVENTS, Pairwise
 
 N_SPLITS: Final = 20
 """Random splits of the events and of the truth in two halves."""

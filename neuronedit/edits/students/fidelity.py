@@ -150,7 +150,8 @@ def measure_fidelity(
         (0.1, False)
     """
     # Metrics need SciPy, which is not installed where a model is only applied.
-    from neuronedit.measures.distances import emd, energy_distance
+    from neuronedit.measures.distances import emd
+    from neuronedit.measures.pairs import energy_distance
 
     edited = [source, teacher(source), student(source)]
     distances = [emd(each, target) for each in edited]

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from neuronedit.arrays import Float32s, Float64s, Int64s
 from neuronedit.cells.names import comparable
 from neuronedit.cells.panel import Panel
-from neuronedit.measures.distances import beside_halves, emd, energy_distance, random_halves
+from neuronedit.measures.distances import beside_halves, emd, random_halves
+from neuronedit.measures.pairs import energy_distance
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.charts import BLACK, SEQUENTIAL, SMALL, tidy
 from neuronedit.review.cytometry.stages import Stages

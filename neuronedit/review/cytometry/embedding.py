@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from neuronedit.arrays import Float32s, Float64s, Texts
 from neuronedit.errors import DataError
-from neuronedit.measures.distances import equally_many
+from neuronedit.measures.pairs import equally_many
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.charts import BLACK, BLUE, COLOURS, GREY, SMALL, tidy
 from neuronedit.review.cytometry.stages import Stages

@@ -12,7 +12,7 @@ from neuronedit.errors import DataError
 from neuronedit.measures.distances import FLOOR
 from neuronedit.measures.halves import halved_distances, surely_worse
 from neuronedit.model.example import example_labels, example_model
-from neuronedit.review.transfer.transfer import NEURONEDIT, Transfer, example_comparison, measure_transfer
+from neuronedit.review.transfer.transfer import NEURONEDIT, Transfer, example_comparison, measure_transfers
 
 ALL_EVENTS: Final = "all events"
 
@@ -174,4 +174,5 @@ def example_transfer() -> Transfer:
     """
     types = example_labels()["type"]
     comparison = replace(example_comparison(), event_types=types, truth_types=types)
-    return measure_transfer(example_model(), comparison, seed=0)
+    (transfer,) = measure_transfers(example_model(), [comparison], seed=0)
+    return transfer

@@ -5,7 +5,7 @@
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from neuronedit.measures.halves import N_SPLITS
 from neuronedit.model.gates import TONES
 from neuronedit.review.job_figures import loss_figure
 from neuronedit.review.page.report import Review
-from neuronedit.review.page.sections import sections
+from neuronedit.review.page.sections import Section, sections
 from neuronedit.review.part import FAMILIES, Drawing, save, slug
 from neuronedit.review.transfer.readings import read_losses, read_reconstruction
 
@@ -125,7 +125,7 @@ def page_template(name: str) -> jinja2.Template:
 def write_decision(review: Review, folder: Path) -> None:
     """Write ``review.html``, its tables as CSV and its figures, as the page has them, into an existing folder.
 
-    Overviews of the comparisons are PNG besides.
+    The overview of the comparison to look at first is PNG besides.
 
     Example:
         >>> import tempfile
@@ -138,8 +138,7 @@ def write_decision(review: Review, folder: Path) -> None:
     (folder / PAGE).write_text(render_page(review), encoding="utf-8")
     for name, table in review_tables(review).items():
         write_csv(table, folder / f"{name}.csv")
-    for index, section in enumerate(sections(review), start=1):
-        save(section.overview_drawing.figure, folder / f"{index}_{section.overview_drawing.name}.png", dpi=PNG_DPI)
+    _save_overviews(sections(review)[:1], folder, first=1)
     drawings = [drawing for part in review.parts for drawing in part.drawings]
     _write(((f"cells_{drawing.name}", drawing) for drawing in drawings), folder)
 
@@ -161,6 +160,8 @@ def rewrite_page(review: Review, folder: Path) -> None:
 def write_neurons(review: Review, folder: Path) -> None:
     """Write ``neurons.html``, its tables as CSV and its figures, as the page has them, into an existing folder.
 
+    Overviews of the comparisons but the first are PNG besides.
+
     Example:
         >>> import tempfile
         >>> from neuronedit.review.page.review_model import example_review
@@ -170,6 +171,7 @@ def write_neurons(review: Review, folder: Path) -> None:
         ['neurons.html']
     """
     (folder / NEURONS_PAGE).write_text(render_neurons(review), encoding="utf-8")
+    _save_overviews(sections(review)[1:], folder, first=2)
     for index, section in enumerate(sections(review), start=1):
         _write(((f"{index}_{drawing.name}", drawing) for drawing in section.drawings()), folder)
     for edit in review.edits:
@@ -179,6 +181,11 @@ def write_neurons(review: Review, folder: Path) -> None:
         _write(((f"{slug(edit.edit)}_{drawing.name}", drawing) for drawing in drawings), folder)
     if losses := _loss_drawing(review.losses):
         _write([(losses.name, losses)], folder)
+
+
+def _save_overviews(shown: Sequence[Section], folder: Path, first: int) -> None:
+    for index, section in enumerate(shown, start=first):
+        save(section.overview_drawing.figure, folder / f"{index}_{section.overview_drawing.name}.png", dpi=PNG_DPI)
 
 
 def _write(drawings: Iterable[tuple[str, Drawing]], folder: Path) -> None:

@@ -24,7 +24,7 @@ from neuronedit.review.transfer.transfer import (
     HELD_OUT,
     Comparison,
     example_comparison,
-    measure_transfer,
+    measure_transfers,
     method_table,
     reconstruction_table,
     transfer_table,
@@ -61,7 +61,7 @@ def review_model(
         '◆ Do not use it yet on other cells: measure first.'
     """
     _check(comparisons, populations)
-    transfers = [measure_transfer(model, comparison, seed) for comparison in comparisons]
+    transfers = measure_transfers(model, comparisons, seed)
     methods, evidence = method_table(transfers), read_evidence(model.facts)
     markers, mix = transfer_table(transfers, model.panel.markers), note_mix(model, comparisons, seed)
     first = _worst(methods)

@@ -4,7 +4,7 @@ It is no gate: on tasks with known truth it was red where the edit helped and qu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,9 @@ from neuronedit.review.transfer.transfer import TRAINING_PAIR, Comparison
 
 N_STARTS: Final = 3
 """Searches for kinds of cell, of whose shares the median is told where the first is of concern."""
+
+MAX_EVENTS: Final = 2_000
+"""Events drawn of source and of target, at most: a search goes over them some hundred times."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def note_mix(model: EditModel, comparisons: Sequence[Comparison], seed: int) -> 
     """
     if model.facts.get("match_composition"):
         return MixNote(0.0, "The edits were fitted with source and target in the same mix of cell types.")
-    pairs = {each.name: each for each in comparisons if each.kind == TRAINING_PAIR}
+    pairs = {each.name: _drawn(each, seed) for each in comparisons if each.kind == TRAINING_PAIR}
     if not pairs:
         return MixNote(None, "No training pair was reviewed.")
     shares = {}
@@ -72,6 +75,21 @@ def note_mix(model: EditModel, comparisons: Sequence[Comparison], seed: int) -> 
         return MixNote(shares[name], told + _beside_labels(model, pairs[name], seed))
     found = " Kinds were found in the events: a column of cell types (labels.cell_type) makes sure."
     return MixNote(shares[name], told + (found if shares[name] > CLEAN else ""))
+
+
+def _drawn(pair: Comparison, seed: int) -> Comparison:
+    """Draw at most ``MAX_EVENTS`` of a training pair's source and target, with their cell types."""
+    generator = np.random.default_rng(seed)
+    rows, of_target = (
+        np.sort(generator.permutation(len(population))[:MAX_EVENTS]) for population in (pair.source, pair.target)
+    )
+    return replace(
+        pair,
+        source=pair.source[rows],
+        target=pair.target[of_target],
+        event_types=None if pair.event_types is None else pair.event_types[rows],
+        truth_types=None if pair.truth_types is None else pair.truth_types[of_target],
+    )
 
 
 def _labels(pair: Comparison) -> tuple[Texts, Texts] | None:

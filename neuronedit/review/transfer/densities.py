@@ -28,8 +28,8 @@ def density_table(transfers: Sequence[Transfer], panel: Panel) -> pd.DataFrame:
 
     Example:
         >>> from neuronedit.model.example import example_model
-        >>> from neuronedit.review.transfer.transfer import example_comparison, measure_transfer
-        >>> transfer = measure_transfer(example_model(), example_comparison(), seed=0)
+        >>> from neuronedit.review.transfer.transfer import example_comparison, measure_transfers
+        >>> (transfer,) = measure_transfers(example_model(), [example_comparison()], seed=0)
         >>> density_table([transfer], example_model().panel).groupby("marker")["before"].sum().round(6).to_dict()
         {'CD3': 1.0, 'CD4': 1.0, 'pSTAT1': 1.0}
     """
@@ -67,8 +67,8 @@ def histograms(transfers: Sequence[Transfer], panel: Panel, typed: Collection[st
 
     Example:
         >>> from neuronedit.model.example import example_model
-        >>> from neuronedit.review.transfer.transfer import example_comparison, measure_transfer
-        >>> transfer = measure_transfer(example_model(), example_comparison(), seed=0)
+        >>> from neuronedit.review.transfer.transfer import example_comparison, measure_transfers
+        >>> (transfer,) = measure_transfers(example_model(), [example_comparison()], seed=0)
         >>> found = histograms([transfer], example_model().panel)["other cells"]["all cells"]["pSTAT1"]
         >>> [round(distance, 1) for distance in found["emd"]], len(found["shares"])
         ([1.0, 0.0], 3)

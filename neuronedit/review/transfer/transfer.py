@@ -11,7 +11,7 @@ import pandas as pd
 from neuronedit.arrays import Float32s, Masks, Texts
 from neuronedit.cells.design import MIN_POPULATION_EVENTS, PAIR_EDIT
 from neuronedit.edits.baselines import NO_EDIT, QUANTILE_MAP, baselines
-from neuronedit.edits.edit import fit_edit
+from neuronedit.edits.edit import Edit, fit_edit
 from neuronedit.edits.operators.table import Fitting
 from neuronedit.errors import DataError
 from neuronedit.measures.distances import FLOOR, Distance
@@ -113,47 +113,58 @@ class Transfer:
         return surely_worse(self.halves[method], self.halves[NO_EDIT], self.halves[FLOOR])
 
 
-def measure_transfer(model: EditModel, comparison: Comparison, seed: int) -> Transfer:
-    """Apply the edit, its steps on markers alone and every baseline, and measure how far from the truth each ends.
+def measure_transfers(model: EditModel, comparisons: Sequence[Comparison], seed: int) -> list[Transfer]:
+    """Apply edits, their steps on markers alone and every baseline, and measure how far from the truth each ends.
+
+    Args:
+        model: The model.
+        comparisons: Those of the same edit have the same source and target.
+        seed: Fits the steps on markers, and splits the events.
 
     Raises:
-        ModelError: The model has no edit of the comparison's name.
+        ModelError: The model has no edit of a comparison's name.
 
     Example:
         >>> from neuronedit.model.example import example_model
-        >>> found = measure_transfer(example_model(), example_comparison(), seed=0)
+        >>> (found,) = measure_transfers(example_model(), [example_comparison()], seed=0)
         >>> found.distances[NO_EDIT].emd.round(1).tolist(), found.distances[NEURONEDIT].emd.round(1).tolist()
         ([0.1, 0.1, 1.0], [0.1, 0.1, 0.0])
     """
+    by_edit = {comparison.edit: comparison for comparison in comparisons}
+    of_markers = {name: _without_neurons(model, comparison, seed) for name, comparison in by_edit.items()}
+    return [_measure(model, comparison, of_markers[comparison.edit], seed) for comparison in comparisons]
+
+
+def _measure(model: EditModel, comparison: Comparison, of_markers: Edit | None, seed: int) -> Transfer:
     source, target, events, truth = (
         model.scaling.transform(population)
         for population in (comparison.source, comparison.target, comparison.events, comparison.truth)
     )
-    edited = model.scaling.transform(model.apply(comparison.events, comparison.edit))
-    predictions = {NEURONEDIT: edited, **_without_neurons(model, comparison, seed)} | {
-        name: baseline(source, target, events) for name, baseline in baselines(model.autoencoder, model.scaling).items()
-    }
+    predictions = {NEURONEDIT: model.scaling.transform(model.apply(comparison.events, comparison.edit))}
+    if of_markers:
+        edited = of_markers.apply(model.autoencoders, model.standardised(comparison.events))
+        predictions[WITHOUT_NEURONS] = model.scaling.unstandardise(edited)
+    for name, baseline in baselines(model.autoencoder, model.scaling).items():
+        predictions[name] = baseline(source, target, events)
     return Transfer(comparison, predictions, truth, halved_distances(predictions, truth, seed))
 
 
-def _without_neurons(model: EditModel, comparison: Comparison, seed: int) -> dict[str, Float32s]:
+def _without_neurons(model: EditModel, comparison: Comparison, seed: int) -> Edit | None:
+    """Fit a comparison's edit again, without its steps that edit neurons; None where that is all or nothing of it."""
     edit = model.get_edit(comparison.edit)
     of_markers = tuple(step for step in edit.plan if not step.latent)
     if not 0 < len(of_markers) < len(edit.plan):
-        return {}
-    source, target, events = map(model.standardised, (comparison.source, comparison.target, comparison.events))
-    fitted = fit_edit(
+        return None
+    return fit_edit(
         edit.name,
         model.autoencoders,
         of_markers,
-        source,
-        target,
+        *map(model.standardised, (comparison.source, comparison.target)),
         zeros=model.scaling.zeros,
         fitting=Fitting(seed=seed, unmoved=edit.unmoved),
         shrinks=edit.shrinks,
         unlearnable=edit.unlearnable,
     )
-    return {WITHOUT_NEURONS: model.scaling.unstandardise(fitted.apply(model.autoencoders, events))}
 
 
 def method_table(transfers: Sequence[Transfer]) -> pd.DataFrame:
@@ -166,7 +177,7 @@ def method_table(transfers: Sequence[Transfer]) -> pd.DataFrame:
 
     Example:
         >>> from neuronedit.model.example import example_model
-        >>> table = method_table([measure_transfer(example_model(), example_comparison(), seed=0)])
+        >>> table = method_table(measure_transfers(example_model(), [example_comparison()], seed=0))
         >>> table.set_index("method").loc[[NO_EDIT, NEURONEDIT], "emd"].round(1).tolist()
         [0.4, 0.1]
     """
@@ -193,8 +204,8 @@ def transfer_table(transfers: Sequence[Transfer], markers: Sequence[str]) -> pd.
 
     Example:
         >>> from neuronedit.model.example import MARKERS, example_model
-        >>> transfer = measure_transfer(example_model(), example_comparison(), seed=0)
-        >>> transfer_table([transfer], MARKERS)[["marker", "before", "after"]].round(1).values.tolist()
+        >>> transfers = measure_transfers(example_model(), [example_comparison()], seed=0)
+        >>> transfer_table(transfers, MARKERS)[["marker", "before", "after"]].round(1).values.tolist()
         [['pSTAT1', 1.0, 0.0], ['CD4', 0.1, 0.1], ['CD3', 0.1, 0.1]]
     """
     tables = []

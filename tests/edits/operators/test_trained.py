@@ -9,7 +9,7 @@ from neuronedit.edits.operators.trained import train_shifts
 from neuronedit.edits.plans import DEFAULT, STRATA
 from neuronedit.edits.steps import apply_steps, fit_steps
 from neuronedit.errors import ModelError
-from neuronedit.measures.distances import energy_distance
+from neuronedit.measures.pairs import energy_distance
 from neuronedit.network.autoencoder import Architecture, Autoencoder
 from neuronedit.network.minibatches import InMemory
 from neuronedit.network.plan import TrainingPlan

@@ -4,7 +4,7 @@ import torch
 
 from neuronedit.edits.operators.transport import TransportShift
 from neuronedit.errors import ModelError
-from neuronedit.measures.distances import energy_distance
+from neuronedit.measures.pairs import energy_distance
 from tests.arrays import of_arrays
 
 

@@ -6,7 +6,7 @@ import pytest
 from neuronedit.model.edit_model import EditModel
 from neuronedit.review.cytometry.curves import curve, curves_part
 from neuronedit.review.cytometry.stages import ALL_EVENTS
-from neuronedit.review.transfer.transfer import Comparison, measure_transfer
+from neuronedit.review.transfer.transfer import Comparison, measure_transfers
 from tests.review.cytometry.planted_transfers import NO_CHANGE, PSTAT1, change_of, model_with, planted_transfer
 from tests.review.planted import MARKERS, TRUE_SHIFT
 
@@ -15,7 +15,7 @@ def test_a_constant_shift_of_a_model_is_a_flat_curve_at_the_shift(
     planted_model: Callable[[np.ndarray], EditModel], planted_comparisons: list[Comparison]
 ):
     model = planted_model(TRUE_SHIFT)
-    part = curves_part(model, measure_transfer(model, planted_comparisons[1], seed=0))
+    part = curves_part(model, *measure_transfers(model, planted_comparisons[1:2], seed=0))
     table = part.tables["curves"]
     for marker, shift in zip(MARKERS, TRUE_SHIFT, strict=True):
         own = table[table["marker"] == marker]

@@ -131,9 +131,9 @@ def test_the_folder_holds_pages_tables_and_figures(review: Review, tmp_path: Pat
     write_decision(review, tmp_path)
     tables = [f"{name}.csv" for name in review_tables(review)]
     views = [f"cells_{drawing.name}.svg" for part in review.parts for drawing in part.drawings]
-    first = {PAGE, "1_overview.png", "2_overview.png", *views, *tables}
+    first = {PAGE, "1_overview.png", *views, *tables}
     assert {path.name for path in tmp_path.iterdir()} == first
     write_neurons(review, tmp_path)
     drawn = {f"{i}_{name}" for i in (1, 2) for name in ("densities.png", "markers.svg", "methods.svg")}
-    assert {path.name for path in tmp_path.iterdir()} == first | drawn | {NEURONS_PAGE, "losses.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == first | drawn | {NEURONS_PAGE, "2_overview.png", "losses.svg"}
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "methods.csv"), review.methods)

@@ -22,7 +22,7 @@ from neuronedit.review.page.review_model import review_model
 from neuronedit.review.page.sections import sections
 from neuronedit.review.part import Part
 from neuronedit.review.transfer.densities import density_table
-from neuronedit.review.transfer.transfer import Comparison, measure_transfer
+from neuronedit.review.transfer.transfer import Comparison, measure_transfers
 from tests.review.planted import TRUE_SHIFT
 
 
@@ -183,7 +183,7 @@ def test_histograms_have_a_bin_centred_on_zero_intensity_and_each_transforms_wid
         panel=Panel(model.panel.markers, transforms),
         scaling=replace(model.scaling, transforms=tuple(transforms)),
     )
-    transfer = measure_transfer(mixed, planted_comparisons[0], seed=0)
+    (transfer,) = measure_transfers(mixed, [planted_comparisons[0]], seed=0)
     table = density_table([transfer], mixed.panel)
     for marker, zero, width in zip(mixed.panel.markers[:2], (1 / 9, 0.0), (0.02, 0.2), strict=True):
         centres = table.loc[table["marker"] == marker, "value"].to_numpy()

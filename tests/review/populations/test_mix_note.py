@@ -6,6 +6,7 @@ import pytest
 
 from neuronedit.edits.mix.composition import CLEAN, CONFOUNDED
 from neuronedit.model.edit_model import EditModel
+from neuronedit.review.populations import mix_note
 from neuronedit.review.populations.mix_note import note_mix
 from neuronedit.review.transfer.transfer import TRAINING_PAIR, Comparison
 from tests.review.planted import TRUE_SHIFT, planted_events
@@ -49,6 +50,18 @@ def test_another_mix_of_cell_types_is_noted_unless_it_was_matched(planted_model:
     assert note.sentence.endswith(TOO_SURE)
     matched = note_mix(replace(model, facts={"match_composition": True}), [pair], seed=0)
     assert (matched.share, matched.of_concern) == (0.0, False)
+
+
+def test_of_many_events_some_are_drawn_with_their_cell_types(
+    planted_model: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, pair = planted_model(TRUE_SHIFT), mixed_pair(0.2, 0.7)
+    named = labelled(pair, of_second_kind(1, 0.2), of_second_kind(2, 0.7))
+    of_all = [note_mix(model, [each], seed=0).share for each in (pair, named)]
+    monkeypatch.setattr(mix_note, "MAX_EVENTS", 750)
+    of_some = [note_mix(model, [each], seed=0).share for each in (pair, named)]
+    assert of_some != of_all
+    assert of_some == pytest.approx(of_all, abs=0.1)
 
 
 def test_cell_types_that_are_named_decide_and_what_they_hide_is_told(planted_model: Build) -> None:

@@ -15,13 +15,14 @@ from neuronedit.model.edit_model import EditModel
 from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 from neuronedit.review.page.report import Review
+from neuronedit.review.transfer import transfer
 from neuronedit.review.transfer.transfer import (
     HELD_OUT,
     NEURONEDIT,
     TRAINING_PAIR,
     WITHOUT_NEURONS,
     Comparison,
-    measure_transfer,
+    measure_transfers,
     method_table,
     reconstruction_table,
     transfer_table,
@@ -49,7 +50,7 @@ def test_the_edits_scores_are_those_of_its_output_on_halves(
     planted_model: Build, planted_comparisons: list[Comparison]
 ) -> None:
     model, comparison = planted_model(TRUE_SHIFT), planted_comparisons[1]
-    table = method_table([measure_transfer(model, comparison, seed=3)]).set_index("method")
+    table = method_table(measure_transfers(model, [comparison], seed=3)).set_index("method")
     edited, unedited, truth = (
         model.scaling.transform(events)
         for events in (model.apply(comparison.events, "pair"), comparison.events, comparison.truth)
@@ -74,7 +75,7 @@ def test_the_marker_that_the_edit_spoils_is_the_one_named(
     planted_model: Build, planted_comparisons: list[Comparison]
 ) -> None:
     spoilt = TRUE_SHIFT + np.array([0, 0, 0, 0, 1.5])  # the last marker must not move
-    transfers = [measure_transfer(planted_model(spoilt), planted_comparisons[1], seed=0)]
+    transfers = measure_transfers(planted_model(spoilt), planted_comparisons[1:2], seed=0)
     markers = transfer_table(transfers, MARKERS)
     assert list(markers.loc[markers["worse"], "marker"]) == [MARKERS[-1]]
     assert method_table(transfers).set_index("method").at[NEURONEDIT, "markers_worse"] == 1
@@ -115,8 +116,9 @@ def test_intensities_that_are_not_finite_are_refused() -> None:
 
 def test_an_unknown_edit_is_refused(planted_model: Build) -> None:
     good = planted_events(100, 0)
+    pear = Comparison("x", HELD_OUT, "pear", good, good, good, good)
     with pytest.raises(ModelError, match=r"no edit 'pear'.*nearest name 'pair'"):
-        measure_transfer(planted_model(TRUE_SHIFT), Comparison("x", HELD_OUT, "pear", good, good, good, good), seed=0)
+        measure_transfers(planted_model(TRUE_SHIFT), [pear], seed=0)
 
 
 def test_what_editing_neurons_adds_stands_beside_the_same_plan_without_it() -> None:
@@ -129,7 +131,17 @@ def test_what_editing_neurons_adds_stands_beside_the_same_plan_without_it() -> N
     )
     markers = fitted.with_edit(EditConfig(preset="strata", serve="teacher")).model
     comparison = Comparison("pair", TRAINING_PAIR, "pair", *cells, *cells)
-    both, alone = (measure_transfer(model, comparison, seed=0).distances for model in (fitted.model, markers))
+    both, alone = (measure_transfers(model, [comparison], seed=0)[0].distances for model in (fitted.model, markers))
     assert both[WITHOUT_NEURONS].mean_emd == pytest.approx(alone[NEURONEDIT].mean_emd, rel=1e-3)
     assert both[NEURONEDIT].mean_emd != both[WITHOUT_NEURONS].mean_emd
     assert WITHOUT_NEURONS not in alone
+
+
+def test_the_plan_without_neurons_is_fitted_once_for_all_comparisons_of_an_edit(
+    planted_model: Build, planted_comparisons: list[Comparison], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = []
+    monkeypatch.setattr(transfer, "_without_neurons", lambda _, comparison, seed: fits.append((comparison.edit, seed)))
+    found = measure_transfers(planted_model(TRUE_SHIFT), planted_comparisons, seed=3)
+    assert [each.comparison for each in found] == planted_comparisons
+    assert (len(planted_comparisons), fits) == (2, [("pair", 3)])
