@@ -25,7 +25,7 @@ from neuronedit.errors import NOT_MEASURED
 from neuronedit.fitting.fit import model_refits
 from neuronedit.model.edit_model import EditModel
 from neuronedit.model.gates import MARKS, GateConfig
-from neuronedit.review.applied import judge_applied, scope_of
+from neuronedit.review.applied import judge_applied, named_extrapolations, scope_of
 from neuronedit.review.neurons.context import LabelColumns
 from neuronedit.review.page.card import review_card
 from neuronedit.review.page.edit_review import EditReview, review_edit
@@ -90,7 +90,8 @@ def job(config: ReviewConfig) -> int:
         held_out_events = {each.name: (each.edit, each.events) for each in compared if each.kind == HELD_OUT}
         applied = judge_applied(pinned.model, held_out_events, populations)
         scope = scope_of(applied, pinned.model.design, held_out.design(pinned.model.design), review.known)
-        to_be_edited = [name for name, each in applied.items() if not each.held_out]
+        # What is held out of the design's own extrapolation is looked at, too: as measured, which is more.
+        to_be_edited = named_extrapolations(pinned.model, events.drawn.intensities)
         evidence = evidence_of(pinned, [*(each.name for each in compared), *to_be_edited])
         review = replace(review, gates=gates, scope=scope, lost=evidence.sentence)
         record = {"model": pinned.uri, "model_sha256": pinned.digest, "settings": config.flat()}

@@ -68,6 +68,14 @@ class Extrapolation:
 
     @property
     def sentence(self) -> str:
+        """Give the verdict in words, with what helps."""
+        helps = (
+            " Learn it on a control of these cells, or measure some of them after the change." if self.flagged else ""
+        )
+        return self.finding + helps
+
+    @property
+    def finding(self) -> str:
         """Give the verdict in words."""
         found = f"AUROC {self.auroc:.2f}, {self.unsupported:.0%} of events unsupported"
         far = f"{self.reach:.1f} times as far" if np.isfinite(self.reach) else "infinitely as far"
@@ -75,7 +83,7 @@ class Extrapolation:
         if self.flagged:
             return (
                 f"Do not trust the edit here: the source has hardly any event like these ({found}), and they lie "
-                f"{times}. Learn it on a control of these cells, or measure some of them after the change."
+                f"{times}."
             )
         if self.new_kind:
             return (

@@ -1,6 +1,6 @@
 """The populations that a model's edits are to be applied to, and how far each is from what its edit was learned on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,14 +51,37 @@ def judge_applied(model: EditModel, held_out: HeldOutEvents, populations: Mappin
         (400, False)
     """
     events = {f"{name}{HELD_OUT_MARK}": (edit, of, True) for name, (edit, of) in held_out.items()}
-    for edit in model.edits:
-        for name in ("extrapolation", f"extrapolation {edit}"):
-            if name in populations:
-                events[name if name.endswith(edit) else f"{name} by {edit}"] = (edit, populations[name], False)
+    for name, (edit, population) in named_extrapolations(model, populations).items():
+        events[name] = (edit, populations[population], False)
     return {
         name: Applied(edit, len(of), model.get_edit(edit).support.judge(model.standardised(of)), known)
         for name, (edit, of, known) in events.items()
     }
+
+
+def named_extrapolations(model: EditModel, populations: Container[str]) -> dict[str, tuple[str, str]]:
+    """Name the populations that a model's design names to be edited, by their column values where it has them.
+
+    Args:
+        model: The model.
+        populations: The names of the design's populations that there are.
+
+    Returns:
+        The edit and the population of each; one to which several edits are applied is there by each.
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> named_extrapolations(example_model(), {"source", "extrapolation"})
+        {'extrapolation': ('pair', 'extrapolation')}
+    """
+    named = {}
+    for edit in model.edits:
+        for population in ("extrapolation", f"extrapolation {edit}"):
+            if population in populations:
+                name = extrapolation_name(model.design, edit) if model.design.extrapolation else population
+                several = population == "extrapolation" and len(model.edits) > 1
+                named[f"{name} by {edit}" if several else name] = (edit, population)
+    return named
 
 
 def scope_of(

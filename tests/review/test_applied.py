@@ -1,10 +1,14 @@
 """The populations that edits are to be applied to, and the scope that a review makes of them."""
 
+from dataclasses import replace
+
+from neuronedit.adapters.sampling.review_events import HeldOut
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.edits.support import Extrapolation
 from neuronedit.measures.evidence import Knowledge
 from neuronedit.model.example import example_cells, example_model
-from neuronedit.review.applied import Applied, judge_applied, scope_of
+from neuronedit.model.standing import HeldOutEvidence
+from neuronedit.review.applied import Applied, judge_applied, named_extrapolations, scope_of
 
 NEAR = Extrapolation(0.02, 0.55, 0.3, 1.0)
 
@@ -21,10 +25,29 @@ def test_held_out_events_and_the_designs_extrapolation_are_judged() -> None:
     )
     assert {name: (each.held_out, each.n_events) for name, each in applied.items()} == {
         "donor 2 (held out)": (True, 400),
-        "extrapolation by pair": (False, 400),
+        "extrapolation": (False, 400),
     }
     assert not applied["donor 2 (held out)"].found.flagged
-    assert applied["extrapolation by pair"].found.flagged
+    assert applied["extrapolation"].found.flagged
+
+
+def test_the_designs_extrapolation_is_named_by_its_column_values_and_its_edit_where_there_are_several() -> None:
+    model, far = example_model(), {"extrapolation": example_cells(seed=3)}
+    model = replace(model, design=model.design.model_copy(update={"extrapolation": {"cell_type": "NK"}}))
+    assert list(judge_applied(model, {}, far)) == ["cell_type = NK"]
+    both = replace(model, edits=dict.fromkeys(("pair", "pair inverse"), model.edits["pair"]))
+    assert list(judge_applied(both, {}, far)) == ["cell_type = NK by pair", "cell_type = NK by pair inverse"]
+
+
+def test_what_is_measured_after_a_first_review_without_truth_is_not_lost() -> None:
+    """To measure the events to be edited and to hold them out is what a first review asks for."""
+    model, cells = example_model(), {name: example_cells() for name in ("source", "target", "extrapolation")}
+    model = replace(model, design=model.design.model_copy(update={"extrapolation": {"cell_type": "NK"}}))
+    first = HeldOutEvidence().then(["pair", *named_extrapolations(model, cells)])
+    now_measured = HeldOut({}, {"cell_type": "NK"}, {"cell_type": "NK", "drug": "PMA"})
+    assert judge_applied(model, {}, now_measured.to_judge(model.design, cells)) == {}
+    second = first.then(["pair", "NK", *named_extrapolations(model, cells)])
+    assert (second.measured, second.lost) == (("pair", "NK", "cell_type = NK"), ())
 
 
 def test_a_measured_error_is_of_held_out_events_and_an_estimated_one_of_others() -> None:

@@ -13,7 +13,7 @@ Advice = Literal["use", "use the quantile map", "measure first", "do not use"]
 
 _REMEDIES: Final[Mapping[GateName, str]] = {
     "reconstruction": "Train longer, or with a wider code (network.code): what the autoencoder does not return is lost",
-    "support": "Leave these cells as they are until one of the two is done",
+    "support": "Leave these cells as they are, or learn the edit on a control of them",
     "expected_error": "Leave these cells as they are, or learn the edit on cells more like them",
     "quantile_map": 'Train with edit.preset = "quantile-map", which is simpler, and review that',
 }

@@ -112,7 +112,7 @@ def _furthest_reach(applied: Mapping[str, Applied], helped: Set[str]) -> Finding
     if applied[worst].found.new_kind and not doubtful[worst]:
         unlike = f"{applied[worst].found.unsupported:.0%} of the events are unlike the source's"
         return 0.0, f"{worst}: {unlike}, but the measured truth says that the edit helps there."
-    return reaches[worst], f"{worst}: {applied[worst].found.sentence}"
+    return reaches[worst], f"{worst}: {applied[worst].found.finding}"
 
 
 def largest_error(model: EditModel, known: Sequence[Knowledge], limit: float) -> Finding:

@@ -114,7 +114,7 @@ def test_a_new_kind_of_cell_far_away_fails_support_and_one_that_is_like_the_sour
     away = gates_of(GOOD, {"extrapolation": far})["support"]
     assert away.outcome == "fail"
     assert away.value > 5  # 6 arcsinh units away, and the target is 0.6 in the mean
-    assert away.reason.startswith("extrapolation by pair: Do not trust the edit here")
+    assert away.reason.startswith("extrapolation: Do not trust the edit here")
 
 
 def test_events_unlike_the_source_pass_where_their_truth_says_that_the_edit_helps(
