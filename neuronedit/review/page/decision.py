@@ -98,7 +98,7 @@ def decide(
         return Decision("use the quantile map", "red", about, _against(failed, known), f"{_WITH_THE_MAP}.")
     looser = [gate for gate in gates if gate.outcome == "overridden"]
     if looser or lost:
-        why = " ".join(filter(None, (_against(looser, known), lost)))
+        why = " ".join(filter(None, (_against(looser, known), lost[:1].upper() + lost[1:])))
         remedy = "Review it by the default thresholds, with all that was held out before."
         return Decision("do not use", "red", about, why, remedy)
     open_ = [gate for gate in gates if gate.outcome == "not measured"]

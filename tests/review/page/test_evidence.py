@@ -145,4 +145,4 @@ def test_a_page_tells_that_it_rests_on_less_than_the_review_before(reviewed: Cal
     assert "▲ Use it" not in page
     assert 'class="decision red"' in page
     assert "▼ Do not use it on" in page
-    assert "what an earlier review looked at is not in the last one: &#39;donor 1" in page
+    assert "What an earlier review looked at is not in the last one: &#39;donor 1" in page
