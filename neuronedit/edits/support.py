@@ -69,10 +69,8 @@ class Extrapolation:
     @property
     def sentence(self) -> str:
         """Give the verdict in words, with what helps."""
-        helps = (
-            " Learn it on a control of these cells, or measure some of them after the change." if self.flagged else ""
-        )
-        return self.finding + helps
+        helps = "Learn it on a control of these cells, or measure some of them after the change."
+        return f"{self.finding} {helps}" if self.flagged else self.finding
 
     @property
     def finding(self) -> str:
