@@ -27,15 +27,18 @@ def euclidean(a: Floats, b: Floats) -> Float64s:
     """Euclidean distance of each pair of events: (n, n_markers), (k, n_markers) → (n, k) float64.
 
     It is computed from products of matrices, at half of what ``scipy.spatial.distance.cdist`` costs, and is off by some
-    1e-8 of the events' distances to zero.
+    1e-8 of the events' distances to zero. An event that is not finite is at NaN from all others.
 
     Example:
         >>> euclidean(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
         [[5.0, 0.0]]
     """
+    from sklearn import config_context
     from sklearn.metrics.pairwise import euclidean_distances
 
-    return np.asarray(euclidean_distances(a.astype(np.float64), b.astype(np.float64)))
+    # It would raise or warn where events are not finite.
+    with config_context(assume_finite=True), np.errstate(invalid="ignore"):
+        return np.asarray(euclidean_distances(a.astype(np.float64), b.astype(np.float64)))
 
 
 def energy_distance(a: Floats, b: Floats, seed: int = 0) -> float:

@@ -16,6 +16,15 @@ def test_euclidean_distances_agree_with_scipys() -> None:
     np.testing.assert_allclose(euclidean(a, b), cdist(a, b), atol=1e-6)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_event_that_is_not_finite_is_at_nan_from_all_others_and_no_error(value: float) -> None:
+    """As from a method that failed: its score is NaN, and the others' go on."""
+    a, b = events(30), events(30, seed=1)
+    a[3, 2] = value
+    assert np.isnan(euclidean(a, b)).all(axis=1).nonzero()[0].tolist() == [3]
+    assert np.isnan(energy_distance(a, b))
+
+
 def test_energy_distance_of_two_points_is_twice_their_distance() -> None:
     assert energy_distance(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])) == pytest.approx(10)
 
