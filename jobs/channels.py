@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
+from neuronedit.adapters.cluster.command import Command
 from neuronedit.adapters.fcs.channel_list import channel_table, differences, list_channels, panel_text
 from neuronedit.adapters.fcs.file import read_fcs
-from neuronedit.command import Command
 from neuronedit.errors import OutputError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import neuronedit
-from neuronedit.command import run
+from neuronedit.adapters.cluster.command import run
 
 JOBS = {
     "normalise": "FCS files to corrected FCS files, a review and a summary: the jobs below in one",

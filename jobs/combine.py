@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
@@ -14,7 +15,6 @@ from neuronedit.cells.arms import BOTH, CONTROL, A, ArmChoice, B
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import PanelConfig
 from neuronedit.cells.selection import Where
-from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.measures.synergy import SynergyRule
 from neuronedit.model.combination import combine, write_combination

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
@@ -12,7 +13,6 @@ from neuronedit.adapters.registry.versions import PinnedModel, pinned_model
 from neuronedit.adapters.sampling.review_events import HeldOut, draw_review
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.selection import Where
-from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.model.standing import Standing
 from neuronedit.review.compare.compare_page import COMPARE_PAGE, write_comparison

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.files.dataset import EventsConfig
 from neuronedit.adapters.files.staged_folder import staged_folder, write_record
@@ -11,7 +12,6 @@ from neuronedit.adapters.registry.unlogged import NOT_LOGGED, log_or_keep
 from neuronedit.adapters.sampling.experiments import draw_sample, list_datasets
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import PanelConfig
-from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.errors import NOT_MEASURED
 from neuronedit.measures.evaluation import evaluate, write_evaluation

@@ -2,6 +2,7 @@
 
 from pydantic import Field, PositiveInt, field_validator
 
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.export.exporter import ExportRules, FcsExporter
 from neuronedit.adapters.export.manifest import (
@@ -15,7 +16,6 @@ from neuronedit.adapters.transform.output_folder import claimed_output
 from neuronedit.adapters.transform.plan import EXPORT, TransformPlan
 from neuronedit.adapters.transform.pool import worked
 from neuronedit.cells.selection import Where
-from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.errors import masked
 

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.adapters.cluster.session import RayConfig
 from neuronedit.adapters.fcs.columns import Passengers
 from neuronedit.adapters.fcs.data import Offsets
@@ -12,7 +13,6 @@ from neuronedit.adapters.ingest.ingester import ingest_files
 from neuronedit.adapters.ingest.manifest import complete_ingest, ingest_plan, ingest_summary, replace_record
 from neuronedit.adapters.ingest.survey import IngestChoices, Survey
 from neuronedit.adapters.transform.output_folder import claimed_output
-from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.errors import masked
 

@@ -5,8 +5,8 @@ import sys
 
 import click
 
+from neuronedit.adapters.cluster.command import Command
 from neuronedit.adapters.registry.lineage import trace_output
-from neuronedit.command import Command
 from neuronedit.errors import masked
 
 

@@ -2,8 +2,8 @@
 
 import click
 
+from neuronedit.adapters.cluster.command import Command
 from neuronedit.adapters.registry.unlogged import log_kept
-from neuronedit.command import Command
 
 
 @click.command("log", cls=Command)

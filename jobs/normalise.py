@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.fcs.data import Offsets
 from neuronedit.adapters.fcs.sample_sheet import SheetRow, read_sample_sheet
@@ -24,7 +25,6 @@ from neuronedit.adapters.transform.manifest import read_manifest
 from neuronedit.cells.design import ControlsDesign
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import PanelConfig
-from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.edits.plans import EditConfig
 from neuronedit.errors import ModelError, TrackingError

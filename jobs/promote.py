@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.adapters.registry.promotion import promote
 from neuronedit.adapters.registry.runs import TrackingConfig, use_store
-from neuronedit.command import JobCommand
 from neuronedit.config import Config
 
 

@@ -5,6 +5,7 @@ from shutil import copytree
 
 from pydantic import Field
 
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.dataset import DataConfig, EventDataset, list_dataset
@@ -19,7 +20,6 @@ from neuronedit.adapters.registry.versions import PinnedModel, pinned_model
 from neuronedit.adapters.sampling.review_events import HeldOut, ReviewEvents, draw_review
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.selection import Where
-from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.errors import NOT_MEASURED
 from neuronedit.fitting.fit import model_refits

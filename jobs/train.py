@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
@@ -18,7 +19,6 @@ from neuronedit.adapters.training.source import ray_train
 from neuronedit.cells.design import ControlsDesign, PairDesign
 from neuronedit.cells.draw import SampleConfig
 from neuronedit.cells.panel import PanelConfig
-from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.edits.learnable import unmoved_columns
 from neuronedit.edits.plans import EditConfig, check_layers

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.adapters.cluster.session import GpuShare, RayConfig, ray_session
 from neuronedit.adapters.files.blocks import file_parts
 from neuronedit.adapters.files.dataset import DataConfig, check_unchanged, list_dataset
@@ -24,7 +25,6 @@ from neuronedit.adapters.transform.output_folder import claimed_output
 from neuronedit.adapters.transform.plan import TransformPlan
 from neuronedit.adapters.transform.pool import transform_parts
 from neuronedit.cells.selection import Where
-from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.edits.students.student import Server
 from neuronedit.errors import masked

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
 from neuronedit.adapters.cluster.tasks import run_on_cluster
 from neuronedit.adapters.files.dataset import DataConfig, list_dataset
@@ -11,7 +12,6 @@ from neuronedit.adapters.registry.tracker import told_with
 from neuronedit.adapters.registry.training_runs import introduce, log_update
 from neuronedit.adapters.registry.versions import RegistryConfig, example_events, pinned_model, register_model
 from neuronedit.adapters.sampling.update_events import draw_update
-from neuronedit.command import JobCommand
 from neuronedit.config import Config
 from neuronedit.errors import ConfigError
 from neuronedit.fitting.edits import edits_sentence

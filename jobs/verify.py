@@ -2,8 +2,8 @@
 
 import click
 
+from neuronedit.adapters.cluster.command import Command
 from neuronedit.adapters.transform.manifest import verify_output
-from neuronedit.command import Command
 from neuronedit.errors import masked
 
 MAX_SHOWN = 20

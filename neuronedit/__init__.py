@@ -4,7 +4,8 @@ Fit and use a model:
 
 * `fit_model`: populations in, a model out, in this process;
 * `EditModel`: the model, which edits raw intensities;
-* `save_model`, `load_model`: its folder, without pickle.
+* `save_model`, `load_model`: its folder, without pickle;
+* `NeuronEdit`: all of this as a transformer of scikit-learn.
 
 Say what is measured, and which populations edits lead from and to:
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from neuronedit.cells.panel import Panel
     from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
     from neuronedit.edits.plans import EditConfig
+    from neuronedit.estimator.transformer import NeuronEdit
     from neuronedit.fitting.fit import fit_model
     from neuronedit.model.edit_model import EditModel
     from neuronedit.model.saved.files import load_model, save_model
@@ -63,6 +65,7 @@ __all__ = [
     "EditModel",
     "Linear",
     "Logicle",
+    "NeuronEdit",
     "PairDesign",
     "Panel",
     "TrainingPlan",
@@ -80,6 +83,7 @@ _HOMES = {
     "EditModel": "neuronedit.model.edit_model",
     "Linear": "neuronedit.cells.transforms",
     "Logicle": "neuronedit.cells.transforms",
+    "NeuronEdit": "neuronedit.estimator.transformer",
     "PairDesign": "neuronedit.cells.design",
     "Panel": "neuronedit.cells.panel",
     "TrainingPlan": "neuronedit.network.plan",

@@ -25,6 +25,7 @@ FLOORS = (
     ("model/quality",),
     ("model/saved",),
     ("fitting", "review"),
+    ("estimator",),
     ("review/neurons", "review/transfer"),
     ("review/labels", "review/populations", "review/stability"),
     ("review/cytometry",),

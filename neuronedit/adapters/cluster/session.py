@@ -13,8 +13,8 @@ import ray
 from pydantic import Field, PositiveInt
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from neuronedit.adapters.cluster.command import catch_signals
 from neuronedit.adapters.cluster.watch import watched, watched_start
-from neuronedit.command import catch_signals
 from neuronedit.config import Config
 from neuronedit.errors import ClusterError, ModelError
 from neuronedit.model.pipeline.device import found_device

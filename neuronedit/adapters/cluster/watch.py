@@ -9,7 +9,7 @@ from time import monotonic
 import psutil
 import ray
 
-from neuronedit.command import end_job
+from neuronedit.adapters.cluster.command import end_job
 
 RAYLET, HEAD = "raylet", "gcs_server"
 """The names of Ray's processes for a node, and for the cluster."""

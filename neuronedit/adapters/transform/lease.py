@@ -28,10 +28,10 @@ from typing import Any
 from pyarrow import fs
 from pydantic import ValidationError
 
+from neuronedit.adapters.cluster.command import end_job
 from neuronedit.adapters.files.storage import OBJECT_STORES, Location, move, storage_errors
 from neuronedit.adapters.files.walk import own_entries
 from neuronedit.adapters.transform.process import Process
-from neuronedit.command import end_job
 from neuronedit.errors import OutputError, StorageError
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from pathlib import Path
 import ray
 from neuronedit.adapters.cluster import watch
 from neuronedit.adapters.cluster.session import RayConfig, ray_session
-from neuronedit.command import JobCommand
+from neuronedit.adapters.cluster.command import JobCommand
 from neuronedit.config import Config
 
 watch.SECONDS_BETWEEN_CALLS, watch.SECONDS_WITHOUT_ANSWER = 0.5, 3.0

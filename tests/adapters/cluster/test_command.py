@@ -8,7 +8,7 @@ from subprocess import PIPE
 import pytest
 from pydantic import Field
 
-from neuronedit.command import JobCommand, _stop, end_job
+from neuronedit.adapters.cluster.command import JobCommand, _stop, end_job
 from neuronedit.config import Config
 from neuronedit.errors import DataError
 from tests.disasters import wait_for
@@ -159,8 +159,8 @@ def test_top_level_settings_are_options_too():
 JOB = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from neuronedit import command
-from neuronedit.command import JobCommand, catch_signals, end_job
+from neuronedit.adapters.cluster import command
+from neuronedit.adapters.cluster.command import JobCommand, catch_signals, end_job
 from neuronedit.config import Config
 
 class Nothing(Config):
@@ -297,7 +297,7 @@ def test_a_job_goes_on_in_silence_when_nobody_reads_its_output_any_more(lines: i
     script = f"""
 import sys, click
 from pathlib import Path
-from neuronedit.command import Command, run
+from neuronedit.adapters.cluster.command import Command, run
 def tell():
     sys.stdin.readline()
     for _ in range({lines}):
