@@ -41,7 +41,8 @@ FLOORS = (
 
 FLOOR = {folder: number for number, floor in enumerate(FLOORS) for folder in floor}
 
-FOR_ADAPTERS_ONLY = {"ray", "mlflow", "pyarrow"}
+FOR_ADAPTERS_ONLY = {"click", "mlflow", "psutil", "pyarrow", "ray", "sqlalchemy", "tqdm"}
+"""What only the extra ``jobs`` installs."""
 
 FRONT_DOOR = PACKAGE / "__init__.py"
 """The table of contents: it may name any room of the core."""

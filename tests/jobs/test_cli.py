@@ -1,16 +1,21 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from neuronedit_jobs import cli, train, transform
+from neuronedit_jobs.__main__ import NEEDED
 from neuronedit_jobs.train import TrainConfig
 from neuronedit_jobs.transform import TransformConfig
 
 import neuronedit
 from neuronedit.config import Config
 from tests.jobs.conftest import Command
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def keys(config: type[Config]) -> Iterator[str]:
@@ -65,6 +70,25 @@ def test_help_and_completion_import_no_library_that_takes_seconds() -> None:
         "sys.exit(bool({'ray', 'torch', 'mlflow', 'pyarrow', 'pandas', 'numpy'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_what_the_jobs_need_beyond_the_library_is_told_where_it_is_missing() -> None:
+    script = (
+        "import sys; sys.modules['mlflow'] = sys.modules['ray'] = None; "
+        "from neuronedit_jobs.__main__ import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "neuronedit: the jobs need further packages; missing are mlflow, ray. Install them with "
+        "pip install 'neuronedit[jobs]'. In Python, `import neuronedit` works without.\n"
+    )
+
+
+def test_the_extra_jobs_installs_what_is_looked_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extra = [re.split(r"[\[<>=]", requirement)[0] for requirement in project["optional-dependencies"]["jobs"]]
+    assert sorted(extra) == sorted(NEEDED)
 
 
 def test_a_shell_completes_the_jobs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
