@@ -5,7 +5,8 @@ Fit and use a model:
 * `fit_model`: populations in, a model out, in this process;
 * `EditModel`: the model, which edits raw intensities;
 * `save_model`, `load_model`: its folder, without pickle;
-* `NeuronEdit`: all of this as a transformer of scikit-learn.
+* `NeuronEdit`: all of this as a transformer of scikit-learn;
+* `edit_table`: a model applied to a table of pyarrow, pandas or polars (with the extra ``jobs``).
 
 Say what is measured, and which populations edits lead from and to:
 
@@ -46,6 +47,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neuronedit.adapters.transform.tables import edit_table
     from neuronedit.cells.design import ControlsDesign, PairDesign
     from neuronedit.cells.panel import Panel
     from neuronedit.cells.transforms import Arcsinh, Linear, Logicle
@@ -70,6 +72,7 @@ __all__ = [
     "Panel",
     "TrainingPlan",
     "__version__",
+    "edit_table",
     "fit_model",
     "load_model",
     "save_model",
@@ -87,6 +90,7 @@ _HOMES = {
     "PairDesign": "neuronedit.cells.design",
     "Panel": "neuronedit.cells.panel",
     "TrainingPlan": "neuronedit.network.plan",
+    "edit_table": "neuronedit.adapters.transform.tables",
     "fit_model": "neuronedit.fitting.fit",
     "load_model": "neuronedit.model.saved.files",
     "save_model": "neuronedit.model.saved.files",
@@ -103,7 +107,12 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is asked for (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if _HOMES[name].startswith("neuronedit.adapters"):
+            error.add_note("It comes with the extra: pip install 'neuronedit[jobs]'.")
+        raise
 
 
 def __dir__() -> list[str]:

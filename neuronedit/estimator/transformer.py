@@ -154,9 +154,8 @@ class NeuronEdit(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type
         domains = as_texts(y, "y", len(events))
         samples = None if sample is None else as_texts(sample, "sample", len(events))
         rows = population_rows(domains, self.kind, self.source, self.target, self.min_events)
-        target, column = target_of(domains, self.target), None if samples is None else SAMPLE
-        of_pair = PairDesign.of_arrays(column)
-        design = of_pair if self.kind == "pair" else ControlsDesign.of_arrays(target, DOMAIN, column)
+        target, sampled = target_of(domains, self.target), None if samples is None else SAMPLE
+        pair, controls = PairDesign.of_arrays(sampled), ControlsDesign.of_arrays(target, DOMAIN, sampled)
         given = self.transforms
         transforms = list(given) if isinstance(given, (Sequence, np.ndarray)) else [given] * self.n_features_in_
         markers = getattr(self, "feature_names_in_", [f"x{column}" for column in range(self.n_features_in_)])
@@ -168,7 +167,7 @@ class NeuronEdit(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type
                     samples={} if samples is None else {name: samples[chosen] for name, chosen in rows.items()},
                 ),
                 Panel(list(map(str, markers)), transforms),
-                design,
+                pair if self.kind == "pair" else controls,
                 network=self.network,
                 training=self._training(),
                 edit=self.edit,
@@ -257,7 +256,7 @@ class NeuronEdit(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type
         """Save the model into a folder that the jobs take, and ``load_model`` reads.
 
         Raises:
-            ValueError: The folder is not empty.
+            ValueError: The folder exists.
         """
         check_is_fitted(self)
         with as_value_errors():
