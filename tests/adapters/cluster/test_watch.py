@@ -77,6 +77,22 @@ def below(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+def name_of(process: psutil.Process) -> str:
+    """The name of a process; none of one that has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return process.name()
+    return ""
+
+
+def kill(processes: list[psutil.Process], *names: str) -> list[psutil.Process]:
+    """Kill those of these names, by default all, and give them; some may end by themselves meanwhile."""
+    found = [process for process in processes if not names or name_of(process) in names]
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return found
+
+
 def command(process: psutil.Process) -> list[str]:
     """The command line of a process; none of one that has ended."""
     with suppress(psutil.NoSuchProcess):
@@ -102,7 +118,7 @@ def test_a_job_that_is_stopped_ends_soon_and_ray_with_it(tmp_path: Path, number:
 @pytest.mark.parametrize("seconds", [0, 1.5])
 def test_a_job_that_is_stopped_while_ray_starts_ends_soon(tmp_path: Path, number: int, seconds: float) -> None:
     driver = start_driver(JOB, Path("here"), tmp_path / "at-work")
-    wait_for(lambda: any(process.name() == "gcs_server" for process in below(driver.pid)), driver)
+    wait_for(lambda: any(name_of(process) == "gcs_server" for process in below(driver.pid)), driver)
     time.sleep(seconds)
     of_ray = below(driver.pid)
     os.killpg(driver.pid, number)  # SIGTERM ends what Ray has started, too
@@ -124,9 +140,7 @@ def test_a_job_that_is_stopped_while_ray_starts_ends_soon(tmp_path: Path, number
 def test_a_job_that_loses_ray_says_so_and_ends(tmp_path: Path, killed: list[str], told: str) -> None:
     driver = start(tmp_path)
     of_ray = below(driver.pid)
-    for process in of_ray:
-        if not killed or process.name() in killed:
-            process.kill()
+    kill(of_ray, *killed)
     status, said = ended(driver, 30)
     assert status == 2, said
     assert re.fullmatch(LOST.format(told), said), said
@@ -148,7 +162,7 @@ def test_whatever_came_of_it_that_ray_was_lost_is_told(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("name", ["raylet", "gcs_server"])
 def test_a_job_that_loses_ray_while_it_starts_says_so_and_ends(tmp_path: Path, name: str) -> None:
     driver = start_driver(JOB, Path("here"), tmp_path / "at-work")
-    wait_for(lambda: [process.kill() for process in below(driver.pid) if process.name() == name], driver)
+    wait_for(lambda: kill(below(driver.pid), name), driver)
     status, said = ended(driver, 120)
     assert status == 2, said
     assert "Traceback" not in said
@@ -159,11 +173,9 @@ def test_a_job_that_loses_ray_while_it_starts_says_so_and_ends(tmp_path: Path, n
 @pytest.mark.parametrize("seconds", [0, 0.5, 1])
 def test_a_job_whose_head_ends_after_its_node_began_does_not_wait_for_it(tmp_path: Path, seconds: float) -> None:
     driver = start_driver(JOB, Path("here"), tmp_path / "at-work")
-    wait_for(lambda: any(process.name() == "raylet" for process in below(driver.pid)), driver)
+    wait_for(lambda: any(name_of(process) == "raylet" for process in below(driver.pid)), driver)
     time.sleep(seconds)
-    for process in below(driver.pid):
-        if process.name() == "gcs_server":
-            process.kill()
+    kill(below(driver.pid), "gcs_server")
     status, said = ended(driver, 30)
     assert status == 2, said
     assert re.match(r"neuronedit wait: Ray (did not start on this machine|was lost) \(", said.splitlines()[-1])
@@ -177,9 +189,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, int]]:
     wait_for(lambda: note.exists() and note.read_text(), keeper)
     of_ray = below(keeper.pid)
     yield note.read_text(), keeper.pid
-    for process in [*below(keeper.pid), *of_ray]:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    kill([*below(keeper.pid), *of_ray])
     keeper.kill()
     keeper.communicate()
 
@@ -194,9 +204,7 @@ def test_a_job_on_a_cluster_that_is_lost_says_so_and_ends(
 ) -> None:
     address, keeper = cluster
     driver = start(tmp_path, address)
-    for process in below(keeper):
-        if process.name() == killed:
-            process.kill()
+    kill(below(keeper), killed)
     status, said = ended(driver, 30)
     assert status == 2, said
     assert re.fullmatch(LOST.format(told), said), said

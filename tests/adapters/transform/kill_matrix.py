@@ -142,7 +142,7 @@ def _kill(pid: int, victim: str) -> bool:
     if victim == "driver":
         os.kill(pid, signal.SIGKILL)
         return True
-    found = []
+    found, names = [], set()
     with suppress(psutil.NoSuchProcess):
         for process in psutil.Process(pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
@@ -155,7 +155,8 @@ def _kill(pid: int, victim: str) -> bool:
                 }
                 if wanted[victim]:
                     found.append(process)
-    if victim == "all of Ray" and "raylet" not in {process.name() for process in found if process.is_running()}:
+                    names.add(name)
+    if victim == "all of Ray" and "raylet" not in names:
         return False
     for process in found:
         with suppress(psutil.NoSuchProcess):
