@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from neuronedit.adapters.transform.event_editor import EventEditor, TransformRules
+from neuronedit.adapters.transform.event_editor import FLAG_COLUMN, SUPPORT_COLUMN, EventEditor, TransformRules
 from neuronedit.cells.selection import Where
 from neuronedit.errors import DataError
 from neuronedit.model.edit_model import EditModel
@@ -44,7 +44,8 @@ def edit_table(
 
     Raises:
         PanelError: A marker is missing, or a column name stands twice.
-        DataError: It is no table, a column that chooses events is missing, or an intensity is not a finite number.
+        DataError: It is no table, a column that chooses events is missing, one stands there already that is to be
+            added, or an intensity is not a finite number.
         ModelError: A batch or an edit is unknown, or there is no model in the folder.
 
     Example:
@@ -72,8 +73,9 @@ def edit_table(
 def _edit_frame(frame: pd.DataFrame, editor: EventEditor) -> pd.DataFrame:
     """Edit a data frame by the columns that matter: index and types of all others are kept as they are."""
     markers = editor.model.panel.markers
-    editor.model.panel.check_columns([str(name) for name in frame.columns], "The data frame")
-    needed = dict.fromkeys([*markers, *(name for name in editor.choice_names if name in frame.columns)])
+    editor.model.panel.check_columns([name for name in frame.columns if isinstance(name, str)], "The data frame")
+    others = (*editor.choice_names, FLAG_COLUMN, SUPPORT_COLUMN)  # a column of the editor's own names is refused by it
+    needed = dict.fromkeys([*markers, *(name for name in others if name in frame.columns)])
     edited = editor(pa.Table.from_pandas(frame[list(needed)], preserve_index=False))
     changed = [name for name in edited.column_names if name in markers or name not in needed]
     columns = edited.select(changed).to_pandas().set_axis(frame.index, axis=0)

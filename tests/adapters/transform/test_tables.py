@@ -41,6 +41,7 @@ def test_a_data_frame_keeps_its_index_and_all_other_columns(frame, expected):
     pd.testing.assert_frame_equal(edited[others], before[others])
     pd.testing.assert_frame_equal(frame, before)
     assert list(edited.columns) == list(frame.columns)
+    assert (edit_table(frame.assign(neuronedit="mine"), example_batches())["neuronedit"] == "mine").all()
 
 
 def test_arrow_polars_and_duckdb_give_the_same(frame, expected):
@@ -83,6 +84,12 @@ def test_what_is_no_such_table_is_told(frame):
         edit_table(pd.concat([frame, frame[["CD4"]]], axis=1), example_batches())
     with pytest.raises(DataError, match="batch_id"):
         edit_table(frame.drop(columns="batch_id"), example_batches())
+    for taken in (
+        frame.assign(neuronedit_support=1.0),
+        pa.table({**frame[list(MARKERS)], "neuronedit_support": [1] * 800}),
+    ):
+        with pytest.raises(DataError, match=r"has a column 'neuronedit_support' already"):
+            edit_table(taken, example_batches(), edits="day1", support=True)
     with pytest.raises(ModelError, match="day9"):
         edit_table(frame.assign(batch_id="day9"), example_batches())
     with pytest.raises(DataError, match="CD4"):
