@@ -203,13 +203,14 @@ class _Running:
             timer = threading.Timer(SECONDS_TO_END, os._exit, [status])
             timer.daemon = True
             timer.start()
-            # Not by way of sys.stderr: the signal may have come amid its work. A progress bar has left its line open.
-            with suppress(OSError):
-                os.write(2, f"{os.linesep if os.isatty(2) else ''}{self.name}: {message}\n".encode())
-            # What libraries have to say at the end of an interrupted process is of no use to anybody.
-            with Path(os.devnull).open("w") as nowhere:
+            # What others say at the end of an interrupted process is of no use to anybody: the reason comes last.
+            with suppress(OSError), Path(os.devnull).open("w") as nowhere:
+                stderr = os.dup(2)
                 for stream in (1, 2):
                     os.dup2(nowhere.fileno(), stream)
+                # Not by way of sys.stderr: the signal may have come amid its work. A bar has left its line open.
+                os.write(stderr, f"{os.linesep if os.isatty(stderr) else ''}{self.name}: {message}\n".encode())
+                os.close(stderr)
             return True
 
     def interrupt(self) -> None:

@@ -225,6 +225,18 @@ def test_nothing_is_said_while_a_stopped_job_tells_why_it_ends():
     assert ended(job) == (143, STOPPED)
 
 
+def test_the_reason_comes_last_whatever_other_threads_say_meanwhile():
+    chat = "say = lambda: [os.write(2, b'at work\\n') for _ in iter(int, 1)]; "
+    chat += "threading.Thread(target=say, daemon=True).start(); "
+    slow = "dup2 = os.dup2; os.dup2 = lambda *streams: (time.sleep(0.1), dup2(*streams)); time.sleep(600)"
+    job = start_job(chat + slow)
+    job.send_signal(signal.SIGTERM)
+    status, told = ended(job)
+    assert status == 143
+    assert told.startswith("at work\n")
+    assert told.removeprefix("at work\n" * told.count("at work\n")) == STOPPED
+
+
 def test_a_job_that_does_not_heed_its_interruption_is_ended():
     job = start_job(
         "command.SECONDS_TO_END = 0.5\n        while True:\n            try: time.sleep(600)\n            except: pass"
