@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SLOW := faults or s3 or bench
 
-.PHONY: setup demo test test-all check docs benchmark lock clean
+.PHONY: setup demo test test-anndata test-all check docs benchmark lock lock-anndata clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -27,7 +27,17 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(SLOW))"
 
-test-all: test
+# AnnData's own environment: with Python 3.11 anndata needs an older pandas than the lock has.
+.venv-anndata/.installed: requirements.anndata.lock pyproject.toml
+	$(PYTHON) -m venv .venv-anndata
+	.venv-anndata/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.anndata.lock
+	.venv-anndata/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+test-anndata: .venv-anndata/.installed
+	.venv-anndata/bin/python -m pytest tests/anndata
+
+test-all: test test-anndata
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(SLOW)"
 
 check: docs
@@ -54,5 +64,13 @@ lock:
 	  --no-annotate --no-header -) > requirements.hashes
 	rm -rf .venv-lock
 
+lock-anndata:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0
+	.venv-lock/bin/python -m pip install --quiet ".[anndata,jobs]" flowio hypothesis "moto[s3]" pytest pytest-xdist readfcs scanpy umap-learn
+	(echo "# Exact versions of what the tests of AnnData need, written by \`make lock-anndata\`."; \
+	  .venv-lock/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -v -E '^neuronedit|^nvidia|^cuda|^triton') > requirements.anndata.lock
+	rm -rf .venv-lock
+
 clean:
-	rm -rf .venv build demo-output benchmark-output *.egg-info
+	rm -rf .venv .venv-anndata build demo-output benchmark-output *.egg-info

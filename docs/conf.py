@@ -9,7 +9,8 @@ sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # this folder
 
 project = "neuronedit"
 project_copyright = "The neuronedit developers"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "job_reference"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions += ["error_catalogue", "job_reference", "tutorials"]  # of this folder
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 autodoc_typehints = "description"
@@ -20,6 +21,7 @@ html_title = "neuronedit"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_copy_source = False
+exclude_patterns = ["tutorials/recorded"]
 
 
 def skip_foreign(app: Any, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:

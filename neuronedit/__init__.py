@@ -100,7 +100,7 @@ _HOMES = {
 try:
     __version__ = version("neuronedit")
 except PackageNotFoundError:  # run from a source folder, as a Ray job does
-    __version__ = "0.1.0+source"
+    __version__ = "0.2.0+source"
 
 
 def __getattr__(name: str) -> Any:

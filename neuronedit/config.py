@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from neuronedit.errors import ConfigError, listing, masked, nearest_name
@@ -19,7 +20,9 @@ from neuronedit.errors import ConfigError, listing, masked, nearest_name
 class Config(BaseModel):
     """One section of a job's configuration: frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, coerce_numbers_to_str=True, serialize_by_alias=True, validate_by_name=True
+    )
 
     @classmethod
     def load(cls, path: Path | None, overrides: Sequence[str] = ()) -> Self:
@@ -72,13 +75,18 @@ def top_level_settings(config: type[Config]) -> Iterator[tuple[str, str, bool]]:
         >>> list(top_level_settings(Job))
         [('seed', 'draws the events', False)]
     """
-    for name, field in config.model_fields.items():
+    for name, field in _keys(config).items():
         if not _sections(field.annotation) and get_origin(field.annotation) is not dict:
             yield name, field.description or "", field.annotation is bool
 
 
+def _keys(config: type[Config]) -> dict[str, FieldInfo]:
+    """A section's settings by the key that a user writes: ``from`` is no name in Python, and the alias of one."""
+    return {field.alias or name: field for name, field in config.model_fields.items()}
+
+
 def _field_lines(config: type[Config], prefix: str) -> Iterator[str]:
-    for name, field in config.model_fields.items():
+    for name, field in _keys(config).items():
         key = f"{prefix}{name}"
         sections = _sections(field.annotation)
         if field.is_required() or _is_tag(field.annotation):
@@ -150,7 +158,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: the configuration cannot be read ({error.strerror}). Check the path.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}.") from error
+        raise ConfigError(f"{path}: not valid TOML: {error}. Correct that line.") from error
 
 
 class _Number(float):
@@ -191,8 +199,8 @@ def _types_of(annotation: Any, keys: Sequence[str] = ()) -> list[Any]:
         return list(parts) if origin is Literal else [] if annotation is type(None) else [annotation]
     if origin is dict:
         return _types_of(parts[1], keys[1:])
-    if isinstance(annotation, type) and issubclass(annotation, Config) and keys[0] in annotation.model_fields:
-        return _types_of(annotation.model_fields[keys[0]].annotation, keys[1:])
+    if isinstance(annotation, type) and issubclass(annotation, Config) and keys[0] in _keys(annotation):
+        return _types_of(_keys(annotation)[keys[0]].annotation, keys[1:])
     return []
 
 
@@ -218,7 +226,7 @@ def _explain(config: type[Config], detail: ErrorDetails) -> str:
     if detail["type"] == "extra_forbidden":
         section, known = (
             ".".join(location[:-1]),
-            [name for section in sections for name in section.model_fields],
+            [name for section in sections for name in _keys(section)],
         )
         return (
             f"unknown key {key!r}{nearest_name(location[-1], known)}. "
@@ -226,7 +234,7 @@ def _explain(config: type[Config], detail: ErrorDetails) -> str:
         )
     inner = [section for found in _types_of(config, location) for section in _sections(found)]
     if inner and detail["type"] in ("missing", "model_type", "model_attributes_type"):
-        keys = list(dict.fromkeys(name for section in inner for name in section.model_fields))
+        keys = list(dict.fromkeys(name for section in inner for name in _keys(section)))
         fault = (
             f"the section {key!r} is missing"
             if detail["type"] == "missing"
@@ -260,7 +268,7 @@ def _locate(config: type[Config], parts: Sequence[str]) -> tuple[list[str], list
             candidates = tagged
             continue
         location.append(part)
-        fields = [section.model_fields[part] for section in candidates if part in section.model_fields]
+        fields = [_keys(section)[part] for section in candidates if part in _keys(section)]
         if fields:
             inner = _sections(fields[0].annotation)
             candidates = inner or candidates

@@ -233,10 +233,21 @@ def test_a_message_names_the_file(toml):
 def test_a_missing_key_is_named_with_both_ways_to_give_it():
     with pytest.raises(
         ConfigError,
-        match=r"command line: the key 'sample_sheet' is missing\. "
-        r"Add it to the file, or give --set sample_sheet=VALUE\.\ncommand line: the key 'output' is missing",
+        match=r"command line: the key 'output' is missing\. Add it to the file, or give --set output=VALUE\.",
     ):
         IngestConfig.load(None)
+    with pytest.raises(ConfigError, match=r"from is fcs, and the key 'sample_sheet' is missing; give --set sample_s"):
+        IngestConfig.load(None, ["output=cells"])
+
+
+def test_a_key_that_is_no_name_in_python_is_read_shown_and_logged():
+    config = IngestConfig.load(None, ["from=h5ad", "file=cells.h5ad", "output=cells"])
+    assert (config.from_, config.flat()["from"]) == ("h5ad", "h5ad")
+    assert "  from  ('fcs' | 'h5ad', default fcs)" in explain_fields(IngestConfig)
+    with pytest.raises(ConfigError, match=r"unknown key 'fro'; nearest name 'from'\. Known keys: 'from', 'sample"):
+        IngestConfig.load(None, ["fro=h5ad", "output=cells"])
+    with pytest.raises(ConfigError, match=r"from: Input should be 'fcs' or 'h5ad'; found csv"):
+        IngestConfig.load(None, ["from=csv", "output=cells"])
 
 
 @pytest.mark.parametrize(
@@ -295,7 +306,7 @@ def test_a_file_that_is_not_toml_is_told(tmp_path, content):
 def test_help_lists_every_field_with_its_meaning(config):
     text = explain_fields(config)
     fields = list(all_fields(config))
-    assert set(config.model_fields) <= {key for key, _ in fields}
+    assert set(config.model_fields) - {"from_"} <= {key for key, _ in fields}
     for key, description in fields:
         assert f"  {key}  (" in text
         assert description

@@ -1,11 +1,11 @@
 """README and docs/ name what is there, and the generated reference leaves nothing out."""
 
-import importlib.util
 import re
+import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_args
 
 import pytest
@@ -22,18 +22,15 @@ IMPORT = re.compile(r"^from (neuronedit[\w.]*) import (\w+)", re.MULTILINE)
 FRONT_DOOR = re.compile(r"\bneuronedit\.([a-z]\w+)\(")
 
 
-def load_generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("job_reference", DOCS / "job_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+sys.path.append(str(DOCS))  # where Sphinx finds them, too
 
+import error_catalogue  # noqa: E402
+import job_reference as reference  # noqa: E402
+import tutorials  # noqa: E402
 
-reference = load_generator()
 JOBS = {job.name: job for job in reference.find_jobs()}
-GENERATED = {DOCS / "reference" / name for name in reference.PAGES}
+GENERATED = {DOCS / "reference" / name for name in (*reference.PAGES, error_catalogue.PAGE)}
+GENERATED |= {script.with_suffix(".md") for script in tutorials.scripts()}
 WITH_SETTINGS = [name for name, job in JOBS.items() if job.config is not None]
 
 
@@ -58,9 +55,10 @@ def declared(config: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
     """Every key of a configuration with its description, sections and what is within them."""
     for name, field in config.model_fields.items():
         assert field.description, f"{prefix}{name} has no description"
-        yield f"{prefix}{name}", field.description
+        key = f"{prefix}{field.alias or name}"
+        yield key, field.description
         for section in sections_of(field.annotation):
-            yield from declared(section, f"{prefix}{name}.")
+            yield from declared(section, f"{key}.")
 
 
 def sections_of(annotation: Any) -> list[type[BaseModel]]:
@@ -143,7 +141,8 @@ def test_every_make_target_that_a_page_names_exists(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_module_that_a_page_imports_from_exists(page):
     for module, name in IMPORT.findall(text_of(page)):
-        assert hasattr(import_module(module), name), f"{page.name}: {module} has no {name}"
+        found = hasattr(import_module(module), name) or find_spec(f"{module}.{name}")
+        assert found, f"{page.name}: {module} has no {name}"
 
 
 @pytest.mark.skipif(not hasattr(neuronedit, "__all__"), reason="the package names no public functions yet")
@@ -158,9 +157,25 @@ def test_the_readme_is_one_page():
 
 def test_every_page_is_in_a_table_of_contents():
     listed = {
-        line
-        for block in re.findall(r"```{toctree}\n(.*?)```", text_of(DOCS / "index.md"), re.DOTALL)
+        str((index.parent / line).relative_to(DOCS))
+        for index in (DOCS / "index.md", DOCS / "tutorials" / "index.md")
+        for block in re.findall(r"```{toctree}\n(.*?)```", text_of(index), re.DOTALL)
         for line in block.split()
     }
     pages = {str(page.relative_to(DOCS).with_suffix("")) for page in {*DOCS.glob("**/*.md"), *GENERATED}}
     assert pages - {"index"} <= listed
+
+
+def test_every_message_for_users_stands_in_the_catalogue_and_nearly_all_say_what_to_do():
+    known = error_catalogue.kinds()
+    source = ROOT / "neuronedit" / "cells" / "panel.py"
+    found = [*error_catalogue.messages(source, known)]
+    missing = next(message for message in found if "is missing" in message.cause or "missing" in message.cause)
+    assert missing.kind == "PanelError"
+    assert missing.remedy == "Rename the column, or train a model on a panel without the marker."
+    listed = re.findall(r"^\| (?!message |---)(.*) \| (.*) \|$", error_catalogue.page(), re.MULTILINE)
+    assert len(listed) > 300
+    assert sum(bool(remedy) for _, remedy in listed) > 0.9 * len(listed)
+    assert {"ConfigError", "PanelError", "DataError", "ModelError", "OutputError", "StorageError"} <= set(
+        re.findall(r"^## (\w+)$", error_catalogue.page(), re.MULTILINE)
+    )

@@ -15,6 +15,9 @@ from neuronedit.errors import PanelError, listing, nearest_name
 MASS_COFACTOR = 5.0
 """The usual cofactor of mass cytometry; fluorescence cytometry uses about 150."""
 
+MAX_TRANSFORMED = 12.0
+"""No transform leads intensities beyond it: arcsinh(262144 / 5) is 11.6; logicle ends at 1, or at 4.5 decades."""
+
 MIXED_UNIT = "transformed units"
 """The unit of markers that have different transforms."""
 
@@ -189,6 +192,16 @@ def make_transform(name: str, parameters: Mapping[str, float]) -> Transform:
             f"{listing(PARAMETERS[name]) or 'no parameter'}. Leave it empty, or name the transform that it belongs to."
         )
     return TRANSFORMS[name](**parameters)
+
+
+def one_each(given: float | Transform | Sequence[float | Transform], n_markers: int) -> list[float | Transform]:
+    """Give each marker a transform, where one is given for all; a number is arcsinh's cofactor.
+
+    Example:
+        >>> one_each(150.0, 2), one_each([5.0, Linear()], 2)
+        ([150.0, 150.0], [5.0, Linear()])
+    """
+    return list(given) if isinstance(given, (Sequence, np.ndarray)) else [given] * n_markers
 
 
 def transform_facts(transform: Transform) -> dict[str, Any]:

@@ -58,6 +58,17 @@ def as_texts(values: npt.ArrayLike, name: str, n_rows: int) -> Texts:
     return np.array([str(value) for value in found.tolist()], dtype=object)
 
 
+def name_of(values: npt.ArrayLike, default: str) -> str:
+    """Give the name of a series, of pandas or polars; of what has none, the default.
+
+    Example:
+        >>> name_of(pd.Series(["day1"], name="batch"), "domain"), name_of(["day1"], "domain")
+        ('batch', 'domain')
+    """
+    name = getattr(values, "name", None)
+    return name if isinstance(name, str) and name else default
+
+
 def target_of(domains: Texts, target: Any) -> str:
     """Name the domain that is led to: the one asked for, by default the last in order.
 

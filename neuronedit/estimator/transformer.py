@@ -16,13 +16,14 @@ from neuronedit.arrays import Float32s, Floats, Texts
 from neuronedit.cells.design import INVERSE, MIN_POPULATION_EVENTS, ControlsDesign, PairDesign
 from neuronedit.cells.draw import DrawnPopulations
 from neuronedit.cells.panel import Panel
-from neuronedit.cells.transforms import MASS_COFACTOR, Transform
+from neuronedit.cells.transforms import MASS_COFACTOR, Transform, one_each
 from neuronedit.edits.plans import EditConfig
 from neuronedit.estimator.domains import (
     DomainEdits,
     Kind,
     as_texts,
     as_value_errors,
+    name_of,
     population_rows,
     target_of,
 )
@@ -35,7 +36,7 @@ from neuronedit.network.autoencoder import Architecture
 from neuronedit.network.plan import TrainingPlan
 
 DOMAIN, SAMPLE = "domain", "sample"
-"""The columns that a model's design names: domains and samples come as arrays here."""
+"""The columns that a model's design names, where domains and samples come without a name of their own."""
 FLOATS = (np.float64, np.float32)
 """What intensities may be; others are made the first."""
 
@@ -143,21 +144,20 @@ class NeuronEdit(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type
 
         Args:
             X: (n_events, n_markers) raw intensities.
-            y: (n_events,) the domain of each row.
+            y: (n_events,) the domain of each row; a series' name is the batch column of the model.
             sample: (n_events,) what a new application is a new draw of, a donor or a plate; each of several samples is
                 left out in turn, to tell beforehand how the edit carries over to another.
 
         Raises:
             ValueError: A domain is unknown or has too few rows, values are not finite, or lengths differ.
         """
+        domain, sampled = name_of(y, DOMAIN), None if sample is None else name_of(sample, SAMPLE)
         events, y = validate_data(self, X, y, dtype=FLOATS)
         domains = as_texts(y, "y", len(events))
         samples = None if sample is None else as_texts(sample, "sample", len(events))
         rows = population_rows(domains, self.kind, self.source, self.target, self.min_events)
-        target, sampled = target_of(domains, self.target), None if samples is None else SAMPLE
-        pair, controls = PairDesign.of_arrays(sampled), ControlsDesign.of_arrays(target, DOMAIN, sampled)
-        given = self.transforms
-        transforms = list(given) if isinstance(given, (Sequence, np.ndarray)) else [given] * self.n_features_in_
+        target = target_of(domains, self.target)
+        pair, controls = PairDesign.of_arrays(sampled), ControlsDesign.of_arrays(target, domain, sampled)
         markers = getattr(self, "feature_names_in_", [f"x{column}" for column in range(self.n_features_in_)])
         with as_value_errors():
             fitted = fit_model(
@@ -166,7 +166,7 @@ class NeuronEdit(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type
                     {name: len(chosen) for name, chosen in rows.items()},
                     samples={} if samples is None else {name: samples[chosen] for name, chosen in rows.items()},
                 ),
-                Panel(list(map(str, markers)), transforms),
+                Panel(list(map(str, markers)), one_each(self.transforms, self.n_features_in_)),
                 pair if self.kind == "pair" else controls,
                 network=self.network,
                 training=self._training(),

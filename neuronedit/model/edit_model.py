@@ -146,7 +146,7 @@ class EditModel:
             DataError: A value is not finite: through the network it would spoil its event's other markers too.
         """
         names = [edit] if isinstance(edit, str) else edit
-        edited = self._take(names, intensities, Route(strength=strength)).intensities
+        edited = self._take(names, np.asarray(intensities), Route(strength=strength)).intensities
         check_edited(edited, self.panel.markers, "events")
         return edited
 
@@ -187,6 +187,7 @@ class EditModel:
             ModelError: A batch or an edit is unknown, or the batches are not given where the design needs them.
             DataError: A value that is edited is not finite, or (``EditedError``) becomes so.
         """
+        intensities = np.asarray(intensities)  # a subclass, such as AnnData's views are, may do otherwise
         idle = {name for name, edit in self.edits.items() if not edit.members}
         if names := route.edits or ((PAIR_EDIT,) if self.batch_column is None else ()):
             traced = partial(observe, " → ".join(names)) if observe else None

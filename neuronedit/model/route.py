@@ -11,6 +11,8 @@ from neuronedit.arrays import Float32s, Floats, Texts
 UnknownBatch = Literal["error", "pass"]
 
 EDITED, REFERENCE, UNKNOWN, NO_EFFECT = "edited", "reference", "unknown batch", "edit without effect"
+NOT_CHOSEN = "not chosen"
+"""The outcome of events that are not asked to be edited, and are not handed to a model."""
 
 Observer = Callable[[str, Float32s, Float32s, Float32s | None], None]
 """Called with some events at a time that had the same edits: their batch, or the edits' names joined by " → "; the

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from neuronedit_jobs.export import ExportConfig
 
-from neuronedit.adapters.export.exporter import FcsExporter
+from neuronedit.adapters.export.exporter import Exporter
 from neuronedit.adapters.export.manifest import (
     export_items,
     make_export_manifest,
@@ -20,12 +20,12 @@ from neuronedit.adapters.transform.output_folder import claimed_output
 from neuronedit.adapters.transform.plan import EXPORT, TransformPlan
 
 
-def export(cells: Path | str, target: Path | str, worker: type = FcsExporter, **settings: Any) -> dict[str, Any]:
+def export(cells: Path | str, target: Path | str, worker: type = Exporter, **settings: Any) -> dict[str, Any]:
     """What the job does but for Ray; the manifest."""
     config = ExportConfig.model_validate({"data": {"path": str(cells)}, "output": str(target), **settings})
     inputs = list_dataset(config.data.path)
     transform = transform_manifest(config.data.path, inputs)
-    items = export_items(inputs, config.prefix, transform, csv=config.csv)
+    items = export_items(inputs, config.prefix, transform, csv=config.csv, as_one=config.as_one)
     plan = TransformPlan(EXPORT, "", config.settings(), inputs, EXPORT)
     with claimed_output(config.output, plan, {}, overwrite=config.overwrite, resume=config.resume) as output:
         exporter = worker(inputs.filesystem, output, config.rules())

@@ -8,6 +8,7 @@ from neuronedit.cells.design import ControlsDesign, EditPair
 from neuronedit.edits.operators.table import EditStep
 from neuronedit.edits.plans import NEURONS_THEN_MARKERS, TRANSPORT
 from neuronedit.errors import DataError, ModelError
+from neuronedit.model.example import example_batches, example_cells, example_model
 from neuronedit.model.route import EDITED, NO_EFFECT, REFERENCE, UNKNOWN, Route
 from neuronedit.network.chunks import CHUNK
 from tests.arrays import of_arrays
@@ -321,3 +322,21 @@ def test_events_may_be_written_over_with_the_same_bits(controls_model, cells, ba
     assert found.outcomes.tolist() == expected.outcomes.tolist()
     if route.support:
         assert found.support.tobytes() == expected.support.tobytes()
+
+
+def test_a_subclass_of_arrays_is_edited_as_its_values_and_left_as_it_is():
+    """AnnData's views, for one, do something of their own when they are written to."""
+
+    class Guarded(np.ndarray):
+        def __setitem__(self, *_):
+            raise AssertionError("written to")
+
+    cells = example_cells(seed=2)
+    guarded = cells.view(Guarded)
+    edited = example_model().apply(guarded, "pair")
+    assert type(edited) is np.ndarray
+    assert np.array_equal(edited, example_model().apply(cells, "pair"))
+    days = np.tile(["day1", "day2"], 200)
+    found = example_batches().transform(guarded, days, Route(support=True))
+    assert np.array_equal(found.intensities, example_batches().transform(cells, days).intensities)
+    assert np.array_equal(guarded, cells)

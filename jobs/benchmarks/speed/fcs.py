@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from neuronedit.adapters.export.exporter import ExportRules, FcsExporter
+from neuronedit.adapters.export.exporter import Exporter, ExportRules
 from neuronedit.adapters.export.manifest import export_items
 from neuronedit.adapters.fcs.sample_sheet import read_sample_sheet
 from neuronedit.adapters.fcs.writing import Channel, Events, needed_range, write_fcs
@@ -166,7 +166,7 @@ def _export(cells: Path, target: Path) -> None:
     rules = ExportRules(leave_out=(SAMPLE, "event"))
     plan = TransformPlan(EXPORT, "", {}, inputs, EXPORT)
     with claimed_output(str(target), plan, {}, overwrite=False, resume=False) as output:
-        worker = FcsExporter(inputs.filesystem, output, rules)
+        worker = Exporter(inputs.filesystem, output, rules)
         for item in export_items(inputs, "Norm_", {}, csv=False):
             worker.export(item)
 

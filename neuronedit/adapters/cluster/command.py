@@ -209,8 +209,7 @@ class _Running:
                 for stream in (1, 2):
                     os.dup2(nowhere.fileno(), stream)
                 # Not by way of sys.stderr: the signal may have come amid its work. A bar has left its line open.
-                os.write(stderr, f"{os.linesep if os.isatty(stderr) else ''}{self.name}: {message}\n".encode())
-                os.close(stderr)
+                os.write(stderr, f"{os.linesep * os.isatty(stderr)}{self.name}: {message}\n".encode())
             return True
 
     def interrupt(self) -> None:

@@ -16,11 +16,15 @@ from neuronedit.adapters.fcs.keywords import is_standard, kept_keywords, source_
 from neuronedit.adapters.fcs.parquet_file import METADATA_KEY
 from neuronedit.adapters.fcs.writing import Channel, needed_range
 from neuronedit.adapters.files.dataset import EventFile
+from neuronedit.adapters.h5ad.writing import OBS_NAMES, Variables
 from neuronedit.adapters.transform.event_editor import SUPPORT_COLUMN
 from neuronedit.errors import DataError, listing
 
 NO_SUPPORT = -1.0
 """The support of events that were not edited, which have none; those of others are never below zero."""
+
+OWN = (SUPPORT_COLUMN, OBS_NAMES)
+"""Columns that are no variables of an h5ad file, whatever they hold."""
 
 MANY = 2
 """As many different values are too many for a keyword."""
@@ -114,6 +118,11 @@ class Sheet:
     n_events: int = 0
     notes: tuple[str, ...] = ()
 
+    @property
+    def columns(self) -> list[str]:
+        """The channels' columns, in order."""
+        return [channel.column for channel in self.channels]
+
     @classmethod
     def of(cls, surveys: Sequence[Survey], facts: Mapping[str, Any]) -> Self:
         """Put together what the surveys of the sources found.
@@ -149,6 +158,42 @@ class Sheet:
         return cls(
             channels, without_twins(kept), sum(survey.n_events for survey in surveys), tuple(notes if left_out else ())
         )
+
+
+def variables_of(surveys: Sequence[Survey], facts: Mapping[str, Any], lineage: Mapping[str, str]) -> Variables:
+    """Tell variables from other columns: by what ingest noted, otherwise floating-point numbers are variables.
+
+    Args:
+        surveys: One for each source; their columns of numbers are the same.
+        facts: What ingest noted of the source (see ``read_facts``).
+        lineage: Keywords that lead back to the model (see ``export_items``).
+
+    Raises:
+        DataError: No column would be in X.
+    """
+    first = surveys[0]
+    channels = {column: channel for channel, column in facts.get("channels", {}).items()}
+    noted = {*facts.get("variables", channels)} & {*first.names}
+    floats = [name for name, kind in first.names.items() if pa.types.is_floating(kind) and name not in OWN]
+    names = [name for name in first.names if name in noted] or floats
+    if not names:
+        raise DataError(
+            f"{first.file.path}: expected columns of floating-point numbers, which X would have; found none among "
+            f"{listing([*first.names, *first.constants])}. Name a dataset with markers."
+        )
+    texts = dict.fromkeys(name for survey in surveys for name in survey.constants)
+    meta = facts.get("keywords", {}) if len(surveys) == 1 else {}
+    beside = {
+        "meta": {key.replace("/", "_"): str(value) for key, value in meta.items() if key.strip("/")},
+        "neuronedit": {key.removeprefix("NEURONEDIT_").strip("$").lower(): text for key, text in lineage.items()},
+    }
+    return Variables(
+        tuple(names),
+        (*(name for name in first.names if name not in names), *texts),
+        channels,
+        any(first.names[name] not in (pa.float16(), pa.float32()) for name in names),
+        {name: texts for name, texts in beside.items() if texts},
+    )
 
 
 def _channels(

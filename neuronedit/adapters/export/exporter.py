@@ -1,8 +1,8 @@
-"""Exports Parquet files to FCS, and to CSV: each output is streamed to a hidden file and moved into place."""
+"""Exports Parquet files to FCS, CSV and h5ad: each output is streamed to a hidden file and moved into place."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -13,17 +13,18 @@ import pyarrow.csv as pa_csv
 from pyarrow import fs
 
 from neuronedit.adapters.cluster.tasks import parse_items
-from neuronedit.adapters.export.columns import Sheet, Survey, read_facts
+from neuronedit.adapters.export.columns import Sheet, Survey, read_facts, variables_of
 from neuronedit.adapters.fcs.writing import VALUES_PER_BLOCK, Events, event_matrix, head, write_fcs
 from neuronedit.adapters.files.blocks import EVENTS_PER_BLOCK, FilePart, FileReader
 from neuronedit.adapters.files.columns import choice_columns
 from neuronedit.adapters.files.dataset import EventFile
+from neuronedit.adapters.h5ad.writing import H5AD, write_h5ad
 from neuronedit.adapters.transform.committed import Hashed, Receipt, commit_file
 from neuronedit.adapters.transform.file_transformer import check_attempts, receipt_rows
 from neuronedit.adapters.transform.input_pin import check_as_listed, check_same_input, pin
 from neuronedit.adapters.transform.output_folder import OutputFolder
 from neuronedit.cells.selection import Where, check_design_columns, select
-from neuronedit.errors import DataError, StorageError
+from neuronedit.errors import DataError, StorageError, listing
 
 CSV = ".csv"
 
@@ -46,7 +47,7 @@ class ExportItem:
     """One file to write.
 
     Attributes:
-        output: Its name, relative to the output folder: ``.fcs``, or ``.csv`` for a table of the same numbers.
+        output: Its name, relative to the output folder: ``.fcs``, ``.csv`` for the same numbers, or ``.h5ad``.
         sources: The Parquet files whose events it has, in order.
         keywords: Keywords that the transform's manifest gives it.
         sha256: By source, the SHA-256 that the transform's manifest vouches for.
@@ -63,8 +64,8 @@ class ExportItem:
         return sum(source.n_events for source in self.sources)
 
 
-class FcsExporter:
-    """A Ray actor, or a plain process, that turns Parquet files into FCS files and receipts."""
+class Exporter:
+    """A Ray actor, or a plain process, that turns Parquet files into FCS, CSV or h5ad files and receipts."""
 
     def __init__(self, filesystem: fs.FileSystem, output: OutputFolder, rules: ExportRules, ledger: Any = None) -> None:
         """Take up work.
@@ -107,8 +108,9 @@ class FcsExporter:
             check_attempts(self.ledger, item.output, self.filesystem, [source.path for source in item.sources])
         pins = [self._pinned(item, source) for source in item.sources]
         reading = _Reading(self.filesystem, item, self.rules, lambda n_events: self._advance(item, n_events))
-        sheet = reading.sheet()
-        notes = list(sheet.notes)
+        surveys, facts = reading.surveys()
+        n_events = sum(survey.n_events for survey in surveys)
+        notes: list[str] = []
 
         def receipt(n_events: int, n_bytes: int, sha256: str) -> Receipt:
             return Receipt(
@@ -123,21 +125,29 @@ class FcsExporter:
                 notes=tuple(notes),
             )
 
-        if not sheet.n_events and self.rules.where:
+        if not n_events and self.rules.where:
             return self.output.accept(receipt(0, 0, ""))
 
         def write(sink: Hashed) -> int:
-            if item.output.endswith(CSV):
-                rounded = _write_csv(sink, sheet, reading.events(sheet))
+            if item.output.endswith(H5AD):
+                variables = variables_of(surveys, facts, item.keywords)
+                if nested := surveys[0].left_out:
+                    notes.append(f"columns that hold lists or structures are left out: {listing(nested)}")
+                write_h5ad(sink, variables, n_events, reading.events([*variables.names, *variables.others]))
             else:
-                keywords = _identified(item, sheet, pins)
-                rounded = write_fcs(sink, sheet.channels, keywords, sheet.n_events, reading.events(sheet))
-            if rounded:
-                columns = ", ".join(f"{column!r} ({n_values:,})" for column, n_values in rounded.items())
-                notes.append(f"values that are no float32 were rounded to the nearest: {columns}")
+                sheet = Sheet.of(surveys, facts)
+                notes.extend(sheet.notes)
+                events = reading.events(sheet.columns)
+                if item.output.endswith(CSV):
+                    rounded = _write_csv(sink, sheet, events)
+                else:
+                    rounded = write_fcs(sink, sheet.channels, _identified(item, sheet, pins), n_events, events)
+                if rounded:
+                    columns = ", ".join(f"{column!r} ({n_values:,})" for column, n_values in rounded.items())
+                    notes.append(f"values that are no float32 were rounded to the nearest: {columns}")
             for source in item.sources:
                 check_as_listed(self.filesystem, _part(item, source))  # while the output is not in its place yet
-            return sheet.n_events
+            return n_events
 
         return commit_file(
             self.output.location / item.output,
@@ -171,8 +181,8 @@ class _Reading:
         self.rules = rules
         self.advance = advance
 
-    def sheet(self) -> Sheet:
-        """Read all that must be known before the first event is written."""
+    def surveys(self) -> tuple[list[Survey], Mapping[str, Any]]:
+        """Look at each source, and read what ingest noted: all that must be known before the first event is written."""
         surveys: list[Survey] = []
         facts: Mapping[str, Any] = {}
         for source in self.item.sources:
@@ -189,15 +199,16 @@ class _Reading:
                 for part in self._parts(reader, survey.unread):
                     survey.observe(part.table)
             surveys.append(survey)
-        return Sheet.of(surveys, facts)
+        return surveys, facts
 
-    def events(self, sheet: Sheet) -> Iterator[Events]:
-        """Read the events, and show how far that is."""
+    def events(self, columns: Sequence[str]) -> Iterator[Events]:
+        """Read these columns of the events, those that a file has, and show how far that is."""
         n_events = 0
         for source in self.item.sources:
             with FileReader(self.filesystem, source) as reader:
-                for part in self._parts(reader, [channel.column for channel in sheet.channels]):
-                    yield part
+                stored = set(reader.parquet.schema_arrow.names)
+                for part in self._parts(reader, [name for name in columns if name in stored]):
+                    yield part._replace(table=_with_partition(part.table, source, columns))
                     self.advance(n_events + int(part.rows[-1]) + 1 if len(part.rows) else n_events)
             n_events += source.n_events
 
@@ -215,6 +226,14 @@ class _Reading:
                     chosen = select(choice_columns(table, source, [*where]), where)
                     table, rows = table.filter(pa.array(chosen)), rows[chosen]
                 yield Events(table, source.path, rows)
+
+
+def _with_partition(table: pa.Table, source: EventFile, columns: Sequence[str]) -> pa.Table:
+    """Add those of the columns that stand in the names of the file's folders."""
+    for name in columns:
+        if name in source.partition and name not in table.column_names:
+            table = table.append_column(name, pa.repeat(pa.scalar(source.partition[name], pa.string()), len(table)))
+    return table
 
 
 def _part(item: ExportItem, source: EventFile | None = None) -> FilePart:

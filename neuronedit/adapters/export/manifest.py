@@ -13,6 +13,7 @@ import neuronedit
 from neuronedit.adapters.export.exporter import CSV, ExportItem
 from neuronedit.adapters.files.dataset import MANIFEST, EventDataset, EventFile
 from neuronedit.adapters.files.storage import LONGEST_NAME, locate
+from neuronedit.adapters.h5ad.writing import H5AD
 from neuronedit.adapters.transform.committed import Receipt
 from neuronedit.adapters.transform.manifest import read_manifest
 from neuronedit.adapters.transform.output_folder import OutputFolder, manifest_time
@@ -42,27 +43,34 @@ def transform_manifest(uri: str, inputs: EventDataset) -> dict[str, Any]:
     return found if found.get("job", TRANSFORM) == TRANSFORM else {}
 
 
-def export_items(inputs: EventDataset, prefix: str, manifest: Mapping[str, Any], *, csv: bool) -> list[ExportItem]:
+def export_items(
+    inputs: EventDataset, prefix: str, manifest: Mapping[str, Any], *, csv: bool = False, as_one: str = ""
+) -> list[ExportItem]:
     """Tell which files an export writes: one for each Parquet file; parts of a large one are joined again.
 
     Args:
         inputs: The Parquet files.
-        prefix: Stands before each name.
+        prefix: Stands before the name of each FCS file.
         manifest: Of the transform that wrote them; empty where none did.
         csv: Write a table beside each FCS file, too.
+        as_one: The name of the one file that all become; by default each becomes an FCS file.
 
     Raises:
         DataError: A part of a large file is missing; or two files would have one name, or one a name that is too long.
     """
     outputs = {output["file"]: output for output in manifest.get("outputs", ())}
+    joined = list(_joined(inputs.files, outputs))
+    if as_one:
+        groups = [([as_one], [file for _, files in joined for file in files])]
+    else:
+        ends = (FCS, *([CSV] if csv else ()))
+        groups = [([_prefixed(stem, prefix) + end for end in ends], files) for stem, files in joined]
     items: list[ExportItem] = []
-    for stem, files in _joined(inputs.files, outputs):
-        folder, _, name = stem.rpartition("/")
+    for names, files in groups:
         written = [outputs[file.name] for file in files if file.name in outputs]
         keywords = _lineage(manifest, written) if written else {}
         sha256 = {output["file"]: output["sha256"] for output in written}
-        names = [join(folder, f"{prefix}{name}{end}") for end in (FCS, *([CSV] if csv else ()))]
-        items += [ExportItem(output, tuple(files), keywords, sha256) for output in names]
+        items += [ExportItem(name, tuple(files), keywords, sha256) for name in names]
     _check_names(items)
     return items
 
@@ -122,8 +130,9 @@ def export_summary(manifest: Mapping[str, Any], place: str) -> str:
         manifest: The output's manifest.
         place: The output, as it may be shown.
     """
-    n_files = sum(not entry["file"].endswith(CSV) for entry in manifest["outputs"])
-    lines = [f"{place}: {manifest['events']:,} events in {n_files} FCS files"]
+    names = [entry["file"] for entry in manifest["outputs"] if not entry["file"].endswith(CSV)]
+    one = [f"{place}/{name}: {manifest['events']:,} events" for name in names if name.endswith(H5AD)]
+    lines = one or [f"{place}: {manifest['events']:,} events in {len(names)} FCS files"]
     if manifest["without_events"]:
         lines.append(f"no event was chosen of {listing(manifest['without_events'])}, which are not written")
     notes: dict[str, list[str]] = {}
@@ -159,6 +168,11 @@ def _joined(files: Sequence[EventFile], listed: Collection[str]) -> Iterator[tup
                 f"{group[0].path}: expected all {count} parts of the file; missing: {listing(missing)}. Restore them."
             )
         yield stem, group
+
+
+def _prefixed(stem: str, prefix: str) -> str:
+    folder, _, name = stem.rpartition("/")
+    return join(folder, f"{prefix}{name}")
 
 
 def _check_names(items: Sequence[ExportItem]) -> None:

@@ -12,13 +12,10 @@ from neuronedit.arrays import Floats
 from neuronedit.cells.compensation import Spillover, read_spillover, spillover_keywords
 from neuronedit.cells.names import no_markers
 from neuronedit.cells.panel import FLUORESCENCE_COFACTOR
-from neuronedit.cells.transforms import MASS_COFACTOR, Arcsinh
+from neuronedit.cells.transforms import MASS_COFACTOR, MAX_TRANSFORMED, Arcsinh
 from neuronedit.errors import DataError, listing
 
 log = logging.getLogger(__name__)
-
-MAX_TRANSFORMED = 12.0
-"""No transform leads intensities beyond it: arcsinh(262144 / 5) is 11.6; logicle ends at 1, or at 4.5 decades."""
 
 CONTROLS = ("control", "controls", "ctrl", "anchor", "reference", "technical_replicate")
 """Values of the sheet's column role that mean a control sample."""

@@ -47,6 +47,7 @@ class IngestRules:
         offsets: Where DATA lies, if HEADER and TEXT differ.
         data_set: Which data set of files that have several.
         quarantine: Leave out files that cannot be used; otherwise one is an error.
+        layer: The layer of an h5ad file that is read; None for X.
     """
 
     panel: PanelFile | None
@@ -56,6 +57,7 @@ class IngestRules:
     offsets: Offsets = "auto"
     data_set: int | None = None
     quarantine: bool = False
+    layer: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """What decides the output's bits, as JSON has it."""
@@ -68,7 +70,7 @@ class IngestRules:
             "spillover": matrix and [list(matrix.channels), matrix.matrix.tolist()],
             "offsets": self.offsets,
             "data_set": self.data_set,
-        }
+        } | ({"layer": self.layer} if self.layer else {})
 
 
 @dataclass(frozen=True)

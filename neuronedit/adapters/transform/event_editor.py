@@ -18,7 +18,17 @@ from neuronedit.cells.selection import Where, check_design_columns, select
 from neuronedit.edits.students.student import Server
 from neuronedit.errors import DataError, EditedError
 from neuronedit.model.edit_model import EditModel
-from neuronedit.model.route import BATCHES_OWN, EDITED, NO_EFFECT, REFERENCE, UNKNOWN, Observer, Route, same_outcome
+from neuronedit.model.route import (
+    BATCHES_OWN,
+    EDITED,
+    NO_EFFECT,
+    NOT_CHOSEN,
+    REFERENCE,
+    UNKNOWN,
+    Observer,
+    Route,
+    same_outcome,
+)
 from neuronedit.model.saved.files import load_model
 
 FLAG_COLUMN = "neuronedit"
@@ -30,7 +40,6 @@ SUPPORT_COLUMN = "neuronedit_support"
 """The output column with each event's distance from the events that its edit was learned on; null without an edit."""
 _SUPPORT_FIELD = pa.field(SUPPORT_COLUMN, pa.float32())
 
-NOT_CHOSEN = "not chosen"
 OUTCOMES = (EDITED, REFERENCE, UNKNOWN, NOT_CHOSEN, NO_EFFECT)
 
 NO_FILE = EventFile("events", "events", 0, 0)

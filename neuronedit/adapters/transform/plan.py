@@ -16,7 +16,7 @@ from neuronedit.errors import OutputError
 TRANSFORM, EXPORT, INGEST = "transform", "export", "ingest"
 """The jobs that fill output folders."""
 
-LATER: Final = {"serve": "student"}
+LATER: Final = {"serve": "student", "to": "fcs"}
 """Settings that earlier versions did not have, with the value that does as these did: an output begun by one of them
 has the same digest, and is resumed."""
 

@@ -55,9 +55,7 @@ def save_model(model: EditModel, folder: str | Path) -> str:
     folder = Path(folder)
     if folder.exists():
         raise OutputError(f"{folder}: the model's folder exists. Choose another name, or remove it first.")
-    arrays = safetensors.numpy.save(_arrays(model))
-    facts = json.dumps(_facts(model, hashlib.sha256(arrays).hexdigest()), indent=2, sort_keys=True)
-    contents = {FACTS: f"{facts}\n".encode(), ARRAYS: arrays}
+    contents = _contents(model)
     parse_model(contents, f"{folder}: not saved")
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -171,6 +169,24 @@ def parse_model(contents: Mapping[str, bytes], where: str) -> EditModel:
     except DAMAGE as error:
         told = (str(error).splitlines() or [""])[0][:200]
         raise ModelError(f"{where}: incomplete model ({type(error).__name__}: {told}). {REMEDY}") from error
+
+
+def digest_of(model: EditModel) -> str:
+    """Compute the digest that the model has where it is saved (see ``contents_digest``).
+
+    Example:
+        >>> from neuronedit.model.example import example_model
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(example_model(), f"{folder}/model") == digest_of(example_model())
+        True
+    """
+    return contents_digest(_contents(model))
+
+
+def _contents(model: EditModel) -> dict[str, bytes]:
+    arrays = safetensors.numpy.save(_arrays(model))
+    facts = json.dumps(_facts(model, hashlib.sha256(arrays).hexdigest()), indent=2, sort_keys=True)
+    return {FACTS: f"{facts}\n".encode(), ARRAYS: arrays}
 
 
 def contents_digest(contents: Mapping[str, bytes]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from neuronedit.adapters.export.exporter import ExportItem, FcsExporter
+from neuronedit.adapters.export.exporter import Exporter, ExportItem
 from neuronedit.adapters.files.dataset import EventFile
 from neuronedit.adapters.transform.manifest import verify_output
 from neuronedit.adapters.transform.pool import worked
@@ -16,7 +16,7 @@ from tests.adapters.exporting import export
 pytestmark = [pytest.mark.ray, pytest.mark.faults]
 
 
-class DiesOnce(FcsExporter):
+class DiesOnce(Exporter):
     """Kills its own process at the first B-control, with half of it staged."""
 
     def _pinned(self, item: ExportItem, source: EventFile) -> str:

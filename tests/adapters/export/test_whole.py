@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from neuronedit_jobs import verify
 
-from neuronedit.adapters.export.exporter import ExportItem, FcsExporter
+import neuronedit
+from neuronedit.adapters.export.exporter import Exporter, ExportItem
 from neuronedit.adapters.registry.lineage import trace_output
 from neuronedit.adapters.transform import file_transformer
 from neuronedit.adapters.transform.committed import Receipt
@@ -44,7 +45,7 @@ def text_of(path: Path) -> dict[str, str]:
     return read_by_flowcore(path.read_bytes())[0]
 
 
-class Dies(FcsExporter):
+class Dies(Exporter):
     """Ends when it comes to the third file, with half of it staged."""
 
     def export(self, item: ExportItem) -> Receipt:
@@ -106,7 +107,7 @@ def test_a_file_over_which_workers_are_lost_ends_the_export(
     class Lost(Exception):  # noqa: N818  the end of a process
         pass
 
-    class LosesWorkers(FcsExporter):
+    class LosesWorkers(Exporter):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments, ledger=ledger)  # type: ignore[arg-type]
 
@@ -206,7 +207,7 @@ class TestLineage:
                 "NEURONEDIT_INPUT_SHA256": ", ".join(part["sha256"] for part in parts),
                 "BATCH_ID": "B",
                 "$LAST_MODIFIED": "29-NOV-2026 20:05:09",
-                "$LAST_MODIFIER": "neuronedit 0.1.0",
+                "$LAST_MODIFIER": f"neuronedit {neuronedit.__version__}",
             }.items()
         )
         assert len(parts) > 1

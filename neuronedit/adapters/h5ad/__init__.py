@@ -1,0 +1,1 @@
+"""Files of AnnData: read by anndata, written with h5py, in blocks of events."""
