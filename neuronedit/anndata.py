@@ -4,7 +4,7 @@ Rows are events, the variables are markers. The matrix that is read, ``uns["meta
 What is needed comes with the extra ``anndata``; neither Ray nor MLflow is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +79,8 @@ def edit(
 
     Raises:
         PanelError: A marker is missing, or a name stands twice.
-        DataError: The layer or a column of ``obs`` is missing, an intensity is not a finite number, or the values look
-            transformed where raw ones are expected, or the other way round.
+        DataError: The layer or a column of ``obs`` is missing, an intensity is not a finite number, the values look
+            transformed where raw ones are expected, or the other way round; or what would be written stands already.
         ModelError: A batch or an edit is unknown, or there is no model in the folder.
 
     Example:
@@ -100,6 +100,7 @@ def edit(
     batch_key = None if names or taken.batch_column is None else batch_key or taken.batch_column
     where = where or {}
     check_design_columns([*adata.obs.columns], [*([batch_key] if batch_key else []), *where], "adata.obs")
+    _check_free(adata, layer, key_added)
     columns = marker_columns(adata.var, taken.panel)
     matrix = _matrix_of(adata, layer)
     check_scale(matrix, columns, taken.panel, scale, _usual_intensity(taken))
@@ -224,6 +225,19 @@ def _model_of(given: EditModel | NeuronEdit | str | Path) -> tuple[EditModel, fl
         check_is_fitted(given)
         return given.model_, given.strength
     return given if isinstance(given, EditModel) else load_model(given), 1.0
+
+
+def _check_free(adata: "AnnData", layer: str | None, key: str) -> None:
+    """Check that nothing is written over but what an earlier edit wrote."""
+    records = adata.uns.get(KEY, {})
+    if not isinstance(records, Mapping):
+        raise DataError(f"adata.uns[{KEY!r}] is a {type(records).__name__}; expected what edit wrote there. Rename it.")
+    standing = [f"the layer {key!r}"] if key in adata.layers else []
+    standing += [f"the column {name!r} of obs" for name in (key, f"{key}_support") if name in adata.obs]
+    if key == layer or (standing and key not in records):
+        raise DataError(
+            f"adata has {standing[0]}, which edit would write over and did not write, or reads. Give another key_added."
+        )
 
 
 def _matrix_of(adata: "AnnData", layer: str | None) -> Any:

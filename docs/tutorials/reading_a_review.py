@@ -103,4 +103,6 @@ print(f"\nexit status {refused.returncode}\n{refused.stderr[refused.stderr.index
 
 # %% [markdown]
 # The version remembers what earlier reviews looked at: comparisons that are lost count as *overridden* (`evidence`), as
-# looser limits do, and need `--override` with a reason, which stays with the version. [More about reviews](../guide/review.md).
+# looser limits do, and need `--override` with a reason, which stays with the version.
+#
+# [More about reviews](../guide/review.md).

@@ -177,6 +177,8 @@ def test_what_does_not_fit_is_told_and_nothing_is_changed(adata):
         (DataError, r"adata: marker 'CD3' has NaN in row 7", adata, {"layer": "NaN"}),
         (DataError, r"adata.obs: the column 'batch' is missing", adata, {"batch_key": "batch"}),
         (ModelError, r"The model has no edit 'day9'", adata, {"edits": "day9"}),
+        (DataError, r"adata has the layer 'arcsinh', which edit would write over", adata, {"key_added": "arcsinh"}),
+        (DataError, r"adata has the column 'donor' of obs, which edit would write", adata, {"key_added": "donor"}),
     ]
     for error, message, given, how in refused:
         with pytest.raises(error, match=message):
@@ -241,3 +243,14 @@ def test_fit_takes_transformed_values_the_markers_that_var_names_and_refuses_oth
         fit(cells, "treated", quick, markers=["CD8"])
     with pytest.raises(ValueError, match="target is 'maybe'; expected a domain of y, found 'no', 'yes'"):
         fit(cells, "treated", NeuronEdit(target="maybe", edit=QUANTILES, **QUICK))
+
+
+def test_a_layer_is_not_edited_into_itself_and_others_entries_are_kept(adata):
+    edit(adata, example_batches())
+    with pytest.raises(DataError, match=r"adata has the layer 'neuronedit', which edit would write over"):
+        edit(adata, example_batches(), layer="neuronedit")
+    adata.uns["neuronedit"] = "a note of mine"
+    with pytest.raises(
+        DataError, match=r"adata.uns\['neuronedit'\] is a str; expected what edit wrote there. Rename it"
+    ):
+        edit(adata, example_batches(), key_added="other")

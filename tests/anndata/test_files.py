@@ -92,13 +92,15 @@ def test_the_job_writes_bit_for_bit_what_edit_gives(adata, file, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.float16])
 def test_every_kind_of_matrix_and_layer_is_read(adata, tmp_path, kind, dtype):
+    if dtype == np.float16 and kind is not np.asarray:
+        pytest.skip("SciPy has no sparse matrices of float16")
     adata.layers["counts"] = kind(np.round(adata.X).astype(dtype))
     adata.write_h5ad(tmp_path / "cells.h5ad")
     found = exported(ingested(tmp_path / "cells.h5ad", "--layer", "counts"))
-    assert np.array_equal(found.X, np.round(adata.X))
-    assert found.X.dtype == (np.float32 if dtype == np.float32 else np.float64)
+    assert np.array_equal(found.X, np.round(adata.X).astype(dtype))
+    assert found.X.dtype == (np.float32 if dtype in (np.float16, np.float32) else np.float64)
 
 
 def test_a_dataset_of_several_files_becomes_one_with_all_of_their_columns(tmp_path):
@@ -116,6 +118,35 @@ def test_a_dataset_of_several_files_becomes_one_with_all_of_their_columns(tmp_pa
     assert found.obs["when"].isna().tolist() == [True, True, False]
     assert np.array_equal(found.obs["n"], [1.0, 2.0, np.nan], equal_nan=True)
     assert found.obs["site"].tolist() == ["A", "A", "A"]
+
+
+def test_columns_of_every_type_and_name_come_along(tmp_path):
+    columns = {
+        "CD3": pa.array([1.0, 2.0, 3.0], pa.float32()),
+        "a/b": ["x", "y", None],
+        "a_b": ["1", "2", "3"],
+        "_index": [7, 8, 9],
+        "nul\0": ["n\0ul", "", "z"],
+        "bytes": pa.array([b"\xff\xfe", b"ok", None]),
+        "when": pa.array([0, 1, None], pa.timestamp("s")),
+        "took": pa.array([0, 1, None], pa.duration("s")),
+        "codes": pa.array([5, 5, 6]).dictionary_encode(),
+        "half": pa.array([True, None, False]),
+        "small": pa.array([1, 2, 3], pa.uint8()),
+        "many": [[1], [2], [3]],
+    }
+    (tmp_path / "cells").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "cells" / "a.parquet")
+    obs = exported(tmp_path / "cells").obs
+    assert set(obs) == {"a_b", "a_b_2", "_index_2", "nul_", "bytes", "when", "took", "codes", "half", "small"}
+    assert obs["a_b"].astype(object).tolist()[:2] == ["x", "y"]
+    assert obs["a_b_2"].tolist() == ["1", "2", "3"]
+    assert obs["nul_"].tolist() == ["n\ufffdul", "", "z"]
+    assert obs["codes"].tolist() == [5, 5, 6]
+    assert np.array_equal(obs["half"], [1, np.nan, 0], equal_nan=True)
+    assert obs["bytes"].tolist()[0] == "b'\\xff\\xfe'"
+    assert obs["small"].dtype == np.uint8
+    assert obs["when"].isna().tolist() == [False, False, True]
 
 
 def test_chosen_events_and_columns_alone_are_written(adata, file):

@@ -6,9 +6,10 @@ Source: anndata's specification, https://anndata.readthedocs.io/en/stable/filefo
 """
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import chain, count
 from pathlib import Path
 from shutil import copyfileobj
 from typing import Any
@@ -27,6 +28,9 @@ OBS_NAMES = "obs_names"
 """The column of Parquet with the names of events, which becomes the index."""
 
 READ_BYTES = 16 * 1024**2
+
+INDEX = "_index"
+"""The name of the index of a data frame, as of the attribute that says so."""
 
 ROWS_PER_CHUNK = 16_384
 """Events in each of the blocks in which HDF5 stores a column or the matrix."""
@@ -77,7 +81,7 @@ def write_h5ad(sink: Sink, variables: Variables, n_events: int, events: Iterable
     Args:
         sink: The file, empty.
         variables: Its columns.
-        n_events: The number of all events.
+        n_events: The number of all events, at least one.
         events: The events, with all columns that their file has.
 
     Raises:
@@ -103,11 +107,15 @@ def write_h5ad(sink: Sink, variables: Variables, n_events: int, events: Iterable
 def _write_events(file: Any, variables: Variables, n_events: int, events: Iterable[Events]) -> None:
     """Write X and obs."""
     shape, kind = (n_events, len(variables.names)), np.float64 if variables.wide else np.float32
-    matrix = file.create_dataset("X", shape, kind, chunks=(min(max(n_events, 1), ROWS_PER_CHUNK), shape[1]))
+    matrix = file.create_dataset("X", shape, kind, chunks=(min(n_events, ROWS_PER_CHUNK), shape[1]))
     _encoded(matrix, "array", "0.2.0")
     obs = _encoded(file.create_group("obs"), "dataframe", "0.2.0")
-    columns = [_Column(obs, name, n_events) for name in variables.others if name != OBS_NAMES]
-    index = _Column(obs, "_index", n_events, is_index=True)
+    index = _Column(obs, INDEX, INDEX, n_events)
+    columns: list[_Column] = []
+    for name in variables.others:
+        if name != OBS_NAMES:
+            taken = [INDEX, *(column.name for column in columns)]
+            columns.append(_Column(obs, name, _stored_name(name, taken), n_events))
     first, last = 0, "no file"
     for part in events:
         table, rows = part.table, slice(first, first + part.table.num_rows)
@@ -127,20 +135,27 @@ def _write_events(file: Any, variables: Variables, n_events: int, events: Iterab
         )
     for column in (*columns, index):
         column.finish()
-    obs.attrs["_index"] = "_index"
+    obs.attrs[INDEX] = INDEX
     obs.attrs.create("column-order", [column.name for column in columns], dtype=h5py_module("obs").string_dtype())
 
 
 def _write_variables(file: Any, variables: Variables) -> None:
     var, names = _encoded(file.create_group("var"), "dataframe", "0.2.0"), list(variables.names)
-    texts = {"_index": names, "marker": names, "channel": [variables.channels.get(name, name) for name in names]}
+    texts = {INDEX: names, "marker": names, "channel": [variables.channels.get(name, name) for name in names]}
     string = h5py_module("var").string_dtype()
     for key, values in texts.items():
         _encoded(var.create_dataset(key, data=values, dtype=string), "string-array", "0.2.0")
     markers = [not no_markers([name]) for name in names]
     _encoded(var.create_dataset("is_marker", data=np.array(markers)), "array", "0.2.0")
-    var.attrs["_index"] = "_index"
+    var.attrs[INDEX] = INDEX
     var.attrs.create("column-order", ["channel", "marker", "is_marker"], dtype=string)
+
+
+def _stored_name(name: str, taken: Sequence[str]) -> str:
+    """A column's name in HDF5, to which a slash is a folder, other than those that are taken."""
+    plain = name.replace("/", "_").replace("\0", "_").strip(".") or "column"
+    numbered = (f"{plain}_{number}" for number in count(2))
+    return next(found for found in chain([plain], numbered) if found not in taken)
 
 
 def _encoded(element: Any, kind: str, version: str) -> Any:
@@ -153,21 +168,35 @@ def _values(table: pa.Table, name: str) -> pd.Series:
     if name not in table.column_names:
         return pd.Series(np.full(table.num_rows, None), dtype=object)
     column = table.column(name)
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or (pa.types.is_boolean(kind) and not column.null_count):
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_boolean(column.type) and column.null_count:
+        column = column.cast(pa.int8())
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
         return column.to_pandas()
-    return column.cast(pa.string()).to_pandas().astype(object)
+    try:
+        return column.cast(pa.string()).to_pandas().astype(object)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes that are no text, and the like
+        return pd.Series([None if value is None else str(value) for value in column.to_pylist()], dtype=object)
+
+
+def _text(value: object) -> str:
+    """A text as HDF5 can hold it: without the character that ends one."""
+    return (
+        ""
+        if value is None or value is pd.NA or value != value
+        else str(value).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    )
 
 
 class _Column:
     """A column of obs: numbers as they are, null as NaN; texts as categories, or one by one where most differ."""
 
-    def __init__(self, obs: Any, source: str, n_events: int, *, is_index: bool = False) -> None:
+    def __init__(self, obs: Any, source: str, name: str, n_events: int) -> None:
         self.obs = obs
         self.source = source
-        self.name = source.replace("/", "_")  # to HDF5 a slash is a folder
+        self.name = name
         self.n_events = n_events
-        self.is_index = is_index
         self._codes: dict[str, int] | None = None
         self._data: Any = None
 
@@ -177,10 +206,11 @@ class _Column:
             self._begin(values)
         if self._codes is not None:
             found, texts = pd.factorize(values)
-            codes = np.array([self._codes.setdefault(str(text), len(self._codes)) for text in texts] + [-1], np.int32)
+            numbers = [self._codes.setdefault(_text(text), len(self._codes)) for text in texts]
+            codes = np.array([*numbers, -1], np.int32)
             self._data[rows] = codes[found]  # what has no value is -1
         elif values.dtype == object:
-            self._data[rows] = ["" if text is None else str(text) for text in values]
+            self._data[rows] = [*map(_text, values)]
         else:
             if values.dtype.kind == "f" and self._data.dtype.kind in "iub":
                 self._widen(values.dtype)
@@ -188,8 +218,6 @@ class _Column:
 
     def finish(self) -> None:
         """Write what all rows tell together."""
-        if self._data is None:
-            self._begin(pd.Series([], dtype=object))
         if self._codes is not None:
             texts = h5py_module("obs").string_dtype()
             categories = self._data.parent.create_dataset("categories", data=list(self._codes), dtype=texts)
@@ -198,7 +226,7 @@ class _Column:
     def _begin(self, values: pd.Series) -> None:
         if values.dtype != object:
             self._data = _encoded(self._dataset(self.obs, self.name, values.dtype), "array", "0.2.0")
-        elif self.is_index or (len(values) >= FEW and values.nunique() > len(values) / 2):
+        elif self.name == INDEX or (len(values) >= FEW and values.nunique() > len(values) / 2):
             texts = h5py_module("obs").string_dtype()
             self._data = _encoded(self._dataset(self.obs, self.name, texts), "string-array", "0.2.0")
         else:
@@ -208,13 +236,14 @@ class _Column:
 
     def _widen(self, kind: Any) -> None:
         """Make room for what whole numbers cannot be: NaN, where a value is missing."""
-        before, name = self._data, f"{self.name} "
-        self._data = _encoded(self._dataset(self.obs, name, kind), "array", "0.2.0")
+        before, self._data = (
+            self._data,
+            _encoded(self._dataset(self.obs, f"{INDEX} {self.name}", kind), "array", "0.2.0"),
+        )
         for first in range(0, self.n_events, ROWS_PER_CHUNK):
             self._data[first : first + ROWS_PER_CHUNK] = before[first : first + ROWS_PER_CHUNK]
         del self.obs[self.name]
-        self.obs.move(name, self.name)
+        self.obs.move(f"{INDEX} {self.name}", self.name)
 
     def _dataset(self, group: Any, name: str, kind: Any) -> Any:
-        chunks = (min(self.n_events, ROWS_PER_CHUNK),) if self.n_events else None
-        return group.create_dataset(name, (self.n_events,), kind, chunks=chunks)
+        return group.create_dataset(name, (self.n_events,), kind, chunks=(min(self.n_events, ROWS_PER_CHUNK),))

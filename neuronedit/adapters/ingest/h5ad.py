@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -66,8 +67,7 @@ class H5adIngester(FcsIngester):
         told = Findings()
         with opened(item.file.path, self.rules.layer) as found:
             obs = _table(found.obs, item.file.path)
-            wide = found.matrix.dtype.itemsize > 4 or found.matrix.dtype.kind in "iu"
-            kind = pa.float64() if wide else pa.float32()
+            kind = pa.from_numpy_dtype(as_floats(np.empty(0, found.matrix.dtype)).dtype)
             fields = [*obs.schema, *(pa.field(name, kind) for name in self.rules.columns)]
             schema = pa.schema(fields, {METADATA_KEY: json.dumps(_facts(item, content, found), ensure_ascii=False)})
             return commit_parquet(
