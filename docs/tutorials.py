@@ -87,7 +87,10 @@ def page(script: Path) -> str:
     """A tutorial as a page: text, code, and what was recorded below it."""
     parts, folder = [], RECORDED / script.stem
     for number, cell in enumerate(cells(script)):
-        parts.append(cell.content if cell.is_text else f"```python\n{cell.content}\n```")
+        if cell.is_text:
+            parts.append(cell.content)
+            continue
+        parts.append(f"```python\n{cell.content}\n```")
         printed, drawn = folder / f"{number:02}.txt", folder / f"{number:02}.png"
         if printed.exists():
             parts.append(f"```text\n{printed.read_text(encoding='utf-8').rstrip()}\n```")

@@ -61,6 +61,8 @@ def test_a_tutorial_is_a_page_with_its_text_code_and_record(name):
     assert text.startswith("# ")
     assert "```python" in text
     assert "```text" in text, "record it: python docs/tutorials.py NAME FOLDER"
+    code = {f"{number:02}" for number, cell in enumerate(tutorials.cells(script)) if not cell.is_text}
+    assert {path.stem for path in (tutorials.RECORDED / name).iterdir()} <= code, "record it again: its cells moved"
     assert text.count("![") == len([*(tutorials.RECORDED / name).glob("*.png")])
     listed = (tutorials.HERE / "index.md").read_text(encoding="utf-8").split()
     assert name in listed

@@ -41,11 +41,11 @@ print("\n".join(gates.reason))
 
 # %%
 summary = pd.read_csv(review / "summary.csv")
-left = pd.DataFrame({"comparison": summary.comparison, "kind": summary.kind})
+left = pd.DataFrame({"comparison": summary.comparison.str.split(",").str[0], "kind": summary.kind})
 for distance in ("emd", "energy"):
     gap = summary[f"{distance}_before"] - summary[f"{distance}_floor"]
     left[f"{distance} left"] = (summary[f"{distance}_after"] - summary[f"{distance}_floor"]) / gap
-    left[f"{distance} left by {summary[f'{distance}_best_simple_method'][0]}"] = (
+    left["by the best simple method" if distance == "emd" else "by it"] = (
         summary[f"{distance}_best_simple"] - summary[f"{distance}_floor"]
     ) / gap
 left["markers worse"] = summary.markers_worse

@@ -99,7 +99,7 @@ def write_h5ad(sink: Sink, variables: Variables, n_events: int, events: Iterable
             for name, texts in variables.uns.items():
                 group = _encoded(file["uns"].create_group(name), "dict", "0.1.0")
                 for key, text in texts.items():
-                    _encoded(group.create_dataset(key, data=text, dtype=h5py.string_dtype()), "string", "0.2.0")
+                    _encoded(group.create_dataset(key, data=_text(text), dtype=h5py.string_dtype()), "string", "0.2.0")
         with path.open("rb") as written:
             copyfileobj(written, sink, READ_BYTES)
 
