@@ -72,11 +72,11 @@ def run(script: Path) -> Iterator[tuple[int, Output]]:
 
 def record(script: Path) -> None:
     """Run a script in the current folder, and keep what it printed and drew."""
-    folder = RECORDED / script.stem
+    folder, found = RECORDED / script.stem, [*run(script)]
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
-    for number, output in run(script):
+    for number, output in found:
         if output.text:
             (folder / f"{number:02}.txt").write_text(output.text, encoding="utf-8")
         if output.figure:

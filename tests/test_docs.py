@@ -15,7 +15,6 @@ import neuronedit
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "cluster" / "README.md", *DOCS.glob("**/*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAKE = re.compile(r"(?:`| {4})make ([a-z][a-z-]*)")
 IMPORT = re.compile(r"^from (neuronedit[\w.]*) import (\w+)", re.MULTILINE)
@@ -31,6 +30,7 @@ import tutorials  # noqa: E402
 JOBS = {job.name: job for job in reference.find_jobs()}
 GENERATED = {DOCS / "reference" / name for name in (*reference.PAGES, error_catalogue.PAGE)}
 GENERATED |= {script.with_suffix(".md") for script in tutorials.scripts()}
+PAGES = sorted({ROOT / "README.md", ROOT / "cluster" / "README.md", *DOCS.glob("**/*.md")} - GENERATED)
 WITH_SETTINGS = [name for name, job in JOBS.items() if job.config is not None]
 
 
