@@ -120,6 +120,16 @@ def test_a_dataset_of_several_files_becomes_one_with_all_of_their_columns(tmp_pa
     assert found.obs["site"].tolist() == ["A", "A", "A"]
 
 
+@pytest.mark.parametrize("facts", [None, "text", {"channels": ["CD3"]}, {"variables": 3, "keywords": [1]}])
+def test_metadata_of_other_programs_is_no_hindrance(tmp_path, facts):
+    metadata = {b"neuronedit": json.dumps(facts)}
+    (tmp_path / "cells").mkdir()
+    table = pa.table({"CD3": [1.5, 2.5], "n": [1, 2]}).replace_schema_metadata(metadata)
+    pq.write_table(table, tmp_path / "cells" / "a.parquet")
+    found = exported(tmp_path / "cells")
+    assert (found.X.ravel().tolist(), [*found.obs]) == ([1.5, 2.5], ["n"])
+
+
 def test_columns_of_every_type_and_name_come_along(tmp_path):
     columns = {
         "CD3": pa.array([1.0, 2.0, 3.0], pa.float32()),
@@ -195,6 +205,10 @@ def test_what_cannot_be_ingested_is_told_and_nothing_stands(adata, file, tmp_pat
     with h5py.File(tmp_path / "other.h5ad", "w") as other:
         other["X"] = [1.0]
     assert "expected an h5ad file of AnnData; found HDF5 without 'obs', 'var'" in refused(tmp_path / "other.h5ad")
+    with h5py.File(tmp_path / "odd.h5ad", "w") as odd:
+        odd["X"], odd["obs"] = np.ones((2, 2)), [1.0]
+        odd.create_group("var").attrs["encoding-type"] = "of another age"
+    assert "odd.h5ad: not an h5ad file that can be read" in refused(tmp_path / "odd.h5ad")
     assert "there is no layer 'raw' (layers: none" in refused(file, "--layer", "raw")
     adata.obs["CD3"] = "x"
     adata.write_h5ad(tmp_path / "twice.h5ad")

@@ -172,8 +172,9 @@ def variables_of(surveys: Sequence[Survey], facts: Mapping[str, Any], lineage: M
         DataError: No column would be in X.
     """
     first = surveys[0]
-    channels = {column: channel for channel, column in facts.get("channels", {}).items()}
-    noted = {*facts.get("variables", channels)} & {*first.names}
+    channels = {column: channel for channel, column in _texts(facts.get("channels")).items()}
+    variables = facts.get("variables")
+    noted = {*map(str, variables if isinstance(variables, list) else channels)}
     floats = [name for name, kind in first.names.items() if pa.types.is_floating(kind) and name not in OWN]
     names = [name for name in first.names if name in noted] or floats
     if not names:
@@ -182,9 +183,9 @@ def variables_of(surveys: Sequence[Survey], facts: Mapping[str, Any], lineage: M
             f"{listing([*first.names, *first.constants])}. Name a dataset with markers."
         )
     texts = dict.fromkeys(name for survey in surveys for name in survey.constants)
-    meta = facts.get("keywords", {}) if len(surveys) == 1 else {}
+    meta = _texts(facts.get("keywords")) if len(surveys) == 1 else {}
     beside = {
-        "meta": {key.replace("/", "_"): str(value) for key, value in meta.items() if key.strip("/")},
+        "meta": {key.replace("/", "_"): value for key, value in meta.items() if key.strip("/.")},
         "neuronedit": {key.removeprefix("NEURONEDIT_").strip("$").lower(): text for key, text in lineage.items()},
     }
     return Variables(

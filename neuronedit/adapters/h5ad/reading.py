@@ -46,23 +46,34 @@ def opened(path: str, layer: str | None) -> Iterator[Contents]:
         ) from error
     try:
         with h5py.File(path, "r") as file:
-            missing = [name for name in ("obs", "var") if name not in file]
-            if missing:
-                raise DataError(
-                    f"{path}: expected an h5ad file of AnnData; found HDF5 without {listing(missing)}. Write it with "
-                    "adata.write_h5ad."
-                )
-            layers = list(file.get("layers", ()))
-            if (layer or "X") not in (layers if layer else file):
-                raise DataError(
-                    f"{path}: {f'there is no layer {layer!r}' if layer else 'there is no X'} (layers: "
-                    f"{listing(layers) or 'none'}{nearest_name(layer or '', layers)}). Name a layer that is there."
-                )
-            stored = file["layers"][layer] if layer else file["X"]
-            matrix = anndata.sparse_dataset(stored) if isinstance(stored, h5py.Group) else stored
-            uns = anndata.read_elem(file["uns"]) if "uns" in file else {}
-            yield Contents(matrix, anndata.read_elem(file["obs"]), anndata.read_elem(file["var"]), uns)
+            yield _contents(file, path, layer, anndata)
     except (OSError, KeyError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _contents(file: Any, path: str, layer: str | None, anndata: Any) -> Contents:
+    missing = [name for name in ("obs", "var") if name not in file]
+    if missing:
         raise DataError(
-            f"{path}: not an h5ad file that can be read ({first_line(error)}). Check the path, or write it again."
-        ) from error
+            f"{path}: expected an h5ad file of AnnData; found HDF5 without {listing(missing)}. Write it with "
+            "adata.write_h5ad."
+        )
+    layers = list(file.get("layers", ()))
+    if (layer or "X") not in (layers if layer else file):
+        raise DataError(
+            f"{path}: {f'there is no layer {layer!r}' if layer else 'there is no X'} (layers: "
+            f"{listing(layers) or 'none'}{nearest_name(layer or '', layers)}). Name a layer that is there."
+        )
+    stored = file["layers"][layer] if layer else file["X"]
+    try:
+        matrix = stored if hasattr(stored, "shape") else anndata.sparse_dataset(stored)
+        obs, var = anndata.read_elem(file["obs"]), anndata.read_elem(file["var"])
+        return Contents(matrix, obs, var, anndata.read_elem(file["uns"]) if "uns" in file else {})
+    except Exception as error:  # of a damaged element: anndata's own errors, TypeError, ValueError, …
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: not an h5ad file that can be read ({first_line(error)}). Check the path, or write it again."
+    )
