@@ -30,7 +30,7 @@ panel = pd.read_csv(Path(demo_cells.__file__).with_name("demo_panel.csv"))
 samples = {name: readfcs.read(f"fcs/{file}") for name, file in sheet.file.items()}
 adata = ad.concat(samples, label="sample", index_unique="-", merge="same")
 adata = adata[:, adata.var["channel"].isin(panel.channel)].copy()  # markers alone: no time, no bar codes
-adata.var_names = panel.set_index("channel").marker[adata.var["channel"]]
+adata.var_names = panel.set_index("channel").marker[adata.var["channel"]].to_numpy()
 adata.obs = adata.obs.join(sheet[["batch_id", "role", "donor"]], on="sample")
 print(adata)
 
