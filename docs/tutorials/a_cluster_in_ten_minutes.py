@@ -105,7 +105,7 @@ control = {{ role = "control" }}
 batch_column = "batch_id"
 reference = "PTLG021"
 [training]
-epochs = 30
+epochs = 15
 minibatch = 256
 [workers]
 storage = "{here}/checkpoints"
@@ -169,6 +169,7 @@ print(pd.DataFrame(manifest["outputs"])[["file", "events", "edited"]].to_string(
 # %%
 for node in nodes.values():
     os.killpg(node.pid, signal.SIGTERM)
+for node in nodes.values():
     node.wait()
 
 # %% [markdown]
