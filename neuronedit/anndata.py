@@ -109,6 +109,8 @@ def edit(
     editing = _Editing(taken, route, scale, columns)
     done = [editing.edited(block, first, chosen, batches) for first, block in blocks(matrix)]
     edited = adata.copy() if copy else adata
+    for stale in {key_added, f"{key_added}_support"} & {*edited.obs.columns}:  # of the edit that is written over
+        del edited.obs[stale]
     edited.layers[key_added] = sparse.vstack(done, "csr") if sparse.issparse(done[0]) else np.concatenate(done)
     if where or unknown_batch == "pass":
         edited.obs[key_added] = pd.Categorical(np.concatenate(editing.outcomes))

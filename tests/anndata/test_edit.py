@@ -254,3 +254,9 @@ def test_a_layer_is_not_edited_into_itself_and_others_entries_are_kept(adata):
         DataError, match=r"adata.uns\['neuronedit'\] is a str; expected what edit wrote there. Rename it"
     ):
         edit(adata, example_batches(), key_added="other")
+
+
+def test_an_edit_that_is_written_over_leaves_nothing_of_what_it_said(adata):
+    edit(adata, example_model(), where={"donor": "d1"}, support=True)
+    edit(adata, example_model())
+    assert not {"neuronedit", "neuronedit_support"} & {*adata.obs}
